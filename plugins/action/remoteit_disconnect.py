@@ -1,0 +1,28 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""C(remoteit_disconnect) on the controller; the documentation is in the module of the same name."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _disconnect
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import (
+    KeeperClient,
+    close_at_the_end_of_this_run,
+)
+
+close_at_the_end_of_this_run()
+
+
+class ActionModule(RemoteItAction):
+    SPEC = _disconnect.ARGUMENT_SPEC
+    RULES = _disconnect.RULES
+
+    def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        if self.runs_elsewhere():
+            account = _argspec.account_of(options, self.environment())
+            return self.run_module("remoteit.fleet.remoteit_disconnect", options, account, task_vars)
+        return _disconnect.disconnect(options, self.environment(), KeeperClient(), check_mode=self._task.check_mode)

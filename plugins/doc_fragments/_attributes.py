@@ -1,0 +1,32 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # every module of the collection is in the action group
+    DOCUMENTATION = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/remoteit.fleet.remoteit) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - remoteit.fleet.remoteit
+  async:
+    description: Supports being used with the C(async) keyword.
+    support: none
+  check_mode:
+    description: Can run in C(check_mode) and return changed status prediction without modifying anything.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    support: none
+  idempotent:
+    description: Run twice in a row with the same arguments, it returns C(changed=False) the second time.
+  platform:
+    description: Platform of the host that the task runs on, which is the controller unless it is delegated.
+    support: full
+    platforms: posix
+"""

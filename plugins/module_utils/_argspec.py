@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""The options that several modules share, and what they mean."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.module_utils import _credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
+from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
+
+#: Documented in the doc fragment C(_auth).
+AUTH_SPEC: dict[str, t.Any] = {
+    "token": {"type": "str", "no_log": True},
+    "developer_key": {"type": "str", "no_log": True},
+    "username": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "profile": {"type": "str"},
+    "credentials_file": {"type": "path"},
+    "api_url": {"type": "str"},
+    "concurrency": {"type": "int", "default": 16},
+    "timeout": {"type": "int", "default": 60},
+}
+
+
+def account_of(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Account:
+    """The account that the options, the environment and the credentials file describe."""
+    for name in ("concurrency", "timeout"):
+        if options[name] < 1:
+            raise OptionsError(f"{name} must be at least 1, not {options[name]}")
+    credentials = _credentials.resolve(options, environ)
+    return Account(
+        credentials,
+        Transport.from_environment(environ, credentials.api_url),
+        timeout=options["timeout"],
+        concurrency=options["concurrency"],
+    )
+
+
+def check_service_ids(spellings: t.Sequence[str]) -> dict[str, str]:
+    """Each spelling that the user chose, with the one under which its service is opened: ids ignore case."""
+    if not spellings:
+        raise OptionsError("deviceaddress is an empty list: name at least one service id")
+    wrong = [spelling for spelling in spellings if not SERVICE_ID.fullmatch(spelling)]
+    if wrong:
+        raise OptionsError(
+            f"not a service id: {', '.join(map(repr, wrong[:5]))}; it has eight octets, for instance"
+            " 80:00:00:00:01:00:40:C5"
+        )
+    first: dict[str, str] = {}
+    return {spelling: first.setdefault(spelling.upper(), spelling) for spelling in spellings}
+
+
+def failed(error: RemoteItError) -> dict[str, t.Any]:
+    """The result of a task that ended with this error."""
+    details = {key: value for key, value in error.details.items() if key != "unexplained"}
+    failure = {**error.as_failure(), "details": details}
+    return {"failed": True, "changed": False, "msg": error.message, "failure": failure}

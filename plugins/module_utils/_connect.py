@@ -1,0 +1,149 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""The work of C(remoteit_connect), the same for its module and its action plugin."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC, account_of, check_service_ids
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import LATCHING, PUBLIC, Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Fleet, Order
+
+ARGUMENT_SPEC: dict[str, t.Any] = {
+    **AUTH_SPEC,
+    "deviceaddress": {
+        "type": "list",
+        "elements": "str",
+        "required": True,
+        "aliases": ["service_id", "service_ids"],
+    },
+    "hostip": {"type": "str"},
+    "wait": {"type": "bool", "default": True},
+    "reuse": {"type": "bool", "default": True},
+    "detach": {"type": "bool", "default": False},
+    "fail_on": {"type": "str", "choices": ["any", "all"], "default": "any"},
+}
+
+#: What exactly one service has at top level as well.
+_TOP_LEVEL = ("proxy", "connectionid", "host", "port", "expirationsec")
+
+
+def connect(
+    options: t.Mapping[str, t.Any],
+    environ: t.Mapping[str, str],
+    fleet: Fleet,
+    *,
+    check_mode: bool,
+    progress: t.Callable[[int, int, int], None] = lambda opened, failed, total: None,
+) -> dict[str, t.Any]:
+    """Open what the options ask for and return the task's result.
+
+    :param progress: called after each service with the numbers of opened, failed and all services.
+    :raises RemoteItError: nothing was opened.
+    """
+    spellings = check_service_ids(options["deviceaddress"])
+    order = order_of(options, list(spellings.values()))
+    account = account_of(options, environ)
+    warnings = _warnings(options)
+
+    connections: dict[str, dict[str, t.Any]] = {}
+    failures: dict[str, dict[str, str]] = {}
+    if check_mode:
+        connections = {spelling: _predicted(spelling) for spelling in spellings}
+        return _result(connections, failures, warnings, changed=True)
+
+    outcomes: dict[str, Connection | RemoteItError] = {}
+    failed = 0
+    for service, outcome in fleet.open(account, order):
+        outcomes[service] = outcome
+        failed += isinstance(outcome, RemoteItError)
+        progress(len(outcomes) - failed, failed, len(order.services))
+
+    for spelling, service in spellings.items():
+        outcome = outcomes[service]
+        if isinstance(outcome, RemoteItError):
+            failures[spelling] = outcome.as_failure()
+        else:
+            connections[spelling] = dataclasses.replace(outcome, deviceaddress=spelling).as_result()
+
+    if order.hostip and any(entry["reverse_proxy"] for entry in connections.values()):
+        warnings.append("hostip does not protect a reverse proxy: the URL of a web service is open to everyone")
+    opened = [entry for entry in connections.values() if not entry["reused"]]
+    result = _result(connections, failures, warnings, changed=bool(opened))
+    if failures and (options["fail_on"] == "any" or not connections):
+        result.update(_failed(failures, len(spellings)))
+    return result
+
+
+def order_of(options: t.Mapping[str, t.Any], services: t.Sequence[str]) -> Order:
+    return Order(
+        tuple(services),
+        hostip=check_hostip(options["hostip"]),
+        wait=options["wait"],
+        reuse=options["reuse"],
+        detach=options["detach"],
+    )
+
+
+def check_hostip(hostip: str | None) -> str | None:
+    if hostip is None:
+        return None
+    if hostip == "255.255.255.25":
+        raise OptionsError(f"hostip {hostip} is a misprint of the vendor's page: latching is {LATCHING}")
+    try:
+        return str(ipaddress.IPv4Address(hostip))
+    except ValueError:
+        raise OptionsError(
+            f"hostip is not an IPv4 address: {hostip!r}; give one address, {LATCHING} for the first comer,"
+            f" or {PUBLIC} for everyone"
+        ) from None
+
+
+def _warnings(options: t.Mapping[str, t.Any]) -> list[str]:
+    warnings = []
+    if options["hostip"] == PUBLIC:
+        warnings.append(f"hostip {PUBLIC} opens the proxy to everyone who finds its host and port")
+    if not options["wait"]:
+        warnings.append("wait: false asks the API for an answer that the vendor does not document")
+    return warnings
+
+
+def _predicted(spelling: str) -> dict[str, t.Any]:
+    entry = {field.name: None for field in dataclasses.fields(Connection) if field.name != "overrode"}
+    return {**entry, "deviceaddress": spelling, "reused": False}
+
+
+def _result(
+    connections: dict[str, dict[str, t.Any]],
+    failures: dict[str, dict[str, str]],
+    warnings: list[str],
+    *,
+    changed: bool,
+) -> dict[str, t.Any]:
+    result: dict[str, t.Any] = {"changed": changed, "connections": connections, "failures": failures}
+    if len(connections) == 1 and not failures:
+        (entry,) = connections.values()
+        result.update({name: entry[name] for name in _TOP_LEVEL})
+        result["ansible_facts"] = {"remoteit_connection": entry}
+    if warnings:
+        result["warnings"] = warnings
+    return result
+
+
+def _failed(failures: dict[str, dict[str, str]], total: int) -> dict[str, t.Any]:
+    shown = [f"{service}: {failure['message']}" for service, failure in list(failures.items())[:10]]
+    if len(failures) > len(shown):
+        shown.append(f"and {len(failures) - len(shown)} more, see failures")
+    if total == 1:
+        msg = f"could not open a connection to {shown[0]}"
+    else:
+        msg = f"could not open {len(failures)} of {total} connections: " + "; ".join(shown)
+    first = next(iter(failures.values()))
+    return {"failed": True, "msg": msg, "failure": {"code": first["code"], "message": msg, "details": failures}}

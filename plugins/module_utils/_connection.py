@@ -1,0 +1,199 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""The connection value: what an opening call answered, read with suspicion.
+
+What the API sends ends up on ssh's command line, so nothing is taken over that does not look as it must.
+Facts about the answer: https://docs.remote.it/api-reference/devices/connect
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import ipaddress
+import re
+import typing as t
+from urllib.parse import parse_qs, urlsplit
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import BadAnswerError
+
+#: A service id: eight octets. The vendor's own clients compare it without regard to case.
+SERVICE_ID = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){7}")
+#: A connection id: a UUID today, forty hex digits once; opaque to us, but never an option or a path.
+CONNECTION_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.:-]{0,127}")
+
+LATCHING = "255.255.255.255"
+PUBLIC = "0.0.0.0"
+
+#: The vendor closes a connection that nobody has used for so many seconds.
+IDLE_SECONDS = 900
+
+_HOST_LABEL = re.compile(r"[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?")
+_PROXY_URL = re.compile(r"https?://[!-~]{1,500}", re.IGNORECASE)
+
+
+def utc_now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+
+
+def iso(moment: datetime.datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def truthy(value: t.Any) -> bool:
+    """Read a flag that arrives as a boolean or as the string of one."""
+    return value is True or (isinstance(value, str) and value.strip().lower() == "true")
+
+
+def restriction_of(hostip: str | None) -> str:
+    """Who may use a port proxy that was asked for with this C(hostip)."""
+    return {None: "caller", LATCHING: "latching", PUBLIC: "public"}.get(hostip, "address")
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """One open proxy connection. Times in seconds."""
+
+    deviceaddress: str
+    connectionid: str
+    proxy: str
+    host: str
+    port: int
+    scheme: str
+    reverse_proxy: bool
+    restriction: str
+    expirationsec: int | None = None
+    expires_at: str | None = None
+    name: str | None = None
+    reused: bool = False
+    overrode: bool = False  # the API ended an older connection of this service for it
+
+    def as_result(self) -> dict[str, t.Any]:
+        """The entry that users get, documented in the module C(remoteit_connect)."""
+        entry = dataclasses.asdict(self)
+        del entry["overrode"]
+        return entry
+
+    @classmethod
+    def from_result(cls, entry: t.Mapping[str, t.Any]) -> Connection:
+        return cls(**{field.name: entry[field.name] for field in dataclasses.fields(cls) if field.name in entry})
+
+    @classmethod
+    def from_rest(cls, answer: t.Mapping[str, t.Any], service_id: str, hostip: str | None) -> Connection:
+        """Read the answer of C(/device/connect).
+
+        :raises BadAnswerError: with C(connectionid) in its details if there is one, so that it can be stopped.
+        """
+        body = answer.get("connection")
+        body = body if isinstance(body, dict) else {}
+        connectionid = find_connection_id(answer)
+        try:
+            same = str(body.get("deviceaddress") or service_id).lower() == service_id.lower()
+            if not same:
+                raise BadAnswerError("the answer is about another service")
+            proxy, host, port, scheme = parse_proxy(body)
+        except BadAnswerError as error:
+            error.details["connectionid"] = connectionid
+            raise
+        seconds = _seconds(body.get("expirationsec", body.get("proxyExpirationSec")))
+        if connectionid is None:
+            raise BadAnswerError(
+                "the answer has no connectionid, so the connection that it opened cannot be stopped; it ends by itself"
+                f" {IDLE_SECONDS // 60} minutes after its last use"
+                + (f", at the latest at {_end(seconds)}" if seconds is not None else "")
+            )
+        return cls(
+            deviceaddress=service_id,
+            connectionid=connectionid,
+            proxy=proxy,
+            host=host,
+            port=port,
+            scheme=scheme,
+            reverse_proxy=scheme != "tcp",
+            restriction="public" if scheme != "tcp" else restriction_of(hostip),
+            expirationsec=seconds,
+            expires_at=_end(seconds),
+            overrode=truthy(body.get("connectionOverridden")),
+        )
+
+
+def find_connection_id(answer: t.Mapping[str, t.Any]) -> str | None:
+    """The connection id, which the API has put inside C(connection), beside it, or nowhere."""
+    body = answer.get("connection")
+    for place in (body if isinstance(body, dict) else {}, answer):
+        value = place.get("connectionid")
+        if isinstance(value, str) and CONNECTION_ID.fullmatch(value):
+            return value
+    return None
+
+
+def parse_proxy(body: t.Mapping[str, t.Any]) -> tuple[str, str, int, str]:
+    """Where the proxy is: C((proxy, host, port, scheme)).
+
+    A reverse proxy is a URL without a port; its C(proxyserver) and C(proxyport) mislead. Everything else is a port
+    proxy, whose C(http://) says nothing, and whose port stands in a field of its own, in the URL, or in its query.
+
+    :raises BadAnswerError: no decent host and port can be found.
+    """
+    proxy = body.get("proxy")
+    if not isinstance(proxy, str) or not _PROXY_URL.fullmatch(proxy):
+        raise BadAnswerError(f"the answer has no usable proxy: {_shorten(proxy)}")
+    try:
+        url = urlsplit(proxy)
+        url_port = url.port
+    except ValueError:
+        raise BadAnswerError(f"the answer's proxy is not a URL: {_shorten(proxy)}") from None
+    if url.username is not None or url.password is not None:
+        raise BadAnswerError(f"the answer's proxy is not a plain URL: {_shorten(url.hostname)}")
+
+    query_port = parse_qs(url.query).get("port", [None])[0]
+    reverse = (
+        truthy(body["reverseProxy"]) if isinstance(body.get("reverseProxy"), (bool, str)) else False
+    ) or not any((url_port, query_port, body.get("proxyport"), body.get("proxyServerPort")))
+    if reverse:
+        scheme = url.scheme.lower()
+        return proxy, _host(url.hostname), _port(url_port or {"https": 443, "http": 80}[scheme]), scheme
+
+    server = body.get("proxyserver")
+    fields_port = body.get("proxyServerPort") or body.get("proxyport")
+    if isinstance(server, str) and fields_port:
+        return proxy, _host(server), _port(fields_port), "tcp"
+    return proxy, _host(url.hostname), _port(url_port or query_port or fields_port), "tcp"
+
+
+def _host(value: t.Any) -> str:
+    text = value if isinstance(value, str) else ""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    if len(text) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in text.split(".")):
+        raise BadAnswerError(f"the answer's proxy host is not a host name: {_shorten(value)}")
+    return text
+
+
+def _port(value: t.Any) -> int:
+    text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise BadAnswerError(f"the answer's proxy port is not a port: {_shorten(value)}")
+    return int(text)
+
+
+def _seconds(value: t.Any) -> int | None:
+    """A number of seconds, if it is one of the plausible (the vendor's maximum is 28800)."""
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,7}", str(value)):
+        return None
+    return int(value)
+
+
+def _end(seconds: int | None) -> str | None:
+    return None if seconds is None else iso(utc_now() + datetime.timedelta(seconds=seconds))
+
+
+def _shorten(value: t.Any) -> str:
+    """Show a value of unknown origin: printable ASCII, and not much of it."""
+    text = ascii(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,96 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""The work of C(remoteit_disconnect), the same for its module and its action plugin."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC, account_of, check_service_ids
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import CONNECTION_ID
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
+    ALREADY_CLOSED,
+    CLOSED,
+    STILL_USED,
+    Fleet,
+    Stop,
+)
+
+ARGUMENT_SPEC: dict[str, t.Any] = {
+    **AUTH_SPEC,
+    "deviceaddress": {"type": "str", "aliases": ["service_id"]},
+    "connectionid": {"type": "str"},
+    "connections": {"type": "raw"},
+}
+RULES: dict[str, t.Any] = {
+    "mutually_exclusive": [("deviceaddress", "connections"), ("connectionid", "connections")],
+    "required_together": [("deviceaddress", "connectionid")],
+    "required_one_of": [("deviceaddress", "connections")],
+}
+
+
+def disconnect(
+    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], fleet: Fleet, *, check_mode: bool
+) -> dict[str, t.Any]:
+    """Close what the options name and return the task's result.
+
+    :raises RemoteItError: nothing was closed.
+    """
+    stops = _stops(options)
+    outcomes: dict[str, list[dict[str, str]]] = {CLOSED: [], ALREADY_CLOSED: [], STILL_USED: []}
+    failures: dict[str, dict[str, str]] = {}
+    if check_mode:
+        outcomes[CLOSED] = [_named(stop) for stop in stops]
+    elif stops:
+        for stop, outcome in fleet.close(account_of(options, environ), stops):
+            if isinstance(outcome, RemoteItError):
+                failures[stop[0]] = {**outcome.as_failure(), "connectionid": stop[1]}
+            else:
+                outcomes[outcome].append(_named(stop))
+
+    result: dict[str, t.Any] = {"changed": bool(outcomes[CLOSED]), **outcomes, "failures": failures}
+    if failures:
+        result.update(_failed(failures))
+    else:
+        result["ansible_facts"] = {"remoteit_connection": {}}
+    return result
+
+
+def _stops(options: t.Mapping[str, t.Any]) -> list[Stop]:
+    if options.get("connections") is None:
+        entries: t.Any = [options]
+    else:
+        entries = options["connections"]
+        if isinstance(entries, t.Mapping) and isinstance(entries.get("connections"), t.Mapping):
+            entries = entries["connections"]  # the whole registered result
+        entries = list(entries.values()) if isinstance(entries, t.Mapping) else entries
+        if not isinstance(entries, list) or not all(isinstance(entry, t.Mapping) for entry in entries):
+            raise OptionsError("connections is not what remoteit_connect returns: a dictionary of connections")
+        # what check mode or remoteit_disconnect left behind names no connection
+        entries = [entry for entry in entries if entry.get("connectionid") is not None]
+    stops = []
+    for entry in entries:
+        deviceaddress, connectionid = entry.get("deviceaddress"), entry.get("connectionid")
+        check_service_ids([str(deviceaddress)])
+        if not isinstance(connectionid, str) or not CONNECTION_ID.fullmatch(connectionid):
+            raise OptionsError(f"not a connection id: {connectionid!r} (of service {deviceaddress})")
+        stops.append((str(deviceaddress), str(connectionid)))
+    return list(dict.fromkeys(stops))
+
+
+def _named(stop: Stop) -> dict[str, str]:
+    return {"deviceaddress": stop[0], "connectionid": stop[1]}
+
+
+def _failed(failures: dict[str, dict[str, str]]) -> dict[str, t.Any]:
+    shown = [
+        f"{service} (connection {failure['connectionid']}): {failure['message']}"
+        for service, failure in list(failures.items())[:10]
+    ]
+    msg = f"{len(failures)} connections could not be closed and may still be open: " + "; ".join(shown)
+    first = next(iter(failures.values()))
+    return {"failed": True, "msg": msg, "failure": {"code": first["code"], "message": msg, "details": failures}}

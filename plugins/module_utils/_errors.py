@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""What can go wrong. Everything below the modules raises these and nothing else.
+
+Each class carries the C(code) that users see in C(failure.code) and C(failures[...].code); the list is closed.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+
+class RemoteItError(Exception):
+    """The API refused, and none of the more precise classes fits."""
+
+    code = "api"
+
+    def __init__(self, message: str, **details: t.Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = {key: value for key, value in details.items() if value is not None}
+
+    def as_failure(self) -> dict[str, str]:
+        return {"code": self.code, "message": self.message}
+
+
+class OptionsError(RemoteItError):
+    """The user's input is wrong. Raised before the first request."""
+
+    code = "options"
+
+
+class AuthError(RemoteItError):
+    """The API does not accept the credentials, or there are none."""
+
+    code = "auth"
+
+
+class NotFoundError(RemoteItError):
+    """The API does not know the service."""
+
+    code = "not_found"
+
+
+class NotSharedError(RemoteItError):
+    """The service exists, but this account may not connect to it."""
+
+    code = "not_shared"
+
+
+class OfflineError(RemoteItError):
+    """The device is not connected to remote.it."""
+
+    code = "offline"
+
+
+class ThrottledError(RemoteItError):
+    """The API asks for fewer requests (HTTP 429)."""
+
+    code = "throttled"
+
+
+class CallTimeoutError(RemoteItError):
+    """No answer in time. An opening call may have succeeded all the same."""
+
+    code = "timeout"
+
+
+class NetworkError(RemoteItError):
+    """The API could not be reached, or the line broke before its answer arrived."""
+
+    code = "network"
+
+
+class BadAnswerError(RemoteItError):
+    """The API answered something that cannot be read or must not be trusted."""
+
+    code = "bad_answer"
+
+
+#: Every code with which one service of a bulk call can fail.
+FAILURE_CODES: tuple[str, ...] = tuple(
+    error.code
+    for error in (
+        AuthError, NotFoundError, NotSharedError, OfflineError, ThrottledError,
+        CallTimeoutError, NetworkError, BadAnswerError, RemoteItError,
+    )
+)  # fmt: skip
+
+_BY_CODE = {error.code: error for error in (RemoteItError, *RemoteItError.__subclasses__())}
+
+
+def from_failure(failure: t.Mapping[str, t.Any]) -> RemoteItError:
+    """The error that C(as_failure) described, for instance in another process."""
+    return _BY_CODE.get(failure["code"], RemoteItError)(failure["message"])

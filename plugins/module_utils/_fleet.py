@@ -1,0 +1,119 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""Many connections at once, bounded: what a keeper and a delegated module have in common."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import BadAnswerError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._http import Http, Transport
+from ansible_collections.remoteit.fleet.plugins.module_utils._rest import RestApi
+
+Item = t.TypeVar("Item")
+Result = t.TypeVar("Result")
+
+CLOSED = "closed"
+ALREADY_CLOSED = "already_closed"
+STILL_USED = "still_used"
+
+
+class Api(t.Protocol):
+    """One account, whichever of the vendor's APIs it speaks."""
+
+    def connect(self, service_id: str, hostip: str | None = None, wait: bool = True) -> Connection: ...
+
+    def disconnect(self, service_id: str, connectionid: str) -> bool: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Account:
+    """Everything that is needed to speak for one account; safe to print."""
+
+    credentials: Credentials
+    transport: Transport = dataclasses.field(default_factory=Transport)
+    timeout: float = 60.0
+    concurrency: int = 16
+
+    def api(self) -> RestApi:
+        return RestApi(self.credentials, Http(self.transport, timeout=self.timeout, width=self.concurrency))
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """What to open, and how."""
+
+    services: tuple[str, ...]
+    hostip: str | None = None
+    wait: bool = True
+    reuse: bool = True
+    detach: bool = False
+
+
+Opened = t.Tuple[str, t.Union[Connection, RemoteItError]]
+#: C((service id, connection id)), and what became of it.
+Stop = t.Tuple[str, str]
+Stopped = t.Tuple[Stop, t.Union[str, RemoteItError]]
+
+
+class Fleet(t.Protocol):
+    """Who opens and closes: this process itself, or the keeper of the run."""
+
+    def open(self, account: Account, order: Order) -> t.Iterator[Opened]: ...
+
+    def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]: ...
+
+
+class Direct:
+    """Opens and closes from this process."""
+
+    def open(self, account: Account, order: Order) -> t.Iterator[Opened]:
+        api = account.api()
+        return in_parallel(lambda service: open_one(api, service, order), order.services, account.concurrency)
+
+    def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
+        api = account.api()
+        return in_parallel(lambda stop: close_one(api, stop), stops, account.concurrency)
+
+
+def open_one(api: Api, service: str, order: Order) -> Connection:
+    """Open one connection; one that cannot be used is stopped again before the error goes up."""
+    try:
+        return api.connect(service, order.hostip, order.wait)
+    except BadAnswerError as error:
+        connectionid = error.details.get("connectionid")
+        if connectionid is None:
+            raise
+        try:
+            api.disconnect(service, connectionid)
+        except RemoteItError as stop_error:
+            ending = f"the connection {connectionid} could not be stopped: {stop_error.message}"
+        else:
+            ending = f"the connection {connectionid} was stopped"
+            del error.details["connectionid"]
+        raise BadAnswerError(f"{error.message}; {ending}", **error.details) from error
+
+
+def close_one(api: Api, stop: Stop) -> str:
+    return CLOSED if api.disconnect(*stop) else ALREADY_CLOSED
+
+
+def in_parallel(
+    work: t.Callable[[Item], Result], items: t.Iterable[Item], width: int
+) -> t.Iterator[tuple[Item, t.Union[Result, RemoteItError]]]:
+    """Do the work on every item, C(width) at a time, and hand out each outcome as it comes."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=width, thread_name_prefix="remoteit") as pool:
+        futures = {pool.submit(work, item): item for item in items}
+        for future in concurrent.futures.as_completed(futures):
+            try:
+                outcome: t.Union[Result, RemoteItError] = future.result()
+            except RemoteItError as error:
+                outcome = error
+            yield futures[future], outcome

@@ -1,0 +1,207 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""One pooled HTTP session: the only place that knows C(requests)."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import email.utils
+import json
+import random
+import time
+import traceback
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
+    BadAnswerError,
+    CallTimeoutError,
+    NetworkError,
+    OptionsError,
+    ThrottledError,
+)
+
+try:
+    import requests
+    import requests.utils
+except ImportError:
+    HAS_REQUESTS = False
+    REQUESTS_IMPORT_ERROR: str | None = traceback.format_exc()
+else:
+    HAS_REQUESTS = True
+    REQUESTS_IMPORT_ERROR = None
+
+#: Equal to C(version) in galaxy.yml; a unit test compares them.
+VERSION = "0.1.0"
+
+#: How often a call that may be repeated is tried, and the longest pause between two tries in seconds.
+TRIES = 5
+LONGEST_PAUSE = 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Transport:
+    """How requests leave this machine: what C(requests) would have read from the environment."""
+
+    proxies: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)  # may hold a password
+    ca_bundle: str | None = None
+
+    @classmethod
+    def from_environment(cls, environ: t.Mapping[str, str], url: str) -> Transport:
+        """Read C(HTTPS_PROXY), C(NO_PROXY) and C(REQUESTS_CA_BUNDLE) as C(requests) does, but never a C(.netrc)."""
+        get = {key.lower(): value for key, value in environ.items() if value}
+        proxies = {scheme: get[f"{scheme}_proxy"] for scheme in ("http", "https", "all") if f"{scheme}_proxy" in get}
+        if not HAS_REQUESTS or requests.utils.should_bypass_proxies(url, no_proxy=get.get("no_proxy", "")):
+            proxies = {}
+        return cls(proxies, get.get("requests_ca_bundle") or get.get("curl_ca_bundle"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """An answer whose body has been read before its status."""
+
+    status: int
+    body: t.Any  # parsed JSON, or None when it is not JSON
+    text: str = dataclasses.field(repr=False)
+    date: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    def json_object(self) -> dict[str, t.Any]:
+        """The body, which must be a JSON object.
+
+        :raises BadAnswerError: saying what came instead. The text is not shown: it could hold anything.
+        """
+        if isinstance(self.body, dict):
+            return self.body
+        if not self.text.strip():
+            what = "an empty body"
+        elif self.text.lstrip()[:1] == "<":
+            what = "an HTML page"
+        elif self.body is not None:
+            what = f"a JSON {type(self.body).__name__} where an object belongs"
+        else:
+            what = f"{len(self.text)} characters that are not JSON"
+        raise BadAnswerError(f"the API answered HTTP {self.status} with {what}", http_status=self.status)
+
+
+class Http:
+    """POST and GET with a time-out, for any number of threads.
+
+    :param timeout: seconds for a call: for the TCP connection, and again for each silence while the answer arrives.
+    :param width: how many calls may be under way at once.
+    :raises OptionsError: C(requests) is not installed.
+    """
+
+    def __init__(self, transport: Transport, *, timeout: float, width: int) -> None:
+        if not HAS_REQUESTS:
+            raise OptionsError(
+                "the Python library requests is needed by the collection remoteit.fleet and cannot be imported by the"
+                " Python that runs Ansible here; install it there (pip install requests)"
+            )
+        self.timeout = timeout
+        self.session = requests.Session()
+        self.session.trust_env = False  # no .netrc: its Authorization header would replace ours
+        self.session.proxies = dict(transport.proxies)
+        self.session.verify = transport.ca_bundle or True
+        self.session.headers["User-Agent"] = f"remoteit.fleet/{VERSION} (Ansible collection)"
+        adapter = requests.adapters.HTTPAdapter(pool_connections=2, pool_maxsize=width)
+        self.session.mount("https://", adapter)
+        self.session.mount("http://", adapter)
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: t.Mapping[str, str],
+        body: t.Any = None,
+        repeat: bool = False,
+        auth: t.Any = None,
+    ) -> Answer:
+        """Send one call.
+
+        :param repeat: the call may be sent again after HTTP 429, 5xx or a broken line.
+        :raises ThrottledError, CallTimeoutError, NetworkError: the last try ended so.
+        """
+        tries = TRIES if repeat else 1
+        for attempt in range(tries):
+            try:
+                answer, retry_after = self._send(method, url, headers, body, auth)
+            except (NetworkError, CallTimeoutError):
+                if attempt + 1 == tries:
+                    raise
+                retry_after = None
+            else:
+                if answer.status != 429 and answer.status < 500 or attempt + 1 == tries:
+                    break
+            time.sleep(_pause(attempt, retry_after))
+        if answer.status == 429:
+            raise ThrottledError("the API asks for fewer requests (HTTP 429); wait, or lower the concurrency")
+        return answer
+
+    def _send(
+        self, method: str, url: str, headers: t.Mapping[str, str], body: t.Any, auth: t.Any
+    ) -> tuple[Answer, float | None]:
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            response = self.session.request(
+                method,
+                url,
+                data=data,
+                headers={"Content-Type": "application/json", **headers},
+                auth=auth,
+                timeout=self.timeout,
+                allow_redirects=False,  # the headers hold credentials
+            )
+            text = response.text
+        except requests.exceptions.SSLError as error:
+            raise NetworkError(f"TLS to {_where(url)} failed: {_cause(error)}") from error
+        except requests.exceptions.Timeout as error:
+            raise CallTimeoutError(f"{_where(url)} did not answer within {self.timeout:g} seconds") from error
+        except requests.exceptions.RequestException as error:
+            raise NetworkError(f"no answer from {_where(url)}: {_cause(error)}") from error
+        try:
+            parsed = json.loads(text)
+        except (ValueError, RecursionError):
+            parsed = None
+        answer = Answer(response.status_code, parsed, text, response.headers.get("Date"))
+        return answer, _retry_after(response.headers.get("Retry-After"))
+
+
+def _pause(attempt: int, retry_after: float | None) -> float:
+    if retry_after is not None:
+        return min(max(retry_after, 0.0), LONGEST_PAUSE)
+    return random.uniform(0.5, 1.0) * min(0.5 * 2**attempt, LONGEST_PAUSE)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds of a C(Retry-After), which is a number or a date."""
+    if not value:
+        return None
+    try:
+        return float(int(value))
+    except ValueError:
+        pass
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+        return (moment - datetime.datetime.now(moment.tzinfo or datetime.timezone.utc)).total_seconds()
+    except (TypeError, ValueError):
+        return None
+
+
+def _where(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason in a line; C(requests) wraps it in layers of object names."""
+    while error.__context__ is not None:
+        error = error.__context__
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -1,0 +1,143 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""The vendor's REST API v27: https://docs.remote.it/api-reference/devices/connect"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, truthy
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
+    AuthError,
+    BadAnswerError,
+    NotFoundError,
+    NotSharedError,
+    OfflineError,
+    RemoteItError,
+)
+from ansible_collections.remoteit.fleet.plugins.module_utils._http import Answer, Http
+
+#: What the API's reasons are known to contain. The numbers in brackets are the stable part of a reason; its HTTP code
+#: and its C(code) tell nothing.
+_REASONS: tuple[tuple[str, type[RemoteItError], str], ...] = (
+    (r"\[0102\]|missing user", AuthError, "check the user name and the password"),
+    (r"api key|apikey|application key|developer ?key", AuthError, "check the developer key"),
+    (r"api token|token expired|invalid token", AuthError, "the token is wrong or has expired; log in for a new one"),
+    (r"invalid date|INVALID_AUTH", AuthError, "check the clock of this machine"),
+    (r"\[0861\]", NotFoundError, "check the service id (it is the service's, not the device's)"),
+    (r"\[0405\]|not shared", NotSharedError, "ask its owner to share it with this account"),
+    (r"inactive|offline|not online", OfflineError, "the device is not connected to remote.it"),
+)
+_MFA_CODES = ("SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP")
+
+#: For so many seconds a call that succeeded proves that the credentials are good.
+_PROOF_SECONDS = 60.0
+
+
+class RestApi:
+    """One account. Any number of threads may use it at once."""
+
+    def __init__(self, credentials: Credentials, http: Http) -> None:
+        self._credentials = credentials
+        self._http = http
+        self._token = credentials.token
+        self._login_lock = threading.Lock()
+        self._proven = -_PROOF_SECONDS
+
+    def connect(self, service_id: str, hostip: str | None = None, wait: bool = True) -> Connection:
+        """Open a connection. Never sent twice: a lost answer may be the answer of an open connection.
+
+        :raises BadAnswerError: with C(connectionid) in its details when there is something to stop.
+        """
+        body = {"deviceaddress": service_id, "wait": "true" if wait else "false"}
+        if hostip is not None:
+            body["hostip"] = hostip
+        return Connection.from_rest(self._call("POST", "/device/connect", body), service_id, hostip)
+
+    def disconnect(self, service_id: str, connectionid: str) -> bool:
+        """Stop a connection; true when this call ended it, false when it was gone already.
+
+        An unknown connection and a wrong developer key are both answered by HTTP 401 with a reason nobody has written
+        down. When the reason does not say which, another call with the same credentials does.
+        """
+        body = {"deviceaddress": service_id, "connectionid": connectionid}
+        try:
+            self._call("POST", "/device/connect/stop", body, repeat=True)
+        except BadAnswerError:
+            raise
+        except RemoteItError as error:
+            if not error.details.get("unexplained"):
+                raise
+            self._prove_credentials()
+            return False
+        return True
+
+    def _prove_credentials(self) -> None:
+        if time.monotonic() - self._proven >= _PROOF_SECONDS:
+            self._call("GET", "/device/list/all", repeat=True)
+
+    def _call(self, method: str, path: str, body: t.Any = None, *, repeat: bool = False) -> dict[str, t.Any]:
+        token = self._login()
+        try:
+            return self._send(method, path, body, token, repeat)
+        except AuthError as error:
+            if not self._credentials.password or error.details.get("unexplained"):
+                raise
+        # The token of this run's login may have expired. What was refused so was not carried out.
+        return self._send(method, path, body, self._login(expired=token), repeat)
+
+    def _login(self, expired: str | None = None) -> str:
+        """The token, by one login however many threads ask for it."""
+        with self._login_lock:
+            if self._token is None or self._token == expired:
+                body = {"username": self._credentials.username, "password": self._credentials.password}
+                answer = self._send("POST", "/user/login", body, None, repeat=False)
+                token = answer.get("token")
+                if not isinstance(token, str) or not re.fullmatch(r"[!-~]{1,512}", token):
+                    raise BadAnswerError("the login's answer has no token")
+                self._token = token
+            return self._token
+
+    def _send(self, method: str, path: str, body: t.Any, token: str | None, repeat: bool) -> dict[str, t.Any]:
+        headers = {"developerkey": self._credentials.developer_key}
+        if token is not None:
+            headers["token"] = token
+        answer = self._http.call(method, self._credentials.api_url + path, headers=headers, body=body, repeat=repeat)
+        content = answer.json_object()
+        if not (answer.ok and truthy(content.get("status"))):
+            raise self._refusal(answer, content)
+        self._proven = time.monotonic()
+        return content
+
+    def _refusal(self, answer: Answer, content: t.Mapping[str, t.Any]) -> RemoteItError:
+        """The error for an answer that is JSON and not a success."""
+        code = content.get("code")
+        if code in _MFA_CODES:
+            return AuthError(
+                f"the API does not log this account in with a password alone ({code}): it uses two-factor"
+                " authentication; give a token instead"
+            )
+        reason = self._printable(content.get("reason") or content.get("message") or content.get("Error"))
+        for pattern, error, advice in _REASONS:
+            if re.search(pattern, f"{reason} {code}", re.IGNORECASE):
+                return error(f"the API says: {reason} ({advice})", http_status=answer.status)
+        said = f"the API says: {reason}" if reason else "the API refused and gave no reason"
+        message = f"{said} (HTTP {answer.status})"
+        if answer.status >= 500:
+            return RemoteItError(message, http_status=answer.status)
+        error = AuthError if answer.status in (401, 403) else RemoteItError
+        return error(message, http_status=answer.status, unexplained=True)
+
+    def _printable(self, reason: t.Any) -> str:
+        """The API's words without anything that must not be shown."""
+        text = " ".join(reason.split()) if isinstance(reason, str) else ""
+        for secret in (*self._credentials.secrets(), self._token):
+            text = text.replace(secret, "********") if secret else text
+        return "".join(character if character.isprintable() else "?" for character in text[:300])

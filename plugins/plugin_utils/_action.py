@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""What the action plugins of the collection have in common."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import typing as t
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
+
+#: A bulk call of at least so many services tells of its progress, every so many seconds.
+PROGRESS_FROM = 20
+PROGRESS_SECONDS = 5.0
+
+
+class RemoteItAction(ActionBase):
+    """Validates the options, runs C(work) and turns what it raises into the task's result.
+
+    Nothing of the result is an invocation: the options hold secrets.
+    """
+
+    SPEC: t.ClassVar[dict[str, t.Any]]
+    RULES: t.ClassVar[dict[str, t.Any]] = {}
+
+    _supports_check_mode = True
+    _supports_async = False
+
+    def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        raise NotImplementedError
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        validation = ArgumentSpecValidator(self.SPEC, **self.RULES).validate(plain(self._task.args))
+        try:
+            if validation.error_messages:
+                raise OptionsError("; ".join(validation.error_messages))
+            outcome = self.work(validation.validated_parameters, task_vars or {})
+        except RemoteItError as error:
+            outcome = _argspec.failed(error)
+        result.update(remove_values(outcome, validation._no_log_values))
+        return result
+
+    def environment(self) -> dict[str, str]:
+        """The environment of the task, laid over the one of this process."""
+        of_the_task: dict[str, t.Any] = {}
+        self._compute_environment_string(of_the_task)
+        return {**os.environ, **{name: str(value) for name, value in of_the_task.items()}}
+
+    def runs_elsewhere(self) -> bool:
+        """Whether the task is delegated to another host than the controller."""
+        return bool(self._task.delegate_to) and self._connection.transport != "local"
+
+    def run_module(
+        self, name: str, options: dict[str, t.Any], account: Account, task_vars: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """Run the module of the same name where the task is delegated to, with the controller's credentials."""
+        left_here = ("profile", "credentials_file")
+        elsewhere = {key: value for key, value in options.items() if value is not None and key not in left_here}
+        return self._execute_module(
+            module_name=name, module_args={**elsewhere, **account.credentials.as_options()}, task_vars=task_vars
+        )
+
+
+def plain(value: t.Any) -> t.Any:
+    """A copy in plain types; the engine's own subclasses would show up in error messages and cannot be sent."""
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    return "".join(value) if isinstance(value, str) else str(value)
+
+
+class Progress:
+    """Tells on standard error how a bulk call proceeds, a line every few seconds."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + PROGRESS_SECONDS
+
+    def __call__(self, opened: int, failed: int, total: int) -> None:
+        if total < PROGRESS_FROM or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + PROGRESS_SECONDS
+        Display().display(f"remote.it: {opened} of {total} opened, {failed} failed", stderr=True)
+        sys.stderr.flush()

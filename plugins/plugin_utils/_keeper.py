@@ -1,0 +1,439 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""The keeper: a small process, one a controller run, that holds what the run has opened and closes it in the end.
+
+It serves the run's workers over a Unix socket in a folder that only this user may enter, and waits for the controller
+to be gone, however that came about. See C(_keeper_client) for the other side, C(_keeper_main) for how it is started.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import dataclasses
+import datetime
+import itertools
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import socketserver
+import subprocess
+import threading
+import time
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, iso, utc_now
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
+    ALREADY_CLOSED,
+    STILL_USED,
+    Account,
+    Api,
+    Order,
+    close_one,
+    open_one,
+)
+from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
+
+#: The vendor ends a connection 900 seconds after its last use; a touch is a use.
+TOUCH_SECONDS = 600.0
+#: A connection that ends within so many seconds is not handed out again.
+NEAR_END_SECONDS = 300
+POLL_SECONDS = 0.5
+
+Event = t.Dict[str, t.Any]
+
+
+@dataclasses.dataclass
+class Held:
+    """One opening, from its intent to its stop."""
+
+    number: int
+    service: str
+    office: Office
+    detach: bool
+    opening: concurrent.futures.Future[Connection]
+    holders: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    claimed: bool = False
+    closing: concurrent.futures.Future[str] | None = None
+
+
+class Office:
+    """One account: its API and its bounded pool of threads, shared by every task of the run."""
+
+    def __init__(self, account: Account) -> None:
+        self.api: Api = account.api()
+        self.pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="api")
+        self.api_url = account.credentials.api_url
+        self.fingerprint = account.credentials.fingerprint()
+
+
+class Keeper:
+    """What the run holds. Every method may be called by many threads at once."""
+
+    def __init__(self, run: Run, ledger: Ledger) -> None:
+        self._run = run
+        self._ledger = ledger
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._offices: dict[t.Any, Office] = {}
+        self._current: dict[t.Any, Held] = {}  # by account, hostip and service: what reuse hands out
+        self._by_connection: dict[str, Held] = {}
+        self._unsure: list[Event] = []  # opening calls that may have opened something nobody can stop
+        self._failed_stops: dict[int, Event] = {}
+        self._opened = 0
+        self._closed = 0
+        self.ending = threading.Event()
+        self._finishing = threading.Lock()
+        self._recap: Event | None = None
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    def open(self, account: Account, order: Order, claims: dict[str, list[str]]) -> t.Iterator[Event]:
+        """Open the services of the order and tell of each that somebody claims, as it comes.
+
+        :param claims: the holders of each service; a service without any is opened for a task that will ask later.
+        """
+        waiting: dict[concurrent.futures.Future[Connection], tuple[str, bool]] = {}
+        with self._lock:
+            office = self._office(account)
+            keys = {service: (office.fingerprint, order.hostip, service.upper()) for service in order.services}
+            known = [self._current[key] for key in keys.values() if order.reuse and key in self._current]
+        usable = {held.number for held, yes in zip(known, office.pool.map(_usable, known)) if yes}
+        with self._lock:
+            if self.ending.is_set():
+                raise RemoteItError("the run is ending, so nothing is opened any more")
+            for service, key in keys.items():
+                held = self._current.get(key)
+                if held is None or not order.reuse:
+                    held = self._current[key] = self._begin(office, service, order)
+                elif held in known and held.number not in usable:
+                    held = self._current[key] = self._begin(office, service, order, instead_of=held)
+                holders = claims.get(service, [])
+                for holder in holders:
+                    held.holders[holder] = 1 if holder else held.holders[holder] + 1
+                if holders:
+                    waiting[held.opening] = (service, held.claimed)
+                    held.claimed = True
+        for opening in concurrent.futures.as_completed(waiting):
+            service, reused = waiting[opening]
+            try:
+                connection = dataclasses.replace(opening.result(), deviceaddress=service, reused=reused)
+                yield {"service": service, "connection": dataclasses.asdict(connection)}
+            except RemoteItError as error:
+                yield {"service": service, "failure": error.as_failure()}
+
+    def adopt(self, account: Account, connections: list[Event]) -> None:
+        """Take over what a delegated module has opened."""
+        with self._lock:
+            office = self._office(account)
+            for entry in connections:
+                connection = Connection.from_result(entry)
+                opening: concurrent.futures.Future[Connection] = concurrent.futures.Future()
+                opening.set_result(connection)
+                held = Held(next(self._numbers), connection.deviceaddress, office, False, opening, claimed=True)
+                held.holders[""] = 1
+                self._ledger.intent(held.number, held.service, office.api_url, office.fingerprint)
+                self._record(held, connection)
+
+    def _office(self, account: Account) -> Office:
+        key = (account.credentials, account.timeout, account.concurrency)
+        if key not in self._offices:
+            self._offices[key] = Office(account)
+        return self._offices[key]
+
+    def _begin(self, office: Office, service: str, order: Order, instead_of: Held | None = None) -> Held:
+        held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
+        office.pool.submit(self._open, held, order, instead_of)
+        return held
+
+    def _open(self, held: Held, order: Order, instead_of: Held | None) -> None:
+        try:
+            if instead_of is not None and instead_of.opening.exception() is None and instead_of.closing is None:
+                self._close_quietly(instead_of)
+            self._ledger.intent(held.number, held.service, held.office.api_url, held.office.fingerprint)
+            connection = open_one(held.office.api, held.service, order)
+        except RemoteItError as error:
+            self._note_failed_opening(held, error)
+            held.opening.set_exception(error)
+        except Exception as error:
+            held.opening.set_exception(RemoteItError(f"the keeper failed: {type(error).__name__}: {error}"))
+        else:
+            with self._lock:
+                self._record(held, connection)
+            held.opening.set_result(connection)
+
+    def _record(self, held: Held, connection: Connection) -> None:
+        """Note what is open now. Needs the lock."""
+        self._by_connection[connection.connectionid] = held
+        self._opened += 1
+        self._ledger.opened(held.number, connection, detached=held.detach)
+
+    def _note_failed_opening(self, held: Held, error: RemoteItError) -> None:
+        """An opening call without a clear refusal may have opened something."""
+        if error.code in ("timeout", "network", "bad_answer"):
+            self._unsure.append({"service": held.service, "at": iso(utc_now()), "why": error.message})
+        else:
+            self._ledger.closed(held.number, "refused")
+
+    # -- closing ---------------------------------------------------------------------------------------------------
+
+    def close(self, account: Account, stops: list[list[str]]) -> t.Iterator[Event]:
+        """Close each C([service, connection id, holder]), unless somebody else holds it too."""
+        with self._lock:
+            office = self._office(account)
+        futures = {}
+        for service, connectionid, holder in stops:
+            future = self._release(office, service, connectionid, holder)
+            futures[future] = {"service": service, "connectionid": connectionid}
+        for future in concurrent.futures.as_completed(futures):
+            try:
+                yield {**futures[future], "outcome": future.result()}
+            except RemoteItError as error:
+                yield {**futures[future], "failure": error.as_failure()}
+
+    def _release(
+        self, office: Office, service: str, connectionid: str, holder: str
+    ) -> concurrent.futures.Future[str]:
+        with self._lock:
+            held = self._by_connection.get(connectionid)
+            if held is None:
+                return office.pool.submit(close_one, office.api, (service, connectionid))
+            if held.holders[holder]:
+                held.holders[holder] -= 1
+            if +held.holders:
+                used: concurrent.futures.Future[str] = concurrent.futures.Future()
+                used.set_result(STILL_USED)
+                return used
+            return self._stop(held, office)
+
+    def _stop(self, held: Held, office: Office) -> concurrent.futures.Future[str]:
+        """Stop it, once: whoever asks again while it is being stopped gets the same answer. Needs the lock."""
+        if held.closing is not None:
+            failed = held.closing.done() and held.closing.exception() is not None
+            if not failed:
+                already: concurrent.futures.Future[str] = office.pool.submit(lambda: ALREADY_CLOSED)
+                return already if held.closing.done() else held.closing
+        held.closing = office.pool.submit(self._close, held, office)
+        return held.closing
+
+    def _close(self, held: Held, office: Office) -> str:
+        connection = held.opening.result()
+        end_masters(self._run.control_path_dir(connection.connectionid))
+        try:
+            how = close_one(office.api, (held.service, connection.connectionid))
+        except RemoteItError as error:
+            self._failed_stops[held.number] = {
+                "service": held.service,
+                "connectionid": connection.connectionid,
+                "expires_at": connection.expires_at,
+                "why": error.message,
+            }
+            raise
+        with self._lock:
+            self._closed += 1
+            self._failed_stops.pop(held.number, None)
+        self._ledger.closed(held.number, how)
+        return how
+
+    def _close_quietly(self, held: Held) -> None:
+        """Close what has died, so that the vendor's side and the ledger know it too."""
+        with self._lock:
+            held.closing = concurrent.futures.Future()
+        try:
+            held.closing.set_result(self._close(held, held.office))
+        except RemoteItError as error:
+            held.closing.set_exception(error)
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def finish(self) -> Event:
+        """Close what is left, and sum up. Asked for twice, it is done once."""
+        with self._lock:
+            self.ending.set()
+            openings = [held.opening for held in self._current.values()]
+        with self._finishing:
+            if self._recap is None:
+                self._recap = self._finish(openings)
+            return self._recap
+
+    def _finish(self, openings: list[concurrent.futures.Future[Connection]]) -> Event:
+        concurrent.futures.wait(openings)
+        stopping = []
+        with self._lock:
+            for held in self._by_connection.values():
+                if not held.detach:
+                    stopping.append(self._stop(held, held.office))
+        concurrent.futures.wait(stopping)
+        if self._opened == self._closed and not self._unsure:
+            self._ledger.remove()
+        return {
+            "opened": self._opened,
+            "closed": self._closed,
+            "left": list(self._failed_stops.values()),
+            "unsure": list(self._unsure),
+        }
+
+    def touch(self) -> None:
+        """Use every port proxy for a moment, so that a slow play does not lose it to the vendor's idle time."""
+        with self._lock:
+            alive = [held for held in self._by_connection.values() if held.closing is None and not held.detach]
+        for held in alive:
+            connection = held.opening.result()
+            if not connection.reverse_proxy:
+                answers(connection)
+
+
+def _usable(held: Held) -> bool:
+    """Whether reuse may hand it out: it is being opened, or it is open, will be for a while, and answers."""
+    if held.closing is not None:
+        return False
+    if not held.opening.done():
+        return True
+    if held.opening.exception() is not None:
+        return False
+    connection = held.opening.result()
+    soon = iso(utc_now() + datetime.timedelta(seconds=NEAR_END_SECONDS))
+    if connection.expires_at is not None and connection.expires_at < soon:
+        return False
+    return connection.reverse_proxy or answers(connection)
+
+
+def answers(connection: Connection, timeout: float = 2.0) -> bool:
+    try:
+        socket.create_connection((connection.host, connection.port), timeout).close()
+    except OSError:
+        return False
+    return True
+
+
+def end_masters(folder: str) -> None:
+    """End the ssh masters whose control sockets are in the folder, and remove it."""
+    try:
+        sockets = os.listdir(folder)
+    except FileNotFoundError:
+        return
+    for name in sockets:
+        command = ["ssh", "-o", f"ControlPath={os.path.join(folder, name)}", "-O", "exit", "remoteit"]
+        try:
+            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            continue  # the stop that follows cuts its line
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    """One request of a client: a line of JSON, answered by lines of JSON, the last of them C(end)."""
+
+    server: _Server
+
+    def handle(self) -> None:
+        try:
+            request = json.loads(self.rfile.readline())
+        except ValueError:
+            return
+        try:
+            for event in self._events(request):
+                self._send(event)
+        except RemoteItError as error:
+            self._send({"error": error.as_failure()})
+        except OSError:
+            return  # the worker is gone; what it asked for is held all the same
+        except Exception as error:
+            self._send({"error": {"code": "api", "message": f"the keeper failed: {type(error).__name__}: {error}"}})
+        self._send({"end": True})
+
+    def _events(self, request: Event) -> t.Iterator[Event]:
+        keeper = self.server.keeper
+        if request["do"] == "open":
+            order = {**request["order"], "services": tuple(request["order"]["services"])}
+            yield from keeper.open(_account(request["account"]), Order(**order), request["claims"])
+        elif request["do"] == "close":
+            yield from keeper.close(_account(request["account"]), request["stops"])
+        elif request["do"] == "adopt":
+            keeper.adopt(_account(request["account"]), request["connections"])
+        elif request["do"] == "finish":
+            yield keeper.finish()
+            self.server.finished.set()
+
+    def _send(self, event: Event) -> None:
+        try:
+            self.wfile.write(json.dumps(event).encode() + b"\n")
+        except OSError:
+            pass
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def __init__(self, keeper: Keeper, path: str) -> None:
+        super().__init__(path, _Handler)
+        self.keeper = keeper
+        self.finished = threading.Event()
+
+
+def _account(fields: Event) -> Account:
+    return Account(
+        **{
+            **fields,
+            "credentials": Credentials(**fields["credentials"]),
+            "transport": Transport(**fields["transport"]),
+        }
+    )
+
+
+def serve(run: Run, ledger_path: str, ready: t.Callable[[], None]) -> None:
+    """Serve the run until its controller is gone or asks for the end; then close what is left and leave."""
+    ledger = Ledger(ledger_path, run.id)
+    keeper = Keeper(run, ledger)
+    server = _Server(keeper, run.socket)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: server.finished.set())
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 60}, daemon=True).start()
+    ready()
+    _await_end(run.controller_pid, server.finished, keeper)
+    keeper.finish()
+    shutil.rmtree(run.folder, ignore_errors=True)
+
+
+def _await_end(pid: int, finished: threading.Event, keeper: Keeper) -> None:
+    """Wait until the controller is gone or somebody asks for the end; touch what is idle meanwhile."""
+    next_touch = time.monotonic() + TOUCH_SECONDS
+    try:
+        alive: t.Callable[[], bool] = _pidfd_watch(pid)
+    except ProcessLookupError:
+        return
+    while not finished.is_set() and alive():
+        if time.monotonic() >= next_touch:
+            keeper.touch()
+            next_touch = time.monotonic() + TOUCH_SECONDS
+
+
+def _pidfd_watch(pid: int) -> t.Callable[[], bool]:
+    """A function that waits for a moment and tells whether the process is still there."""
+    if not hasattr(os, "pidfd_open"):
+        return lambda: _poll(pid)
+    descriptor = os.pidfd_open(pid)
+    return lambda: not select.select([descriptor], [], [], POLL_SECONDS)[0]
+
+
+def _poll(pid: int) -> bool:
+    time.sleep(POLL_SECONDS)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,0 +1,244 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""The worker's side of the keeper, and the controller's at the end of a run."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError, from_failure
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Opened, Order, Stop, Stopped
+from ansible_collections.remoteit.fleet.plugins.plugin_utils import _keeper_main
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, Run, private_folder
+
+#: The end of a run is not held up for longer than this; the keeper goes on without it.
+FINISH_SECONDS = 30.0
+START_SECONDS = 30.0
+
+#: What the keeper's process needs of the environment. No secret, and no cookie by which CI agents hunt leftovers.
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+class KeeperClient:
+    """Opens and closes through the keeper of this run, which the first opening starts."""
+
+    def __init__(self, run: Run = THIS_RUN) -> None:
+        self._run = run
+
+    def open(
+        self, account: Account, order: Order, claims: t.Mapping[str, t.Sequence[str]] | None = None
+    ) -> t.Iterator[Opened]:
+        """Open the services; without C(claims) each gets one holder, which a later C(close) takes away again."""
+        if claims is None:
+            claims = {service: [""] for service in order.services}
+        request = {"do": "open", "account": _plain(account), "order": _plain(order), "claims": claims}
+        for event in self._ask(request, start=True):
+            if "connection" in event:
+                yield event["service"], Connection.from_result(event["connection"])
+            else:
+                yield event["service"], from_failure(event["failure"])
+
+    def close(self, account: Account, stops: t.Sequence[Stop], holders: t.Sequence[str] = ()) -> t.Iterator[Stopped]:
+        """Close the connections, or give up holding them. Without a keeper the API is asked directly."""
+        if not os.path.exists(self._run.socket):
+            yield from Direct().close(account, stops)
+            return
+        named = holders or [""] * len(stops)
+        request = {
+            "do": "close",
+            "account": _plain(account),
+            "stops": [[*stop, holder] for stop, holder in zip(stops, named)],
+        }
+        missing = set(stops)
+        try:
+            for event in self._ask(request):
+                stop = (event["service"], event["connectionid"])
+                missing.discard(stop)
+                yield stop, event["outcome"] if "outcome" in event else from_failure(event["failure"])
+        except _KeeperGone:
+            yield from Direct().close(account, [stop for stop in stops if stop in missing])
+
+    def adopt(self, account: Account, connections: t.Sequence[dict[str, t.Any]]) -> None:
+        """Give the keeper what a module on another host has opened."""
+        for _ in self._ask({"do": "adopt", "account": _plain(account), "connections": connections}, start=True):
+            pass
+
+    def finish(self) -> dict[str, t.Any] | None:
+        """Ask the keeper to close everything and leave.
+
+        :return: what it says it did; none if there is no keeper.
+        :raises TimeoutError: it takes longer than we wait.
+        """
+        if not os.path.exists(self._run.socket):
+            return None
+        recap = None
+        with contextlib.suppress(_KeeperGone):
+            for recap in self._ask({"do": "finish"}, timeout=FINISH_SECONDS):
+                pass
+        return recap
+
+    # -- the line --------------------------------------------------------------------------------------------------
+
+    def _ask(
+        self, request: dict[str, t.Any], *, start: bool = False, timeout: float | None = None
+    ) -> t.Iterator[dict[str, t.Any]]:
+        with self._line(start) as line:
+            line.settimeout(timeout)
+            try:
+                line.sendall(json.dumps(request).encode() + b"\n")
+                for answer in line.makefile("rb"):
+                    event = json.loads(answer)
+                    if "error" in event:
+                        raise from_failure(event["error"])
+                    if "end" in event:
+                        return
+                    yield event
+            except ConnectionError:
+                pass
+        raise _KeeperGone(
+            f"the keeper of this run died; what it had opened is in the ledger {self._run.ledger}: run the playbook"
+            " remoteit.fleet.teardown"
+        )
+
+    def _line(self, start: bool) -> socket.socket:
+        line = self._connect()
+        if line is None and start:
+            line = self._start()
+        if line is None:
+            raise _KeeperGone("the keeper of this run is gone")
+        return line
+
+    def _connect(self) -> socket.socket | None:
+        line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            line.connect(self._run.socket)
+        except (FileNotFoundError, ConnectionRefusedError):
+            line.close()
+            return None
+        return line
+
+    def _start(self) -> socket.socket | None:
+        """Start the keeper, unless another worker is doing so."""
+        try:
+            private_folder(self._run.folder)
+            with open(os.path.join(self._run.folder, "lock"), "w", encoding="utf-8") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                line = self._connect()
+                if line is None:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self._run.socket)
+                    _spawn(self._run)
+                    line = self._connect()
+        except OSError as error:
+            raise RemoteItError(f"nothing was opened: the keeper of this run cannot be started: {error}") from error
+        return line
+
+
+class _KeeperGone(RemoteItError):
+    """The keeper died, or never was."""
+
+
+def _plain(value: t.Any) -> dict[str, t.Any]:
+    return dataclasses.asdict(value)
+
+
+def _spawn(run: Run) -> None:
+    """Start the keeper's process and wait until it serves.
+
+    :raises OSError: it cannot, and says why.
+    """
+    process = subprocess.Popen(
+        [sys.executable, _keeper_main.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+        start_new_session=True,
+        umask=0o077,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    start = {"run": _plain(run), "ledger": run.ledger, "sys_path": [os.path.abspath(path) for path in sys.path]}
+    try:
+        process.stdin.write(json.dumps(start).encode() + b"\n")
+        process.stdin.close()
+        readable, *_ = select.select([process.stdout], [], [], START_SECONDS)
+        line = process.stdout.readline() if readable else b""
+    finally:
+        process.stdout.close()
+    answer = json.loads(line) if line else {"error": "it ended without a word"}
+    if "error" in answer:
+        raise OSError(answer["error"])
+    process.returncode = 0  # it outlives this worker: not ours to wait for
+
+
+# -- the end of the run, in the controller --------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=None)
+def close_at_the_end_of_this_run() -> None:
+    """Make the controller ask its keeper to finish, at an orderly end, on Ctrl-C, and on SIGTERM.
+
+    The keeper would notice by itself, but in a container it dies together with the controller. Called when an action
+    plugin is imported, which happens in the main process; workers inherit it and leave by C(os._exit).
+    """
+    if os.getpid() != THIS_RUN.controller_pid or threading.current_thread() is not threading.main_thread():
+        return
+    atexit.register(_finish)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def on_sigterm(number: int, frame: t.Any) -> None:
+        _finish()
+        if callable(before):
+            before(number, frame)
+            return
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, on_sigterm)
+
+
+def _finish() -> None:
+    if os.getpid() != THIS_RUN.controller_pid:
+        return
+    try:
+        recap = KeeperClient().finish()
+    except TimeoutError:
+        print("remote.it: connections are still being closed in the background", file=sys.stderr)
+        return
+    if recap and (recap["opened"] or recap["unsure"]):
+        print(recap_text(recap), file=sys.stderr, flush=True)
+
+
+def recap_text(recap: dict[str, t.Any]) -> str:
+    opened, closed = recap["opened"], recap["closed"]
+    lines = [f"remote.it: opened {opened}, closed {closed}, left open {opened - closed}"]
+    lines += [
+        f"[WARNING]: remote.it: the connection {left['connectionid']} to {left['service']} could not be closed:"
+        f" {left['why']}; it ends by itself at {left['expires_at'] or 'a time that the API did not tell'}"
+        for left in recap["left"]
+    ]
+    lines += [
+        f"[WARNING]: remote.it: the call that was to open {unsure['service']} at {unsure['at']} had no clear answer and"
+        f" may have opened a connection; it ends by itself 15 minutes after its last use: {unsure['why']}"
+        for unsure in recap["unsure"]
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,897 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The simulator behaves as the vendor's documents say, and as the other tests need it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import requests
+
+SIMULATOR = Path(__file__).resolve().parents[1] / "simulator"
+SSH = 28
+WEB = 7
+LATCHING = "255.255.255.255"
+OTHER = "127.0.0.9"
+
+
+class Sim:
+    """A running simulator, seen from outside."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        state_file = folder / "state.json"
+        state_file.unlink(missing_ok=True)
+        self.process = subprocess.Popen(
+            [sys.executable, str(SIMULATOR), "--state", str(state_file), *options],
+            env={**os.environ, "TMPDIR": str(folder)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        until(lambda: state_file.exists() or self.process.poll() is not None, 20)
+        self.state_file = state_file
+        self.state: dict[str, Any] = json.loads(state_file.read_text())
+        self.session = requests.Session()
+        self.headers = {"developerkey": self.state["developer_key"], "token": self.state["token"]}
+        self._unused = {app: iter([s for s in self.services(app) if s["online"]]) for app in (SSH, WEB)}
+
+    def services(self, application: int) -> list[dict[str, Any]]:
+        return [service for service in self.state["services"] if service["application"] == application]
+
+    def service(self, application: int = SSH) -> dict[str, Any]:
+        """A service that no other test has used."""
+        return next(self._unused[application])
+
+    def url(self, path: str) -> str:
+        return self.state["api_url"] + path
+
+    def control(self, method: str, what: str, body: Any = None) -> Any:
+        response = self.session.request(method, f"{self.state['control_url']}/{what}", json=body)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def settings(self, **changes: Any) -> None:
+        self.control("POST", "settings", changes)
+
+    def fault(self, **fault: Any) -> None:
+        self.control("POST", "faults", [fault])
+
+    def device(self, service: dict[str, Any], **changes: Any) -> dict[str, Any]:
+        return self.control("POST", "devices", {"name": service["device"], **changes})[0]
+
+    def advance(self, seconds: float) -> None:
+        self.control("POST", "clock", {"advance": seconds})
+
+    def call(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> requests.Response:
+        return self.session.post(self.url(path), json=body, headers=headers or self.headers)
+
+    def connect(self, address: str, **more: Any) -> requests.Response:
+        return self.call("/device/connect", {"deviceaddress": address, "wait": "true", **more})
+
+    def opened(self, address: str, **more: Any) -> dict[str, Any]:
+        """The connection of an answer that must be a good one."""
+        body = self.connect(address, **more).json()
+        assert body["status"] == "true", body
+        return body["connection"]
+
+    def stop(self, address: str, connectionid: str | None) -> requests.Response:
+        return self.call("/device/connect/stop", {"deviceaddress": address, "connectionid": connectionid})
+
+    def entries(self, address: str) -> list[dict[str, Any]]:
+        return [entry for entry in self.control("GET", "connections") if entry["deviceaddress"] == address]
+
+    def entry(self, connectionid: str) -> dict[str, Any]:
+        (entry,) = (e for e in self.control("GET", "connections") if e["connectionid"] == connectionid)
+        return entry
+
+    def ssh_options(self) -> list[str]:
+        quiet = ["-F", "/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
+        trust = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+        return [*quiet, *trust, "-i", self.state["ssh_private_key_file"]]
+
+    def ssh_command(self, port: int | str, command: str, *options: str) -> list[str]:
+        target = f"{self.state['ssh_user']}@127.0.0.1"
+        return ["ssh", *self.ssh_options(), *options, "-p", str(port), target, command]
+
+    def ssh(
+        self, port: int | str, command: str, *options: str, data: bytes = b""
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(self.ssh_command(port, command, *options), input=data, capture_output=True, timeout=20)
+
+    def end(self) -> int:
+        self.session.close()
+        self.process.terminate()
+        try:
+            return self.process.wait(10)
+        finally:
+            self.process.kill()
+
+
+def until(ready: Callable[[], bool], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def stream(port: int | str, source: str = "127.0.0.1") -> socket.socket:
+    try:
+        return socket.create_connection(("127.0.0.1", int(port)), timeout=5, source_address=(source, 0))
+    except ConnectionRefusedError:
+        raise
+    except OSError as problem:
+        if source != "127.0.0.1":
+            pytest.skip(f"{source} cannot be bound here: {problem}")
+        raise
+
+
+def greeting(port: int | str, source: str = "127.0.0.1") -> bytes:
+    """What the proxy's first bytes are; nothing when it closes at once."""
+    with stream(port, source) as tcp, contextlib.suppress(ConnectionResetError):
+        return tcp.recv(4)
+    return b""
+
+
+def refused(port: int | str) -> bool:
+    try:
+        stream(port).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def running(pid: int) -> bool:
+    """Whether the process lives; a zombie that nobody has waited for is dead."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
+@pytest.fixture(scope="module")
+def sim_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sim]:
+    simulator = Sim(tmp_path_factory.mktemp("sim"), "--devices", "151", "--offline", "1")
+    yield simulator
+    assert simulator.end() == 0
+
+
+@pytest.fixture
+def sim(sim_shared: Sim) -> Iterator[Sim]:
+    defaults = sim_shared.control("GET", "settings")
+    yield sim_shared
+    sim_shared.control("DELETE", "faults")
+    sim_shared.settings(**defaults)
+
+
+@pytest.fixture
+def sim_start(tmp_path: Path) -> Iterator[Callable[..., Sim]]:
+    """Start further simulators, with options of their own."""
+    started: list[Sim] = []
+
+    def start(*options: str) -> Sim:
+        started.append(Sim(tmp_path, *options))
+        return started[-1]
+
+    yield start
+    for simulator in started:
+        simulator.end()
+
+
+# The vendor's page "Connecting to a Device": its samples, with only the host replaced.
+
+CURL_SAMPLE = r"""
+curl -X POST \
+     -H "token:$TOKEN" \
+     -H "developerkey:$DEV_KEY" \
+     -d "{\"wait\":\"true\",\"deviceaddress\":\"$DEVICE_ADDRESS\", \
+          \"hostip\":\"$HOSTIP\" }" \
+     $API/device/connect
+"""
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_vendor_sample_curl(sim: Sim) -> None:
+    address = sim.service()["deviceaddress"]
+    values = {
+        "TOKEN": sim.state["token"],
+        "DEV_KEY": sim.state["developer_key"],
+        "DEVICE_ADDRESS": address,
+        "HOSTIP": "127.0.0.1",
+        "API": sim.state["api_url"],
+    }
+    sim.control("DELETE", "requests")
+    result = subprocess.run(["sh", "-c", CURL_SAMPLE], env={**os.environ, **values}, capture_output=True, check=True)
+    body = json.loads(result.stdout)
+    assert body["status"] == "true"
+    assert sim.entry(body["connection"]["connectionid"])["hostip"] == "127.0.0.1"
+    (request,) = sim.control("GET", "requests")
+    assert request["content_type"] == "application/x-www-form-urlencoded"
+    assert request["wait"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "wait"),
+    [
+        pytest.param(None, "true", id="python"),
+        pytest.param("application/json", "true", id="javascript"),
+        pytest.param("text/plain; charset=utf-8", "true", id="csharp"),
+        pytest.param("application/x-www-form-urlencoded", True, id="php"),
+    ],
+)
+def test_vendor_samples(sim: Sim, content_type: str | None, wait: bool | str) -> None:
+    address = sim.service()["deviceaddress"]
+    data = json.dumps({"deviceaddress": address, "wait": wait, "hostip": "127.0.0.1"})
+    headers = {**sim.headers, **({"Content-Type": content_type} if content_type else {})}
+    sim.control("DELETE", "requests")
+    response = requests.post(sim.url("/device/connect"), data=data, headers=headers)
+    assert response.status_code == 200
+    body = response.json()
+    assert body["status"] == "true"
+    assert body["connection"]["deviceaddress"] == address
+    (request,) = sim.control("GET", "requests")
+    assert (request["content_type"], request["wait"]) == (content_type, wait)
+    assert greeting(body["connection"]["proxyport"]) == b"SSH-"
+
+
+@pytest.mark.parametrize("path", ["/device/connect", "/device/connect/", "//device/connect"])
+@pytest.mark.parametrize("more", [{}, {"wait": "True"}, {"wait": "true "}, {"wait": True, "hostip": None}])
+def test_forms_of_a_connect(sim: Sim, path: str, more: dict[str, Any]) -> None:
+    address = sim.service()["deviceaddress"].lower()
+    body = sim.call(path, {"deviceaddress": address, **more}).json()
+    assert (body["status"], body["wait"]) == ("true", True)
+    assert sim.entry(body["connectionid"])["restriction"] == "caller"
+
+
+# The state file
+
+
+def test_state_file(sim: Sim) -> None:
+    assert stat.S_IMODE(sim.state_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(Path(sim.state["ssh_private_key_file"]).stat().st_mode) == 0o600
+    for key in ("api_url", "graphql_url", "username", "password", "developer_key", "token", "access_key_id"):
+        assert isinstance(sim.state[key], str)
+        assert sim.state[key]
+    assert len(sim.state["secret_access_key"]) == 40
+    services = sim.state["services"]
+    assert [service["application"] for service in services] == [SSH] * 151 + [WEB] * 151
+    assert [service["device"] for service in services if not service["online"]] == ["pi-0151", "pi-0151"]
+    assert services[0] == {
+        "deviceaddress": "80:00:00:00:01:00:00:11",
+        "name": "pi-0001-ssh",
+        "device": "pi-0001",
+        "application": SSH,
+        "online": True,
+    }
+    assert len({service["deviceaddress"] for service in services}) == 302
+
+
+def test_work_folder_is_kept(sim_start: Callable[..., Sim], tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    keys = []
+    for _ in range(2):
+        simulator = sim_start("--devices", "1", "--work", str(work))
+        service = simulator.service()
+        port = simulator.opened(service["deviceaddress"])["proxyport"]
+        assert greeting(port) == b"SSH-"
+        keys.append((simulator.device(service)["host_key"], Path(simulator.state["ssh_private_key_file"]).read_text()))
+        assert simulator.end() == 0
+    assert keys[0] == keys[1]
+    assert (work / "devices" / "pi-0001" / "home" / "device-name").read_text() == "pi-0001\n"
+
+
+# Who may call
+
+
+def test_login_gives_a_token_that_works(sim: Sim) -> None:
+    credentials = {"username": sim.state["username"], "password": sim.state["password"]}
+    body = sim.call("/user/login", credentials, {"DeveloperKey": sim.state["developer_key"]}).json()
+    assert body["status"] == "true"
+    assert len(body["token"]) == 32
+    assert body["token"] != sim.state["token"]
+    assert body["auth_expiration"] > time.time()
+    headers = {"APIKEY": sim.state["developer_key"], "Token": body["token"]}
+    assert sim.session.get(sim.url("/device/list/all"), headers=headers).json()["status"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"password": "wrong"}, "[0102] The username or password is invalid"),
+        ({"username": ""}, "missing user"),
+    ],
+)
+def test_login_refused(sim: Sim, changes: dict[str, str], reason: str) -> None:
+    credentials = {"username": sim.state["username"], "password": sim.state["password"], **changes}
+    response = sim.call("/user/login", credentials)
+    assert response.status_code == 401
+    assert response.json() == {"status": "false", "reason": reason, "code": "GENERAL_ERROR"}
+
+
+def test_login_with_second_factor_is_refused(sim: Sim) -> None:
+    sim.settings(mfa="SOFTWARE_TOKEN_MFA")
+    credentials = {"username": sim.state["username"], "password": sim.state["password"]}
+    body = sim.call("/user/login", credentials).json()
+    assert (body["status"], body["code"]) == ("false", "SOFTWARE_TOKEN_MFA")
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"developerkey": "wrong"}, "api key failed validation"),
+        ({"developerkey": None}, "api key failed validation"),
+        ({"token": None}, "missing api token"),
+        ({"token": "0" * 32}, "missing api token"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/device/connect", "/device/connect/stop"])
+def test_wrong_credentials(sim: Sim, headers: dict[str, Any], reason: str, path: str) -> None:
+    address = sim.service()["deviceaddress"]
+    given = {name: value for name, value in {**sim.headers, **headers}.items() if value is not None}
+    response = sim.call(path, {"deviceaddress": address, "connectionid": "x"}, given)
+    assert response.status_code == 401
+    assert response.json()["reason"] == reason
+    assert sim.entries(address) == []
+
+
+def test_tokens_expire(sim_start: Callable[..., Sim]) -> None:
+    simulator = sim_start("--devices", "1")
+    address = simulator.service()["deviceaddress"]
+    credentials = {"username": simulator.state["username"], "password": simulator.state["password"]}
+    simulator.opened(address)
+    simulator.control("DELETE", "tokens")
+    assert simulator.connect(address).json()["reason"] == "missing api token"
+    simulator.headers["token"] = simulator.call("/user/login", credentials).json()["token"]
+    simulator.opened(address)
+    simulator.advance(8 * 86400)
+    assert simulator.connect(address).json()["reason"] == "missing api token"
+
+
+def test_requests_are_noted_without_secrets(sim: Sim) -> None:
+    service = sim.service()
+    credentials = {"username": sim.state["username"], "password": sim.state["password"]}
+    sim.control("DELETE", "requests")
+    sim.call("/user/login", credentials)
+    sim.connect(service["deviceaddress"])
+    sim.session.get(sim.url(f"/user/token/{sim.state['token']}"))
+    log = sim.control("GET", "requests")
+    assert [entry["call"] for entry in log] == ["login", "connect", "unknown"]
+    assert [entry["status"] for entry in log] == [200, 200, 404]
+    assert log[1]["deviceaddress"] == service["deviceaddress"]
+    assert log[1]["secrets"] == {
+        "developerkey": True,
+        "apikey": False,
+        "token": True,
+        "authorization": False,
+        "password": False,
+    }
+    assert log[1]["peer"] == "127.0.0.1"
+    assert log[1]["user_agent"].startswith("python-requests/")
+    assert log[0]["secrets"]["password"]
+    shown = json.dumps([log, sim.control("GET", "connections"), sim.control("GET", "settings")])
+    for name in ("token", "developer_key", "password", "secret_access_key"):
+        assert sim.state[name] not in shown
+
+
+# Who may use a connection, and for how long
+
+
+def test_caller_only_by_default(sim: Sim) -> None:
+    connection = sim.opened(sim.service()["deviceaddress"])
+    assert greeting(connection["proxyport"], OTHER) == b""
+    assert greeting(connection["proxyport"]) == b"SSH-"
+    entry = sim.entry(connection["connectionid"])
+    assert (entry["hostip"], entry["hostip_sent"], entry["restriction"]) == ("127.0.0.1", None, "caller")
+    assert (entry["uses"], entry["refused"]) == (1, 1)
+
+
+def test_one_address_only(sim: Sim) -> None:
+    connection = sim.opened(sim.service()["deviceaddress"], hostip=OTHER)
+    assert greeting(connection["proxyport"]) == b""
+    assert greeting(connection["proxyport"], OTHER) == b"SSH-"
+    assert connection["filteredIP"] == OTHER
+
+
+def test_public(sim: Sim) -> None:
+    connection = sim.opened(sim.service()["deviceaddress"], hostip="0.0.0.0")
+    assert greeting(connection["proxyport"], OTHER) == b"SSH-"
+    assert greeting(connection["proxyport"]) == b"SSH-"
+
+
+def test_latching(sim: Sim) -> None:
+    connection = sim.opened(sim.service()["deviceaddress"], hostip=LATCHING)
+    assert connection["filteredIP"] == "latching"
+    assert greeting(connection["proxyport"], OTHER) == b"SSH-"
+    assert greeting(connection["proxyport"]) == b""
+    assert greeting(connection["proxyport"], OTHER) == b"SSH-"
+    assert sim.entry(connection["connectionid"])["latched"] == OTHER
+
+
+def test_idle_counts_from_the_last_stream(sim: Sim) -> None:
+    connection = sim.opened(sim.service()["deviceaddress"])
+    connectionid, port = connection["connectionid"], connection["proxyport"]
+    sim.advance(890)
+    with stream(port) as tcp:
+        assert tcp.recv(4) == b"SSH-"
+        sim.advance(5000)
+        assert sim.entry(connectionid)["open"]
+    until(lambda: sim.entry(connectionid)["streams"] == 0)
+    sim.advance(890)
+    assert sim.entry(connectionid)["open"]
+    sim.advance(10)
+    entry = sim.entry(connectionid)
+    assert (entry["open"], entry["closed_by"]) == (False, "idle")
+    assert entry["closed_at"] > entry["opened_at"]
+    assert refused(port)
+
+
+def test_life_ends_even_in_use(sim: Sim) -> None:
+    connection = sim.opened(sim.service()["deviceaddress"])
+    assert 28790 < int(connection["expirationsec"]) < 28800
+    with stream(connection["proxyport"]) as tcp:
+        assert tcp.recv(4) == b"SSH-"
+        sim.advance(28799)
+        assert sim.entry(connection["connectionid"])["open"]
+        sim.advance(1)
+        with contextlib.suppress(ConnectionResetError):
+            while tcp.recv(4096):
+                pass
+    assert sim.entry(connection["connectionid"])["closed_by"] == "expired"
+    assert refused(connection["proxyport"])
+
+
+def test_stop_closes_streams_and_only_once(sim: Sim) -> None:
+    address, other = sim.service()["deviceaddress"], sim.service()["deviceaddress"]
+    connection = sim.opened(address)
+    connectionid = connection["connectionid"]
+    with stream(connection["proxyport"]) as tcp:
+        assert tcp.recv(4) == b"SSH-"
+        for wrong_address, wrong_id in [
+            (other, connectionid),
+            (address, "unknown"),
+            (address, None),
+            ("", connectionid),
+        ]:
+            response = sim.stop(wrong_address, wrong_id)
+            assert response.status_code == 401
+            assert response.json()["status"] == "false"
+            assert response.json()["reason"]
+        assert sim.entry(connectionid)["open"]
+        response = sim.stop(address.lower(), connectionid.upper())
+        assert response.json() == {"status": "true", "connectionid": connectionid}
+        with contextlib.suppress(ConnectionResetError):
+            while tcp.recv(4096):
+                pass
+    assert sim.entry(connectionid)["closed_by"] == "stop"
+    assert refused(connection["proxyport"])
+    assert sim.stop(address, connectionid).status_code == 401
+
+
+@pytest.mark.parametrize("way", ["reuse", "override", "add"])
+def test_second_connect(sim: Sim, way: str) -> None:
+    address = sim.service()["deviceaddress"]
+    sim.settings(second_connect=way)
+    first, second = sim.opened(address), sim.opened(address)
+    same = first["connectionid"] == second["connectionid"]
+    states = [(entry["open"], entry["closed_by"]) for entry in sim.entries(address)]
+    if way == "reuse":
+        assert same
+        assert states == [(True, None)]
+        assert first["proxyport"] == second["proxyport"]
+    elif way == "override":
+        assert not same
+        assert states == [(False, "overridden"), (True, None)]
+        assert second["connectionOverridden"] == "true"
+        assert second["previousConnection"] == first["proxy"]
+        assert second["status"] == second["proxy"]
+        assert refused(first["proxyport"])
+    else:
+        assert not same
+        assert states == [(True, None), (True, None)]
+        assert greeting(first["proxyport"]) == b"SSH-"
+    assert greeting(second["proxyport"]) == b"SSH-"
+
+
+def test_second_connect_in_parallel_is_still_one(sim: Sim) -> None:
+    address = sim.service()["deviceaddress"]
+    sim.settings(second_connect="reuse", latency=0.2)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(
+                lambda _: requests.post(
+                    sim.url("/device/connect"), json={"deviceaddress": address}, headers=sim.headers
+                ).json(),
+                range(8),
+            )
+        )
+    assert len({answer["connectionid"] for answer in answers}) == 1
+    assert len(sim.entries(address)) == 1
+
+
+# What answers look like
+
+
+def test_bodies(sim: Sim) -> None:
+    address = sim.service()["deviceaddress"]
+    full = sim.connect(address)
+    assert "http:\\/\\/127.0.0.1:" in full.text
+    inner = full.json()["connection"]
+    assert inner["proxy"] == f"http://127.0.0.1:{inner['proxyport']}"
+    assert (inner["status"], inner["reverseProxy"], inner["proxyServerPort"]) == (
+        "running",
+        False,
+        int(inner["proxyport"]),
+    )
+    sim.settings(body="minimal", escaped_slashes=False)
+    minimal = sim.connect(address)
+    assert "http://127.0.0.1:" in minimal.text
+    assert set(minimal.json()) == {"connection", "status"}
+    assert set(minimal.json()["connection"]) == {"deviceaddress", "expirationsec", "proxy", "connectionid"}
+    sim.settings(body="override")
+    assert sim.opened(address)["url"] == [None]
+
+
+@pytest.mark.parametrize(
+    ("place", "inner", "top"),
+    [("inner", True, False), ("top", False, True), ("both", True, True), ("absent", False, False)],
+)
+def test_place_of_connectionid(sim: Sim, place: str, inner: bool, top: bool) -> None:
+    sim.settings(connectionid=place)
+    body = sim.connect(sim.service()["deviceaddress"]).json()
+    assert ("connectionid" in body["connection"], "connectionid" in body) == (inner, top)
+
+
+def test_numbers_nulls_and_unknown_keys(sim: Sim) -> None:
+    address = sim.service()["deviceaddress"]
+    sim.settings(numbers="numbers", nulls=True, extra_keys=True)
+    body = sim.connect(address).json()
+    assert isinstance(body["connection"]["expirationsec"], int)
+    assert isinstance(body["connection"]["proxyport"], int)
+    assert body["connection"]["url"] == [None]
+    assert "announcement" in body
+    sim.settings(numbers="strings")
+    assert isinstance(sim.opened(address)["proxyServerPort"], str)
+
+
+def test_failures_without_code_and_reason(sim: Sim) -> None:
+    sim.settings(failures="bare")
+    response = sim.connect("80:00:00:00:01:FF:FF:F1")
+    assert (response.status_code, response.json()) == (200, {"status": "false"})
+    assert sim.stop("x", "y").status_code == 401
+    sim.settings(failures="bare-everywhere")
+    assert sim.stop("x", "y").json() == {"status": "false"}
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "number"),
+    [("80:00:00:00:01:FF:FF:F1", 401, "[0861]"), ("80:00:00:00:02:00:00:11", 403, "[0405]")],
+)
+def test_services_that_cannot_be_had(sim: Sim, address: str, status: int, number: str) -> None:
+    response = sim.connect(address)
+    assert response.status_code == status
+    assert response.json()["reason"].startswith(number)
+
+
+def test_offline_device(sim: Sim) -> None:
+    address = sim.services(SSH)[-1]["deviceaddress"]
+    body = sim.connect(address).json()
+    assert body["status"] == "false"
+    assert "inactive" in body["reason"]
+    assert sim.entries(address) == []
+    service = sim.service()
+    sim.device(service, online=False)
+    assert sim.connect(service["deviceaddress"]).json()["status"] == "false"
+    sim.device(service, online=True)
+    sim.opened(service["deviceaddress"])
+
+
+def test_list(sim: Sim) -> None:
+    body = sim.session.get(sim.url("/device/list/all?cache=false"), headers=sim.headers).json()
+    assert (body["status"], body["length"], len(body["devices"])) == ("true", 453, 453)
+    bulk, ssh, web = body["devices"][:3]
+    assert [row["servicetitle"] for row in (bulk, ssh, web)] == ["Bulk Service", "SSH", "HTTP"]
+    assert bulk["devicealias"] == "pi-0001"
+    assert (ssh["deviceaddress"], ssh["devicestate"]) == (sim.state["services"][0]["deviceaddress"], "active")
+    assert (ssh["devicetype"][:5], ssh["devicetype"][30:35]) == ("00:1C", "00:16")
+    assert body["devices"][-1]["devicestate"] == "inactive"
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "text"),
+    [
+        ({"fault": "http", "status": 503, "reason": "busy"}, 503, '"reason": "busy"'),
+        ({"fault": "html", "status": 500}, 500, "Slim Application Error"),
+        ({"fault": "html", "status": 404, "title": "404 Page Not Found"}, 404, "<h1>404 Page Not Found"),
+        ({"fault": "empty"}, 200, ""),
+        ({"fault": "throttle"}, 429, "too many requests"),
+        ({"fault": "body", "text": "not JSON {"}, 200, "not JSON {"),
+        ({"fault": "body", "json": {"status": True}, "status": 201}, 201, '{"status": true}'),
+    ],
+)
+def test_faults_instead_of_an_answer(sim: Sim, fault: dict[str, Any], status: int, text: str) -> None:
+    address = sim.service()["deviceaddress"]
+    sim.fault(call="connect", times=2, **fault)
+    for _ in range(2):
+        response = sim.connect(address)
+        assert response.status_code == status
+        assert text in response.text
+        assert bool(response.text) == bool(text)
+        assert "Retry-After" not in response.headers
+    assert sim.entries(address) == []
+    sim.opened(address)
+
+
+def test_fault_throttle_with_retry_after(sim: Sim) -> None:
+    sim.fault(call="list", fault="throttle", retry_after=7)
+    response = sim.session.get(sim.url("/device/list/all"), headers=sim.headers)
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
+
+
+def test_fault_delay(sim: Sim) -> None:
+    address = sim.service()["deviceaddress"]
+    sim.fault(call="connect", fault="delay", seconds=0.5)
+    began = time.monotonic()
+    sim.opened(address)
+    middle = time.monotonic()
+    sim.opened(address)
+    assert middle - began >= 0.5
+    assert time.monotonic() - middle < 0.4
+
+
+@pytest.mark.parametrize(("kind", "created"), [("drop", 0), ("lost", 1)])
+def test_faults_without_an_answer(sim: Sim, kind: str, created: int) -> None:
+    address = sim.service()["deviceaddress"]
+    sim.fault(call="connect", fault=kind)
+    with pytest.raises(requests.ConnectionError):
+        sim.connect(address)
+    assert len(sim.entries(address)) == created
+    assert all(entry["open"] for entry in sim.entries(address))
+
+
+def test_fault_body_may_use_the_real_connection(sim: Sim) -> None:
+    address = sim.service()["deviceaddress"]
+    evil = "http://-oProxyCommand=evil:{port}"
+    sim.fault(call="connect", fault="body", override={"connection": {"proxy": evil}})
+    sim.fault(call="connect", fault="body", create=True, json={"id": "{connectionid}"})
+    spoiled = sim.opened(address)
+    assert spoiled["proxy"] == f"http://-oProxyCommand=evil:{spoiled['proxyport']}"
+    second = sim.connect(address).json()["id"]
+    assert [entry["connectionid"] for entry in sim.entries(address)] == [spoiled["connectionid"], second]
+
+
+def test_faults_meet_their_calls_in_order(sim: Sim) -> None:
+    one, two = sim.service()["deviceaddress"], sim.service()["deviceaddress"]
+    sim.control(
+        "POST",
+        "faults",
+        [
+            {"call": "connect", "deviceaddress": one.lower(), "fault": "http", "status": 500},
+            {"call": "any", "fault": "http", "status": 502, "times": "always"},
+        ],
+    )
+    assert [sim.connect(address).status_code for address in (two, one, one)] == [502, 500, 502]
+    assert [fault["status"] for fault in sim.control("GET", "faults")] == [502]
+    sim.control("DELETE", "faults")
+    sim.opened(one)
+
+
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [
+        ("faults", [{"fault": "magic"}]),
+        ("faults", [{"fault": "drop", "tiems": 2}]),
+        ("settings", {"second_connect": "sometimes"}),
+        ("settings", {"latenzy": 1}),
+        ("clock", {"advance": -1}),
+        ("devices", {"name": "nobody", "online": True}),
+        ("devices", {"name": "pi-0001", "sleepy": True}),
+    ],
+)
+def test_controls_refuse_what_they_do_not_know(sim: Sim, what: str, body: Any) -> None:
+    assert sim.session.post(f"{sim.state['control_url']}/{what}", json=body).status_code == 400
+
+
+# Devices
+
+
+def test_each_port_leads_to_its_own_device(sim: Sim) -> None:
+    services = [sim.service(), sim.service()]
+    ports = [sim.opened(service["deviceaddress"])["proxyport"] for service in services]
+    shown = [sim.ssh(port, "cat ~/device-name; pwd; echo $HOME").stdout.decode().split() for port in ports]
+    homes = [sim.device(service)["home"] for service in services]
+    assert shown == [[s["device"], home, home] for s, home in zip(services, homes, strict=True)]
+    keys = {sim.device(service)["host_key"] for service in services}
+    assert len(keys) == 2
+    assert all(key.startswith("ssh-ed25519 ") for key in keys)
+
+
+def test_commands(sim: Sim) -> None:
+    port = sim.opened(sim.service()["deviceaddress"])["proxyport"]
+    assert sim.ssh(port, "exit 7").returncode == 7
+    assert sim.ssh(port, "kill -TERM $$").returncode == 255
+    both = sim.ssh(port, "echo out; echo err >&2")
+    assert (both.stdout, both.stderr) == (b"out\n", b"err\n")
+    environment = sim.ssh(port, "env").stdout.decode()
+    assert "REMOTEIT" not in environment
+    assert f"PATH={sim.ssh(port, 'echo ~').stdout.decode().strip()}/bin:" in environment
+    assert "VIRTUAL_ENV" not in environment
+    assert sim.ssh(port, "true", "-o", "User=root", "-l", "root").returncode == 255
+
+
+def test_streams_lose_nothing(sim: Sim) -> None:
+    ports = [sim.opened(sim.service()["deviceaddress"])["proxyport"] for _ in range(4)]
+    data = os.urandom(1_500_000)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda port: sim.ssh(port, "cat", data=data), ports * 2))
+    assert {hashlib.sha256(result.stdout).digest() for result in results} == {hashlib.sha256(data).digest()}
+
+
+def test_sudo(sim: Sim) -> None:
+    service = sim.service()
+    port = sim.opened(service["deviceaddress"])["proxyport"]
+    result = sim.ssh(port, "sudo -H -S -n -u root /bin/sh -c 'echo BECOME $SUDO_USER $USER; cat ~/device-name; exit 3'")
+    assert result.stdout.decode().split() == ["BECOME", sim.state["ssh_user"], "root", service["device"]]
+    assert result.returncode == 3
+    assert sim.ssh(port, "cat sudo.log").stdout.startswith(b"root: /bin/sh -c echo BECOME")
+
+
+def test_sftp_and_shell_see_the_same_files(sim: Sim, tmp_path: Path) -> None:
+    service = sim.service()
+    port = sim.opened(service["deviceaddress"])["proxyport"]
+    home = sim.device(service)["home"]
+    (tmp_path / "up").write_bytes(b"x" * 300_000)
+    script = f"mkdir {home}/.ansible\nput {tmp_path}/up {home}/.ansible/absolute\nput {tmp_path}/up relative\n"
+    script += f"get device-name {tmp_path}/down\n"
+    options = [*sim.ssh_options(), "-P", port, "-b", "-", f"{sim.state['ssh_user']}@127.0.0.1"]
+    subprocess.run(["sftp", *options], input=script.encode(), capture_output=True, check=True, timeout=20)
+    assert (tmp_path / "down").read_text() == f"{service['device']}\n"
+    assert sim.ssh(port, "cat ~/.ansible/absolute relative | wc -c").stdout.split() == [b"600000"]
+
+
+def test_device_as_jump_host(sim: Sim) -> None:
+    services = [sim.service(), sim.service()]
+    ports = [sim.opened(service["deviceaddress"])["proxyport"] for service in services]
+    jump = " ".join(sim.ssh_command(ports[0], "", "-W", "127.0.0.1:" + ports[1]))
+    result = sim.ssh(ports[1], "cat device-name", "-o", f"ProxyCommand={jump}")
+    assert result.stdout.decode().strip() == services[1]["device"]
+    assert sim.entries(services[0]["deviceaddress"])[0]["uses"] == 1
+
+
+def test_command_dies_with_its_channel(sim: Sim) -> None:
+    port = sim.opened(sim.service()["deviceaddress"])["proxyport"]
+    with subprocess.Popen(sim.ssh_command(port, "echo $$; sleep 60; true"), stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        pid = int(client.stdout.readline())
+        assert running(pid)
+        client.kill()
+    until(lambda: not running(pid))
+
+
+def test_device_that_hangs(sim: Sim) -> None:
+    service = sim.service()
+    port = sim.opened(service["deviceaddress"])["proxyport"]
+    sim.device(service, hang=True)
+    with stream(port) as tcp:
+        tcp.settimeout(0.4)
+        with pytest.raises(TimeoutError):
+            tcp.recv(1)
+        sim.device(service, hang=False)
+        tcp.settimeout(5)
+        assert tcp.recv(4) == b"SSH-"
+
+
+def test_device_that_drops_everything(sim: Sim) -> None:
+    service = sim.service()
+    port = sim.opened(service["deviceaddress"])["proxyport"]
+    with subprocess.Popen(sim.ssh_command(port, "echo $$; sleep 60"), stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        pid = int(client.stdout.readline())
+        sim.device(service, drop=True)
+        assert client.wait(5) == 255
+    until(lambda: not running(pid))
+    assert greeting(port) == b""
+    sim.device(service, drop=False)
+    assert greeting(port) == b"SSH-"
+
+
+def test_device_with_a_new_host_key(sim: Sim) -> None:
+    service = sim.service()
+    port = sim.opened(service["deviceaddress"])["proxyport"]
+    keys = set()
+    for _ in range(2):
+        assert greeting(port) == b"SSH-"
+        keys.add(sim.device(service)["host_key"])
+        sim.device(service, rekey=True)
+    assert len(keys) == 2
+
+
+def test_web_service(sim: Sim) -> None:
+    service = sim.service(WEB)
+    connection = sim.opened(service["deviceaddress"], hostip=OTHER)
+    assert (connection["reverseProxy"], connection["filteredIP"]) == (True, "none")
+    name, _, port = connection["proxy"].removeprefix("https://").partition(":")
+    assert name.endswith(".localhost")
+    assert connection["proxyport"] != port
+    tls = ssl.create_default_context(cafile=sim.state["ca_file"])
+    with tls.wrap_socket(stream(port), server_hostname=name) as web:
+        web.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: web.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert service["device"].encode() in answer
+    assert sim.entry(connection["connectionid"])["uses"] == 1
+    sim.stop(service["deviceaddress"], connection["connectionid"])
+    assert refused(port)
+    sim.settings(web_host="127.0.0.1")
+    url = sim.opened(service["deviceaddress"])["proxy"]
+    assert service["device"] in requests.get(url, verify=sim.state["ca_file"]).text
+
+
+# Many at once, and the end
+
+
+def test_many_connects_take_no_longer_than_one(sim_start: Callable[..., Sim]) -> None:
+    simulator = sim_start("--devices", "500", "--latency", "1")
+    addresses = [service["deviceaddress"] for service in simulator.services(SSH)]
+
+    async def connect(session: aiohttp.ClientSession, address: str) -> dict[str, Any]:
+        async with session.post(simulator.url("/device/connect"), json={"deviceaddress": address}) as response:
+            return await response.json()
+
+    async def connect_all() -> list[dict[str, Any]]:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, headers=simulator.headers) as session:
+            return await asyncio.gather(*(connect(session, address) for address in addresses))
+
+    began = time.monotonic()
+    answers = asyncio.run(connect_all())
+    seconds = time.monotonic() - began
+    assert [answer["connection"]["deviceaddress"] for answer in answers] == addresses
+    assert len({answer["connection"]["proxyport"] for answer in answers}) == 500
+    assert 1 <= seconds < 5
+    assert sum(entry["open"] for entry in simulator.control("GET", "connections")) == 500
+    assert greeting(answers[-1]["connection"]["proxyport"]) == b"SSH-"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_the_end_leaves_nothing(sim_start: Callable[..., Sim], tmp_path: Path, signum: int) -> None:
+    simulator = sim_start("--devices", "2")
+    port = simulator.opened(simulator.service()["deviceaddress"])["proxyport"]
+    command = "echo $$; (sleep 60 & echo $!; wait); true"
+    with subprocess.Popen(simulator.ssh_command(port, command), stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        pids = [int(client.stdout.readline()) for _ in range(2)]
+        assert all(running(pid) for pid in pids)
+        assert [path.name.startswith("remoteit-sim-") for path in tmp_path.iterdir() if path.is_dir()] == [True]
+        simulator.process.send_signal(signum)
+        assert simulator.process.wait(5) == 0
+        assert client.wait(5) == 255
+    until(lambda: not any(running(pid) for pid in pids))
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
+    assert refused(port)
+
+
+def test_a_port_in_use_is_told(sim: Sim) -> None:
+    port = sim.state["api_url"].split(":")[2].split("/")[0]
+    command = [sys.executable, str(SIMULATOR), "--listen", f"127.0.0.1:{port}"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert result.returncode == 1
+    assert "in use" in result.stderr
+    assert "Traceback" not in result.stderr

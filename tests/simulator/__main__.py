@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stand-in for remote.it: start it with `python tests/simulator`, see README.md beside this file."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+from aiohttp import web
+
+from accounts import Account
+from api import BASE, RestApi
+from certificate import Certificate
+from clock import Clock
+from connections import Connections
+from control import Control
+from devices import Fleet
+from settings import CHOICES, Settings
+from sshd import SSH_USER, kill_strays
+from world import World
+
+
+def main() -> int:
+    options = parse_options()
+    raise_file_limit()
+    if options.state is not None:
+        # A waiting client must not take a former run's file for this one's.
+        options.state.unlink(missing_ok=True)
+    own_folder = options.work is None
+    folder = Path(tempfile.mkdtemp(prefix="remoteit-sim-")) if own_folder else options.work
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # The shell shows real paths, so sftp must as well.
+        asyncio.run(serve(options, folder.resolve()))
+    except OSError as problem:
+        print(f"simulator: {problem}", file=sys.stderr)
+        return 1
+    finally:
+        kill_strays(folder.resolve())
+        if own_folder:
+            shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="simulator", description=__doc__)
+    parser.add_argument("--listen", type=_address, default=("127.0.0.1", 0), metavar="HOST:PORT")
+    parser.add_argument("--devices", type=_count, default=3, metavar="N")
+    parser.add_argument("--offline", type=_count, default=0, metavar="K", help="the last K devices are offline")
+    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="what a connect takes")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="write it when ready")
+    parser.add_argument("--second-connect", choices=CHOICES["second_connect"], default="add")
+    parser.add_argument("--proxy-host", default="127.0.0.1", metavar="HOST", help="where proxies listen")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep homes and keys here, not in a temporary folder")
+    return parser.parse_args()
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) > 999999:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of devices")
+    return int(text)
+
+
+def raise_file_limit() -> None:
+    """An open connection in use needs about six descriptors."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # macOS names no limit and then refuses more than OPEN_MAX.
+    for wanted in (hard, 10240):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return
+
+
+async def serve(options: argparse.Namespace, folder: Path) -> None:
+    """Set everything up, say so in the state file, and run until a signal comes."""
+    ended = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, ended.set)
+    key_file = folder / "id_ed25519"
+    world, certificate = make_world(options, folder, client_key(key_file))
+    app = web.Application(client_max_size=2**20)
+    Control(world).add_routes(app)
+    RestApi(world).add_routes(app)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, *options.listen, backlog=2048)
+    sweeping = asyncio.create_task(world.connections.keep_sweeping())
+    try:
+        await site.start()
+        state = describe(world, runner.addresses[0], key_file, certificate)
+        if options.state is not None:
+            write_private(options.state, json.dumps(state, indent=1))
+        print(f"simulator: {len(world.fleet.devices)} devices behind {state['api_url']}", flush=True)
+        await ended.wait()
+    finally:
+        sweeping.cancel()
+        await runner.cleanup()
+        world.connections.end()
+        world.fleet.close()
+        # Let commands and streams that were cut off a moment ago finish their clean-up.
+        await asyncio.sleep(0.05)
+
+
+def make_world(options: argparse.Namespace, folder: Path, public_key: str) -> tuple[World, Certificate]:
+    clock = Clock()
+    settings = Settings(latency=options.latency, second_connect=options.second_connect)
+    certificate = Certificate(folder)
+    fleet = Fleet(options.devices, options.offline, folder / "devices", public_key)
+    host = options.proxy_host
+    connections = Connections(clock, settings, host, certificate.context)
+    return World(clock, settings, Account(clock, settings), fleet, connections), certificate
+
+
+def client_key(path: Path) -> str:
+    """Return the public half of the key that opens every device; make it unless a former run did."""
+    if path.exists():
+        return asyncssh.read_private_key(path).export_public_key().decode()
+    key = asyncssh.generate_private_key("ssh-ed25519", comment="remoteit.fleet simulator")
+    write_private(path, key.export_private_key().decode())
+    return key.export_public_key().decode()
+
+
+def describe(world: World, address: tuple[Any, ...], key_file: Path, certificate: Certificate) -> dict[str, Any]:
+    """The state file: all that a client needs, and the secrets it needs for it."""
+    host, port = address[:2]
+    root = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    account = world.account
+    return {
+        "api_url": root + BASE,
+        "graphql_url": root + "/graphql/v1",
+        "control_url": root + "/_sim",
+        "username": account.username,
+        "password": account.password,
+        "developer_key": account.developer_key,
+        "token": account.issue_token()[0],
+        "access_key_id": account.access_key_id,
+        "secret_access_key": account.secret_access_key,
+        "ssh_user": SSH_USER,
+        "ssh_private_key_file": str(key_file),
+        "ca_file": str(certificate.ca_file),
+        "pid": os.getpid(),
+        "services": world.fleet.summary(),
+    }
+
+
+def write_private(path: Path, text: str) -> None:
+    """Appear at once, whole, and readable for the owner only."""
+    descriptor, draft = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+    os.replace(draft, path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

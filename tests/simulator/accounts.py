@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one account: its secrets, its login tokens, and the check of both."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import string
+from collections.abc import Mapping
+from typing import Any
+
+from answers import Refusal
+from clock import Clock
+from settings import Settings
+
+
+class Account:
+    """Random secrets for each run, so that a secret found in a log can only come from there."""
+
+    def __init__(self, clock: Clock, settings: Settings) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._tokens: dict[str, float] = {}
+        self.username = "fleet@example.com"
+        self.password = secrets.token_hex(12)
+        self.developer_key = secrets.token_hex(20).upper()
+        self.access_key_id = "".join(secrets.choice(string.ascii_uppercase + "234567") for _ in range(20))
+        self.secret_access_key = base64.b64encode(secrets.token_bytes(30)).decode()
+        self.userid = secrets.token_hex(16)
+
+    def issue_token(self) -> tuple[str, int]:
+        """Return a new token, 32 lower-case hex digits, and the Unix time at which it expires."""
+        token = secrets.token_hex(16)
+        self._tokens[token] = self._clock.now() + self._settings.token_life
+        return token, int(self._tokens[token])
+
+    def expire_tokens(self) -> int:
+        """Forget every token and tell how many there were."""
+        count = len(self._tokens)
+        self._tokens.clear()
+        return count
+
+    def check_developer_key(self, headers: Mapping[str, str]) -> None:
+        """Wording: section 8 of the reference, confidence H. `apikey` is accepted as well (section 1.2)."""
+        given = headers.get("developerkey") or headers.get("apikey") or ""
+        if not secrets.compare_digest(given.encode(), self.developer_key.encode()):
+            raise Refusal(401, "api key failed validation")
+
+    def check_token(self, headers: Mapping[str, str]) -> None:
+        """A missing and an expired token are answered alike (section 8)."""
+        if self._tokens.get(headers.get("token", ""), 0.0) <= self._clock.now():
+            raise Refusal(401, "missing api token")
+
+    def login(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Answer a login with the keys that were recorded, secrets included (section 2)."""
+        if not body.get("username"):
+            raise Refusal(401, "missing user")
+        if (str(body["username"]).lower(), body.get("password")) != (self.username, self.password):
+            raise Refusal(401, "[0102] The username or password is invalid")
+        if self._settings.mfa:
+            raise Refusal(401, "multi-factor authentication is required", self._settings.mfa)
+        token, expires = self.issue_token()
+        return {
+            "status": "true",
+            "token": token,
+            "token_index": "email",
+            "email": self.username,
+            "guid": self.userid,
+            "service_authhash": secrets.token_hex(20).upper(),
+            "service_level": "BASIC",
+            "storage_plan": "BASIC",
+            "secondary_auth": secrets.token_hex(20).upper(),
+            "auth_token": token,
+            "auth_expiration": expires,
+            "apikey": self.developer_key,
+            "developer_key": self.developer_key,
+            "language": "en",
+            "developer_plan": "BASIC",
+            "portal_plan": "BASIC",
+            "portal_plan_expires": "2038-01-01 00:00:00",
+            "announcements": [],
+        }

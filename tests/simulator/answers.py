@@ -1,0 +1,190 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the web API says: the bodies of its answers, in all the forms that were seen."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from connections import Connection
+    from devices import Fleet, Service
+    from settings import Settings
+
+
+class Refusal(Exception):
+    """The API says no. `code` is nearly always the same (section 8)."""
+
+    def __init__(self, status: int, reason: str, code: str = "GENERAL_ERROR") -> None:
+        super().__init__(reason)
+        self.status = status
+        self.body = {"status": "false", "reason": reason, "code": code}
+
+
+@dataclass
+class Answer:
+    """A body, and the facts about the connection that a fault's template may use."""
+
+    body: Any
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+def encode(body: Any, settings: Settings) -> str:
+    """JSON, with slashes escaped as PHP does it (section 1.5)."""
+    text = json.dumps(body)
+    return text.replace("/", "\\/") if settings.escaped_slashes else text
+
+
+def connected(connection: Connection, life_left: float, wait: bool, username: str, settings: Settings) -> Answer:
+    """The answer to a connect (section 4.3), in the form that the settings choose."""
+    # The vendor's bodies show a few seconds less than the whole life.
+    seconds = max(0, round(life_left) - 3)
+    if connection.previous is not None or settings.body == "override":
+        inner, top = _override_body(connection, seconds), True
+    elif settings.body == "minimal":
+        inner, top = _minimal_body(connection, seconds), False
+    else:
+        inner, top = _full_body(connection, seconds, username), True
+    in_place = settings.connectionid or ("both" if top else "inner")
+    if in_place in ("top", "absent"):
+        del inner["connectionid"]
+    if settings.nulls:
+        inner.update({"url": [None], "streamscheme": [None], "streamuri": [None], "weburi": [None]})
+    _shape_numbers(inner, settings.numbers)
+    body: dict[str, Any] = {"status": "true", "connection": inner}
+    if settings.body != "minimal":
+        body["wait"] = wait
+    if in_place in ("top", "both"):
+        body["connectionid"] = connection.connectionid
+    if settings.extra_keys:
+        inner["futureKey"] = {"nested": [1, "two", None]}
+        body["announcement"] = "unknown keys are normal"
+    facts = {
+        "connectionid": connection.connectionid,
+        "deviceaddress": connection.service.address,
+        "host": connection.host,
+        "port": str(connection.port),
+        "proxy": connection.url,
+    }
+    return Answer(body, facts)
+
+
+def _minimal_body(connection: Connection, seconds: int) -> dict[str, Any]:
+    """As the vendor's page prints it."""
+    return {
+        "deviceaddress": connection.service.address,
+        "expirationsec": str(seconds),
+        "proxy": connection.url,
+        "connectionid": connection.connectionid,
+    }
+
+
+def _full_body(connection: Connection, seconds: int, username: str) -> dict[str, Any]:
+    """As recorded in 2021. For a reverse proxy, `proxyserver` and the ports lead nowhere, as they did then."""
+    server, port = ("proxy1.localhost", 24292) if connection.reverse else (connection.host, connection.port)
+    filtered = {"public": "none", "latching": "latching"}.get(connection.restriction, connection.hostip)
+    return {
+        "deviceaddress": connection.service.address,
+        "status": "running",
+        "requested": _eastern(connection.opened_at),
+        "proxy": connection.url,
+        "proxyserver": server,
+        "proxyport": str(port),
+        "expirationsec": str(seconds),
+        "connectionid": connection.connectionid,
+        "proxyServerPort": port,
+        "proxyExpirationSec": seconds,
+        "sessionID": secrets.token_hex(20).upper(),
+        "initiator": username,
+        "targetUID": connection.service.address,
+        "clientID": "WeavedRESTAPI6yThKw9",
+        "filteredIP": filtered,
+        "proxyURL": f"{connection.host}:{connection.port}",
+        "reverseProxy": connection.reverse,
+        "p2pConnected": True,
+        "serviceConnected": True,
+        "peerReqEP": f"{connection.caller}:62292",
+        "peerEP": f"{connection.caller}:62292",
+        "latchedIP": connection.latched or "0.0.0.0",
+        "initiatorUID": "f0:0f:85:c8:7b:3f:a9:e9",
+        "lifeLeft": 86400,
+        "idleLeft": 900,
+        "requestedAt": _iso(connection.opened_at),
+    }
+
+
+def _override_body(connection: Connection, seconds: int) -> dict[str, Any]:
+    """As recorded in 2020 for the second connect to a service: the inner `status` is a copy of the proxy."""
+    body = {
+        "connectionid": connection.connectionid,
+        "deviceaddress": connection.service.address,
+        "expirationsec": str(seconds),
+        "imageintervalms": "1000",
+        "proxy": connection.url,
+        "proxyport": str(connection.port),
+        "proxyserver": connection.host,
+        "requested": _eastern(connection.opened_at),
+        "status": connection.url,
+        "streamscheme": [None],
+        "streamuri": [None],
+        "url": [None],
+        "requestedAt": _iso(connection.opened_at),
+    }
+    if connection.previous is not None:
+        body["connectionOverridden"] = "true"
+        body["previousConnection"] = connection.previous.url
+    return body
+
+
+def _shape_numbers(inner: dict[str, Any], form: str) -> None:
+    for key in ("expirationsec", "proxyport", "proxyServerPort", "proxyExpirationSec"):
+        if key in inner and form != "mixed":
+            inner[key] = str(inner[key]) if form == "strings" else int(inner[key])
+
+
+def stopped(connection: Connection) -> Answer:
+    return Answer({"status": "true", "connectionid": connection.connectionid})
+
+
+def listed(fleet: Fleet, owner: str, since: float) -> Answer:
+    """`device/list/all`: flat, one row for each service, the device itself being its Bulk row (section 6.1)."""
+    rows = [_row(service, owner, _iso(since)) for service in fleet.services()]
+    return Answer({"devices": rows, "status": "true", "cache_expires": 2, "length": len(rows), "cached": "false"})
+
+
+def _row(service: Service, owner: str, since: str) -> dict[str, Any]:
+    return {
+        "createdate": "2018-03-29T04:19:02.19-04:00",
+        "deviceaddress": service.address,
+        "devicealias": service.name,
+        "devicelastip": "203.0.113.49",
+        "devicestate": "active" if service.device.online else "inactive",
+        "devicetype": service.devicetype,
+        "georegion": "Asia",
+        "lastcontacted": since,
+        "lastinternalip": "10.61.12.80",
+        "ownerusername": owner,
+        "servicetitle": service.title,
+        "shared": "not-shared",
+        "webenabled": "1",
+        "weburi": [None],
+        "localurl": base64.b64encode(f"10.61.12.80:{service.port}".encode()).decode(),
+        "webviewerurl": "",
+        "scripting": False,
+    }
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(int(moment), UTC).isoformat()
+
+
+def _eastern(moment: float) -> str:
+    """`1/15/2021T6:20 PM`. Without a time zone database; nobody may rely on this text anyway."""
+    local = datetime.fromtimestamp(moment, timezone(timedelta(hours=-5)))
+    return f"{local.month}/{local.day}/{local.year}T{local.hour % 12 or 12}:{local:%M %p}"

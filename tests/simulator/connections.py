@@ -1,0 +1,194 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Proxy connections: who may use one, how long it lives, and the record of every one that ever was."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from clock import Clock
+from devices import REVERSE_PROXIED, Device, Service
+from proxies import PortProxy, WebProxy
+from settings import Settings
+
+PUBLIC = "0.0.0.0"
+LATCHING = "255.255.255.255"
+
+
+@dataclass(eq=False)
+class Connection:
+    """One connection, open or closed. It is also the gate of its proxy."""
+
+    service: Service
+    connectionid: str
+    hostip: str
+    asked_hostip: str | None
+    caller: str
+    opened_at: float
+    clock: Clock
+    proxy: PortProxy | WebProxy = field(init=False)
+    host: str = ""
+    port: int = 0
+    latched: str | None = None
+    last_used: float = 0.0
+    uses: int = 0
+    refused: int = 0
+    closed_at: float | None = None
+    closed_by: str | None = None
+    previous: Connection | None = None
+    """The one that this one has overridden."""
+
+    @property
+    def device(self) -> Device:
+        return self.service.device
+
+    @property
+    def reverse(self) -> bool:
+        return isinstance(self.proxy, WebProxy)
+
+    @property
+    def url(self) -> str:
+        """The scheme of a port proxy is `http`, even for SSH (section 1.5)."""
+        return f"{'https' if self.reverse else 'http'}://{self.host}:{self.port}"
+
+    @property
+    def open(self) -> bool:
+        return self.closed_at is None
+
+    @property
+    def restriction(self) -> str:
+        if self.reverse or self.hostip == PUBLIC:
+            return "public"
+        if self.hostip == LATCHING:
+            return "latching"
+        return "caller" if self.asked_hostip is None else "address"
+
+    def admit(self, peer: str) -> bool:
+        """Section 4.2: public, latching to the first comer, or one address only. Reverse proxies are always public."""
+        if self.restriction == "latching" and self.latched is None:
+            self.latched = peer
+        allowed = self.restriction == "public" or peer == (self.latched or self.hostip)
+        if allowed:
+            self.uses += 1
+            self.touch()
+        else:
+            self.refused += 1
+        return allowed
+
+    def touch(self) -> None:
+        self.last_used = self.clock.now()
+
+    def close(self, reason: str) -> None:
+        if self.open:
+            self.closed_at, self.closed_by = self.clock.now(), reason
+            self.proxy.close()
+
+    def summary(self) -> dict[str, Any]:
+        """The row of `/_sim/connections`; times are Unix seconds of the movable clock."""
+        return {
+            "deviceaddress": self.service.address,
+            "connectionid": self.connectionid,
+            "open": self.open,
+            "opened_at": self.opened_at,
+            "closed_at": self.closed_at,
+            "closed_by": self.closed_by,
+            "hostip": self.hostip,
+            "hostip_sent": self.asked_hostip,
+            "restriction": self.restriction,
+            "latched": self.latched,
+            "caller": self.caller,
+            "device": self.device.name,
+            "name": self.service.name,
+            "application": self.service.application,
+            "proxy": self.url,
+            "port": self.port,
+            "uses": self.uses,
+            "refused": self.refused,
+            "streams": self.proxy.busy,
+        }
+
+
+class Connections:
+    """Opens and closes connections, and closes those whose time has come."""
+
+    def __init__(self, clock: Clock, settings: Settings, host: str, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._host = host
+        self._tls = tls
+        self._turns: dict[Service, asyncio.Lock] = {}
+        self._open: dict[str, Connection] = {}
+        self.history: list[Connection] = []
+
+    async def connect(self, service: Service, hostip: str | None, caller: str) -> Connection:
+        """Open a connection, or return the open one where a second connect reuses it."""
+        async with self._turns.setdefault(service, asyncio.Lock()):
+            earlier = [connection for connection in self._open.values() if connection.service is service]
+            way = self._settings.second_connect
+            if earlier and way == "reuse":
+                return earlier[-1]
+            connection = await self._create(service, hostip, caller)
+            if earlier and way == "override":
+                connection.previous = earlier[-1]
+                for old in earlier:
+                    self.close(old, "overridden")
+            return connection
+
+    async def _create(self, service: Service, hostip: str | None, caller: str) -> Connection:
+        now = self._clock.now()
+        effective = hostip or caller
+        connection = Connection(service, str(uuid.uuid4()), effective, hostip, caller, now, self._clock, last_used=now)
+        if service.application in REVERSE_PROXIED:
+            connection.proxy = WebProxy(connection, self._tls)
+            connection.host = self._settings.web_host.replace("*", secrets.token_hex(5))
+        else:
+            connection.proxy = PortProxy(connection)
+            connection.host = self._host
+        connection.port = await connection.proxy.listen(self._host)
+        self._open[connection.connectionid] = connection
+        self.history.append(connection)
+        return connection
+
+    def find(self, service: Service | None, connectionid: str) -> Connection | None:
+        """An open connection of this service. The id may come back in either case."""
+        connection = self._open.get(connectionid.lower())
+        return connection if connection is not None and connection.service is service else None
+
+    def close(self, connection: Connection, reason: str) -> None:
+        self._open.pop(connection.connectionid, None)
+        connection.close(reason)
+
+    def life_left(self, connection: Connection) -> float:
+        return connection.opened_at + self._settings.life - self._clock.now()
+
+    def sweep(self) -> None:
+        """Close what is due: used up its life, or idle since its last stream or request ended (section 4.6)."""
+        now = self._clock.now()
+        for connection in list(self._open.values()):
+            if self.life_left(connection) <= 0:
+                self.close(connection, "expired")
+            elif not connection.proxy.busy and now - connection.last_used >= self._settings.idle:
+                self.close(connection, "idle")
+
+    async def keep_sweeping(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            self.sweep()
+
+    def refresh(self, device: Device) -> None:
+        """The device began or ceased to hang."""
+        for connection in self._open.values():
+            if connection.device is device:
+                connection.proxy.refresh()
+
+    def end(self) -> None:
+        """The simulator ends."""
+        for connection in list(self._open.values()):
+            self.close(connection, "simulator ended")

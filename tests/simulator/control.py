@@ -1,0 +1,131 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The endpoints by which tests look behind the scenes and make trouble: everything below `/_sim/`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from devices import Device
+from world import World
+
+SWITCHES = ("online", "hang", "drop", "rekey")
+
+
+class Control:
+    """Open to anybody who reaches the listening address: it guards a stand-in, and never shows a secret."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_get("/_sim/connections", self._connections)
+        app.router.add_get("/_sim/faults", self._faults)
+        app.router.add_post("/_sim/faults", self._add_faults)
+        app.router.add_delete("/_sim/faults", self._clear_faults)
+        app.router.add_post("/_sim/clock", self._advance)
+        app.router.add_get("/_sim/settings", self._settings)
+        app.router.add_post("/_sim/settings", self._change_settings)
+        app.router.add_get("/_sim/devices", self._devices)
+        app.router.add_post("/_sim/devices", self._change_devices)
+        app.router.add_get("/_sim/requests", self._requests)
+        app.router.add_delete("/_sim/requests", self._clear_requests)
+        app.router.add_delete("/_sim/tokens", self._expire_tokens)
+
+    async def _connections(self, request: web.Request) -> web.Response:
+        return web.json_response([connection.summary() for connection in self._world.connections.history])
+
+    async def _faults(self, request: web.Request) -> web.Response:
+        return web.json_response(self._world.faults.as_list())
+
+    async def _add_faults(self, request: web.Request) -> web.Response:
+        rows = await _json(request)
+        try:
+            self._world.faults.extend(rows)
+        except (TypeError, ValueError) as problem:
+            raise _bad(problem) from None
+        return web.json_response(self._world.faults.as_list())
+
+    async def _clear_faults(self, request: web.Request) -> web.Response:
+        self._world.faults.clear()
+        return web.json_response([])
+
+    async def _advance(self, request: web.Request) -> web.Response:
+        """Move the clock; what is due by then is closed when the answer comes."""
+        seconds = (await _object(request)).get("advance")
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 0:
+            raise _bad("advance is a number of seconds")
+        self._world.clock.advance(seconds)
+        self._world.connections.sweep()
+        return web.json_response({"now": self._world.clock.now()})
+
+    async def _settings(self, request: web.Request) -> web.Response:
+        return web.json_response(self._world.settings.as_dict())
+
+    async def _change_settings(self, request: web.Request) -> web.Response:
+        try:
+            self._world.settings.update(await _object(request))
+        except ValueError as problem:
+            raise _bad(problem) from None
+        return web.json_response(self._world.settings.as_dict())
+
+    async def _devices(self, request: web.Request) -> web.Response:
+        return web.json_response([device.summary() for device in self._world.fleet.devices])
+
+    async def _change_devices(self, request: web.Request) -> web.Response:
+        """Take one object or a list of them; nothing is changed unless all of them make sense."""
+        rows = await _json(request)
+        changes = [self._device_change(row) for row in (rows if isinstance(rows, list) else [rows])]
+        for device, row in changes:
+            self._change(device, row)
+        return web.json_response([device.summary() for device, _ in changes])
+
+    def _device_change(self, row: Any) -> tuple[Device, dict[str, Any]]:
+        device = self._world.fleet.device(str(row.get("name"))) if isinstance(row, dict) else None
+        if device is None:
+            raise _bad("name is the name of a device")
+        for name, value in row.items():
+            if name != "name" and (name not in SWITCHES or not isinstance(value, bool)):
+                raise _bad(f"{name} is not one of {SWITCHES}, or not true or false")
+        return device, row
+
+    def _change(self, device: Device, row: dict[str, Any]) -> None:
+        device.online = row.get("online", device.online)
+        if "hang" in row:
+            device.hang = row["hang"]
+            self._world.connections.refresh(device)
+        if "drop" in row:
+            device.shell.drop(row["drop"])
+        if row.get("rekey"):
+            device.shell.rekey()
+
+    async def _requests(self, request: web.Request) -> web.Response:
+        return web.json_response(self._world.requests)
+
+    async def _clear_requests(self, request: web.Request) -> web.Response:
+        self._world.requests.clear()
+        return web.json_response([])
+
+    async def _expire_tokens(self, request: web.Request) -> web.Response:
+        return web.json_response({"expired": self._world.account.expire_tokens()})
+
+
+def _bad(problem: object) -> web.HTTPBadRequest:
+    return web.HTTPBadRequest(text=f"{problem}\n")
+
+
+async def _json(request: web.Request) -> Any:
+    try:
+        return await request.json()
+    except ValueError:
+        raise _bad("the body is not JSON") from None
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    body = await _json(request)
+    if not isinstance(body, dict):
+        raise _bad("the body is not an object")
+    return body

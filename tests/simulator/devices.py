@@ -1,0 +1,123 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The account's devices and services: names, ids, and what the web API may know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sshd import DeviceShell
+
+BULK, SSH, HTTP, HTTPS = 35, 28, 7, 8
+REVERSE_PROXIED = (HTTP, HTTPS)
+"""Applications that get a reverse proxy instead of a port (reference, section 6.3)."""
+
+FOREIGN_PREFIX = "80:00:00:00:02:"
+"""Ids that begin so belong to somebody who does not share them."""
+
+
+@dataclass(eq=False)
+class Service:
+    """What can be connected to. `address` is the vendor's service id."""
+
+    address: str
+    name: str
+    application: int
+    port: int
+    title: str
+    device: Device
+
+    @property
+    def devicetype(self) -> str:
+        """16 octets: the application in the first two, the port in the 11th and 12th (section 6.1)."""
+        octets = [0] * 16
+        octets[0:2] = divmod(self.application, 256)
+        octets[5], octets[8], octets[9], octets[13] = 1, 4, 0x60, 1
+        octets[10:12] = divmod(self.port, 256)
+        return ":".join(f"{octet:02X}" for octet in octets)
+
+    def summary(self) -> dict[str, Any]:
+        """The row of the state file."""
+        return {
+            "deviceaddress": self.address,
+            "name": self.name,
+            "device": self.device.name,
+            "application": self.application,
+            "online": self.device.online,
+        }
+
+
+@dataclass(eq=False)
+class Device:
+    """A device costs nothing but this object until somebody reaches it."""
+
+    number: int
+    shell: DeviceShell
+    online: bool = True
+    hang: bool = False
+    """Streams to it are accepted, and nothing ever comes back."""
+    services: list[Service] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        rows = (
+            (0, self.name, BULK, 65535, "Bulk Service"),
+            (1, f"{self.name}-ssh", SSH, 22, "SSH"),
+            (2, f"{self.name}-web", HTTP, 80, "HTTP"),
+        )
+        for slot, name, application, port, title in rows:
+            self.services.append(Service(self._address(slot), name, application, port, title, self))
+
+    @property
+    def name(self) -> str:
+        return self.shell.name
+
+    def _address(self, slot: int) -> str:
+        octets = (self.number * 16 + slot).to_bytes(3, "big")
+        return "80:00:00:00:01:" + ":".join(f"{octet:02X}" for octet in octets)
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "online": self.online,
+            "hang": self.hang,
+            "drop": self.shell.dropped,
+            "home": str(self.shell.home),
+            "host_key": self.shell.public_host_key,
+            "ssh_connections": len(self.shell.live),
+        }
+
+
+class Fleet:
+    """All devices, found by name or by the id of one of their services."""
+
+    def __init__(self, count: int, offline: int, folder: Path, client_key: str) -> None:
+        width = max(4, len(str(count)))
+        self.devices = [
+            Device(number, DeviceShell(f"pi-{number:0{width}}", folder, client_key), online=number <= count - offline)
+            for number in range(1, count + 1)
+        ]
+        self._by_name = {device.name: device for device in self.devices}
+        self._by_address = {service.address.lower(): service for service in self.services()}
+
+    def services(self) -> Iterator[Service]:
+        return (service for device in self.devices for service in device.services)
+
+    def device(self, name: str) -> Device | None:
+        return self._by_name.get(name)
+
+    def service(self, address: str) -> Service | None:
+        """Find a service by its id. The case of ids varies (section 0)."""
+        return self._by_address.get(address.lower())
+
+    def summary(self) -> list[dict[str, Any]]:
+        """The SSH services of all devices, then the web services; the Bulk rows are not for connecting."""
+        services = [service for service in self.services() if service.application != BULK]
+        return [service.summary() for service in sorted(services, key=lambda service: service.application != SSH)]
+
+    def close(self) -> None:
+        for device in self.devices:
+            device.shell.close()

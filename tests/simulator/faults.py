@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A script of faults for coming calls."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+CALLS = ("connect", "stop", "login", "list", "any")
+KINDS = ("http", "html", "empty", "delay", "drop", "throttle", "lost", "body")
+
+
+@dataclass
+class Fault:
+    """One kind of trouble for the next `times` calls that match."""
+
+    fault: str
+    call: str = "any"
+    deviceaddress: str | None = None
+    times: int | str = 1
+    seconds: float = 0.0
+    """Waits so long before anything else happens, whatever the kind."""
+    status: int | None = None
+    reason: str | None = None
+    code: str = "GENERAL_ERROR"
+    title: str = "Slim Application Error"
+    retry_after: int | str | None = None
+    create: bool = False
+    """`body`: do what the call asks for before answering something else."""
+    text: str | None = None
+    json: Any = None
+    override: dict[str, Any] | None = None
+    """`body`: merged into the real answer, so it implies `create`."""
+    content_type: str = "application/json"
+
+    @classmethod
+    def parse(cls, row: Any) -> Fault:
+        """Read one row of the script, or raise ValueError."""
+        if not isinstance(row, dict):
+            raise ValueError(f"a fault is an object, not {row!r}")
+        unknown = set(row) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown keys in a fault: {sorted(unknown)}")
+        if row.get("fault") not in KINDS:
+            raise ValueError(f"fault is one of {KINDS}, not {row.get('fault')!r}")
+        if row.get("call", "any") not in CALLS:
+            raise ValueError(f"call is one of {CALLS}, not {row['call']!r}")
+        times = row.get("times", 1)
+        if times != "always" and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
+            raise ValueError(f"times is a positive number or 'always', not {times!r}")
+        if row["fault"] == "body" and not {"text", "json", "override"} & set(row):
+            raise ValueError("a fault 'body' needs text, json or override")
+        return cls(**row)
+
+    def matches(self, call: str, deviceaddress: str | None) -> bool:
+        if self.call not in ("any", call):
+            return False
+        return self.deviceaddress is None or self.deviceaddress.lower() == (deviceaddress or "").lower()
+
+
+class Faults:
+    """The script. A call meets the first fault that matches it, and uses it up by one."""
+
+    def __init__(self) -> None:
+        self._script: list[Fault] = []
+
+    def extend(self, rows: Any) -> None:
+        """Append to the script; all rows or, with ValueError, none."""
+        self._script += [Fault.parse(row) for row in (rows if isinstance(rows, list) else [rows])]
+
+    def clear(self) -> None:
+        self._script.clear()
+
+    def take(self, call: str, deviceaddress: str | None) -> Fault | None:
+        for fault in self._script:
+            if fault.matches(call, deviceaddress):
+                if isinstance(fault.times, int):
+                    fault.times -= 1
+                    if fault.times == 0:
+                        self._script.remove(fault)
+                return fault
+        return None
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """What is left of the script."""
+        return [asdict(fault) for fault in self._script]
+
+
+def merge(base: Any, changes: Any) -> Any:
+    """Objects are merged key by key, everything else is replaced."""
+    if not (isinstance(base, dict) and isinstance(changes, dict)):
+        return changes
+    return {**base, **{key: merge(base.get(key), value) for key, value in changes.items()}}
+
+
+def fill(template: Any, facts: dict[str, str]) -> Any:
+    """Replace `{connectionid}`, `{port}` and the like in every string of a template."""
+    if isinstance(template, str):
+        for name, value in facts.items():
+            template = template.replace("{" + name + "}", value)
+        return template
+    if isinstance(template, list):
+        return [fill(item, facts) for item in template]
+    if isinstance(template, dict):
+        return {key: fill(value, facts) for key, value in template.items()}
+    return template

@@ -1,0 +1,196 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two kinds of real proxies: a TCP port for SSH, an HTTPS server for web services."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+from aiohttp import web
+
+from devices import Device
+
+
+class Gate(Protocol):
+    """What a proxy asks and tells its connection."""
+
+    @property
+    def device(self) -> Device: ...
+
+    def admit(self, peer: str) -> bool:
+        """May this address come in? Called once for each stream."""
+
+    def touch(self) -> None:
+        """The connection was used just now."""
+
+
+class PortProxy:
+    """Forwards every TCP stream that the gate admits to the device's SSH server."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.streams: set[_ClientEnd] = set()
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, host: str) -> int:
+        self._server = await asyncio.get_running_loop().create_server(lambda: _ClientEnd(self), host, 0, backlog=128)
+        return self._server.sockets[0].getsockname()[1]
+
+    @property
+    def busy(self) -> int:
+        return len(self.streams)
+
+    def refresh(self) -> None:
+        """The device began or ceased to hang."""
+        for stream in self.streams:
+            stream.refresh()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for stream in list(self.streams):
+            stream.abort()
+
+
+class _End(asyncio.Protocol):
+    """One side of a stream: what arrives here leaves on the other side, no faster than that side takes it."""
+
+    def __init__(self, other: _End | None = None) -> None:
+        self.transport: asyncio.Transport
+        self.other = other
+        self._blocked = False
+        self._frozen = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        if self.other is not None:
+            self.other.other = self
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.other is not None:
+            self.other.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None:
+            self.other.transport.write(data)
+
+    def pause_writing(self) -> None:
+        if self.other is not None:
+            self.other.hold(blocked=True)
+
+    def resume_writing(self) -> None:
+        if self.other is not None:
+            self.other.hold(blocked=False)
+
+    def hold(self, blocked: bool | None = None, frozen: bool | None = None) -> None:
+        """Stop reading while the other side is full, or while the device is said to hang."""
+        self._blocked = self._blocked if blocked is None else blocked
+        self._frozen = self._frozen if frozen is None else frozen
+        if self.transport.is_closing():
+            return
+        if self._blocked or self._frozen:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+
+class _ClientEnd(_End):
+    """The side of who uses the proxy. A peer that is not admitted is closed at once."""
+
+    def __init__(self, proxy: PortProxy) -> None:
+        super().__init__()
+        self._proxy = proxy
+        self._reaching: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if not self._proxy.gate.admit(transport.get_extra_info("peername")[0]):
+            transport.close()
+            return
+        self._proxy.streams.add(self)
+        self.transport.pause_reading()
+        self._reaching = asyncio.get_running_loop().create_task(self._reach_device())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self in self._proxy.streams:
+            self._proxy.streams.discard(self)
+            self._proxy.gate.touch()
+
+    async def _reach_device(self) -> None:
+        """Connect to the device; where that fails the client only sees its stream close, as with the vendor."""
+        try:
+            port = await self._proxy.gate.device.shell.port()
+            await asyncio.get_running_loop().create_connection(self._device_end, "127.0.0.1", port)
+        except OSError:
+            self.transport.close()
+            return
+        if self.transport.is_closing():
+            self.abort()
+        else:
+            self.refresh()
+            self.transport.resume_reading()
+
+    def _device_end(self) -> _End:
+        # It knows its other side from its first moment on: the device's greeting may come before anything else runs.
+        return _End(self)
+
+    def refresh(self) -> None:
+        if self.other is not None:
+            self.other.hold(frozen=self._proxy.gate.device.hang)
+
+    def abort(self) -> None:
+        self.transport.abort()
+        if self.other is not None:
+            self.other.transport.abort()
+
+
+class WebProxy:
+    """Serves the device's web page over TLS to anybody: a reverse proxy has no address restriction (section 4.2)."""
+
+    def __init__(self, gate: Gate, tls: Callable[[], ssl.SSLContext]) -> None:
+        self.gate = gate
+        self._tls = tls
+        self._requests = 0
+        self._http = web.Server(self._answer)
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, host: str) -> int:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._http, host, 0, ssl=self._tls(), backlog=128)
+        return self._server.sockets[0].getsockname()[1]
+
+    @property
+    def busy(self) -> int:
+        """Only requests count as use, not the streams that wait for the next one (section 4.6)."""
+        return self._requests
+
+    def refresh(self) -> None:
+        """A web request to a hanging device looks itself."""
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for handler in list(self._http.connections):
+            if handler.transport is not None:
+                handler.transport.abort()
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        device = self.gate.device
+        self.gate.admit(request.remote or "")
+        self._requests += 1
+        try:
+            while device.hang:
+                await asyncio.sleep(0.1)
+            if device.shell.dropped:
+                return web.Response(status=502, text="Bad Gateway\n")
+            page = f"<!DOCTYPE html>\n<title>{device.name}</title>\n<h1>{device.name}</h1>\n"
+            return web.Response(text=page, content_type="text/html")
+        finally:
+            self._requests -= 1
+            self.gate.touch()

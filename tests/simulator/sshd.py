@@ -1,0 +1,260 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The SSH server of one device: an own host key, an own home folder, commands, sftp and port forwarding."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import asyncssh
+
+SSH_USER = "pi"
+CHUNK = 65536
+
+SUDO = """\
+#!/bin/sh
+# A stand-in for sudo: runs the command as the same user, notes it in ~/sudo.log and marks its environment.
+user=root
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --) shift; break ;;
+        -u|-p|-g|-C|-D|-R|-T|-U|-h|-r|-t) [ "$1" = -u ] && user=$2; shift 2 ;;
+        -*) shift ;;
+        *=*) export "$1"; shift ;;
+        *) break ;;
+    esac
+done
+[ $# -gt 0 ] || exit 1
+printf '%s\\n' "$user: $(printf '%s' "$*" | tr '\\n' ' ')" >>"$HOME/sudo.log"
+SUDO_USER=$LOGNAME SUDO_COMMAND=$* USER=$user LOGNAME=$user
+export SUDO_USER SUDO_COMMAND USER LOGNAME
+exec "$@"
+"""
+
+
+class DeviceShell:
+    """What is behind a device's port 22. It listens from its first use on, on a loopback port of its own."""
+
+    def __init__(self, name: str, folder: Path, client_key: str) -> None:
+        self.name = name
+        self.dropped = False
+        self.live: set[asyncssh.SSHServerConnection] = set()
+        self.groups: set[int] = set()
+        self.public_host_key: str | None = None
+        self._folder = folder / name
+        self._client_key = client_key
+        self._listener: asyncssh.SSHAcceptor | None = None
+        self._starting = asyncio.Lock()
+
+    @property
+    def home(self) -> Path:
+        return self._folder / "home"
+
+    async def port(self) -> int:
+        """Return the port to reach it on; raise ConnectionRefusedError where it is told to be gone."""
+        if self.dropped:
+            raise ConnectionRefusedError(f"{self.name} refuses connections")
+        async with self._starting:
+            if self._listener is None:
+                self._listener = await self._listen()
+        return self._listener.get_port()
+
+    def rekey(self) -> None:
+        """Let whoever connects next find another host key, as after a reinstallation."""
+        (self._folder / "host_key").unlink(missing_ok=True)
+        self._stop_listening()
+
+    def drop(self, dropped: bool) -> None:
+        """Close every live stream and refuse new ones; or accept them again."""
+        self.dropped = dropped
+        if dropped:
+            self.close()
+
+    def close(self) -> None:
+        """End the server, its connections and the commands they run."""
+        self._stop_listening()
+        for connection in list(self.live):
+            connection.abort()
+        for group in list(self.groups):
+            kill_group(group, signal.SIGKILL)
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    async def _listen(self) -> asyncssh.SSHAcceptor:
+        key = self._prepare()
+        self.public_host_key = key.export_public_key().decode().strip()
+        return await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_factory=partial(_Login, self, self._client_key),
+            server_host_keys=[key],
+            process_factory=partial(_serve_command, self),
+            sftp_factory=partial(_HomeSFTP, str(self.home)),
+            encoding=None,
+            line_editor=False,
+            agent_forwarding=False,
+            gss_host=None,
+            backlog=256,
+        )
+
+    def _prepare(self) -> asyncssh.SSHKey:
+        """Make the home folder and the host key, unless a former run in the same folder has made them."""
+        tools = self.home / "bin"
+        tools.mkdir(parents=True, exist_ok=True)
+        (self.home / "device-name").write_text(f"{self.name}\n")
+        sudo = tools / "sudo"
+        sudo.write_text(SUDO)
+        sudo.chmod(0o755)
+        host_key = self._folder / "host_key"
+        if host_key.exists():
+            return asyncssh.read_private_key(host_key)
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        key.write_private_key(host_key)
+        return key
+
+    def environment(self) -> dict[str, str]:
+        """A clean one: nothing of the simulator's own environment reaches a device."""
+        return {
+            "HOME": str(self.home),
+            "USER": SSH_USER,
+            "LOGNAME": SSH_USER,
+            "SHELL": "/bin/sh",
+            "LANG": "C.UTF-8",
+            "PATH": f"{self.home}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        }
+
+
+class _Login(asyncssh.SSHServer):
+    """Lets the one user in with the one key, and forwards ports, so that a device can serve as a jump host."""
+
+    def __init__(self, shell: DeviceShell, client_key: str) -> None:
+        self._shell = shell
+        self._client_key = asyncssh.import_public_key(client_key)
+        self._connection: asyncssh.SSHServerConnection
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._shell.live.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._shell.live.discard(self._connection)
+
+    def begin_auth(self, username: str) -> bool:
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        return username == SSH_USER and key == self._client_key
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        return True
+
+
+class _HomeSFTP(asyncssh.SFTPServer):
+    """Relative paths start at the home folder and absolute ones are real, so that shell and sftp see the same files."""
+
+    def __init__(self, home: str, chan: asyncssh.SSHServerChannel) -> None:
+        super().__init__(chan)
+        self._home = home.encode()
+
+    def map_path(self, path: bytes) -> bytes:
+        return os.path.join(self._home, path)
+
+
+async def _serve_command(shell: DeviceShell, process: asyncssh.SSHServerProcess) -> None:
+    """Run a command, or a shell, in a process group of its own, which dies with the channel.
+
+    The three streams are pumped by hand: asyncssh's own redirection was seen to lose data under load.
+    A terminal that is asked for is not made, but standard error joins standard output as it would there.
+    """
+    child = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        *(["-c", process.command] if process.command is not None else []),
+        cwd=shell.home,
+        env=shell.environment(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT if process.term_type else asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    shell.groups.add(child.pid)
+    feeding = asyncio.create_task(_pump_in(process.stdin, child))
+    running = asyncio.create_task(_run_to_end(child, process))
+    closed = asyncio.create_task(process.wait_closed())
+    tasks = (feeding, running, closed)
+    try:
+        await asyncio.wait((running, closed), return_when=asyncio.FIRST_COMPLETED)
+        if running.done() and not process.is_closing():
+            _report_exit(process, await running)
+    except (OSError, asyncssh.Error):
+        pass
+    finally:
+        for task in tasks:
+            task.cancel()
+        kill_group(child.pid, signal.SIGKILL)
+        shell.groups.discard(child.pid)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _run_to_end(child: asyncio.subprocess.Process, process: asyncssh.SSHServerProcess) -> int:
+    """Return the exit status once the command has ended and all its output is on its way."""
+    await asyncio.gather(_pump_out(child.stdout, process.stdout), _pump_out(child.stderr, process.stderr))
+    return await child.wait()
+
+
+def _report_exit(process: asyncssh.SSHServerProcess, code: int) -> None:
+    if code < 0:
+        process.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
+    else:
+        process.exit(code)
+
+
+async def _pump_out(source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter) -> None:
+    while source is not None and (data := await source.read(CHUNK)):
+        sink.write(data)
+        await sink.drain()
+
+
+async def _pump_in(source: asyncssh.SSHReader, child: asyncio.subprocess.Process) -> None:
+    """Feed the command until the client closes its side; pass on the signals that the client sends."""
+    sink = child.stdin
+    assert sink is not None
+    with contextlib.suppress(OSError, asyncssh.Error):
+        while True:
+            try:
+                data = await source.read(CHUNK)
+            except asyncssh.SignalReceived as received:
+                kill_group(child.pid, getattr(signal, f"SIG{received.signal}", signal.SIGTERM))
+                continue
+            except (asyncssh.BreakReceived, asyncssh.TerminalSizeChanged):
+                continue
+            if not data:
+                break
+            sink.write(data)
+            await sink.drain()
+    sink.close()
+
+
+def kill_group(group: int, signum: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signum)
+
+
+def kill_strays(folder: Path) -> None:
+    """Kill what left its process group (as Ansible's async tasks do): whatever has its home in the folder (Linux)."""
+    marker = f"HOME={folder}/".encode()
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if any(entry.startswith(marker) for entry in environ.read_bytes().split(b"\0")):
+                os.kill(int(environ.parent.name), signal.SIGKILL)
