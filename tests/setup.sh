@@ -27,9 +27,11 @@ if [ ! -f "$stamp" ] || [ tests/requirements.txt -nt "$stamp" ] || [ tests/setup
     rm -rf .venv
     "$python" -m venv .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
-    collections=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ansible_collections
-    mkdir -p "$collections/remoteit"
-    ln -s "$PWD" "$collections/remoteit/fleet"
+    mkdir -p .venv/collections/ansible_collections/remoteit
+    ln -s "$PWD" .venv/collections/ansible_collections/remoteit/fleet
+    # Ansible finds collections on Python's path, so ansible-playbook in .venv needs no setting
+    site_packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    echo "$PWD/.venv/collections" > "$site_packages/collections.pth"
     touch "$stamp"
 fi
 

@@ -53,32 +53,46 @@ class ActionModule(RemoteItAction):
     # -- open ------------------------------------------------------------------------------------------------------
 
     def _open(self, options: dict[str, t.Any], hosts: _session.Hosts) -> dict[str, t.Any]:
-        nothing: dict[str, t.Any] = {"changed": False, "in_step": hosts.in_step, "hosts": [], "others": [], "failures": {}}
+        result: dict[str, t.Any] = {
+            "changed": False,
+            "in_step": hosts.in_step,
+            "hosts": [],
+            "others": [],
+            "failures": {},
+        }
         if not hosts.in_step and not options["alone"]:
-            return nothing
+            return result
         hosts.check_nothing_overrides(self._loader)
+        if options["alone"] and KeeperClient().is_first(hosts.batch_name):
+            self._open_all(options, _session.members(hosts, hosts.batch), claim=False)
         there = _session.members(hosts, [hosts.this] if options["alone"] else hosts.batch)
         outcomes = self._open_all(options, there)
         keys = _session.HostKeys(options["host_key_checking"], options["known_hosts"])
-        result = {**nothing, "changed": any(not entry.reused for entry in outcomes.values() if _is_open(entry))}
         for member in there:
             outcome = outcomes[member.service.upper()]
             if isinstance(outcome, RemoteItError):
                 failure = {**outcome.as_failure(), "deviceaddress": member.service}
                 result["failures"][member.host] = failure
                 result["others"].append({"host": member.host, "connection": {}, "session": {"failure": failure}})
-            elif outcome.reverse_proxy:
+                continue
+            result["changed"] |= not outcome.reused
+            if outcome.reverse_proxy:
                 result["others"].append(_session.record(member, outcome))
             else:
                 folder = THIS_RUN.control_path_dir(outcome.connectionid)
                 result["hosts"].append(_session.directions(member, outcome, folder, keys))
         return result
 
-    def _open_all(self, options: dict[str, t.Any], there: list[_session.Member]) -> dict[str, t.Any]:
-        """The connection or the error of each service, by its id in capitals; one call for all of them."""
+    def _open_all(
+        self, options: dict[str, t.Any], there: list[_session.Member], claim: bool = True
+    ) -> dict[str, t.Any]:
+        """The connection or the error of each service, by its id in capitals; one call for all of them.
+
+        :param claim: whether to wait for them, or to leave that to each host's own task.
+        """
         services = {member.service.upper(): member.service for member in there}
         claims: dict[str, list[str]] = {service: [] for service in services.values()}
-        for member in there:
+        for member in there if claim else ():
             claims[services[member.service.upper()]].append(f"session of {member.host}")
         order = Order(tuple(services.values()), hostip=_connect.check_hostip(options["hostip"]))
         progress, outcomes, failed = Progress(), {}, 0
@@ -102,6 +116,8 @@ class ActionModule(RemoteItAction):
         if not connection.get("reverse_proxy"):
             self._check_the_way(connection, task_vars)
             self._wait(options["wait_timeout"], session["service"])
+            if options["gather_facts"]:
+                return self._execute_module("ansible.legacy.setup", module_args={}, task_vars=task_vars)
         return {"changed": False}
 
     def _check_the_way(self, connection: dict[str, t.Any], task_vars: dict[str, t.Any]) -> None:
@@ -117,7 +133,8 @@ class ActionModule(RemoteItAction):
             ("ssh_common_args", task_vars["ansible_ssh_common_args"], ("ansible_ssh_common_args",)),
         ):
             if str(self._connection.get_option(option)) != str(wanted):
-                culprit = next((name for name in reversed(names) if str(task_vars.get(name, wanted)) != str(wanted)), names[0])
+                others = [name for name in names if str(task_vars.get(name, wanted)) != str(wanted)]
+                culprit = (others or names)[-1]
                 raise OptionsError(
                     f"{culprit} is set where a role cannot override it, so the tasks would run on"
                     f" {self._connection.get_option('host')} and not on the device; remove it"
@@ -198,7 +215,3 @@ class ActionModule(RemoteItAction):
                 f"{service} (connection {failure['connectionid']}): {failure['message']}"
                 for service, failure in list(result["failures"].items())[:10]
             )
-
-
-def _is_open(outcome: t.Any) -> bool:
-    return not isinstance(outcome, RemoteItError)

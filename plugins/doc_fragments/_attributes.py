@@ -21,7 +21,7 @@ attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying anything.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description: Will return details on what has changed (or possibly needs changing), when in diff mode.
     support: none
   idempotent:
     description: Run twice in a row with the same arguments, it returns C(changed=False) the second time.

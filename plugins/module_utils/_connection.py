@@ -150,9 +150,9 @@ def parse_proxy(body: t.Mapping[str, t.Any]) -> tuple[str, str, int, str]:
         raise BadAnswerError(f"the answer's proxy is not a plain URL: {_shorten(url.hostname)}")
 
     query_port = parse_qs(url.query).get("port", [None])[0]
-    reverse = (
-        truthy(body["reverseProxy"]) if isinstance(body.get("reverseProxy"), (bool, str)) else False
-    ) or not any((url_port, query_port, body.get("proxyport"), body.get("proxyServerPort")))
+    reverse = (truthy(body["reverseProxy"]) if isinstance(body.get("reverseProxy"), (bool, str)) else False) or not any(
+        (url_port, query_port, body.get("proxyport"), body.get("proxyServerPort"))
+    )
     if reverse:
         scheme = url.scheme.lower()
         return proxy, _host(url.hostname), _port(url_port or {"https": 443, "http": 80}[scheme]), scheme

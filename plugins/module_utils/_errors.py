@@ -90,9 +90,10 @@ FAILURE_CODES: tuple[str, ...] = tuple(
     )
 )  # fmt: skip
 
-_BY_CODE = {error.code: error for error in (RemoteItError, *RemoteItError.__subclasses__())}
+_CLASSES: tuple[type[RemoteItError], ...] = (RemoteItError, *RemoteItError.__subclasses__())
 
 
 def from_failure(failure: t.Mapping[str, t.Any]) -> RemoteItError:
     """The error that C(as_failure) described, for instance in another process."""
-    return _BY_CODE.get(failure["code"], RemoteItError)(failure["message"])
+    by_code = {error.code: error for error in _CLASSES}
+    return by_code.get(failure["code"], RemoteItError)(failure["message"])

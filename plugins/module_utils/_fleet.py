@@ -57,10 +57,10 @@ class Order:
     detach: bool = False
 
 
-Opened = t.Tuple[str, t.Union[Connection, RemoteItError]]
+Opened = tuple[str, t.Union[Connection, RemoteItError]]
 #: C((service id, connection id)), and what became of it.
-Stop = t.Tuple[str, str]
-Stopped = t.Tuple[Stop, t.Union[str, RemoteItError]]
+Stop = tuple[str, str]
+Stopped = tuple[Stop, t.Union[str, RemoteItError]]
 
 
 class Fleet(t.Protocol):
@@ -107,13 +107,13 @@ def close_one(api: Api, stop: Stop) -> str:
 
 def in_parallel(
     work: t.Callable[[Item], Result], items: t.Iterable[Item], width: int
-) -> t.Iterator[tuple[Item, t.Union[Result, RemoteItError]]]:
+) -> t.Iterator[tuple[Item, Result | RemoteItError]]:
     """Do the work on every item, C(width) at a time, and hand out each outcome as it comes."""
     with concurrent.futures.ThreadPoolExecutor(max_workers=width, thread_name_prefix="remoteit") as pool:
         futures = {pool.submit(work, item): item for item in items}
         for future in concurrent.futures.as_completed(futures):
             try:
-                outcome: t.Union[Result, RemoteItError] = future.result()
+                outcome: Result | RemoteItError = future.result()
             except RemoteItError as error:
                 outcome = error
             yield futures[future], outcome

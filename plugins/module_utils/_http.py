@@ -138,7 +138,7 @@ class Http:
                     raise
                 retry_after = None
             else:
-                if answer.status != 429 and answer.status < 500 or attempt + 1 == tries:
+                if (answer.status != 429 and answer.status < 500) or attempt + 1 == tries:
                     break
             time.sleep(_pause(attempt, retry_after))
         if answer.status == 429:

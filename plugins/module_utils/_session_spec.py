@@ -20,4 +20,5 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "host_key_checking": {"type": "str", "choices": ["strict", "accept-new"], "default": "strict"},
     "known_hosts": {"type": "path"},
     "wait_timeout": {"type": "int", "default": 60},
+    "gather_facts": {"type": "bool", "default": False},
 }

@@ -57,8 +57,8 @@ options:
     default: true
   reuse:
     description:
-      - Whether a connection that this run has opened for the same account, service and O(hostip) is returned again if it
-        still answers and is not near its end. It has to be closed as often as it was returned.
+      - Whether a connection that this run has opened for the same account, service and O(hostip) is returned again if
+        it still answers and is not near its end. It has to be closed as often as it was returned.
     type: bool
     default: true
   detach:

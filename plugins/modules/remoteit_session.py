@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - remoteit.fleet contributors (!UNKNOWN)
 description:
-  - Does what the role P(remoteit.fleet.remoteit_session#role) cannot say in YAML. Use the role. This module may change in
-    any release.
+  - Does what the role P(remoteit.fleet.remoteit_session#role) cannot say in YAML. Use the role. This module may change
+    in any release.
 extends_documentation_fragment:
   - remoteit.fleet._auth
   - remoteit.fleet._attributes
@@ -35,8 +35,8 @@ options:
     required: true
   alone:
     description:
-      - Whether to speak for this host instead of the whole batch, as it has to be where a strategy runs C(run_once) tasks
-        on every host.
+      - Whether to speak for this host instead of the whole batch, as it has to be where a strategy runs
+        C(run_once) tasks on every host.
     type: bool
     default: false
   tasks:
@@ -46,7 +46,7 @@ options:
     description: See M(remoteit.fleet.remoteit_connect).
     type: str
   host_key_checking:
-    description: Whether a device's host key must be known (V(strict)), or is recorded the first time (V(accept-new)).
+    description: Whether a device's host key must be known, or is recorded the first time.
     type: str
     choices: [strict, accept-new]
     default: strict
@@ -57,6 +57,10 @@ options:
     description: How long to wait until the device answers, in seconds. V(0) does not wait.
     type: int
     default: 60
+  gather_facts:
+    description: Whether to gather facts once the device has answered.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

@@ -56,7 +56,7 @@ class RemoteItAction(ActionBase):
     def environment(self) -> dict[str, str]:
         """The environment of the task, laid over the one of this process."""
         of_the_task: dict[str, t.Any] = {}
-        self._compute_environment_string(of_the_task)
+        self._compute_environment_string(of_the_task)  # type: ignore[no-untyped-call]
         return {**os.environ, **{name: str(value) for name, value in of_the_task.items()}}
 
     def runs_elsewhere(self) -> bool:

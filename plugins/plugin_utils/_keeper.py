@@ -50,7 +50,7 @@ TOUCH_SECONDS = 600.0
 NEAR_END_SECONDS = 300
 POLL_SECONDS = 0.5
 
-Event = t.Dict[str, t.Any]
+Event = dict[str, t.Any]
 
 
 @dataclasses.dataclass
@@ -90,6 +90,7 @@ class Keeper:
         self._by_connection: dict[str, Held] = {}
         self._unsure: list[Event] = []  # opening calls that may have opened something nobody can stop
         self._failed_stops: dict[int, Event] = {}
+        self._batches: set[str] = set()
         self._opened = 0
         self._closed = 0
         self.ending = threading.Event()
@@ -131,6 +132,13 @@ class Keeper:
                 yield {"service": service, "connection": dataclasses.asdict(connection)}
             except RemoteItError as error:
                 yield {"service": service, "failure": error.as_failure()}
+
+    def is_first(self, batch: str) -> bool:
+        """Whether nobody has asked this about the batch before: one host's task sends the whole batch along."""
+        with self._lock:
+            first = batch not in self._batches
+            self._batches.add(batch)
+            return first
 
     def adopt(self, account: Account, connections: list[Event]) -> None:
         """Take over what a delegated module has opened."""
@@ -201,9 +209,7 @@ class Keeper:
             except RemoteItError as error:
                 yield {**futures[future], "failure": error.as_failure()}
 
-    def _release(
-        self, office: Office, service: str, connectionid: str, holder: str
-    ) -> concurrent.futures.Future[str]:
+    def _release(self, office: Office, service: str, connectionid: str, holder: str) -> concurrent.futures.Future[str]:
         with self._lock:
             held = self._by_connection.get(connectionid)
             if held is None:
@@ -294,13 +300,13 @@ class Keeper:
 
 
 def _usable(held: Held) -> bool:
-    """Whether reuse may hand it out: it is being opened, or it is open, will be for a while, and answers."""
+    """Whether reuse may hand it out: it is being opened, or it is open, answers, and will for a while."""
     if held.closing is not None:
         return False
     if not held.opening.done():
         return True
     if held.opening.exception() is not None:
-        return False
+        return not held.claimed  # nobody has seen the failure yet
     connection = held.opening.result()
     soon = iso(utc_now() + datetime.timedelta(seconds=NEAR_END_SECONDS))
     if connection.expires_at is not None and connection.expires_at < soon:
@@ -361,6 +367,8 @@ class _Handler(socketserver.StreamRequestHandler):
             yield from keeper.close(_account(request["account"]), request["stops"])
         elif request["do"] == "adopt":
             keeper.adopt(_account(request["account"]), request["connections"])
+        elif request["do"] == "is_first":
+            yield {"first": keeper.is_first(request["batch"])}
         elif request["do"] == "finish":
             yield keeper.finish()
             self.server.finished.set()

@@ -75,6 +75,10 @@ class KeeperClient:
         except _KeeperGone:
             yield from Direct().close(account, [stop for stop in stops if stop in missing])
 
+    def is_first(self, batch: str) -> bool:
+        """Whether no other worker has asked this about the batch."""
+        return next(self._ask({"do": "is_first", "batch": batch}, start=True))["first"]
+
     def adopt(self, account: Account, connections: t.Sequence[dict[str, t.Any]]) -> None:
         """Give the keeper what a module on another host has opened."""
         for _ in self._ask({"do": "adopt", "account": _plain(account), "connections": connections}, start=True):
@@ -88,11 +92,9 @@ class KeeperClient:
         """
         if not os.path.exists(self._run.socket):
             return None
-        recap = None
         with contextlib.suppress(_KeeperGone):
-            for recap in self._ask({"do": "finish"}, timeout=FINISH_SECONDS):
-                pass
-        return recap
+            return next(self._ask({"do": "finish"}, timeout=FINISH_SECONDS))
+        return None
 
     # -- the line --------------------------------------------------------------------------------------------------
 
@@ -174,7 +176,8 @@ def _spawn(run: Run) -> None:
         start_new_session=True,
         umask=0o077,
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     start = {"run": _plain(run), "ledger": run.ledger, "sys_path": [os.path.abspath(path) for path in sys.path]}
     try:
         process.stdin.write(json.dumps(start).encode() + b"\n")
@@ -192,7 +195,7 @@ def _spawn(run: Run) -> None:
 # -- the end of the run, in the controller --------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def close_at_the_end_of_this_run() -> None:
     """Make the controller ask its keeper to finish, at an orderly end, on Ctrl-C, and on SIGTERM.
 

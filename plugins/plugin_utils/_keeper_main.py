@@ -22,7 +22,7 @@ def _make_importable(plugins: str) -> None:
     for part, path in (("ansible_collections", []), ("remoteit", []), ("fleet", []), ("plugins", [plugins])):
         name = f"{name}.{part}" if name else part
         module = types.ModuleType(name)
-        module.__path__ = path  # type: ignore[attr-defined]
+        module.__path__ = path
         sys.modules[name] = module
 
 

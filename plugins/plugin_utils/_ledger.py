@@ -35,7 +35,7 @@ class Ledger:
             path = f"{path[: -len('.jsonl')]}-{os.getpid()}.jsonl"
         self.path = path
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        self._file = open(descriptor, "wb", buffering=0)
+        self._file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - it stays open, and locked, with the keeper
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._write({"event": "run", "run": run_id})
 

@@ -12,10 +12,10 @@ import os
 import shlex
 import typing as t
 
+from ansible import constants as C
 from ansible.template import Templar
 from ansible.utils.vars import load_extra_vars
 
-from ansible import constants as C
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID, Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import plain
@@ -58,6 +58,10 @@ class Hosts:
     def batch(self) -> list[str]:
         """The hosts of this batch that are still in the play."""
         return list(self._task_vars["ansible_play_batch"])
+
+    @property
+    def batch_name(self) -> str:
+        return f"{self._task.get_play()._uuid} {self.batch[0]}"
 
     @property
     def all_of_the_play(self) -> list[str]:
@@ -214,15 +218,13 @@ def find_tasks_file(name: str | None, task_vars: dict[str, t.Any]) -> str:
     if task_vars.get("ansible_parent_role_paths"):
         folders.append(os.path.join(task_vars["ansible_parent_role_paths"][0], "tasks"))
     folders += [task_vars["playbook_dir"], os.getcwd()]
-    own = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+    # a playbook of this collection is not beside the user's files
+    own = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", "playbooks"))
     wanted = os.path.expanduser(name)
-    candidates = list(dict.fromkeys(os.path.join(folder, wanted) for folder in folders))
+    candidates = list(
+        dict.fromkeys(os.path.join(folder, wanted) for folder in folders if os.path.realpath(folder) != own)
+    )
     for candidate in candidates:
-        path = os.path.realpath(candidate)
-        of_this_collection = os.path.dirname(path) in (
-            os.path.join(own, "playbooks"),
-            os.path.join(own, "roles", "remoteit_session", "tasks"),
-        )
-        if os.path.isfile(path) and not of_this_collection:
+        if os.path.isfile(candidate):
             return os.path.abspath(candidate)
     raise OptionsError(f"the tasks file {name} does not exist; tried: {', '.join(candidates)}")

@@ -43,8 +43,7 @@ class Sim:
         self.process = subprocess.Popen(
             [sys.executable, str(SIMULATOR), "--state", str(state_file), *options],
             env={**os.environ, "TMPDIR": str(folder)},
-            stdout=subprocess.PIPE,
-            text=True,
+            stdout=subprocess.DEVNULL,
         )
         until(lambda: state_file.exists() or self.process.poll() is not None, 20)
         self.state_file = state_file
@@ -114,7 +113,9 @@ class Sim:
     def ssh(
         self, port: int | str, command: str, *options: str, data: bytes = b""
     ) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(self.ssh_command(port, command, *options), input=data, capture_output=True, timeout=20)
+        return subprocess.run(
+            self.ssh_command(port, command, *options), input=data, capture_output=True, check=False, timeout=20
+        )
 
     def end(self) -> int:
         self.session.close()
@@ -160,7 +161,8 @@ def refused(port: int | str) -> bool:
 
 def running(pid: int) -> bool:
     """Whether the process lives; a zombie that nobody has waited for is dead."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    command = ["ps", "-o", "stat=", "-p", str(pid)]
+    state = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     return bool(state) and not state.startswith("Z")
 
 
@@ -729,6 +731,8 @@ def test_commands(sim: Sim) -> None:
     assert sim.ssh(port, "kill -TERM $$").returncode == 255
     both = sim.ssh(port, "echo out; echo err >&2")
     assert (both.stdout, both.stderr) == (b"out\n", b"err\n")
+    home = sim.ssh(port, "pwd").stdout
+    assert sim.ssh(port, "/bin/sh -c 'echo ~pi && echo ~ && echo ~root/.'").stdout == home * 2 + home.strip() + b"/.\n"
     environment = sim.ssh(port, "env").stdout.decode()
     assert "REMOTEIT" not in environment
     assert f"PATH={sim.ssh(port, 'echo ~').stdout.decode().strip()}/bin:" in environment
@@ -891,7 +895,7 @@ def test_the_end_leaves_nothing(sim_start: Callable[..., Sim], tmp_path: Path, s
 def test_a_port_in_use_is_told(sim: Sim) -> None:
     port = sim.state["api_url"].split(":")[2].split("/")[0]
     command = [sys.executable, str(SIMULATOR), "--listen", f"127.0.0.1:{port}"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert result.returncode == 1
     assert "in use" in result.stderr
     assert "Traceback" not in result.stderr

@@ -37,9 +37,9 @@ class Fault:
 
     @classmethod
     def parse(cls, row: Any) -> Fault:
-        """Read one row of the script, or raise ValueError."""
+        """Read one row of the script, or raise ValueError or TypeError."""
         if not isinstance(row, dict):
-            raise ValueError(f"a fault is an object, not {row!r}")
+            raise TypeError(f"a fault is an object, not {row!r}")
         unknown = set(row) - {field.name for field in fields(cls)}
         if unknown:
             raise ValueError(f"unknown keys in a fault: {sorted(unknown)}")
@@ -67,7 +67,7 @@ class Faults:
         self._script: list[Fault] = []
 
     def extend(self, rows: Any) -> None:
-        """Append to the script; all rows or, with ValueError, none."""
+        """Append to the script; all rows or, where one makes no sense, none."""
         self._script += [Fault.parse(row) for row in (rows if isinstance(rows, list) else [rows])]
 
     def clear(self) -> None:

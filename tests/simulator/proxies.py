@@ -59,11 +59,12 @@ class PortProxy:
 class _End(asyncio.Protocol):
     """One side of a stream: what arrives here leaves on the other side, no faster than that side takes it."""
 
-    def __init__(self, other: _End | None = None) -> None:
+    def __init__(self, other: _End | None = None, frozen: bool = False) -> None:
         self.transport: asyncio.Transport
         self.other = other
         self._blocked = False
-        self._frozen = False
+        self._frozen = frozen
+        self._kept = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -76,7 +77,10 @@ class _End(asyncio.Protocol):
             self.other.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        if self.other is not None:
+        # Kept is what comes before the other side is there, or was under way when the device began to hang.
+        if self.other is None or self._frozen:
+            self._kept += data
+        else:
             self.other.transport.write(data)
 
     def pause_writing(self) -> None:
@@ -93,6 +97,9 @@ class _End(asyncio.Protocol):
         self._frozen = self._frozen if frozen is None else frozen
         if self.transport.is_closing():
             return
+        if self._kept and self.other is not None and not self._frozen:
+            kept, self._kept = self._kept, b""
+            self.other.transport.write(kept)
         if self._blocked or self._frozen:
             self.transport.pause_reading()
         else:
@@ -113,7 +120,6 @@ class _ClientEnd(_End):
             transport.close()
             return
         self._proxy.streams.add(self)
-        self.transport.pause_reading()
         self._reaching = asyncio.get_running_loop().create_task(self._reach_device())
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -133,12 +139,12 @@ class _ClientEnd(_End):
         if self.transport.is_closing():
             self.abort()
         else:
+            self.hold()
             self.refresh()
-            self.transport.resume_reading()
 
     def _device_end(self) -> _End:
         # It knows its other side from its first moment on: the device's greeting may come before anything else runs.
-        return _End(self)
+        return _End(self, frozen=self._proxy.gate.device.hang)
 
     def refresh(self) -> None:
         if self.other is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ import asyncssh
 
 SSH_USER = "pi"
 CHUNK = 65536
+OTHER_HOME = re.compile(rf"(?<![\w/~])~(?:{SSH_USER}|root)(?=[/\s'\";&|)]|$)")
+"""Ansible asks the shell for `~pi`, or `~root` with become. No such user may exist here, or one with a real home."""
 
 SUDO = """\
 #!/bin/sh
@@ -164,7 +167,7 @@ class _Login(asyncssh.SSHServer):
 class _HomeSFTP(asyncssh.SFTPServer):
     """Relative paths start at the home folder and absolute ones are real, so that shell and sftp see the same files."""
 
-    def __init__(self, home: str, chan: asyncssh.SSHServerChannel) -> None:
+    def __init__(self, home: str, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         super().__init__(chan)
         self._home = home.encode()
 
@@ -172,7 +175,7 @@ class _HomeSFTP(asyncssh.SFTPServer):
         return os.path.join(self._home, path)
 
 
-async def _serve_command(shell: DeviceShell, process: asyncssh.SSHServerProcess) -> None:
+async def _serve_command(shell: DeviceShell, process: asyncssh.SSHServerProcess[bytes]) -> None:
     """Run a command, or a shell, in a process group of its own, which dies with the channel.
 
     The three streams are pumped by hand: asyncssh's own redirection was seen to lose data under load.
@@ -180,7 +183,7 @@ async def _serve_command(shell: DeviceShell, process: asyncssh.SSHServerProcess)
     """
     child = await asyncio.create_subprocess_exec(
         "/bin/sh",
-        *(["-c", process.command] if process.command is not None else []),
+        *([] if process.command is None else ["-c", OTHER_HOME.sub("$HOME", process.command)]),
         cwd=shell.home,
         env=shell.environment(),
         stdin=asyncio.subprocess.PIPE,
@@ -207,26 +210,26 @@ async def _serve_command(shell: DeviceShell, process: asyncssh.SSHServerProcess)
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _run_to_end(child: asyncio.subprocess.Process, process: asyncssh.SSHServerProcess) -> int:
+async def _run_to_end(child: asyncio.subprocess.Process, process: asyncssh.SSHServerProcess[bytes]) -> int:
     """Return the exit status once the command has ended and all its output is on its way."""
     await asyncio.gather(_pump_out(child.stdout, process.stdout), _pump_out(child.stderr, process.stderr))
     return await child.wait()
 
 
-def _report_exit(process: asyncssh.SSHServerProcess, code: int) -> None:
+def _report_exit(process: asyncssh.SSHServerProcess[bytes], code: int) -> None:
     if code < 0:
         process.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
     else:
         process.exit(code)
 
 
-async def _pump_out(source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter) -> None:
+async def _pump_out(source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter[bytes]) -> None:
     while source is not None and (data := await source.read(CHUNK)):
         sink.write(data)
         await sink.drain()
 
 
-async def _pump_in(source: asyncssh.SSHReader, child: asyncio.subprocess.Process) -> None:
+async def _pump_in(source: asyncssh.SSHReader[bytes], child: asyncio.subprocess.Process) -> None:
     """Feed the command until the client closes its side; pass on the signals that the client sends."""
     sink = child.stdin
     assert sink is not None

@@ -1,0 +1,39 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+.PHONY: help setup demo test lint unit integration bench clean
+
+help:
+	@echo "make demo         reach a simulated fleet and close it again"
+	@echo "make test         lint, unit tests and end-to-end tests"
+	@echo "make bench        measure, against the simulator"
+	@echo "make setup        prepare .venv, which the others do by themselves"
+	@echo "make clean        remove what they made"
+
+setup:
+	@tests/setup.sh
+
+demo: setup
+	@.venv/bin/python tests/demo
+
+test: lint unit integration
+
+lint: setup
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/yamllint --strict .
+	tests/mypy.sh
+	tests/ansible-lint.sh
+
+unit: setup
+	.venv/bin/python -m pytest tests/unit
+
+integration: setup
+	.venv/bin/python -m pytest tests/integration --numprocesses 4
+
+bench: setup
+	.venv/bin/python tests/benchmarks
+
+clean:
+	rm -rf .venv .ansible .mypy_cache .pytest_cache .ruff_cache tests/output

@@ -1,0 +1,452 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the end-to-end tests have in common: a simulator, and a fleet on which real ansible-playbook processes run.
+
+A test judges by the simulator's side of the truth (C(fleet.simulator)) and by what became of the tasks (C(Run)).
+C(TEST_ANSIBLE_PLAYBOOK) names the ansible-playbook to test; the default is the one beside the running Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+HERE = Path(__file__).resolve().parent
+ANSIBLE_PLAYBOOK = os.environ.get("TEST_ANSIBLE_PLAYBOOK", str(Path(sys.executable).with_name("ansible-playbook")))
+
+DEVICES = 5
+SSH, WEB = 28, 7
+
+SSH_RECORDER = """\
+#!/bin/sh
+call=$(mktemp '{folder}/XXXXXXXXXX')
+printf '%s\\0' "$@" >"$call"
+exec ssh "$@"
+"""
+
+
+def until(ready: Callable[[], Any], seconds: float = 10) -> Any:
+    """Wait for something to become true, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (found := ready()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+    return found
+
+
+def one_line(text: str) -> str:
+    """Without the line breaks that a screen's width makes."""
+    return " ".join(text.split())
+
+
+class Simulator:
+    """The stand-in for the vendor, from the vendor's side."""
+
+    def __init__(self, folder: Path) -> None:
+        state_file = folder / "state.json"
+        self.process = subprocess.Popen(
+            [sys.executable, HERE.parent / "simulator", "--devices", str(DEVICES), "--state", state_file],
+            env={**os.environ, "TMPDIR": str(folder)},
+            stdout=subprocess.DEVNULL,
+        )
+        until(lambda: state_file.exists() or self.process.poll() is not None, 30)
+        self.state: dict[str, Any] = json.loads(state_file.read_text())
+        self._session = requests.Session()
+        self._settings = self._control("GET", "settings")
+
+    def _control(self, method: str, what: str, body: Any = None) -> Any:
+        response = self._session.request(method, f"{self.state['control_url']}/{what}", json=body, timeout=30)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    @property
+    def secrets(self) -> list[str]:
+        return [self.state[name] for name in ("token", "developer_key", "password", "secret_access_key")]
+
+    def service(self, device: str, application: int = SSH) -> str:
+        """The id of a device's SSH (or web) service."""
+        (service,) = (
+            service["deviceaddress"]
+            for service in self.state["services"]
+            if (service["device"], service["application"]) == (device, application)
+        )
+        return service
+
+    def connections(self, *services: str) -> list[dict[str, Any]]:
+        """Every connection that there ever was, the oldest first; of these services."""
+        return [
+            entry
+            for entry in self._control("GET", "connections")
+            if not services or entry["deviceaddress"] in services
+        ]
+
+    def open_connections(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.connections() if entry["open"]]
+
+    def requests(self, *calls: str) -> list[dict[str, Any]]:
+        """The calls that were sent since the test began; of these kinds."""
+        return [entry for entry in self._control("GET", "requests") if not calls or entry["call"] in calls]
+
+    def fault(self, *services: str, **fault: Any) -> None:
+        """Make trouble for the next call; for that of each service, if any is named."""
+        self._control("POST", "faults", [{**fault, "deviceaddress": service} for service in services or [None]])
+
+    def settings(self, **changes: Any) -> None:
+        self._control("POST", "settings", changes)
+
+    def device(self, name: str, **switches: bool) -> dict[str, Any]:
+        return self._control("POST", "devices", {"name": name, **switches})[0]
+
+    def home(self, device: str) -> Path:
+        return Path(self.device(device)["home"])
+
+    def _call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        headers = {"developerkey": self.state["developer_key"], "token": self.state["token"]}
+        response = self._session.post(self.state["api_url"] + path, json=body, headers=headers, timeout=30)
+        return response.json()
+
+    def connect(self, device: str) -> dict[str, Any]:
+        """A way to the device that no session knows of, with C(host) and C(port)."""
+        entry = self._call("/device/connect", {"deviceaddress": self.service(device), "wait": "true"})["connection"]
+        return {**entry, "host": entry["proxyserver"], "port": int(entry["proxyport"])}
+
+    def stop(self, entry: dict[str, Any]) -> None:
+        self._call("/device/connect/stop", {name: entry[name] for name in ("deviceaddress", "connectionid")})
+
+    def begin_anew(self) -> None:
+        """Forget what the last test did."""
+        self._control("DELETE", "faults")
+        self._control("POST", "settings", self._settings)
+        switches = {"online": True, "hang": False, "drop": False}
+        for device in self._control("GET", "devices"):
+            self.device(device["name"], **switches)
+            home = Path(device["home"])
+            for path in home.iterdir() if home.exists() else []:
+                if path.is_dir() and path.name != "bin":
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path.is_file() and path.name != "device-name":
+                    path.unlink()
+        for entry in self.open_connections():
+            self.stop(entry)
+        self._control("DELETE", "requests")
+
+    def end(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        finally:
+            self.process.kill()
+
+
+@dataclasses.dataclass
+class Run:
+    """What one ansible-playbook did."""
+
+    rc: int
+    stdout: str
+    stderr: str
+    journal: list[dict[str, Any]]
+    connections: list[dict[str, Any]]
+    requests: list[dict[str, Any]]
+    ssh_calls: list[list[str]]
+
+    @property
+    def text(self) -> str:
+        """Everything on the screen, in one line."""
+        return one_line(self.stdout + " " + self.stderr)
+
+    @property
+    def recap(self) -> str | None:
+        """The end of our own line about what was opened and closed."""
+        lines = [line for line in self.stderr.splitlines() if line.startswith("remote.it: opened")]
+        assert len(lines) <= 1
+        return lines[0].removeprefix("remote.it: ") if lines else None
+
+    def entries(self, task: str) -> list[dict[str, Any]]:
+        return [entry for entry in self.journal if entry["task"] == task]
+
+    def result(self, task: str, host: str | None = None) -> dict[str, Any]:
+        """The result of a task that ran once (on this host)."""
+        (entry,) = (entry for entry in self.entries(task) if host in (None, entry["host"]))
+        return entry["result"]
+
+    def results(self, task: str) -> dict[str, dict[str, Any]]:
+        return {entry["host"]: entry["result"] for entry in self.entries(task)}
+
+    def status(self, task: str) -> dict[str, str]:
+        """What became of the task on each host: ok, changed, failed, ignored, unreachable, or skipped."""
+        return {entry["host"]: entry["status"] for entry in self.entries(task)}
+
+    def stdout_of(self, task: str) -> dict[str, str]:
+        return {host: result.get("stdout", "").strip() for host, result in self.results(task).items()}
+
+    def failures(self) -> dict[str, str]:
+        """The reason for which each host failed."""
+        return {e["host"]: one_line(str(e["result"].get("msg"))) for e in self.journal if e["status"] == "failed"}
+
+    def ssh(self, marker: str) -> SshCall:
+        """The one call of ssh whose remote command holds this word."""
+        (call,) = (SshCall(argv) for argv in self.ssh_calls if marker in argv[-1])
+        return call
+
+
+@dataclasses.dataclass
+class SshCall:
+    argv: list[str]
+
+    @property
+    def arguments(self) -> list[str]:
+        """Without the remote command."""
+        return self.argv[:-1]
+
+    @property
+    def destination(self) -> str:
+        return self.argv[-2]
+
+    def options(self, name: str) -> list[str]:
+        """The values of an option, in the order in which ssh reads them; the first one counts."""
+        words = [argument.removeprefix("-o") for argument in self.argv]
+        return [word.split("=", 1)[1].strip('"') for word in words if word.startswith(f"{name}=")]
+
+
+class Fleet:
+    """A controller with an inventory of three devices, and nothing of this machine's own settings.
+
+    :ivar environ: the environment of the runs to come.
+    """
+
+    def __init__(self, simulator: Simulator, folder: Path, runtime: Path) -> None:
+        self.simulator = simulator
+        self.folder = folder
+        self.project = folder / "project"
+        self.home = folder / "home"
+        self.state = folder / "state"
+        self.known_hosts = folder / "known_hosts"
+        self.runtime = runtime / "r"
+        self.plain_masters = runtime / "m"
+        for path in (self.project, self.home, folder / "tmp", folder / "ssh", self.runtime, self.plain_masters):
+            path.mkdir()
+        self.devices = [f"pi-{number:04}" for number in (1, 2, 3)]
+        self.services = [simulator.service(device) for device in self.devices]
+        self.environ = {
+            **self._clean_environment(),
+            "REMOTEIT_API_URL": simulator.state["api_url"],
+            "REMOTEIT_TOKEN": simulator.state["token"],
+            "REMOTEIT_DEVELOPER_KEY": simulator.state["developer_key"],
+        }
+        self.inventory: dict[str, Any] = {
+            "fleet": {
+                "hosts": {device: {"remoteit_deviceaddress": simulator.service(device)} for device in self.devices},
+                "vars": {**self.login, **self.host_keys},
+            }
+        }
+
+    @property
+    def login(self) -> dict[str, Any]:
+        """How to log in to a device."""
+        return {
+            "ansible_user": self.simulator.state["ssh_user"],
+            "ansible_ssh_private_key_file": self.simulator.state["ssh_private_key_file"],
+            "ansible_python_interpreter": sys.executable,
+        }
+
+    @property
+    def host_keys(self) -> dict[str, Any]:
+        return {
+            "remoteit_session_known_hosts": str(self.known_hosts),
+            "remoteit_session_host_key_checking": "accept-new",
+        }
+
+    def _clean_environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": str(self.home),
+            "TMPDIR": str(self.folder / "tmp"),
+            "XDG_RUNTIME_DIR": str(self.runtime),  # the path of a Unix socket has to be short
+            "REMOTEIT_STATE_DIR": str(self.state),
+            "ANSIBLE_CONFIG": str(self.write("ansible.cfg", "")),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PIPELINING": "1",
+            # ssh finds the user's files by the user's id and not by HOME
+            "ANSIBLE_SSH_ARGS": "-C -o ControlMaster=auto -o ControlPersist=60s -F /dev/null",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.plain_masters),
+            "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback_plugins"),
+            "ANSIBLE_CALLBACKS_ENABLED": "journal",
+        }
+
+    def plain_way(self, device: str) -> dict[str, Any]:
+        """Host variables that reach a device without a session."""
+        way = self.simulator.connect(device)
+        trust = f"-o UserKnownHostsFile={self.folder}/plain_known_hosts -o StrictHostKeyChecking=accept-new"
+        return {**self.login, "ansible_host": way["host"], "ansible_port": way["port"], "ansible_ssh_common_args": trust}
+
+    def write(self, name: str, content: Any) -> Path:
+        """Write a file into the project: text, or data as YAML."""
+        path = self.project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(content) if isinstance(content, str) else yaml.safe_dump(content))
+        return path
+
+    def record_ssh(self) -> None:
+        """Have each call of ssh note its arguments."""
+        recorder = self.write("record-ssh", SSH_RECORDER.format(folder=self.folder / "ssh"))
+        recorder.chmod(0o755)
+        self.environ["ANSIBLE_SSH_EXECUTABLE"] = str(recorder)
+
+    def run(
+        self,
+        playbook: str | list[dict[str, Any]],
+        *arguments: str,
+        cwd: Path | None = None,
+        leaves_open: int = 0,
+        while_running: Callable[[], None] | None = None,
+    ) -> Run:
+        """Run a playbook to its end, and make sure that nothing is left of it.
+
+        :param playbook: its text, its plays, or its name if it is one of a collection.
+        :param leaves_open: how many connections may be open afterwards.
+        """
+        is_name = isinstance(playbook, str) and "\n" not in playbook
+        target = playbook if isinstance(playbook, str) and is_name else str(self.write("play.yml", playbook))
+        inventory = self.write("inventory.yml", self.inventory)
+        journal = self.folder / "journal"
+        journal.write_text("")
+        for call in (self.folder / "ssh").iterdir():
+            call.unlink()
+        history, sent = len(self.simulator.connections()), len(self.simulator.requests())
+        command = [ANSIBLE_PLAYBOOK, "-i", str(inventory), target, *arguments]
+        folder = cwd or self.project
+        with (self.folder / "out").open("w+") as out, (self.folder / "err").open("w+") as err:
+            environment = {**self.environ, "TEST_JOURNAL": str(journal), "PWD": str(folder)}
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            )
+            deadline = time.monotonic() + 120
+            while while_running and process.poll() is None and time.monotonic() < deadline:
+                while_running()
+            try:
+                process.wait(max(deadline - time.monotonic(), 0))
+            except subprocess.TimeoutExpired:
+                process.terminate()
+                process.wait(30)
+            texts = [stream.seek(0) or stream.read() for stream in (out, err)]
+        print(shlex.join(command), *texts, sep="\n")
+        run = Run(
+            process.returncode,
+            *texts,
+            [json.loads(line) for line in journal.read_text().splitlines()],
+            self.simulator.connections()[history:],
+            self.simulator.requests()[sent:],
+            [call.read_text().split("\0")[:-1] for call in sorted((self.folder / "ssh").iterdir(), key=_age)],
+        )
+        self._nothing_is_left(run, leaves_open)
+        return run
+
+    def session(
+        self,
+        tasks: str | list[dict[str, Any]],
+        *arguments: str,
+        play: dict[str, Any] | None = None,
+        leaves_open: int = 0,
+        **variables: Any,
+    ) -> Run:
+        """Run tasks on the fleet through the role.
+
+        :param play: further keywords of the play.
+        :param variables: the role's.
+        """
+        self.write("on_the_devices.yml", tasks)
+        role = {
+            "role": "remoteit.fleet.remoteit_session",
+            "vars": {"remoteit_session_tasks": "on_the_devices.yml", **variables},
+        }
+        plays = [{"hosts": "fleet", "gather_facts": False, "roles": [role], **(play or {})}]
+        return self.run(plays, *arguments, leaves_open=leaves_open)
+
+    def _nothing_is_left(self, run: Run, leaves_open: int) -> None:
+        ours = {entry["connectionid"] for entry in run.connections}
+        still = [entry for entry in self.simulator.open_connections() if entry["connectionid"] in ours]
+        assert len(still) == leaves_open, f"open after the end: {still}"
+        until(lambda: not self.processes())
+        until(lambda: not list(self.runtime.iterdir()))
+        assert not (found := self.secrets_in(run.stdout, run.stderr, json.dumps(run.journal))), found
+        assert "Traceback" not in run.text
+
+    def secrets_in(self, *texts: str) -> list[str]:
+        """What may not be there, by name."""
+        state = self.simulator.state
+        names = ("token", "developer_key", "password", "secret_access_key")
+        return [name for name in names if any(state[name] in text for text in texts)]
+
+    def processes(self) -> dict[int, str]:
+        """Every process of the run that lives, but for ssh masters that do not belong to a session."""
+        mark = f"HOME={self.home}".encode()
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                its_environment = (folder / "environ").read_bytes().split(b"\0")
+                ours = mark in its_environment or f"{self.runtime}/" in words
+                if ours and words and str(self.plain_masters) not in words:
+                    found[int(folder.name)] = words
+        return found
+
+    def ledgers(self) -> list[Path]:
+        return sorted((self.state / "runs").glob("*")) if self.state.exists() else []
+
+    def end(self) -> None:
+        for socket in self.plain_masters.iterdir():
+            command = ["ssh", "-F", "/dev/null", "-o", f"ControlPath={socket}", "-O", "exit", "none"]
+            subprocess.run(command, capture_output=True, check=False, timeout=20)
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _age(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+@functools.lru_cache
+def _known_hosts_of_the_user() -> Path:
+    return Path("~/.ssh/known_hosts").expanduser()
+
+
+@pytest.fixture(scope="session")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    """One for all tests of a worker, which run one after the other."""
+    simulator = Simulator(tmp_path_factory.mktemp("simulator"))
+    yield simulator
+    simulator.end()
+
+
+@pytest.fixture
+def fleet(simulator: Simulator, tmp_path: Path) -> Iterator[Fleet]:
+    known = _known_hosts_of_the_user()
+    before = known.read_bytes() if known.exists() else None
+    simulator.begin_anew()
+    with tempfile.TemporaryDirectory(prefix="rf-", dir="/tmp") as runtime:
+        fleet = Fleet(simulator, tmp_path, Path(runtime))
+        yield fleet
+        fleet.end()
+    assert (known.read_bytes() if known.exists() else None) == before

@@ -1,0 +1,30 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+import pytest
+import requests.adapters
+
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import Conversation
+
+
+@pytest.fixture
+def conversation(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Conversation]:
+    """What our client says goes here, and nowhere else."""
+    conversation = Conversation()
+    monkeypatch.setattr(requests.adapters, "HTTPAdapter", lambda **options: conversation)
+    yield conversation
+    conversation.verify()
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that our client makes, which take no time."""
+    made: list[float] = []
+    monkeypatch.setattr(time, "sleep", made.append)
+    return made

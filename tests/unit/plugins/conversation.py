@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A scripted API: the conversation that a test expects, played at the C(requests) adapter."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import threading
+import typing as t
+
+import requests
+import requests.adapters
+import requests.structures
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import DEFAULT_API_URL, Credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
+
+SERVICE = "80:00:00:00:01:00:40:C5"
+SERVICES = tuple(f"80:00:00:00:01:00:00:{number:02X}" for number in range(1, 100))
+ID = "48844999-bbf4-48cf-9a3a-353b7385737a"
+
+KEY = "the-developer-key"
+TOKEN = "the-token"
+PASSWORD = "the-password"
+
+WITH_TOKEN = Credentials(api_url=DEFAULT_API_URL, developer_key=KEY, token=TOKEN)
+WITH_PASSWORD = Credentials(api_url=DEFAULT_API_URL, developer_key=KEY, username="someone", password=PASSWORD)
+
+
+def account(credentials: Credentials = WITH_TOKEN, concurrency: int = 4) -> Account:
+    return Account(credentials, concurrency=concurrency)
+
+
+@dataclasses.dataclass
+class Reply:
+    """An answer: a dictionary or a list is sent as JSON, a string as it is."""
+
+    body: t.Any = ""
+    status: int = 200
+    headers: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def response(self, request: requests.PreparedRequest) -> requests.Response:
+        response = requests.Response()
+        response.status_code = self.status
+        response.headers = requests.structures.CaseInsensitiveDict(self.headers)
+        response.request = request
+        response.url = request.url or ""
+        text = self.body if isinstance(self.body, str) else json.dumps(self.body)
+        response.raw = io.BytesIO(text.encode())
+        return response
+
+
+def opened(service: str = SERVICE, connectionid: str = ID, proxy: str = "http://proxy40.rt3.io:34168", **more: t.Any) -> Reply:
+    connection = {
+        "deviceaddress": service,
+        "connectionid": connectionid,
+        "proxy": proxy,
+        "expirationsec": "28797",
+        **more,
+    }
+    return Reply({"status": "true", "connection": connection, "wait": True})
+
+
+def refused(reason: str, status: int = 401, **more: t.Any) -> Reply:
+    return Reply({"status": "false", "reason": reason, "code": "GENERAL_ERROR", **more}, status)
+
+
+STOPPED = Reply({"status": "true", "connectionid": ID})
+LOGGED_IN = Reply({"status": "true", "token": TOKEN})
+
+Answer = t.Union[Reply, Exception, t.Callable[[requests.PreparedRequest], Reply]]
+
+
+@dataclasses.dataclass
+class Expected:
+    method: str
+    path: str
+    answer: Answer
+    body: t.Any
+    headers: t.Mapping[str, str | None]
+
+    def objection(self, request: requests.PreparedRequest) -> str | None:
+        """What is wrong with the request; none if it is the expected one."""
+        url = self.path if "://" in self.path else DEFAULT_API_URL + self.path
+        if (request.method, request.url) != (self.method, url):
+            return f"{request.method} {request.url} came instead of {self.method} {url}"
+        if self.body is not None and json.loads(request.body or "null") != self.body:
+            return f"{url} was sent {request.body!r} instead of {self.body}"
+        for name, value in self.headers.items():
+            if request.headers.get(name) != value:
+                return f"{url} was sent the header {name} as {request.headers.get(name)!r} instead of {value!r}"
+        return None
+
+
+class Conversation(requests.adapters.BaseAdapter):
+    """Expects calls in their order, or, for threads, in any; a wrong, an extra and a missing one fail the test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_any_order = False
+        self.sent: list[requests.PreparedRequest] = []
+        self.options: list[dict[str, t.Any]] = []
+        self._expected: list[Expected] = []
+        self._mistakes: list[str] = []
+        self._lock = threading.Lock()
+
+    def expect(
+        self,
+        method: str,
+        path: str,
+        *answers: Answer,
+        body: t.Any = None,
+        headers: t.Mapping[str, str | None] | None = None,
+    ) -> None:
+        """Expect a call once for each answer."""
+        with self._lock:
+            self._expected += [Expected(method, path, answer, body, headers or {}) for answer in answers]
+
+    def expect_open(self, service: str, answer: Answer) -> None:
+        self.expect("POST", "/device/connect", answer, body={"deviceaddress": service, "wait": "true"})
+
+    def expect_stop(self, service: str, connectionid: str, *answers: Answer) -> None:
+        body = {"deviceaddress": service, "connectionid": connectionid}
+        self.expect("POST", "/device/connect/stop", *answers, body=body)
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: t.Any = None,
+        verify: t.Any = True,
+        cert: t.Any = None,
+        proxies: t.Any = None,
+    ) -> requests.Response:
+        with self._lock:
+            self.sent.append(request)
+            self.options.append({"timeout": timeout, "verify": verify, "proxies": proxies})
+            answer = self._next(request)
+        if isinstance(answer, Exception):
+            raise answer
+        return (answer if isinstance(answer, Reply) else answer(request)).response(request)
+
+    def close(self) -> None:
+        pass
+
+    def _next(self, request: requests.PreparedRequest) -> Answer:
+        candidates = self._expected if self.in_any_order else self._expected[:1]
+        objections = []
+        for expected in candidates:
+            objection = expected.objection(request)
+            if objection is None:
+                self._expected.remove(expected)
+                return expected.answer
+            objections.append(objection)
+        self._mistakes.append(objections[0] if objections else f"unexpected: {request.method} {request.url} {request.body!r}")
+        raise AssertionError(self._mistakes[-1])
+
+    def verify(self) -> None:
+        """Fail unless everything that was expected was said, and nothing else."""
+        mistakes = [*self._mistakes, *(f"missing: {expected}" for expected in self._expected)]
+        self._mistakes, self._expected = [], []  # said once
+        assert not mistakes
