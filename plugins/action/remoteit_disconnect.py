@@ -8,11 +8,14 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _disconnect
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Direct
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import (
     KeeperClient,
     close_at_the_end_of_this_run,
 )
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import runs_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
 
 close_at_the_end_of_this_run()
 
@@ -22,7 +25,18 @@ class ActionModule(RemoteItAction):
     RULES = _disconnect.RULES
 
     def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        environ = self.environment()
         if self.runs_elsewhere():
-            account = _argspec.account_of(options, self.environment())
+            account = _argspec.account_of(options, environ)
             return self.run_module("remoteit.fleet.remoteit_disconnect", options, account, task_vars)
-        return _disconnect.disconnect(options, self.environment(), KeeperClient(), check_mode=self._task.check_mode)
+        if options["run_id"] or options["all"]:
+            return _disconnect.result_of(
+                teardown(
+                    runs_folder(),
+                    options["run_id"],
+                    lambda: _argspec.account_of(options, environ),
+                    Direct(),
+                    check_mode=self._task.check_mode,
+                )
+            )
+        return _disconnect.disconnect(options, environ, KeeperClient(), check_mode=self._task.check_mode)

@@ -18,6 +18,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     STILL_USED,
     Fleet,
     Stop,
+    Stopped,
 )
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
@@ -25,11 +26,13 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "deviceaddress": {"type": "str", "aliases": ["service_id"]},
     "connectionid": {"type": "str"},
     "connections": {"type": "raw"},
+    "run_id": {"type": "str"},
+    "all": {"type": "bool"},
 }
 RULES: dict[str, t.Any] = {
-    "mutually_exclusive": [("deviceaddress", "connections"), ("connectionid", "connections")],
+    "mutually_exclusive": [("deviceaddress", "connections", "run_id", "all"), ("connectionid", "connections")],
     "required_together": [("deviceaddress", "connectionid")],
-    "required_one_of": [("deviceaddress", "connections")],
+    "required_one_of": [("deviceaddress", "connections", "run_id", "all")],
 }
 
 
@@ -40,18 +43,23 @@ def disconnect(
 
     :raises RemoteItError: nothing was closed.
     """
+    if options.get("run_id") or options.get("all"):
+        raise OptionsError("run_id and all close what ledgers list, and these are on the controller: do not delegate")
     stops = _stops(options)
+    if check_mode:
+        return result_of((stop, CLOSED) for stop in stops)
+    return result_of(fleet.close(account_of(options, environ), stops) if stops else ())
+
+
+def result_of(stopped: t.Iterable[Stopped]) -> dict[str, t.Any]:
+    """The task's result."""
     outcomes: dict[str, list[dict[str, str]]] = {CLOSED: [], ALREADY_CLOSED: [], STILL_USED: []}
     failures: dict[str, dict[str, str]] = {}
-    if check_mode:
-        outcomes[CLOSED] = [_named(stop) for stop in stops]
-    elif stops:
-        for stop, outcome in fleet.close(account_of(options, environ), stops):
-            if isinstance(outcome, RemoteItError):
-                failures[stop[0]] = {**outcome.as_failure(), "connectionid": stop[1]}
-            else:
-                outcomes[outcome].append(_named(stop))
-
+    for (deviceaddress, connectionid), outcome in stopped:
+        if isinstance(outcome, RemoteItError):
+            failures[deviceaddress] = {**outcome.as_failure(), "connectionid": connectionid}
+        else:
+            outcomes[outcome].append({"deviceaddress": deviceaddress, "connectionid": connectionid})
     result: dict[str, t.Any] = {"changed": bool(outcomes[CLOSED]), **outcomes, "failures": failures}
     if failures:
         result.update(_failed(failures))
@@ -82,13 +90,9 @@ def _stops(options: t.Mapping[str, t.Any]) -> list[Stop]:
     return list(dict.fromkeys(stops))
 
 
-def _named(stop: Stop) -> dict[str, str]:
-    return {"deviceaddress": stop[0], "connectionid": stop[1]}
-
-
 def _failed(failures: dict[str, dict[str, str]]) -> dict[str, t.Any]:
     shown = [
-        f"{service} (connection {failure['connectionid']}): {failure['message']}"
+        f"{service} (connection {failure['connectionid'] or 'unknown'}): {failure['message']}"
         for service, failure in list(failures.items())[:10]
     ]
     msg = f"{len(failures)} connections could not be closed and may still be open: " + "; ".join(shown)

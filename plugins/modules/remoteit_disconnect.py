@@ -40,7 +40,19 @@ options:
         of it, or a list of its entries.
       - Entries without a connection id, as check mode returns them, are passed over.
     type: raw
+  run_id:
+    description:
+      - Close what this run has left open, according to its ledger on this controller. It is the RV(ignore:run_id) that
+        M(remoteit.fleet.remoteit_connect) returned, or the id of the CI job in which the run was.
+      - Use the playbook C(remoteit.fleet.teardown) as the last step of a CI pipeline.
+    type: str
+  all:
+    description: Close what any dead run of this user has left open, according to the ledgers on this controller.
+    type: bool
 notes:
+  - A run that lives is never touched by O(run_id) and O(all).
+  - Entries of a ledger that other credentials have opened are named as failures and left. So is a connection of which
+    nobody knows whether it was opened, until the time at which the vendor ends it.
   - The API answers alike when it does not know a connection and when it does not accept the developer key. When its
     reason does not tell which, another call with the same credentials is made. If that succeeds, the connection is
     taken for closed, else the task fails.
@@ -63,6 +75,10 @@ EXAMPLES = r"""
 - name: Close everything that a task has opened
   remoteit.fleet.remoteit_disconnect:
     connections: "{{ opened.connections }}"
+
+- name: Close what dead runs have left open
+  remoteit.fleet.remoteit_disconnect:
+    all: true
 """
 
 RETURN = r"""
@@ -116,7 +132,7 @@ failures:
           returned: always
           type: str
         connectionid:
-          description: The connection id.
+          description: The connection id, empty if it is not known.
           returned: always
           type: str
   sample: {}

@@ -400,10 +400,9 @@ def _account(fields: Event) -> Account:
     )
 
 
-def serve(run: Run, ledger_path: str, ready: t.Callable[[], None]) -> None:
+def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
     """Serve the run until its controller is gone or asks for the end; then close what is left and leave."""
-    ledger = Ledger(ledger_path, run.id)
-    keeper = Keeper(run, ledger)
+    keeper = Keeper(run, Ledger.begin(runs_folder, run.id))
     server = _Server(keeper, run.socket)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

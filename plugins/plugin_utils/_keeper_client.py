@@ -26,7 +26,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connection import 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError, from_failure
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Opened, Order, Stop, Stopped
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _keeper_main
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, Run, private_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, Run, private_folder, runs_folder
 
 #: The end of a run is not held up for longer than this; the keeper goes on without it.
 FINISH_SECONDS = 30.0
@@ -115,8 +115,8 @@ class KeeperClient:
             except ConnectionError:
                 pass
         raise _KeeperGone(
-            f"the keeper of this run died; what it had opened is in the ledger {self._run.ledger}: run the playbook"
-            " remoteit.fleet.teardown"
+            f"the keeper of this run died; what it had opened is in the ledger of the run {self._run.id}: run the"
+            " playbook remoteit.fleet.teardown"
         )
 
     def _line(self, start: bool) -> socket.socket:
@@ -178,7 +178,7 @@ def _spawn(run: Run) -> None:
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    start = {"run": _plain(run), "ledger": run.ledger, "sys_path": [os.path.abspath(path) for path in sys.path]}
+    start = {"run": _plain(run), "runs_folder": runs_folder(), "sys_path": [os.path.abspath(path) for path in sys.path]}
     try:
         process.stdin.write(json.dumps(start).encode() + b"\n")
         process.stdin.close()

@@ -41,7 +41,7 @@ def main() -> None:
             os.dup2(null, descriptor)
 
     try:
-        serve(Run(**start["run"]), start["ledger"], ready)
+        serve(Run(**start["run"]), start["runs_folder"], ready)
     except OSError as error:
         print(json.dumps({"error": f"{error.strerror or error}: {error.filename or ''}"}), flush=True)
         sys.exit(1)

@@ -11,33 +11,58 @@ before the opening call, C(opened) after it, C(closed) after the stop. No secret
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import datetime
+import errno
 import fcntl
 import json
 import os
+import threading
+import time
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, iso, utc_now
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import IDLE_SECONDS, Connection, iso, utc_now
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import private_folder
 
+_SUFFIX = ".jsonl"
+#: How long after its time a connection is taken for ended: clocks differ, and so may the vendor's idea of idle.
+_GRACE_SECONDS = 60
+
 
 class Ledger:
-    """The ledger of the run that lives.
+    """A ledger that this process holds locked, to write into it.
 
     :raises OSError: it cannot be written, so nothing may be opened.
     """
 
-    def __init__(self, path: str, run_id: str) -> None:
-        folder = os.path.dirname(path)
+    def __init__(self, file: t.BinaryIO, path: str) -> None:
+        self.path = path
+        self._file = file
+        self._lock = threading.Lock()
+
+    @classmethod
+    def begin(cls, folder: str, run_id: str) -> Ledger:
+        """The ledger of a run that begins."""
         private_folder(os.path.dirname(folder))
         private_folder(folder)
+        path = os.path.join(folder, run_id + _SUFFIX)
         if os.path.exists(path):  # by a keeper of this run that died: what it says is for the teardown
-            path = f"{path[: -len('.jsonl')]}-{os.getpid()}.jsonl"
-        self.path = path
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        self._file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - it stays open, and locked, with the keeper
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._write({"event": "run", "run": run_id})
+            path = os.path.join(folder, f"{run_id}-{os.getpid()}{_SUFFIX}")
+        # locked before it has its name, so that no teardown takes it for one of a dead run
+        nascent = f"{path}.{os.getpid()}"
+        descriptor = os.open(nascent, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - it stays open, and locked, with the keeper
+        fcntl.flock(file, fcntl.LOCK_EX)
+        ledger = cls(file, path)
+        try:
+            ledger._write({"event": "run", "run": run_id})
+            os.rename(nascent, path)
+        except OSError:
+            os.unlink(nascent)
+            raise
+        return ledger
 
     def intent(self, number: int, service: str, api_url: str, account: str) -> None:
         """Say that an opening call is about to be sent.
@@ -72,13 +97,154 @@ class Ledger:
 
     def _try_to_write(self, entry: dict[str, t.Any]) -> None:
         """A line that may be missing: the intent is there, and the keeper knows the rest as long as it lives."""
-        try:
+        with contextlib.suppress(OSError):
             self._write(entry)
-        except OSError:
-            pass
 
     def _write(self, entry: dict[str, t.Any]) -> None:
-        # one write a line: a reader sees a line whole, or, after a crash, a last one that does not end
         line = json.dumps({**entry, "at": iso(utc_now())}).encode() + b"\n"
-        if self._file.write(line) != len(line):
-            raise OSError(28, "no space left for a whole line")
+        with self._lock:
+            before = os.fstat(self._file.fileno()).st_size
+            if self._file.write(line) != len(line):
+                os.ftruncate(self._file.fileno(), before)  # half a line would spoil the next one
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@dataclasses.dataclass
+class Entry:
+    """One opening, as a ledger tells of it."""
+
+    number: int
+    service: str
+    api_url: str
+    account: str
+    intended_at: str
+    connectionid: str | None = None
+    opened_at: str | None = None
+    expires_at: str | None = None
+    detached: bool = False
+    closed: str | None = None
+
+    @property
+    def ends_by_itself_at(self) -> str:
+        """When the vendor ends it at the latest. An opening whose answer was lost has nobody who uses it."""
+        if self.connectionid is None:
+            return iso(_moment(self.intended_at) + datetime.timedelta(seconds=IDLE_SECONDS))
+        return self.expires_at or iso(_moment(self.opened_at or self.intended_at) + datetime.timedelta(hours=8))
+
+    @property
+    def has_ended(self) -> bool:
+        return _moment(self.ends_by_itself_at) + datetime.timedelta(seconds=_GRACE_SECONDS) < utc_now()
+
+    def as_info(self, record: Record) -> dict[str, t.Any]:
+        opened_at = self.opened_at or self.intended_at
+        return {
+            "run_id": record.run_id,
+            "alive": record.alive,
+            "deviceaddress": self.service,
+            "connectionid": self.connectionid,
+            "opened_at": opened_at,
+            "age": int((utc_now() - _moment(opened_at)).total_seconds()),
+            "ends_by_itself_at": self.ends_by_itself_at,
+            "time_left": max(0, int((_moment(self.ends_by_itself_at) - utc_now()).total_seconds())),
+            "detached": self.detached,
+            "account": self.account,
+            "api_url": self.api_url,
+        }
+
+
+@dataclasses.dataclass
+class Record:
+    """What the ledger of a run says."""
+
+    path: str
+    run_id: str
+    alive: bool
+    entries: list[Entry]
+
+    @property
+    def open(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.closed is None]
+
+    def is_of(self, run_id: str | None) -> bool:
+        """Whether it is the record of this run, or of a run in this CI job."""
+        return run_id is None or self.run_id == run_id or self.run_id.startswith(f"{run_id}-")
+
+
+def listing(folder: str, run_id: str | None) -> list[dict[str, t.Any]]:
+    """What is open according to the ledgers, as the module C(remoteit_connection_info) documents it."""
+    found = []
+    for path in _paths(folder):
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+            record = _record(path, file, alive=not _lock(file))
+            found += [entry.as_info(record) for entry in record.open if record.is_of(run_id)]
+    return found
+
+
+@contextlib.contextmanager
+def of_dead_runs(folder: str, run_id: str | None) -> t.Iterator[list[tuple[Record, Ledger]]]:
+    """The ledgers of runs that are dead, locked, so that two teardowns do not get in each other's way.
+
+    :param run_id: only those of this run, or of this CI job; none for all.
+    """
+    with contextlib.ExitStack() as stack:
+        found = []
+        for path in _paths(folder):
+            try:
+                file = stack.enter_context(open(path, "r+b", buffering=0))
+            except FileNotFoundError:
+                continue
+            if not _lock(file, tries=5) or not os.path.exists(path):
+                continue  # its run lives, or another teardown has it or has just finished it
+            record = _record(path, file, alive=False)
+            if record.is_of(run_id):
+                file.seek(0, os.SEEK_END)
+                found.append((record, Ledger(file, path)))
+        yield found
+
+
+def _paths(folder: str) -> list[str]:
+    try:
+        return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(_SUFFIX)]
+    except FileNotFoundError:
+        return []
+
+
+def _lock(file: t.IO[bytes], tries: int = 1) -> bool:
+    """Take the lock; a reader may hold it for a moment, the keeper of a run that lives holds it for good."""
+    for left in reversed(range(tries)):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05 if left else 0)
+        else:
+            return True
+    return False
+
+
+def _record(path: str, file: t.IO[bytes], *, alive: bool) -> Record:
+    """Read a ledger; a line that is not one of ours, or not whole, is passed over."""
+    record = Record(path, os.path.basename(path)[: -len(_SUFFIX)], alive, [])
+    entries: dict[t.Any, Entry] = {}
+    for line in file.readlines():
+        try:
+            event = json.loads(line)
+            kind, number = event["event"], event.get("number")
+            if kind == "run":
+                record.run_id = str(event["run"])
+            elif kind == "intent":
+                _moment(event["at"])
+                entries[number] = Entry(number, event["service"], event["api_url"], event["account"], event["at"])
+            elif kind == "opened":
+                entry = entries[number]
+                entry.connectionid, entry.expires_at = event["connectionid"], event["expires_at"]
+                entry.opened_at, entry.detached = event["at"], event["detached"]
+            elif kind == "closed":
+                entries[number].closed = event["how"]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    record.entries = list(entries.values())
+    return record
+
+
+def _moment(text: str) -> datetime.datetime:
+    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)

@@ -38,10 +38,6 @@ class Run:
     def socket(self) -> str:
         return os.path.join(self.folder, "keeper")
 
-    @property
-    def ledger(self) -> str:
-        return os.path.join(state_folder(os.environ), "runs", f"{self.id}.jsonl")
-
     def control_path_dir(self, connectionid: str) -> str:
         """Where ssh keeps the masters of one connection, so that whoever stops it can end them first."""
         return os.path.join(self.folder, hashlib.sha256(connectionid.encode()).hexdigest()[:8])
@@ -85,6 +81,10 @@ def state_folder(environ: t.Mapping[str, str]) -> str:
             return folder
     # no usable home, as in a container with a random uid
     return os.path.join(tempfile.gettempdir(), f"remoteit-fleet-{os.getuid()}")
+
+
+def runs_folder() -> str:
+    return os.path.join(state_folder(os.environ), "runs")
 
 
 def private_folder(path: str) -> None:

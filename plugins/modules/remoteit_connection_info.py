@@ -1,0 +1,124 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: remoteit_connection_info
+short_description: List the remote.it connections that runs have left open
+version_added: 0.1.0
+author:
+  - remoteit.fleet contributors (!UNKNOWN)
+description:
+  - Lists what is open according to the ledgers on this controller, of runs that live and of runs that are dead.
+  - No request is sent. Credentials are accepted, so that the defaults of the action group fit, and not used.
+extends_documentation_fragment:
+  - remoteit.fleet._auth
+  - remoteit.fleet._attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - It changes nothing.
+  idempotent:
+    support: full
+options:
+  run_id:
+    description:
+      - List only what this run has opened, or the runs of this CI job.
+    type: str
+seealso:
+  - module: remoteit.fleet.remoteit_disconnect
+"""
+
+EXAMPLES = r"""
+- name: List what is open
+  remoteit.fleet.remoteit_connection_info:
+  register: connections
+
+- name: Name the services whose connections a dead run has left open
+  ansible.builtin.debug:
+    msg: "{{ connections.connections | rejectattr('alive') | map(attribute='deviceaddress') | list }}"
+"""
+
+RETURN = r"""
+connections:
+  description: The connections that are not closed, according to the ledgers.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - account: 5f2d7a0c6ee04b1c
+      age: 4200
+      alive: false
+      api_url: https://api.remot3.it/apv/v27
+      connectionid: 48844999-bbf4-48cf-9a3a-353b7385737a
+      detached: false
+      deviceaddress: "80:00:00:00:01:00:40:C5"
+      ends_by_itself_at: "2026-01-16T07:20:00Z"
+      opened_at: "2026-01-15T23:20:00Z"
+      run_id: 4711-09af3c55d2
+      time_left: 24600
+  contains:
+    run_id:
+      description: The run that opened it.
+      returned: always
+      type: str
+    alive:
+      description: Whether the run still lives.
+      returned: always
+      type: bool
+    deviceaddress:
+      description: The service id.
+      returned: always
+      type: str
+    connectionid:
+      description:
+        - The connection id. V(null) while the connection is being opened, or when nobody knows whether it was opened.
+      returned: always
+      type: str
+    opened_at:
+      description: When it was opened, or when the call that was to open it was sent, in UTC.
+      returned: always
+      type: str
+    age:
+      description: How long ago that was, in seconds.
+      returned: always
+      type: int
+    ends_by_itself_at:
+      description: When the vendor ends it at the latest, in UTC.
+      returned: always
+      type: str
+    time_left:
+      description: How long that is from now, in seconds, V(0) if the time has passed.
+      returned: always
+      type: int
+    detached:
+      description: Whether it was opened to outlive its run.
+      returned: always
+      type: bool
+    account:
+      description: A fingerprint of the credentials that opened it, which gives nothing of them away.
+      returned: always
+      type: str
+    api_url:
+      description: The API that opened it.
+      returned: always
+      type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection_info_spec import ARGUMENT_SPEC
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.fail_json(msg="remoteit_connection_info reads the controller's ledgers: run it there, without delegate_to")
+
+
+if __name__ == "__main__":
+    main()

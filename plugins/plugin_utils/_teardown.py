@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""Closing what the ledgers of dead runs say is open."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
+    ALREADY_CLOSED,
+    CLOSED,
+    Account,
+    Fleet,
+    Stopped,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Entry, Ledger, Record, of_dead_runs
+
+
+def teardown(
+    folder: str, run_id: str | None, account: t.Callable[[], Account], fleet: Fleet, *, check_mode: bool
+) -> t.Iterator[Stopped]:
+    """Close what dead runs have left open. A run that lives is never touched.
+
+    :param run_id: only what this run, or a run of this CI job, has left; none for all.
+    :param account: tells whose credentials there are; asked only when there is something to close.
+    """
+    with of_dead_runs(folder, run_id) as ledgers:
+        for record, ledger in ledgers:
+            yield from _finish(record, ledger, account, fleet, check_mode)
+
+
+def _finish(
+    record: Record, ledger: Ledger, account: t.Callable[[], Account], fleet: Fleet, check_mode: bool
+) -> t.Iterator[Stopped]:
+    left = 0
+    ours: dict[tuple[str, str], Entry] = {}
+    for entry in record.open:
+        if entry.has_ended:
+            if entry.connectionid is not None:
+                yield (entry.service, entry.connectionid), ALREADY_CLOSED
+        elif entry.connectionid is None:
+            left += 1
+            yield (entry.service, ""), _unanswered(record, entry)
+        elif account().credentials.fingerprint() != entry.account:
+            left += 1
+            yield (entry.service, entry.connectionid), _foreign(record, entry)
+        else:
+            ours[entry.service, entry.connectionid] = entry
+    if check_mode:
+        yield from ((stop, CLOSED) for stop in ours)
+        return
+    if ours:
+        for stop, outcome in fleet.close(account(), list(ours)):
+            if isinstance(outcome, RemoteItError):
+                left += 1
+            else:
+                ledger.closed(ours[stop].number, outcome)
+            yield stop, outcome
+    if not left:
+        ledger.remove()
+
+
+def _unanswered(record: Record, entry: Entry) -> RemoteItError:
+    return RemoteItError(
+        f"the run {record.run_id} died while it opened this service at {entry.intended_at}, and nobody knows whether a"
+        f" connection was opened; if so, it ends by itself at {entry.ends_by_itself_at}"
+    )
+
+
+def _foreign(record: Record, entry: Entry) -> RemoteItError:
+    return AuthError(
+        f"the run {record.run_id} opened it with other credentials, for {entry.api_url}; run the teardown with those,"
+        f" or it ends by itself at {entry.ends_by_itself_at} at the latest"
+    )
