@@ -82,6 +82,11 @@ class Connection:
         return cls(**{field.name: entry[field.name] for field in dataclasses.fields(cls) if field.name in entry})
 
     @classmethod
+    def unusable(cls, service_id: str, connectionid: str) -> Connection:
+        """One of which nothing is known but how to stop it."""
+        return cls(service_id, connectionid, "", "", 0, "", True, "")
+
+    @classmethod
     def from_rest(cls, answer: t.Mapping[str, t.Any], service_id: str, hostip: str | None) -> Connection:
         """Read the answer of C(/device/connect).
 
@@ -101,9 +106,8 @@ class Connection:
         seconds = _seconds(body.get("expirationsec", body.get("proxyExpirationSec")))
         if connectionid is None:
             raise BadAnswerError(
-                "the answer has no connectionid, so the connection that it opened cannot be stopped; it ends by itself"
-                f" {IDLE_SECONDS // 60} minutes after its last use"
-                + (f", at the latest at {_end(seconds)}" if seconds is not None else "")
+                "the answer has no connectionid, so the connection that it opened cannot be stopped"
+                + (f"; it ends at the latest at {_end(seconds)}" if seconds is not None else "")
             )
         return cls(
             deviceaddress=service_id,

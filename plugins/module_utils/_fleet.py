@@ -13,7 +13,12 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import BadAnswerError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
+    BadAnswerError,
+    CallTimeoutError,
+    NetworkError,
+    RemoteItError,
+)
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Http, Transport
 from ansible_collections.remoteit.fleet.plugins.module_utils._rest import RestApi
 
@@ -84,21 +89,37 @@ class Direct:
 
 
 def open_one(api: Api, service: str, order: Order) -> Connection:
-    """Open one connection; one that cannot be used is stopped again before the error goes up."""
+    """Open one connection; one that cannot be used is stopped again before the error goes up.
+
+    :raises RemoteItError: with C(connectionid) in its details if something is open that could not be stopped, and with
+        C(may_be_open) if nobody knows.
+    """
     try:
         return api.connect(service, order.hostip, order.wait)
-    except BadAnswerError as error:
-        connectionid = error.details.get("connectionid")
+    except RemoteItError as error:
+        connectionid = error.details.pop("connectionid", None)
         if connectionid is None:
-            raise
-        try:
-            api.disconnect(service, connectionid)
-        except RemoteItError as stop_error:
-            ending = f"the connection {connectionid} could not be stopped: {stop_error.message}"
+            if not _may_be_open(error):
+                raise
+            ending = "a connection may be open all the same; it ends by itself 15 minutes after its last use"
+            error.details["may_be_open"] = True
         else:
-            ending = f"the connection {connectionid} was stopped"
-            del error.details["connectionid"]
-        raise BadAnswerError(f"{error.message}; {ending}", **error.details) from error
+            try:
+                api.disconnect(service, connectionid)
+            except RemoteItError as stop_error:
+                ending = f"the connection {connectionid} could not be stopped: {stop_error.message}"
+                error.details["connectionid"] = connectionid
+            else:
+                ending = f"the connection {connectionid} was stopped"
+        raise type(error)(f"{error.message}; {ending}", **error.details) from error
+
+
+def _may_be_open(error: RemoteItError) -> bool:
+    """Whether the opening call that ended so may have opened something."""
+    status = error.details.get("http_status", 0)
+    if error.details.get("not_sent") or 400 <= status < 500:
+        return False
+    return status >= 500 or isinstance(error, (CallTimeoutError, NetworkError, BadAnswerError))
 
 
 def close_one(api: Api, stop: Stop) -> str:

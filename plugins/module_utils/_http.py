@@ -27,6 +27,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
 try:
     import requests
     import requests.utils
+    import urllib3
 except ImportError:
     HAS_REQUESTS = False
     REQUESTS_IMPORT_ERROR: str | None = traceback.format_exc()
@@ -160,18 +161,23 @@ class Http:
                 allow_redirects=False,  # the headers hold credentials
             )
             text = response.text
-        except requests.exceptions.SSLError as error:
-            raise NetworkError(f"TLS to {_where(url)} failed: {_cause(error)}") from error
-        except requests.exceptions.Timeout as error:
-            raise CallTimeoutError(f"{_where(url)} did not answer within {self.timeout:g} seconds") from error
         except requests.exceptions.RequestException as error:
-            raise NetworkError(f"no answer from {_where(url)}: {_cause(error)}") from error
+            raise self._translate(error, _where(url)) from error
         try:
             parsed = json.loads(text)
         except (ValueError, RecursionError):
             parsed = None
         answer = Answer(response.status_code, parsed, text, response.headers.get("Date"))
         return answer, _retry_after(response.headers.get("Retry-After"))
+
+    def _translate(self, error: requests.exceptions.RequestException, where: str) -> NetworkError | CallTimeoutError:
+        # urllib3 gives up on connecting with this one; whatever else goes wrong does so after the request has left
+        not_sent = isinstance(error.__context__, urllib3.exceptions.MaxRetryError) or None
+        if isinstance(error, requests.exceptions.SSLError):
+            return NetworkError(f"TLS to {where} failed: {_cause(error)}", not_sent=not_sent)
+        if isinstance(error, requests.exceptions.Timeout):
+            return CallTimeoutError(f"{where} did not answer within {self.timeout:g} seconds", not_sent=not_sent)
+        return NetworkError(f"no answer from {where}: {_cause(error)}", not_sent=not_sent)
 
 
 def _pause(attempt: int, retry_after: float | None) -> float:

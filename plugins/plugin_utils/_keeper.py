@@ -67,6 +67,13 @@ class Held:
     closing: concurrent.futures.Future[str] | None = None
 
 
+class RunEndsError(RemoteItError):
+    """The run ends: what has not been sent is not sent any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the run is ending, so nothing is opened any more")
+
+
 class Office:
     """One account: its API and its bounded pool of threads, shared by every task of the run."""
 
@@ -86,6 +93,7 @@ class Keeper:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._offices: dict[t.Any, Office] = {}
+        self._held: list[Held] = []  # everything, in the order of its opening
         self._current: dict[t.Any, Held] = {}  # by account, hostip and service: what reuse hands out
         self._by_connection: dict[str, Held] = {}
         self._unsure: list[Event] = []  # opening calls that may have opened something nobody can stop
@@ -112,7 +120,7 @@ class Keeper:
         usable = {held.number for held, yes in zip(known, office.pool.map(_usable, known)) if yes}
         with self._lock:
             if self.ending.is_set():
-                raise RemoteItError("the run is ending, so nothing is opened any more")
+                raise RunEndsError
             for service, key in keys.items():
                 held = self._current.get(key)
                 if held is None or not order.reuse:
@@ -150,6 +158,7 @@ class Keeper:
                 opening.set_result(connection)
                 held = Held(next(self._numbers), connection.deviceaddress, office, False, opening, claimed=True)
                 held.holders[""] = 1
+                self._held.append(held)
                 self._ledger.intent(held.number, held.service, office.api_url, office.fingerprint)
                 self._record(held, connection)
 
@@ -161,17 +170,23 @@ class Keeper:
 
     def _begin(self, office: Office, service: str, order: Order, instead_of: Held | None = None) -> Held:
         held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
+        self._held.append(held)
         office.pool.submit(self._open, held, order, instead_of)
         return held
 
     def _open(self, held: Held, order: Order, instead_of: Held | None) -> None:
         try:
+            if self.ending.is_set():
+                raise RunEndsError
             if instead_of is not None and instead_of.opening.exception() is None and instead_of.closing is None:
                 self._close_quietly(instead_of)
             self._ledger.intent(held.number, held.service, held.office.api_url, held.office.fingerprint)
             connection = open_one(held.office.api, held.service, order)
+        except RunEndsError as error:
+            held.opening.set_exception(error)
         except RemoteItError as error:
-            self._note_failed_opening(held, error)
+            with self._lock:
+                self._note_failed_opening(held, error)
             held.opening.set_exception(error)
         except Exception as error:
             held.opening.set_exception(RemoteItError(f"the keeper failed: {type(error).__name__}: {error}"))
@@ -187,8 +202,14 @@ class Keeper:
         self._ledger.opened(held.number, connection, detached=held.detach)
 
     def _note_failed_opening(self, held: Held, error: RemoteItError) -> None:
-        """An opening call without a clear refusal may have opened something."""
-        if error.code in ("timeout", "network", "bad_answer"):
+        """Note what may be open all the same. Needs the lock."""
+        if "connectionid" in error.details:  # it could be neither used nor stopped; the end of the run tries again
+            unusable = Connection.unusable(held.service, error.details["connectionid"])
+            again = dataclasses.replace(held, opening=concurrent.futures.Future())
+            again.opening.set_result(unusable)
+            self._held.append(again)
+            self._record(again, unusable)
+        elif error.details.get("may_be_open"):
             self._unsure.append({"service": held.service, "at": iso(utc_now()), "why": error.message})
         else:
             self._ledger.closed(held.number, "refused")
@@ -266,19 +287,15 @@ class Keeper:
         """Close what is left, and sum up. Asked for twice, it is done once."""
         with self._lock:
             self.ending.set()
-            openings = [held.opening for held in self._current.values()]
         with self._finishing:
             if self._recap is None:
-                self._recap = self._finish(openings)
+                self._recap = self._finish()
             return self._recap
 
-    def _finish(self, openings: list[concurrent.futures.Future[Connection]]) -> Event:
-        concurrent.futures.wait(openings)
-        stopping = []
+    def _finish(self) -> Event:
+        concurrent.futures.wait([held.opening for held in self._held])
         with self._lock:
-            for held in self._by_connection.values():
-                if not held.detach:
-                    stopping.append(self._stop(held, held.office))
+            stopping = [self._stop(held, held.office) for held in self._by_connection.values() if not held.detach]
         concurrent.futures.wait(stopping)
         if self._opened == self._closed and not self._unsure:
             self._ledger.remove()
@@ -429,9 +446,12 @@ def _await_end(pid: int, finished: threading.Event, keeper: Keeper) -> None:
 
 def _pidfd_watch(pid: int) -> t.Callable[[], bool]:
     """A function that waits for a moment and tells whether the process is still there."""
-    if not hasattr(os, "pidfd_open"):
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except (AttributeError, OSError):  # not Linux, or one that does not have it
         return lambda: _poll(pid)
-    descriptor = os.pidfd_open(pid)
     return lambda: not select.select([descriptor], [], [], POLL_SECONDS)[0]
 
 

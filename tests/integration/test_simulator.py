@@ -102,7 +102,7 @@ class Sim:
         return entry
 
     def ssh_options(self) -> list[str]:
-        quiet = ["-F", "/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
+        quiet = ["-F", "/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
         trust = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
         return [*quiet, *trust, "-i", self.state["ssh_private_key_file"]]
 
@@ -509,19 +509,23 @@ def test_second_connect(sim: Sim, way: str) -> None:
     assert greeting(second["proxyport"]) == b"SSH-"
 
 
-def test_second_connect_in_parallel_is_still_one(sim: Sim) -> None:
+def test_second_connect_at_the_same_moment_is_still_a_second_one(sim: Sim) -> None:
     address = sim.service()["deviceaddress"]
-    sim.settings(second_connect="reuse", latency=0.2)
+    sim.settings(second_connect="reuse", latency=0.5)
+    sim.control("DELETE", "requests")
+
+    def connect(_: int) -> str:
+        response = requests.post(sim.url("/device/connect"), json={"deviceaddress": address}, headers=sim.headers)
+        return response.json()["connectionid"]
+
     with ThreadPoolExecutor(8) as pool:
-        answers = list(
-            pool.map(
-                lambda _: requests.post(
-                    sim.url("/device/connect"), json={"deviceaddress": address}, headers=sim.headers
-                ).json(),
-                range(8),
-            )
-        )
-    assert len({answer["connectionid"] for answer in answers}) == 1
+        answers = pool.map(connect, range(8))
+        until(lambda: len(sim.control("GET", "requests")) == 8)
+        # After a pause they are all due at once.
+        sim.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.6)
+        sim.process.send_signal(signal.SIGCONT)
+        assert len(set(answers)) == 1
     assert len(sim.entries(address)) == 1
 
 
@@ -649,13 +653,13 @@ def test_fault_throttle_with_retry_after(sim: Sim) -> None:
 
 def test_fault_delay(sim: Sim) -> None:
     address = sim.service()["deviceaddress"]
-    sim.fault(call="connect", fault="delay", seconds=0.5)
+    sim.fault(call="connect", fault="delay", seconds=1)
     began = time.monotonic()
     sim.opened(address)
     middle = time.monotonic()
     sim.opened(address)
-    assert middle - began >= 0.5
-    assert time.monotonic() - middle < 0.4
+    assert middle - began >= 1
+    assert time.monotonic() - middle < 0.9
 
 
 @pytest.mark.parametrize(("kind", "created"), [("drop", 0), ("lost", 1)])
@@ -869,7 +873,8 @@ def test_many_connects_take_no_longer_than_one(sim_start: Callable[..., Sim]) ->
     seconds = time.monotonic() - began
     assert [answer["connection"]["deviceaddress"] for answer in answers] == addresses
     assert len({answer["connection"]["proxyport"] for answer in answers}) == 500
-    assert 1 <= seconds < 5
+    # One after the other they would take 500 seconds, and 16 at a time 31.
+    assert 1 <= seconds < 12
     assert sum(entry["open"] for entry in simulator.control("GET", "connections")) == 500
     assert greeting(answers[-1]["connection"]["proxyport"]) == b"SSH-"
 
@@ -878,14 +883,16 @@ def test_many_connects_take_no_longer_than_one(sim_start: Callable[..., Sim]) ->
 def test_the_end_leaves_nothing(sim_start: Callable[..., Sim], tmp_path: Path, signum: int) -> None:
     simulator = sim_start("--devices", "2")
     port = simulator.opened(simulator.service()["deviceaddress"])["proxyport"]
-    command = "echo $$; (sleep 60 & echo $!; wait); true"
+    # One that has left its process group, as Ansible's async tasks do, can only be found on Linux.
+    runaway = "setsid" if sys.platform == "linux" and shutil.which("setsid") else ""
+    command = f"echo $$; {runaway} sleep 60 & echo $!; wait; true"
     with subprocess.Popen(simulator.ssh_command(port, command), stdout=subprocess.PIPE) as client:
         assert client.stdout is not None
         pids = [int(client.stdout.readline()) for _ in range(2)]
         assert all(running(pid) for pid in pids)
         assert [path.name.startswith("remoteit-sim-") for path in tmp_path.iterdir() if path.is_dir()] == [True]
         simulator.process.send_signal(signum)
-        assert simulator.process.wait(5) == 0
+        assert simulator.process.wait(10) == 0
         assert client.wait(5) == 255
     until(lambda: not any(running(pid) for pid in pids))
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []

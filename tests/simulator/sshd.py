@@ -121,6 +121,7 @@ class DeviceShell:
         if host_key.exists():
             return asyncssh.read_private_key(host_key)
         key = asyncssh.generate_private_key("ssh-ed25519")
+        host_key.touch(mode=0o600)
         key.write_private_key(host_key)
         return key
 
