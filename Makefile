@@ -33,7 +33,7 @@ integration: setup
 	.venv/bin/python -m pytest tests/integration --numprocesses 4
 
 bench: setup
-	.venv/bin/python tests/benchmarks
+	PYTHONPATH=tests .venv/bin/python -m benchmarks
 
 clean:
 	rm -rf .venv .ansible .mypy_cache .pytest_cache .ruff_cache tests/output

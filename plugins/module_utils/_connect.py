@@ -49,7 +49,7 @@ def connect(
     :raises RemoteItError: nothing was opened.
     """
     spellings = check_service_ids(options["deviceaddress"])
-    order = order_of(options, list(spellings.values()))
+    order = order_of(options, list(dict.fromkeys(spellings.values())))
     account = account_of(options, environ)
     warnings = _warnings(options)
 

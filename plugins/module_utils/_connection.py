@@ -96,8 +96,7 @@ class Connection:
         body = body if isinstance(body, dict) else {}
         connectionid = find_connection_id(answer)
         try:
-            same = str(body.get("deviceaddress") or service_id).lower() == service_id.lower()
-            if not same:
+            if str(_field(body, "deviceaddress") or service_id).lower() != service_id.lower():
                 raise BadAnswerError("the answer is about another service")
             proxy, host, port, scheme = parse_proxy(body)
         except BadAnswerError as error:
@@ -138,7 +137,7 @@ def parse_proxy(body: t.Mapping[str, t.Any]) -> tuple[str, str, int, str]:
     """Where the proxy is: C((proxy, host, port, scheme)).
 
     A reverse proxy is a URL without a port; its C(proxyserver) and C(proxyport) mislead. Everything else is a port
-    proxy, whose C(http://) says nothing, and whose port stands in a field of its own, in the URL, or in its query.
+    proxy, whose C(http://) says nothing, and whose port stands in a field of its own, in a URL, or in its query.
 
     :raises BadAnswerError: no decent host and port can be found.
     """
@@ -147,29 +146,30 @@ def parse_proxy(body: t.Mapping[str, t.Any]) -> tuple[str, str, int, str]:
         raise BadAnswerError(f"the answer has no usable proxy: {_shorten(proxy)}")
     try:
         url = urlsplit(proxy)
-        url_port = url.port
+        short = urlsplit(f"//{_field(body, 'proxyURL') or ''}")  # the same without its scheme
+        ports = [_field(body, "proxyServerPort"), _field(body, "proxyport"), url.port, short.port]
     except ValueError:
         raise BadAnswerError(f"the answer's proxy is not a URL: {_shorten(proxy)}") from None
     if url.username is not None or url.password is not None:
         raise BadAnswerError(f"the answer's proxy is not a plain URL: {_shorten(url.hostname)}")
+    ports.append(parse_qs(url.query).get("port", [None])[0])
 
-    query_port = parse_qs(url.query).get("port", [None])[0]
-    reverse = (truthy(body["reverseProxy"]) if isinstance(body.get("reverseProxy"), (bool, str)) else False) or not any(
-        (url_port, query_port, body.get("proxyport"), body.get("proxyServerPort"))
-    )
-    if reverse:
+    if truthy(body.get("reverseProxy")) or all(port is None for port in ports):
         scheme = url.scheme.lower()
-        return proxy, _host(url.hostname), _port(url_port or {"https": 443, "http": 80}[scheme]), scheme
+        port = {"https": 443, "http": 80}[scheme] if url.port is None else url.port
+        return proxy, _host(url.hostname), _port(port), scheme
+    port = next(port for port in ports if port is not None)
+    return proxy, _host(_field(body, "proxyserver") or url.hostname), _port(port), "tcp"
 
-    server = body.get("proxyserver")
-    fields_port = body.get("proxyServerPort") or body.get("proxyport")
-    if isinstance(server, str) and fields_port:
-        return proxy, _host(server), _port(fields_port), "tcp"
-    return proxy, _host(url.hostname), _port(url_port or query_port or fields_port), "tcp"
+
+def _field(body: t.Mapping[str, t.Any], name: str) -> t.Any:
+    """A value of the answer; the API writes an absent one as null, as C([null]), or as nothing."""
+    value = body.get(name)
+    return None if value in (None, "", [None], []) else value
 
 
 def _host(value: t.Any) -> str:
-    text = value if isinstance(value, str) else ""
+    text = value if isinstance(value, str) and "%" not in value else ""  # an address's scope may hold anything
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:

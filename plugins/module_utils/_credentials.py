@@ -70,7 +70,6 @@ def resolve(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Cre
         missing = "password" if "username" in given else "username"
         raise OptionsError(f"the option {missing} is missing: username and password belong together")
 
-    from_file = _read_profile(options, environ)
     chosen: dict[str, str] = given
     if not chosen:
         level = {name: environ.get(f"REMOTEIT_{name.upper()}") or "" for names in _SETS for name in names}
@@ -82,6 +81,7 @@ def resolve(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Cre
     developer_key = options.get("developer_key")
     for name in _DEVELOPER_KEY_ENVIRONMENT:
         developer_key = developer_key or environ.get(name)
+    from_file = _read_profile(options, environ, needed=not developer_key)
     developer_key = developer_key or from_file.get("R3_DEVELOPER_API_KEY")
 
     if not chosen or not developer_key:
@@ -95,7 +95,8 @@ def resolve(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Cre
 def api_url(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> str:
     url = options.get("api_url") or environ.get("REMOTEIT_API_URL") or DEFAULT_API_URL
     if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", url):
-        raise OptionsError(f"api_url is not the URL of an API: {url!r}; the vendor's is {DEFAULT_API_URL}")
+        # not shown: there may be a password in it
+        raise OptionsError(f"api_url is not the URL of an API, without user name and query, such as {DEFAULT_API_URL}")
     return url.rstrip("/")
 
 
@@ -121,17 +122,23 @@ def _file_and_profile(options: t.Mapping[str, t.Any], environ: t.Mapping[str, st
     return path, profile
 
 
-def _read_profile(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> dict[str, str]:
-    """The keys of the profile, by their names in capitals; nothing when there is no file and none was asked for."""
+def _read_profile(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], *, needed: bool) -> dict[str, str]:
+    """The keys of the profile, by their names in capitals.
+
+    :param needed: something is missing that may be in the file. A file or profile that was asked for has to be there
+        in any case; the default one need not, and is not looked at for nothing.
+    """
     path, profile = _file_and_profile(options, environ)
     wanted = path != DEFAULT_CREDENTIALS_FILE or profile != DEFAULT_PROFILE
     expanded = os.path.expanduser(path)
+    if not needed and not wanted:
+        return {}
     if not os.path.exists(expanded):
         if wanted:
             raise OptionsError(f"the credentials file {path} does not exist")
         return {}
     try:
-        with open(expanded, encoding="utf-8") as stream:
+        with open(expanded, encoding="utf-8-sig") as stream:
             return parse_profile(stream.read(), profile, path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"

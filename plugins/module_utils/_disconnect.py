@@ -57,7 +57,8 @@ def result_of(stopped: t.Iterable[Stopped]) -> dict[str, t.Any]:
     failures: dict[str, dict[str, str]] = {}
     for (deviceaddress, connectionid), outcome in stopped:
         if isinstance(outcome, RemoteItError):
-            failures[deviceaddress] = {**outcome.as_failure(), "connectionid": connectionid}
+            key = f"{deviceaddress} {connectionid}" if deviceaddress in failures else deviceaddress
+            failures[key] = {**outcome.as_failure(), "connectionid": connectionid}
         else:
             outcomes[outcome].append({"deviceaddress": deviceaddress, "connectionid": connectionid})
     result: dict[str, t.Any] = {"changed": bool(outcomes[CLOSED]), **outcomes, "failures": failures}
@@ -70,6 +71,10 @@ def result_of(stopped: t.Iterable[Stopped]) -> dict[str, t.Any]:
 
 def _stops(options: t.Mapping[str, t.Any]) -> list[Stop]:
     if options.get("connections") is None:
+        if not options.get("deviceaddress"):
+            raise OptionsError(
+                "there is nothing to close: give deviceaddress and connectionid, connections, run_id, or all"
+            )
         entries: t.Any = [options]
     else:
         entries = options["connections"]

@@ -12,6 +12,7 @@ import datetime
 import email.utils
 import json
 import random
+import ssl
 import time
 import traceback
 import typing as t
@@ -171,10 +172,11 @@ class Http:
         return answer, _retry_after(response.headers.get("Retry-After"))
 
     def _translate(self, error: requests.exceptions.RequestException, where: str) -> NetworkError | CallTimeoutError:
+        if isinstance(error, requests.exceptions.SSLError):
+            not_sent = isinstance(_innermost(error), ssl.SSLCertVerificationError) or None
+            return NetworkError(f"TLS to {where} failed: {_cause(error)}", not_sent=not_sent)
         # urllib3 gives up on connecting with this one; whatever else goes wrong does so after the request has left
         not_sent = isinstance(error.__context__, urllib3.exceptions.MaxRetryError) or None
-        if isinstance(error, requests.exceptions.SSLError):
-            return NetworkError(f"TLS to {where} failed: {_cause(error)}", not_sent=not_sent)
         if isinstance(error, requests.exceptions.Timeout):
             return CallTimeoutError(f"{where} did not answer within {self.timeout:g} seconds", not_sent=not_sent)
         return NetworkError(f"no answer from {where}: {_cause(error)}", not_sent=not_sent)
@@ -205,9 +207,14 @@ def _where(url: str) -> str:
     return "/".join(url.split("/", 3)[:3])
 
 
-def _cause(error: BaseException) -> str:
-    """The innermost reason in a line; C(requests) wraps it in layers of object names."""
+def _innermost(error: BaseException) -> BaseException:
     while error.__context__ is not None:
         error = error.__context__
+    return error
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason in a line; C(requests) wraps it in layers of object names."""
+    error = _innermost(error)
     text = " ".join(str(getattr(error, "strerror", None) or error).split())
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -49,6 +49,7 @@ class RestApi:
         self._http = http
         self._token = credentials.token
         self._login_lock = threading.Lock()
+        self._login_refused: AuthError | None = None
         self._proven = -_PROOF_SECONDS
 
     def connect(self, service_id: str, hostip: str | None = None, wait: bool = True) -> Connection:
@@ -97,8 +98,14 @@ class RestApi:
         """The token, by one login however many threads ask for it."""
         with self._login_lock:
             if self._token is None or self._token == expired:
+                if self._login_refused is not None:
+                    raise self._login_refused  # asked once: who knows after how many times an account is locked
                 body = {"username": self._credentials.username, "password": self._credentials.password}
-                answer = self._send("POST", "/user/login", body, None, repeat=False)
+                try:
+                    answer = self._send("POST", "/user/login", body, None, repeat=False)
+                except AuthError as error:
+                    self._login_refused = error
+                    raise
                 token = answer.get("token")
                 if not isinstance(token, str) or not re.fullmatch(r"[!-~]{1,512}", token):
                     raise BadAnswerError("the login's answer has no token")

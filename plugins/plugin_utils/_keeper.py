@@ -19,11 +19,9 @@ import itertools
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import socketserver
-import subprocess
 import threading
 import time
 import typing as t
@@ -42,6 +40,12 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import (
+    end_masters,
+    hold_folder,
+    remove_folder,
+    sweep,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
 
 #: The vendor ends a connection 900 seconds after its last use; a touch is a use.
@@ -178,7 +182,7 @@ class Keeper:
         try:
             if self.ending.is_set():
                 raise RunEndsError
-            if instead_of is not None and instead_of.opening.exception() is None and instead_of.closing is None:
+            if instead_of is not None and _is_dead(instead_of):
                 self._close_quietly(instead_of)
             self._ledger.intent(held.number, held.service, held.office.api_url, held.office.fingerprint)
             connection = open_one(held.office.api, held.service, order)
@@ -220,15 +224,16 @@ class Keeper:
         """Close each C([service, connection id, holder]), unless somebody else holds it too."""
         with self._lock:
             office = self._office(account)
-        futures = {}
+        asked: dict[concurrent.futures.Future[str], list[Event]] = {}
         for service, connectionid, holder in stops:
             future = self._release(office, service, connectionid, holder)
-            futures[future] = {"service": service, "connectionid": connectionid}
-        for future in concurrent.futures.as_completed(futures):
+            asked.setdefault(future, []).append({"service": service, "connectionid": connectionid})
+        for future in concurrent.futures.as_completed(asked):
             try:
-                yield {**futures[future], "outcome": future.result()}
+                outcome: Event = {"outcome": future.result()}
             except RemoteItError as error:
-                yield {**futures[future], "failure": error.as_failure()}
+                outcome = {"failure": error.as_failure()}
+            yield from ({**stop, **outcome} for stop in asked[future])
 
     def _release(self, office: Office, service: str, connectionid: str, holder: str) -> concurrent.futures.Future[str]:
         with self._lock:
@@ -328,7 +333,15 @@ def _usable(held: Held) -> bool:
     soon = iso(utc_now() + datetime.timedelta(seconds=NEAR_END_SECONDS))
     if connection.expires_at is not None and connection.expires_at < soon:
         return False
-    return connection.reverse_proxy or answers(connection)
+    return not _is_dead(held)
+
+
+def _is_dead(held: Held) -> bool:
+    """Whether what was open does not answer any more. One that is only near its end may still serve somebody."""
+    if held.closing is not None or held.opening.exception() is not None:
+        return False
+    connection = held.opening.result()
+    return not connection.reverse_proxy and not answers(connection)
 
 
 def answers(connection: Connection, timeout: float = 2.0) -> bool:
@@ -337,21 +350,6 @@ def answers(connection: Connection, timeout: float = 2.0) -> bool:
     except OSError:
         return False
     return True
-
-
-def end_masters(folder: str) -> None:
-    """End the ssh masters whose control sockets are in the folder, and remove it."""
-    try:
-        sockets = os.listdir(folder)
-    except FileNotFoundError:
-        return
-    for name in sockets:
-        command = ["ssh", "-o", f"ControlPath={os.path.join(folder, name)}", "-O", "exit", "remoteit"]
-        try:
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            continue  # the stop that follows cuts its line
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -419,6 +417,7 @@ def _account(fields: Event) -> Account:
 
 def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
     """Serve the run until its controller is gone or asks for the end; then close what is left and leave."""
+    alive = hold_folder(run.folder)
     keeper = Keeper(run, Ledger.begin(runs_folder, run.id))
     server = _Server(keeper, run.socket)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -426,9 +425,11 @@ def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: server.finished.set())
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 60}, daemon=True).start()
     ready()
+    sweep(run.folder)
     _await_end(run.controller_pid, server.finished, keeper)
     keeper.finish()
-    shutil.rmtree(run.folder, ignore_errors=True)
+    remove_folder(run.folder)
+    alive.close()
 
 
 def _await_end(pid: int, finished: threading.Event, keeper: Keeper) -> None:

@@ -26,6 +26,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connection import 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError, from_failure
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Opened, Order, Stop, Stopped
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _keeper_main
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters, remove_folder
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, Run, private_folder, runs_folder
 
 #: The end of a run is not held up for longer than this; the keeper goes on without it.
@@ -58,7 +59,7 @@ class KeeperClient:
     def close(self, account: Account, stops: t.Sequence[Stop], holders: t.Sequence[str] = ()) -> t.Iterator[Stopped]:
         """Close the connections, or give up holding them. Without a keeper the API is asked directly."""
         if not os.path.exists(self._run.socket):
-            yield from Direct().close(account, stops)
+            yield from self._close_without_keeper(account, stops)
             return
         named = holders or [""] * len(stops)
         request = {
@@ -73,7 +74,12 @@ class KeeperClient:
                 missing.discard(stop)
                 yield stop, event["outcome"] if "outcome" in event else from_failure(event["failure"])
         except _KeeperGone:
-            yield from Direct().close(account, [stop for stop in stops if stop in missing])
+            yield from self._close_without_keeper(account, [stop for stop in stops if stop in missing])
+
+    def _close_without_keeper(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
+        for _, connectionid in stops:
+            end_masters(self._run.control_path_dir(connectionid))
+        return Direct().close(account, stops)
 
     def is_first(self, batch: str) -> bool:
         """Whether no other worker has asked this about the batch."""
@@ -224,6 +230,8 @@ def _finish() -> None:
         return
     try:
         recap = KeeperClient().finish()
+        if recap is None:
+            remove_folder(THIS_RUN.folder)  # its keeper died, or could not be started
     except TimeoutError:
         print("remote.it: connections are still being closed in the background", file=sys.stderr)
         return

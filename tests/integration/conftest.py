@@ -15,7 +15,6 @@ import functools
 import json
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,14 +26,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 import yaml
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from support import Simulator, until
+
 ANSIBLE_PLAYBOOK = os.environ.get("TEST_ANSIBLE_PLAYBOOK", str(Path(sys.executable).with_name("ansible-playbook")))
 
-DEVICES = 5
-SSH, WEB = 28, 7
+DEVICES = 40  # a device costs nothing until it is reached
 
 SSH_RECORDER = """\
 #!/bin/sh
@@ -44,117 +45,9 @@ exec ssh "$@"
 """
 
 
-def until(ready: Callable[[], Any], seconds: float = 10) -> Any:
-    """Wait for something to become true, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (found := ready()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-    return found
-
-
 def one_line(text: str) -> str:
     """Without the line breaks that a screen's width makes."""
     return " ".join(text.split())
-
-
-class Simulator:
-    """The stand-in for the vendor, from the vendor's side."""
-
-    def __init__(self, folder: Path) -> None:
-        state_file = folder / "state.json"
-        self.process = subprocess.Popen(
-            [sys.executable, HERE.parent / "simulator", "--devices", str(DEVICES), "--state", state_file],
-            env={**os.environ, "TMPDIR": str(folder)},
-            stdout=subprocess.DEVNULL,
-        )
-        until(lambda: state_file.exists() or self.process.poll() is not None, 30)
-        self.state: dict[str, Any] = json.loads(state_file.read_text())
-        self._session = requests.Session()
-        self._settings = self._control("GET", "settings")
-
-    def _control(self, method: str, what: str, body: Any = None) -> Any:
-        response = self._session.request(method, f"{self.state['control_url']}/{what}", json=body, timeout=30)
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    @property
-    def secrets(self) -> list[str]:
-        return [self.state[name] for name in ("token", "developer_key", "password", "secret_access_key")]
-
-    def service(self, device: str, application: int = SSH) -> str:
-        """The id of a device's SSH (or web) service."""
-        (service,) = (
-            service["deviceaddress"]
-            for service in self.state["services"]
-            if (service["device"], service["application"]) == (device, application)
-        )
-        return service
-
-    def connections(self, *services: str) -> list[dict[str, Any]]:
-        """Every connection that there ever was, the oldest first; of these services."""
-        return [
-            entry
-            for entry in self._control("GET", "connections")
-            if not services or entry["deviceaddress"] in services
-        ]
-
-    def open_connections(self) -> list[dict[str, Any]]:
-        return [entry for entry in self.connections() if entry["open"]]
-
-    def requests(self, *calls: str) -> list[dict[str, Any]]:
-        """The calls that were sent since the test began; of these kinds."""
-        return [entry for entry in self._control("GET", "requests") if not calls or entry["call"] in calls]
-
-    def fault(self, *services: str, **fault: Any) -> None:
-        """Make trouble for the next call; for that of each service, if any is named."""
-        self._control("POST", "faults", [{**fault, "deviceaddress": service} for service in services or [None]])
-
-    def settings(self, **changes: Any) -> None:
-        self._control("POST", "settings", changes)
-
-    def device(self, name: str, **switches: bool) -> dict[str, Any]:
-        return self._control("POST", "devices", {"name": name, **switches})[0]
-
-    def home(self, device: str) -> Path:
-        return Path(self.device(device)["home"])
-
-    def _call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        headers = {"developerkey": self.state["developer_key"], "token": self.state["token"]}
-        response = self._session.post(self.state["api_url"] + path, json=body, headers=headers, timeout=30)
-        return response.json()
-
-    def connect(self, device: str) -> dict[str, Any]:
-        """A way to the device that no session knows of, with C(host) and C(port)."""
-        entry = self._call("/device/connect", {"deviceaddress": self.service(device), "wait": "true"})["connection"]
-        return {**entry, "host": entry["proxyserver"], "port": int(entry["proxyport"])}
-
-    def stop(self, entry: dict[str, Any]) -> None:
-        self._call("/device/connect/stop", {name: entry[name] for name in ("deviceaddress", "connectionid")})
-
-    def begin_anew(self) -> None:
-        """Forget what the last test did."""
-        self._control("DELETE", "faults")
-        self._control("POST", "settings", self._settings)
-        switches = {"online": True, "hang": False, "drop": False}
-        for device in self._control("GET", "devices"):
-            self.device(device["name"], **switches)
-            home = Path(device["home"])
-            for path in home.iterdir() if home.exists() else []:
-                if path.is_dir() and path.name != "bin":
-                    shutil.rmtree(path, ignore_errors=True)
-                elif path.is_file() and path.name != "device-name":
-                    path.unlink()
-        for entry in self.open_connections():
-            self.stop(entry)
-        self._control("DELETE", "requests")
-
-    def end(self) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        finally:
-            self.process.kill()
 
 
 @dataclasses.dataclass
@@ -236,6 +129,7 @@ class Fleet:
 
     def __init__(self, simulator: Simulator, folder: Path, runtime: Path) -> None:
         self.simulator = simulator
+        self.ansible_playbook = ANSIBLE_PLAYBOOK
         self.folder = folder
         self.project = folder / "project"
         self.home = folder / "home"
@@ -298,7 +192,12 @@ class Fleet:
         """Host variables that reach a device without a session."""
         way = self.simulator.connect(device)
         trust = f"-o UserKnownHostsFile={self.folder}/plain_known_hosts -o StrictHostKeyChecking=accept-new"
-        return {**self.login, "ansible_host": way["host"], "ansible_port": way["port"], "ansible_ssh_common_args": trust}
+        return {
+            **self.login,
+            "ansible_host": way["host"],
+            "ansible_port": way["port"],
+            "ansible_ssh_common_args": trust,
+        }
 
     def write(self, name: str, content: Any) -> Path:
         """Write a file into the project: text, or data as YAML."""
@@ -318,13 +217,16 @@ class Fleet:
         playbook: str | list[dict[str, Any]],
         *arguments: str,
         cwd: Path | None = None,
+        environ: dict[str, str | None] | None = None,
         leaves_open: int = 0,
         while_running: Callable[[], None] | None = None,
     ) -> Run:
         """Run a playbook to its end, and make sure that nothing is left of it.
 
         :param playbook: its text, its plays, or its name if it is one of a collection.
+        :param environ: on top of the fleet's environment; none takes a variable away.
         :param leaves_open: how many connections may be open afterwards.
+        :param while_running: called again and again.
         """
         is_name = isinstance(playbook, str) and "\n" not in playbook
         target = playbook if isinstance(playbook, str) and is_name else str(self.write("play.yml", playbook))
@@ -334,16 +236,23 @@ class Fleet:
         for call in (self.folder / "ssh").iterdir():
             call.unlink()
         history, sent = len(self.simulator.connections()), len(self.simulator.requests())
-        command = [ANSIBLE_PLAYBOOK, "-i", str(inventory), target, *arguments]
+        command = [self.ansible_playbook, "-i", str(inventory), target, *arguments]
         folder = cwd or self.project
         with (self.folder / "out").open("w+") as out, (self.folder / "err").open("w+") as err:
-            environment = {**self.environ, "TEST_JOURNAL": str(journal), "PWD": str(folder)}
+            environment: dict[str, str | None] = {
+                **self.environ,
+                "TEST_JOURNAL": str(journal),
+                "PWD": str(folder),
+                **(environ or {}),
+            }
+            environment = {name: value for name, value in environment.items() if value is not None}
             process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
             )
             deadline = time.monotonic() + 120
             while while_running and process.poll() is None and time.monotonic() < deadline:
                 while_running()
+                time.sleep(0.02)
             try:
                 process.wait(max(deadline - time.monotonic(), 0))
             except subprocess.TimeoutExpired:
@@ -435,7 +344,7 @@ def _known_hosts_of_the_user() -> Path:
 @pytest.fixture(scope="session")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     """One for all tests of a worker, which run one after the other."""
-    simulator = Simulator(tmp_path_factory.mktemp("simulator"))
+    simulator = Simulator(tmp_path_factory.mktemp("simulator"), "--devices", str(DEVICES))
     yield simulator
     simulator.end()
 

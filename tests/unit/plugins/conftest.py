@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
 import time
 import typing as t
 
@@ -28,3 +31,19 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     made: list[float] = []
     monkeypatch.setattr(time, "sleep", made.append)
     return made
+
+
+@pytest.fixture
+def full_disk() -> t.Callable[..., t.ContextManager[None]]:
+    """A disk on which the file grows by C(room) bytes and no more."""
+
+    @contextlib.contextmanager
+    def full_disk(path: str, room: int = 0) -> t.Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(path) + room, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return full_disk

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import io
 import json
+import sys
 import threading
+import types
 import typing as t
 
 import requests
@@ -34,6 +37,17 @@ def account(credentials: Credentials = WITH_TOKEN, concurrency: int = 4) -> Acco
     return Account(credentials, concurrency=concurrency)
 
 
+def executed_again(module: types.ModuleType) -> t.Any:
+    """The module as another process would get it; this one keeps its own."""
+    name = f"{module.__name__.rpartition('.')[2]}_again"
+    spec = importlib.util.spec_from_file_location(name, str(module.__file__))
+    assert spec is not None
+    assert spec.loader is not None
+    again = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look it up there
+    spec.loader.exec_module(again)
+    return again
+
+
 @dataclasses.dataclass
 class Reply:
     """An answer: a dictionary or a list is sent as JSON, a string as it is."""
@@ -53,7 +67,9 @@ class Reply:
         return response
 
 
-def opened(service: str = SERVICE, connectionid: str = ID, proxy: str = "http://proxy40.rt3.io:34168", **more: t.Any) -> Reply:
+def opened(
+    service: str = SERVICE, connectionid: str = ID, proxy: str = "http://proxy40.rt3.io:34168", **more: t.Any
+) -> Reply:
     connection = {
         "deviceaddress": service,
         "connectionid": connectionid,
@@ -155,7 +171,9 @@ class Conversation(requests.adapters.BaseAdapter):
                 self._expected.remove(expected)
                 return expected.answer
             objections.append(objection)
-        self._mistakes.append(objections[0] if objections else f"unexpected: {request.method} {request.url} {request.body!r}")
+        self._mistakes.append(
+            objections[0] if objections else f"unexpected: {request.method} {request.url} {request.body!r}"
+        )
         raise AssertionError(self._mistakes[-1])
 
     def verify(self) -> None:

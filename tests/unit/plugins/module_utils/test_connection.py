@@ -16,6 +16,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import I
 
 PORT_PROXY = "http://proxy18.rt3.io:38575"
 
+
 DOCUMENTED = {
     "connection": {
         "deviceaddress": "80:00:00:00:00:00:00:91",
@@ -95,6 +96,7 @@ def read(body: dict[str, t.Any], service: str = SERVICE, hostip: str | None = No
         ({"proxy": PORT_PROXY, "proxyserver": "proxy9.rt3.io", "proxyport": "24292"}, ("proxy9.rt3.io", 24292, "tcp")),
         ({"proxy": PORT_PROXY, "proxyserver": "proxy9.rt3.io", "proxyServerPort": 1}, ("proxy9.rt3.io", 1, "tcp")),
         ({"proxy": "http://proxy18.rt3.io", "proxyport": "65535"}, ("proxy18.rt3.io", 65535, "tcp")),
+        ({"proxy": PORT_PROXY, "proxyport": [None]}, ("proxy18.rt3.io", 38575, "tcp")),
         ({"proxy": PORT_PROXY, "proxyserver": [None]}, ("proxy18.rt3.io", 38575, "tcp")),
         ({"proxy": PORT_PROXY, "proxyserver": None, "proxyport": None}, ("proxy18.rt3.io", 38575, "tcp")),
         # a reverse proxy's fields mislead
@@ -121,7 +123,6 @@ def test_every_form_of_proxy(body: dict[str, t.Any], expected: tuple[str, int, s
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({"proxy": PORT_PROXY, "proxyport": [None]}, ("proxy18.rt3.io", 38575, "tcp")),
         (
             {"proxy": PORT_PROXY, "proxyserver": "proxy9.rt3.io", "proxyServerPort": [None], "proxyport": "24292"},
             ("proxy9.rt3.io", 24292, "tcp"),
@@ -203,7 +204,8 @@ def test_an_evil_proxyserver_is_refused(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "port", ["-1", "65536", "22 ", "22\n", "+22", "0x16", "٢٢", "22.0", 22.0, -22, 65536, True, {"port": 22}, "1" * 5000]
+    "port",
+    ["-1", "65536", "22 ", "22\n", "+22", "0x16", "٢٢", "22.0", 22.0, -22, 65536, True, {"port": 22}, "1" * 5000],
 )
 def test_an_evil_proxyport_is_refused(port: t.Any) -> None:
     with pytest.raises(BadAnswerError):
@@ -277,7 +279,7 @@ def test_the_connectionid_is_found_wherever_it_is(inner: t.Any, top: t.Any, expe
 
 @pytest.mark.parametrize("value", [None, [None], "", 7, "-rf", "a b", "a/b", "a\n", "ä", "x" * 129])
 def test_an_answer_without_a_usable_connectionid_says_when_it_ends(value: t.Any) -> None:
-    with pytest.raises(BadAnswerError, match="cannot be stopped.* 15 minutes .* at the latest at ") as caught:
+    with pytest.raises(BadAnswerError, match=r"cannot be stopped.* at the latest at ") as caught:
         read(answer(connectionid=value, expirationsec="28797"))
     assert caught.value.code == "bad_answer"
     assert "connectionid" not in caught.value.details

@@ -1,0 +1,135 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A simulator that runs, for the tests and the benchmarks; C(tests/simulator/README.md) tells what it can be asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+
+SIMULATOR = Path(__file__).resolve().parent / "simulator"
+SSH, WEB = 28, 7
+
+
+def until(ready: Callable[[], Any], seconds: float = 10) -> Any:
+    """Wait for something to become true, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (found := ready()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+    return found
+
+
+class Simulator:
+    """The stand-in for the vendor, from the vendor's side."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        state_file = folder / "state.json"
+        self.process = subprocess.Popen(
+            [sys.executable, SIMULATOR, "--state", state_file, *options],
+            env={**os.environ, "TMPDIR": str(folder)},
+            stdout=subprocess.DEVNULL,
+        )
+        until(lambda: state_file.exists() or self.process.poll() is not None, 30)
+        self.state: dict[str, Any] = json.loads(state_file.read_text())
+        self._session = requests.Session()
+        self._settings = self._control("GET", "settings")
+
+    def _control(self, method: str, what: str, body: Any = None) -> Any:
+        response = self._session.request(method, f"{self.state['control_url']}/{what}", json=body, timeout=30)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    @property
+    def secrets(self) -> list[str]:
+        return [self.state[name] for name in ("token", "developer_key", "password", "secret_access_key")]
+
+    def service(self, device: str, application: int = SSH) -> str:
+        """The id of a device's SSH (or web) service."""
+        (service,) = (
+            service["deviceaddress"]
+            for service in self.state["services"]
+            if (service["device"], service["application"]) == (device, application)
+        )
+        return service
+
+    def connections(self, *services: str) -> list[dict[str, Any]]:
+        """Every connection that there ever was, the oldest first; of these services."""
+        return [
+            entry for entry in self._control("GET", "connections") if not services or entry["deviceaddress"] in services
+        ]
+
+    def open_connections(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.connections() if entry["open"]]
+
+    def requests(self, *calls: str) -> list[dict[str, Any]]:
+        """The calls that were sent since the test began; of these kinds."""
+        return [entry for entry in self._control("GET", "requests") if not calls or entry["call"] in calls]
+
+    def fault(self, *services: str, **fault: Any) -> None:
+        """Make trouble for the next call; for that of each service, if any is named."""
+        self._control("POST", "faults", [{**fault, "deviceaddress": service} for service in services or [None]])
+
+    def settings(self, **changes: Any) -> None:
+        self._control("POST", "settings", changes)
+
+    def device(self, name: str, **switches: bool) -> dict[str, Any]:
+        return self._control("POST", "devices", {"name": name, **switches})[0]
+
+    def home(self, device: str) -> Path:
+        return Path(self.device(device)["home"])
+
+    def _call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        headers = {"developerkey": self.state["developer_key"], "token": self.state["token"]}
+        response = self._session.post(self.state["api_url"] + path, json=body, headers=headers, timeout=30)
+        return response.json()
+
+    def connect(self, device: str) -> dict[str, Any]:
+        """A way to the device that no session knows of, with C(host) and C(port)."""
+        entry = self._call("/device/connect", {"deviceaddress": self.service(device), "wait": "true"})["connection"]
+        return {**entry, "host": entry["proxyserver"], "port": int(entry["proxyport"])}
+
+    def stop(self, entry: dict[str, Any]) -> None:
+        self._call("/device/connect/stop", {name: entry[name] for name in ("deviceaddress", "connectionid")})
+
+    def advance(self, seconds: float) -> None:
+        """Move the vendor's clock."""
+        self._control("POST", "clock", {"advance": seconds})
+
+    def forget_faults(self) -> None:
+        self._control("DELETE", "faults")
+
+    def begin_anew(self) -> None:
+        """Forget what the last test did."""
+        self.forget_faults()
+        self._control("POST", "settings", self._settings)
+        devices = self._control("GET", "devices")
+        switches = {"online": True, "hang": False, "drop": False}
+        self._control("POST", "devices", [{"name": device["name"], **switches} for device in devices])
+        for device in devices:
+            home = Path(device["home"])
+            for path in home.iterdir() if home.exists() else []:
+                if path.is_dir() and path.name != "bin":
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path.is_file() and path.name != "device-name":
+                    path.unlink()
+        for entry in self.open_connections():
+            self.stop(entry)
+        self._control("DELETE", "requests")
+
+    def end(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        finally:
+            self.process.kill()

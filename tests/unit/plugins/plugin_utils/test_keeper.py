@@ -1,0 +1,524 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run holds: opened once, shared by its holders, and closed in the end."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime
+import json
+import os
+import pathlib
+import socket
+import threading
+import typing as t
+
+import pytest
+import requests
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import DEFAULT_API_URL, Credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import Keeper
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+    KEY,
+    PASSWORD,
+    SERVICE,
+    SERVICES,
+    STOPPED,
+    TOKEN,
+    Conversation,
+    Reply,
+    account,
+    opened,
+    refused,
+)
+
+ACCOUNT = account()
+WRONG_KEY = refused("api key failed validation")
+
+A, B, C = SERVICES[:3]
+
+
+@pytest.fixture
+def run(tmp_path: pathlib.Path) -> Run:
+    return Run("a-run", os.getpid(), str(tmp_path / "runtime"))
+
+
+@pytest.fixture
+def ledger(tmp_path: pathlib.Path) -> Ledger:
+    return Ledger.begin(str(tmp_path / "state" / "runs"), "a-run")
+
+
+@pytest.fixture
+def keeper(conversation: Conversation, run: Run, ledger: Ledger) -> Keeper:
+    return Keeper(run, ledger)
+
+
+@pytest.fixture
+def listener() -> t.Iterator[socket.socket]:
+    """A proxy's port that answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+@pytest.fixture
+def alive(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def dead() -> str:
+    """A proxy whose port does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def ask(
+    keeper: Keeper, *services: str, holder: str = "", who: Account = ACCOUNT, **options: t.Any
+) -> list[dict[str, t.Any]]:
+    claims = {service: [holder] for service in services}
+    return list(keeper.open(who, Order(services, **options), claims))
+
+
+def open_one(keeper: Keeper, service: str = A, **options: t.Any) -> Connection:
+    (event,) = ask(keeper, service, **options)
+    return Connection.from_result(event["connection"])
+
+
+def close(keeper: Keeper, connectionid: str, service: str = A, holder: str = "") -> str:
+    (event,) = keeper.close(ACCOUNT, [[service, connectionid, holder]])
+    assert (event["service"], event["connectionid"]) == (service, connectionid)
+    return event["outcome"] if "outcome" in event else event["failure"]["code"]
+
+
+def written(ledger: Ledger) -> list[tuple[t.Any, ...]]:
+    """The ledger's lines, shortly."""
+    lines = [json.loads(line) for line in pathlib.Path(ledger.path).read_text().splitlines()]
+    return [(line["event"], line.get("number"), line.get("connectionid") or line.get("how")) for line in lines[1:]]
+
+
+# -- opening -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_opened_is_told_and_written_down(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
+    def answer(request: requests.PreparedRequest) -> Reply:
+        assert written(ledger) == [("intent", 1, None)]  # before the call
+        return opened(A, "id-a")
+
+    conversation.expect_open(A, answer)
+    connection = open_one(keeper)
+    assert (connection.deviceaddress, connection.connectionid, connection.reused) == (A, "id-a", False)
+    assert written(ledger) == [("intent", 1, None), ("opened", 1, "id-a")]
+
+
+def test_one_failing_does_not_lose_the_others(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
+    conversation.in_any_order = True
+    conversation.expect_open(A, opened(A, "id-a"))
+    conversation.expect_open(B, refused("[0861]", 200))
+    events = {event["service"]: event for event in ask(keeper, A, B)}
+    assert events[A]["connection"]["connectionid"] == "id-a"
+    assert events[B]["failure"]["code"] == "not_found"
+    assert ("closed", 2, "refused") in written(ledger)
+    conversation.expect_stop(A, "id-a", STOPPED)
+    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": []}
+    assert not os.path.exists(ledger.path)
+
+
+@pytest.mark.parametrize("again", [SERVICE, SERVICE.lower()])
+def test_what_is_open_is_handed_out_again(keeper: Keeper, conversation: Conversation, alive: str, again: str) -> None:
+    conversation.expect_open(SERVICE, opened(SERVICE, "id-a", alive))
+    open_one(keeper, SERVICE)
+    connection = open_one(keeper, again)
+    assert (connection.deviceaddress, connection.connectionid, connection.reused) == (again, "id-a", True)
+
+
+def test_a_reverse_proxy_is_handed_out_again_without_a_call(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, opened(A, "id-a", "https://does-not-exist.invalid"))
+    open_one(keeper)
+    assert open_one(keeper).reused
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"hostip": "203.0.113.7"},
+        {"who": account(Credentials(DEFAULT_API_URL, KEY, token="another"))},
+        {"reuse": False},
+    ],
+)
+def test_what_was_not_asked_for_is_not_handed_out(
+    keeper: Keeper, conversation: Conversation, alive: str, other: dict[str, t.Any]
+) -> None:
+    conversation.expect("POST", "/device/connect", opened(A, "id-1", alive), opened(A, "id-2", alive))
+    open_one(keeper)
+    connection = open_one(keeper, **other)
+    assert (connection.connectionid, connection.reused) == ("id-2", False)
+
+
+def test_what_has_died_is_stopped_and_replaced(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, alive: str, dead: str
+) -> None:
+    conversation.expect_open(A, opened(A, "id-1", dead))
+    open_one(keeper)
+    conversation.expect_stop(A, "id-1", STOPPED)
+    conversation.expect_open(A, opened(A, "id-2", alive))
+    connection = open_one(keeper)
+    assert (connection.connectionid, connection.reused) == ("id-2", False)
+    assert ("closed", 1, "closed") in written(ledger)
+
+
+def test_what_is_near_its_end_is_replaced_and_left_to_those_who_use_it(
+    keeper: Keeper, conversation: Conversation, alive: str
+) -> None:
+    conversation.expect_open(A, opened(A, "id-1", alive, expirationsec="200"))
+    open_one(keeper)
+    conversation.expect_open(A, opened(A, "id-2", alive))
+    connection = open_one(keeper)
+    assert (connection.connectionid, connection.reused) == ("id-2", False)
+    conversation.expect_stop(A, "id-1", STOPPED)
+    assert close(keeper, "id-1") == "closed"
+
+
+def test_what_was_closed_or_refused_is_opened_anew(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+    conversation.expect_open(A, refused("service is inactive", 200))
+    assert ask(keeper, A)[0]["failure"]["code"] == "offline"
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    open_one(keeper)
+    conversation.expect_stop(A, "id-1", STOPPED)
+    close(keeper, "id-1")
+    conversation.expect_open(A, opened(A, "id-2", alive))
+    assert not open_one(keeper).reused
+
+
+def test_many_who_ask_at_once_get_one_connection(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+    together = threading.Barrier(8)
+
+    def worker(number: int) -> Connection:
+        together.wait(30)
+        return open_one(keeper, A, holder=f"session of host {number}")
+
+    conversation.expect_open(A, opened(A, "id-a", alive))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        connections = list(pool.map(worker, range(8)))
+    assert {connection.connectionid for connection in connections} == {"id-a"}
+    assert sorted(connection.reused for connection in connections) == [False] + [True] * 7
+    conversation.expect_stop(A, "id-a", STOPPED)
+    outcomes = [close(keeper, "id-a", holder=f"session of host {number}") for number in range(8)]
+    assert outcomes == ["still_used"] * 7 + ["closed"]
+
+
+def test_a_batch_is_opened_for_those_who_ask_later(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+    conversation.in_any_order = True
+    conversation.expect_open(A, opened(A, "id-a", alive))
+    conversation.expect_open(B, opened(B, "id-b", alive))
+    events = list(keeper.open(ACCOUNT, Order((A, B)), {A: ["session of a"], B: []}))
+    assert [event["service"] for event in events] == [A]
+    connection = open_one(keeper, B, holder="session of b")
+    assert (connection.connectionid, connection.reused) == ("id-b", False)
+
+
+def test_a_failure_is_told_to_the_one_who_asks_later_too(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, refused("service is inactive", 200))
+    assert list(keeper.open(ACCOUNT, Order((A,)), {A: []})) == []
+    assert ask(keeper, A)[0]["failure"]["code"] == "offline"
+
+
+def test_a_batch_is_new_once(keeper: Keeper) -> None:
+    assert [keeper.is_first("batch 1"), keeper.is_first("batch 1"), keeper.is_first("batch 2")] == [True, False, True]
+
+
+def test_without_a_ledger_nothing_is_sent(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, full_disk: t.Callable[..., t.ContextManager[None]]
+) -> None:
+    with full_disk(ledger.path):
+        (event,) = ask(keeper, A)
+    assert "nothing was opened: the ledger" in event["failure"]["message"]
+    assert conversation.sent == []
+
+
+def test_no_secret_is_written(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
+    conversation.expect("POST", "/user/login", Reply({"status": "true", "token": TOKEN}))
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper, who=account(Credentials(DEFAULT_API_URL, KEY, username="someone", password=PASSWORD)))
+    text = pathlib.Path(ledger.path).read_text()
+    assert not any(secret in text for secret in (KEY, TOKEN, PASSWORD, "someone"))
+    conversation.expect_stop(A, "id-a", STOPPED)
+    keeper.finish()
+
+
+# -- closing -----------------------------------------------------------------------------------------------------------
+
+
+def test_closed_with_the_last_holder(keeper: Keeper, conversation: Conversation, ledger: Ledger, alive: str) -> None:
+    conversation.expect_open(A, opened(A, "id-a", alive))
+    open_one(keeper)
+    open_one(keeper)
+    assert close(keeper, "id-a") == "still_used"
+    conversation.expect_stop(A, "id-a", STOPPED)
+    assert close(keeper, "id-a") == "closed"
+    assert close(keeper, "id-a") == "already_closed"  # known without asking the API
+    assert [line for line in written(ledger) if line[0] == "closed"] == [("closed", 1, "closed")]
+
+
+def test_a_named_holder_holds_once(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+    conversation.expect_open(A, opened(A, "id-a", alive))
+    for _ in range(3):
+        open_one(keeper, holder="session of a")
+    conversation.expect_stop(A, "id-a", STOPPED)
+    assert close(keeper, "id-a", holder="session of a") == "closed"
+
+
+def test_one_who_does_not_hold_it_takes_it_from_nobody(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper, holder="session of a")
+    assert close(keeper, "id-a", holder="session of b") == "still_used"
+    assert close(keeper, "id-a") == "still_used"
+
+
+@pytest.mark.parametrize(("reply", "outcome"), [(STOPPED, "closed"), (WRONG_KEY, "auth")])
+def test_what_the_run_has_not_opened_is_closed_all_the_same(
+    keeper: Keeper, conversation: Conversation, reply: Reply, outcome: str
+) -> None:
+    conversation.expect_stop(A, "id-of-another-run", reply)
+    assert close(keeper, "id-of-another-run") == outcome
+
+
+def test_a_stop_that_failed_can_be_asked_for_again(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper)
+    conversation.expect_stop(A, "id-a", WRONG_KEY, STOPPED)
+    assert close(keeper, "id-a") == "auth"
+    assert close(keeper, "id-a") == "closed"
+    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": []}
+
+
+def test_the_control_folder_goes_with_the_connection(keeper: Keeper, conversation: Conversation, run: Run) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper)
+    folder = pathlib.Path(run.control_path_dir("id-a"))
+    folder.mkdir(parents=True)
+
+    def answer(request: requests.PreparedRequest) -> Reply:
+        assert not folder.exists()  # the masters end before the stop
+        return STOPPED
+
+    conversation.expect_stop(A, "id-a", answer)
+    assert close(keeper, "id-a") == "closed"
+
+
+def test_one_connection_named_twice_is_answered_twice(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(SERVICE, opened(SERVICE, "id-a"))
+    open_one(keeper, SERVICE)
+    conversation.expect_stop(SERVICE, "id-a", STOPPED)
+    events = list(keeper.close(ACCOUNT, [[SERVICE, "id-a", ""], [SERVICE.lower(), "id-a", ""]]))
+    assert sorted(event["service"] for event in events) == sorted((SERVICE, SERVICE.lower()))
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_end_closes_what_is_left(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
+    conversation.in_any_order = True
+    for service, connectionid in ((A, "id-a"), (B, "id-b"), (C, "id-c")):
+        conversation.expect_open(service, opened(service, connectionid))
+        conversation.expect_stop(service, connectionid, STOPPED)
+    ask(keeper, A, B, C)
+    assert close(keeper, "id-b", B) == "closed"
+    recap = {"opened": 3, "closed": 3, "left": [], "unsure": []}
+    assert keeper.finish() == recap
+    assert keeper.finish() == recap  # once, however often it is asked for
+    assert not os.path.exists(ledger.path)
+
+
+def test_after_the_end_nothing_is_opened(keeper: Keeper) -> None:
+    assert keeper.finish() == {"opened": 0, "closed": 0, "left": [], "unsure": []}
+    with pytest.raises(RemoteItError, match="the run is ending"):
+        ask(keeper, A)
+
+
+def test_the_end_waits_for_an_opening_under_way(keeper: Keeper, conversation: Conversation) -> None:
+    def answer(request: requests.PreparedRequest) -> Reply:
+        assert keeper.ending.wait(30)
+        return opened(A, "id-a")
+
+    conversation.expect_open(A, answer)
+    conversation.expect_stop(A, "id-a", STOPPED)
+    list(keeper.open(ACCOUNT, Order((A,)), {A: []}))
+    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": []}
+
+
+def test_the_end_waits_for_an_opening_that_was_asked_for_again(keeper: Keeper, conversation: Conversation) -> None:
+    gate = threading.Event()
+
+    def late(request: requests.PreparedRequest) -> Reply:
+        gate.wait(30)
+        return opened(A, "id-late")
+
+    conversation.in_any_order = True
+    conversation.expect_open(A, late)
+    list(keeper.open(ACCOUNT, Order((A,), reuse=False), {A: []}))
+    conversation.expect_open(A, opened(A, "id-2"))
+    conversation.expect_stop(A, "id-2", STOPPED)
+    conversation.expect_stop(A, "id-late", STOPPED)
+    open_one(keeper, reuse=False)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        recap = pool.submit(keeper.finish)
+        concurrent.futures.wait([recap], 0.2)  # the end has to wait for the late one
+        gate.set()
+        assert recap.result(30) == {"opened": 2, "closed": 2, "left": [], "unsure": []}
+
+
+def test_what_was_not_sent_when_the_end_began_is_not_sent_any_more(keeper: Keeper, conversation: Conversation) -> None:
+    def answer(request: requests.PreparedRequest) -> Reply:
+        assert keeper.ending.wait(30)
+        return opened(A, "id-a")
+
+    conversation.expect_open(A, answer)
+    conversation.expect_stop(A, "id-a", STOPPED)
+    list(keeper.open(account(concurrency=1), Order((A, B, C)), {}))
+    keeper.finish()
+    conversation.verify()
+
+
+def test_what_is_detached_stays_open_and_in_the_ledger(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper, detach=True)
+    assert keeper.finish() == {"opened": 1, "closed": 0, "left": [], "unsure": []}
+    assert written(ledger) == [("intent", 1, None), ("opened", 1, "id-a")]
+
+
+def test_what_could_not_be_closed_is_named_and_stays_in_the_ledger(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, pauses: list[float]
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    connection = open_one(keeper)
+    conversation.expect_stop(A, "id-a", *[Reply({"status": "false"}, 500)] * 5)
+    recap = keeper.finish()
+    assert (recap["opened"], recap["closed"], recap["unsure"]) == (1, 0, [])
+    (left,) = recap["left"]
+    assert (left["service"], left["connectionid"], left["expires_at"]) == (A, "id-a", connection.expires_at)
+    assert "HTTP 500" in left["why"]
+    assert written(ledger) == [("intent", 1, None), ("opened", 1, "id-a")]
+
+
+def test_the_end_tries_again_what_could_not_be_closed(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper)
+    conversation.expect_stop(A, "id-a", WRONG_KEY, STOPPED)
+    assert close(keeper, "id-a") == "auth"
+    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": []}
+
+
+# -- calls whose answer says nothing -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        requests.exceptions.ReadTimeout(),
+        requests.exceptions.ConnectionError("Connection aborted.", ConnectionResetError()),
+        Reply(""),
+        Reply("<p>", 502),
+        opened(A, ""),  # opened, but nobody can stop it
+    ],
+)
+def test_a_call_without_a_clear_answer_is_not_forgotten(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, answer: t.Any
+) -> None:
+    conversation.expect_open(A, answer)
+    (event,) = ask(keeper, A)
+    recap = keeper.finish()
+    assert (recap["opened"], recap["closed"], recap["left"]) == (0, 0, [])
+    (unsure,) = recap["unsure"]
+    assert (unsure["service"], unsure["why"]) == (A, event["failure"]["message"])
+    assert datetime.datetime.strptime(unsure["at"], "%Y-%m-%dT%H:%M:%SZ")
+    assert written(ledger) == [("intent", 1, None)]
+
+
+@pytest.mark.parametrize("answer", [refused("[0861]", 200), WRONG_KEY, Reply("", 429), Reply({"status": "false"})])
+def test_a_refusal_opened_nothing(keeper: Keeper, conversation: Conversation, ledger: Ledger, answer: Reply) -> None:
+    conversation.expect_open(A, answer)
+    ask(keeper, A)
+    assert keeper.finish() == {"opened": 0, "closed": 0, "left": [], "unsure": []}
+    assert not os.path.exists(ledger.path)
+
+
+def test_a_gateway_that_gave_up_is_no_clear_answer(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, Reply({"message": "Endpoint request timed out"}, 504))
+    ask(keeper, A)
+    assert [unsure["service"] for unsure in keeper.finish()["unsure"]] == [A]
+
+
+def test_a_refused_line_opened_nothing(keeper: Keeper, conversation: Conversation, ledger: Ledger, dead: str) -> None:
+    session = requests.Session()
+    session.trust_env = False
+    with pytest.raises(requests.exceptions.ConnectionError) as refusal:
+        session.post(dead)
+    conversation.expect_open(A, refusal.value)
+    assert ask(keeper, A)[0]["failure"]["code"] == "network"
+    assert keeper.finish()["unsure"] == []
+    assert not os.path.exists(ledger.path)
+
+
+def test_a_connection_that_could_not_be_used_and_was_stopped_is_not_left(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a", "nonsense"))
+    conversation.expect_stop(A, "id-a", STOPPED)
+    assert ask(keeper, A)[0]["failure"]["code"] == "bad_answer"
+    assert keeper.finish()["unsure"] == []
+    assert not os.path.exists(ledger.path)
+
+
+def test_a_connection_that_could_neither_be_used_nor_stopped_is_stopped_at_the_end(
+    keeper: Keeper, conversation: Conversation
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a", "nonsense"))
+    conversation.expect_stop(A, "id-a", WRONG_KEY, STOPPED)
+    assert ask(keeper, A)[0]["failure"]["code"] == "bad_answer"
+    keeper.finish()
+    conversation.verify()
+
+
+# -- the rest ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_module_has_opened_elsewhere_is_closed_too(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger
+) -> None:
+    entry = Connection(SERVICE, "id-x", "http://p:1", "p", 1, "tcp", False, "caller").as_result()
+    keeper.adopt(ACCOUNT, [entry])
+    assert written(ledger) == [("intent", 1, None), ("opened", 1, "id-x")]
+    conversation.expect_stop(SERVICE, "id-x", STOPPED)
+    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": []}
+
+
+def test_a_disconnect_closes_what_was_adopted(keeper: Keeper, conversation: Conversation) -> None:
+    keeper.adopt(ACCOUNT, [Connection(A, "id-x", "http://p:1", "p", 1, "tcp", False, "caller").as_result()])
+    conversation.expect_stop(A, "id-x", STOPPED)
+    assert close(keeper, "id-x") == "closed"
+
+
+def test_a_touch_uses_the_open_port_proxies(
+    keeper: Keeper, conversation: Conversation, listener: socket.socket, alive: str
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a", alive))
+    open_one(keeper)
+    conversation.expect_open(B, opened(B, "id-b", "https://does-not-exist.invalid"))
+    open_one(keeper, B)
+    listener.settimeout(30)
+    keeper.touch()
+    listener.accept()[0].close()
+    conversation.expect_stop(A, "id-a", STOPPED)
+    close(keeper, "id-a")
+    keeper.touch()
+    listener.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        listener.accept()

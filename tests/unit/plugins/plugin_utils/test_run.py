@@ -1,0 +1,181 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which run this is, and where it keeps its things."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import tempfile
+import typing as t
+
+import pytest
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils import _run
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run, private_folder, state_folder
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import executed_again
+
+CI_VARIABLES = ("REMOTEIT_RUN_ID", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG", "SYSTEM_JOBID", "AWX_JOB_ID", "JOB_ID")
+
+
+@pytest.fixture(autouse=True)
+def bare(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that says nothing, and an empty home and temporary folder."""
+    for name in (*CI_VARIABLES, "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "REMOTEIT_STATE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+
+
+def new_run() -> t.Any:
+    """The identity that another controller gets."""
+    return executed_again(_run).THIS_RUN
+
+
+# -- its id ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CI_VARIABLES)
+def test_the_id_begins_with_the_one_of_the_ci_job(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "4711")
+    assert re.fullmatch(r"4711-[0-9a-f]{10}", new_run().id)
+
+
+def test_the_users_own_id_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CI_VARIABLES:
+        monkeypatch.setenv(name, name)
+    assert new_run().id.startswith("REMOTEIT_RUN_ID-")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("", "run"),
+        ("jenkins-My Job/main-7", "jenkins-My-Job-main-7"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("..", "run"),
+        ("-rf", "rf"),
+        ("a\nb", "a-b"),
+        ("ä", "run"),
+        ("x" * 500, "x" * 80),
+    ],
+)
+def test_an_id_is_a_decent_file_name(monkeypatch: pytest.MonkeyPatch, given: str, expected: str) -> None:
+    monkeypatch.setenv("REMOTEIT_RUN_ID", given)
+    assert new_run().id[:-11] == expected
+
+
+def test_two_runs_of_one_job_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI_JOB_ID", "4711")
+    first, second = new_run(), new_run()
+    assert first.id != second.id and first.folder != second.folder
+    assert first.controller_pid == os.getpid()
+
+
+# -- its folder --------------------------------------------------------------------------------------------------------
+
+
+def test_the_folder_is_in_the_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        assert os.path.dirname(new_run().folder) == runtime
+
+
+@pytest.mark.parametrize("runtime", ["/dev/null/nowhere", "/tmp/" + "x" * 60, ""])
+def test_a_runtime_folder_that_is_not_there_or_too_long(monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+    with tempfile.TemporaryDirectory(dir="/tmp") as temporary:
+        monkeypatch.setattr(tempfile, "tempdir", temporary)
+        assert os.path.dirname(new_run().folder) == temporary
+
+
+def test_sockets_have_short_paths_even_with_a_long_temporary_one(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    run = new_run()
+    assert len(run.socket) < 80
+    # ssh's own name of a master, with what it appends while the master starts
+    assert len(os.path.join(run.control_path_dir("an id"), "0123456789")) + 17 < 107
+
+
+def test_each_connection_has_a_control_folder_of_its_own() -> None:
+    run = Run("id", 1, "/tmp/folder")
+    first, second = run.control_path_dir("../../one"), run.control_path_dir("two")
+    assert first != second
+    assert {os.path.dirname(first), os.path.dirname(second)} == {"/tmp/folder"}
+
+
+# -- the state folder --------------------------------------------------------------------------------------------------
+
+
+def test_the_state_folder_that_the_user_names(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert state_folder({"REMOTEIT_STATE_DIR": "~/mine", "XDG_STATE_HOME": "/x"}) == str(tmp_path / "home" / "mine")
+    assert state_folder({"REMOTEIT_STATE_DIR": "mine"}) == str(tmp_path / "mine")
+
+
+def test_the_state_folder_of_the_user(tmp_path: pathlib.Path) -> None:
+    assert state_folder({"XDG_STATE_HOME": str(tmp_path / "xdg")}) == str(tmp_path / "xdg" / "remoteit-fleet")
+    assert state_folder({"XDG_STATE_HOME": ""}) == str(tmp_path / "home" / ".local" / "state" / "remoteit-fleet")
+
+
+def test_a_state_folder_that_cannot_be_made(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    in_home = str(tmp_path / "home" / ".local" / "state" / "remoteit-fleet")
+    in_temporary = str(tmp_path / "tmp" / f"remoteit-fleet-{os.getuid()}")
+    assert state_folder({"XDG_STATE_HOME": str(tmp_path / "file")}) == in_home
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    assert state_folder({"XDG_STATE_HOME": str(tmp_path / "file")}) == in_temporary
+
+
+@pytest.mark.parametrize("home", ["/", "relative"])
+def test_no_usable_home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    monkeypatch.setenv("HOME", home)
+    assert state_folder({}) == str(tmp_path / "tmp" / f"remoteit-fleet-{os.getuid()}")
+
+
+# -- private folders ---------------------------------------------------------------------------------------------------
+
+
+def test_a_private_folder_is_made_and_taken_again(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a" / "b"
+    private_folder(str(path))
+    private_folder(str(path))
+    assert path.stat().st_mode & 0o777 == 0o700
+
+
+def make_symlink(path: pathlib.Path) -> None:
+    (path.parent / "target").mkdir(mode=0o700)
+    path.symlink_to(path.parent / "target")
+
+
+def make_writable(mode: int) -> t.Callable[[pathlib.Path], None]:
+    def make(path: pathlib.Path) -> None:
+        path.mkdir()
+        path.chmod(mode)
+
+    return make
+
+
+def make_foreign(path: pathlib.Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give a folder away")
+    path.mkdir()
+    os.chown(path, 12345, 12345)
+
+
+@pytest.mark.parametrize(
+    "make", [make_symlink, make_writable(0o720), make_writable(0o702), make_foreign, pathlib.Path.touch]
+)
+def test_a_folder_in_which_others_could_put_something_is_refused(
+    tmp_path: pathlib.Path, make: t.Callable[[pathlib.Path], None]
+) -> None:
+    path = tmp_path / "folder"
+    make(path)
+    with pytest.raises(PermissionError, match="not a folder of this user alone"):
+        private_folder(str(path))

@@ -1,0 +1,126 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The teardown: it closes what dead runs have left, and nothing else."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, iso, utc_now
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import DEFAULT_API_URL
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Stop
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+    SERVICE,
+    STOPPED,
+    WITH_TOKEN,
+    Conversation,
+    Reply,
+    account,
+    refused,
+)
+
+OURS = WITH_TOKEN.fingerprint()
+STOP = (SERVICE, "id-a")
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> str:
+    return str(tmp_path / "state" / "runs")
+
+
+def left_behind(folder: str, run_id: str = "job-1", who: str = OURS, hours: int = 8, *, opened: bool = True) -> Ledger:
+    """The ledger of a run that opened something and whose keeper died."""
+    ledger = Ledger.begin(folder, run_id)
+    ledger.intent(1, SERVICE, DEFAULT_API_URL, who)
+    if opened:
+        end = iso(utc_now() + datetime.timedelta(hours=hours))
+        ledger.opened(
+            1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller", expires_at=end), detached=False
+        )
+    ledger._file.close()
+    return ledger
+
+
+def run(folder: str, run_id: str | None = None, *, check_mode: bool = False) -> dict[Stop, t.Any]:
+    return dict(teardown(folder, run_id, account, Direct(), check_mode=check_mode))
+
+
+@pytest.mark.parametrize(
+    ("replies", "outcome"),
+    [([STOPPED], "closed"), ([refused("<error message>"), Reply({"status": "true"})], "already_closed")],
+)
+def test_what_is_open_is_closed_and_the_ledger_removed(
+    conversation: Conversation, folder: str, replies: list[Reply], outcome: str
+) -> None:
+    ledger = left_behind(folder)
+    conversation.expect_stop(*STOP, replies[0])
+    if replies[1:]:
+        conversation.expect("GET", "/device/list/all", replies[1])
+    assert run(folder) == {STOP: outcome}
+    assert not os.path.exists(ledger.path)
+    assert run(folder) == {}  # safe to run twice
+
+
+def test_what_could_not_be_closed_is_told_and_tried_the_next_time(conversation: Conversation, folder: str) -> None:
+    left_behind(folder)
+    conversation.expect_stop(*STOP, refused("api key failed validation"), STOPPED)
+    assert isinstance(run(folder)[STOP], AuthError)
+    assert run(folder) == {STOP: "closed"}
+
+
+def test_a_run_that_lives_is_not_touched(conversation: Conversation, folder: str) -> None:
+    alive = Ledger.begin(folder, "job-1")
+    alive.intent(1, SERVICE, DEFAULT_API_URL, OURS)
+    assert run(folder) == {}
+    assert os.path.exists(alive.path)
+
+
+def test_another_accounts_is_named_and_left(conversation: Conversation, folder: str) -> None:
+    ledger = left_behind(folder, who="another account")
+    with pytest.raises(AuthError, match="job-1 opened it with other credentials"):
+        raise run(folder)[STOP]
+    assert os.path.exists(ledger.path)
+
+
+def test_an_opening_without_an_answer_is_told_until_it_must_have_ended(conversation: Conversation, folder: str) -> None:
+    ledger = left_behind(folder, opened=False)
+    with pytest.raises(RemoteItError, match=r"job-1 died while it opened this service .* ends by itself at"):
+        raise run(folder)[SERVICE, ""]
+    assert os.path.exists(ledger.path)
+
+
+def test_what_must_have_ended_by_itself_is_not_asked_for(conversation: Conversation, folder: str) -> None:
+    ledger = left_behind(folder, hours=-1)
+    assert run(folder) == {STOP: "already_closed"}
+    assert not os.path.exists(ledger.path)
+
+
+def test_only_the_run_that_was_named(conversation: Conversation, folder: str) -> None:
+    left_behind(folder, "job-1")
+    other = left_behind(folder, "other-1")
+    conversation.expect_stop(*STOP, STOPPED)
+    assert run(folder, "job") == {STOP: "closed"}
+    assert os.path.exists(other.path)
+
+
+def test_check_mode_sends_nothing_and_predicts(conversation: Conversation, folder: str) -> None:
+    ledger = left_behind(folder)
+    assert run(folder, check_mode=True) == {STOP: "closed"}
+    assert os.path.exists(ledger.path)
+
+
+def test_without_anything_to_close_no_credentials_are_needed(folder: str) -> None:
+    def no_account() -> Account:
+        raise AuthError("there are no credentials")
+
+    left_behind(folder, hours=-1)
+    assert dict(teardown(folder, None, no_account, Direct(), check_mode=False)) == {STOP: "already_closed"}
