@@ -25,7 +25,7 @@ def until(ready: Callable[[], Any], seconds: float = 10) -> Any:
     """Wait for something to become true, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := ready()):
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"waited in vain for {seconds} seconds"
         time.sleep(0.02)
     return found
 

@@ -14,7 +14,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client impo
     KeeperClient,
     close_at_the_end_of_this_run,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import runs_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import sweep
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, runs_folder
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
 
 close_at_the_end_of_this_run()
@@ -30,6 +31,7 @@ class ActionModule(RemoteItAction):
             account = _argspec.account_of(options, environ)
             return self.run_module("remoteit.fleet.remoteit_disconnect", options, account, task_vars)
         if options["run_id"] or options["all"]:
+            sweep(THIS_RUN.folder)
             return _disconnect.result_of(
                 teardown(
                     runs_folder(),

@@ -13,6 +13,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _connect, _session_spec
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     CallTimeoutError,
+    NetworkError,
     OptionsError,
     RemoteItError,
     from_failure,
@@ -27,6 +28,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client impo
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
 
 close_at_the_end_of_this_run()
+
+#: A proxy that has refused everything for so many seconds is not one that is about to be ready.
+REFUSED_SECONDS = 10.0
 
 #: What ssh says when waiting longer does not help.
 _FINAL = {
@@ -146,6 +150,7 @@ class ActionModule(RemoteItAction):
         :raises RemoteItError: it did not in time, or cannot ever.
         """
         end = time.monotonic() + seconds
+        end_if_refused = time.monotonic() + REFUSED_SECONDS
         while seconds > 0:
             try:
                 self._connection.exec_command("exit 0", sudoable=False)
@@ -157,6 +162,11 @@ class ActionModule(RemoteItAction):
             for words, advice in _FINAL.items():
                 if words in reason:
                     raise RemoteItError(f"{advice.format(alias=_session.alias(service))}. ssh says: {reason}")
+            if "Connection refused" in reason and time.monotonic() >= end_if_refused:
+                raise NetworkError(
+                    "the proxy is gone: it was closed, or another run's connection to the same service took its place."
+                    f" ssh says: {reason}"
+                )
             if time.monotonic() >= end:
                 raise CallTimeoutError(
                     f"the connection is open, but the device did not answer over ssh within {seconds} seconds"

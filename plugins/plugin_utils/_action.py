@@ -20,6 +20,7 @@ from ansible.utils.display import Display
 from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
 
 #: A bulk call of at least so many services tells of its progress, every so many seconds.
 PROGRESS_FROM = 20
@@ -50,6 +51,7 @@ class RemoteItAction(ActionBase):
             outcome = self.work(validation.validated_parameters, task_vars or {})
         except RemoteItError as error:
             outcome = _argspec.failed(error)
+        _leave_if_nobody_listens()
         result.update(remove_values(outcome, validation._no_log_values))
         return result
 
@@ -72,6 +74,14 @@ class RemoteItAction(ActionBase):
         return self._execute_module(
             module_name=name, module_args={**elsewhere, **account.credentials.as_options()}, task_vars=task_vars
         )
+
+
+def _leave_if_nobody_listens() -> None:
+    """End this worker if the controller is dead: a large result would block it for ever in a pipe without a reader."""
+    try:
+        os.kill(THIS_RUN.controller_pid, 0)
+    except ProcessLookupError:
+        os._exit(1)
 
 
 def plain(value: t.Any) -> t.Any:
