@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-.PHONY: help setup demo test lint unit integration bench clean
+.PHONY: help setup demo test lint unit integration matrix bench clean
 
 help:
 	@echo "make demo         reach a simulated fleet and close it again"
 	@echo "make test         lint, unit tests and end-to-end tests"
+	@echo "make matrix       test every way in which a run can end, and write the table into docs/teardown.md"
 	@echo "make bench        measure, against the simulator"
 	@echo "make setup        prepare .venv, which the others do by themselves"
 	@echo "make clean        remove what they made"
@@ -30,7 +31,12 @@ unit: setup
 	.venv/bin/python -m pytest tests/unit
 
 integration: setup
+	@tests/setup.sh engines
 	.venv/bin/python -m pytest tests/integration --numprocesses 4
+
+matrix: setup
+	@tests/setup.sh engines
+	.venv/bin/python -m pytest tests/integration/test_ends.py --numprocesses 4 --matrix
 
 bench: setup
 	PYTHONPATH=tests .venv/bin/python -m benchmarks

@@ -102,6 +102,7 @@ class Keeper:
         self._by_connection: dict[str, Held] = {}
         self._unsure: list[Event] = []  # opening calls that may have opened something nobody can stop
         self._failed_stops: dict[int, Event] = {}
+        self._ended_early: list[Event] = []
         self._batches: set[str] = set()
         self._opened = 0
         self._closed = 0
@@ -201,6 +202,19 @@ class Keeper:
 
     def _record(self, held: Held, connection: Connection) -> None:
         """Note what is open now. Needs the lock."""
+        same = self._by_connection.get(connection.connectionid)
+        if same is not None:  # the vendor answered a second opening with the first connection
+            self._ledger.closed(held.number, f"the same as {same.number}")
+            same.holders.update(held.holders)
+            self._current = {key: same if value is held else value for key, value in self._current.items()}
+            return
+        if connection.overrode:
+            for older in self._by_connection.values():
+                if older.service.upper() == held.service.upper() and older.closing is None:
+                    older.closing = concurrent.futures.Future()
+                    older.closing.set_result(ALREADY_CLOSED)
+                    self._closed += 1
+                    self._ledger.closed(older.number, "overridden")
         self._by_connection[connection.connectionid] = held
         self._opened += 1
         self._ledger.opened(held.number, connection, detached=held.detach)
@@ -274,6 +288,8 @@ class Keeper:
         with self._lock:
             self._closed += 1
             self._failed_stops.pop(held.number, None)
+            if how == ALREADY_CLOSED and _should_be_open(connection):
+                self._ended_early.append({"service": held.service, "connectionid": connection.connectionid})
         self._ledger.closed(held.number, how)
         return how
 
@@ -309,6 +325,7 @@ class Keeper:
             "closed": self._closed,
             "left": list(self._failed_stops.values()),
             "unsure": list(self._unsure),
+            "ended_early": list(self._ended_early),
         }
 
     def touch(self) -> None:
@@ -334,6 +351,11 @@ def _usable(held: Held) -> bool:
     if connection.expires_at is not None and connection.expires_at < soon:
         return False
     return not _is_dead(held)
+
+
+def _should_be_open(connection: Connection) -> bool:
+    """Whether nothing that we know of has ended it: its time is not over, and touches kept it from idling."""
+    return not connection.reverse_proxy and (connection.expires_at or "") > iso(utc_now())
 
 
 def _is_dead(held: Held) -> bool:

@@ -252,4 +252,9 @@ def recap_text(recap: dict[str, t.Any]) -> str:
         f" may have opened a connection; it ends by itself 15 minutes after its last use: {unsure['why']}"
         for unsure in recap["unsure"]
     ]
+    lines += [
+        f"[WARNING]: remote.it: the connection {ended['connectionid']} to {ended['service']} was ended before its time"
+        " by somebody else, perhaps by another run's connection to the same service"
+        for ended in recap["ended_early"]
+    ]
     return "\n".join(lines)

@@ -31,6 +31,7 @@ import yaml
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from matrix import Matrix
 from support import Simulator, until
 
 ANSIBLE_PLAYBOOK = os.environ.get("TEST_ANSIBLE_PLAYBOOK", str(Path(sys.executable).with_name("ansible-playbook")))
@@ -137,7 +138,8 @@ class Fleet:
         self.known_hosts = folder / "known_hosts"
         self.runtime = runtime / "r"
         self.plain_masters = runtime / "m"
-        for path in (self.project, self.home, folder / "tmp", folder / "ssh", self.runtime, self.plain_masters):
+        self.tmp = runtime / "t"
+        for path in (self.project, self.home, self.tmp, folder / "ssh", self.runtime, self.plain_masters):
             path.mkdir()
         self.devices = [f"pi-{number:04}" for number in (1, 2, 3)]
         self.services = [simulator.service(device) for device in self.devices]
@@ -175,7 +177,7 @@ class Fleet:
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "HOME": str(self.home),
-            "TMPDIR": str(self.folder / "tmp"),
+            "TMPDIR": str(self.tmp),  # ansible-core 2.21 puts a socket there
             "XDG_RUNTIME_DIR": str(self.runtime),  # the path of a Unix socket has to be short
             "REMOTEIT_STATE_DIR": str(self.state),
             "ANSIBLE_CONFIG": str(self.write("ansible.cfg", "")),
@@ -339,6 +341,15 @@ def _age(path: Path) -> int:
 @functools.lru_cache
 def _known_hosts_of_the_user() -> Path:
     return Path("~/.ssh/known_hosts").expanduser()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--matrix", action="store_true", help="write the table of tested ends into the documentation")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--matrix") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Matrix())
 
 
 @pytest.fixture(scope="session")

@@ -125,7 +125,7 @@ def test_one_failing_does_not_lose_the_others(keeper: Keeper, conversation: Conv
     assert events[B]["failure"]["code"] == "not_found"
     assert ("closed", 2, "refused") in written(ledger)
     conversation.expect_stop(A, "id-a", STOPPED)
-    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": []}
+    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
     assert not os.path.exists(ledger.path)
 
 
@@ -294,7 +294,7 @@ def test_a_stop_that_failed_can_be_asked_for_again(keeper: Keeper, conversation:
     conversation.expect_stop(A, "id-a", WRONG_KEY, STOPPED)
     assert close(keeper, "id-a") == "auth"
     assert close(keeper, "id-a") == "closed"
-    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": []}
+    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
 
 
 def test_the_control_folder_goes_with_the_connection(keeper: Keeper, conversation: Conversation, run: Run) -> None:
@@ -329,14 +329,14 @@ def test_the_end_closes_what_is_left(keeper: Keeper, conversation: Conversation,
         conversation.expect_stop(service, connectionid, STOPPED)
     ask(keeper, A, B, C)
     assert close(keeper, "id-b", B) == "closed"
-    recap = {"opened": 3, "closed": 3, "left": [], "unsure": []}
+    recap = {"opened": 3, "closed": 3, "left": [], "unsure": [], "ended_early": []}
     assert keeper.finish() == recap
     assert keeper.finish() == recap  # once, however often it is asked for
     assert not os.path.exists(ledger.path)
 
 
 def test_after_the_end_nothing_is_opened(keeper: Keeper) -> None:
-    assert keeper.finish() == {"opened": 0, "closed": 0, "left": [], "unsure": []}
+    assert keeper.finish() == {"opened": 0, "closed": 0, "left": [], "unsure": [], "ended_early": []}
     with pytest.raises(RemoteItError, match="the run is ending"):
         ask(keeper, A)
 
@@ -349,7 +349,7 @@ def test_the_end_waits_for_an_opening_under_way(keeper: Keeper, conversation: Co
     conversation.expect_open(A, answer)
     conversation.expect_stop(A, "id-a", STOPPED)
     list(keeper.open(ACCOUNT, Order((A,)), {A: []}))
-    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": []}
+    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
 
 
 def test_the_end_waits_for_an_opening_that_was_asked_for_again(keeper: Keeper, conversation: Conversation) -> None:
@@ -370,7 +370,7 @@ def test_the_end_waits_for_an_opening_that_was_asked_for_again(keeper: Keeper, c
         recap = pool.submit(keeper.finish)
         concurrent.futures.wait([recap], 0.2)  # the end has to wait for the late one
         gate.set()
-        assert recap.result(30) == {"opened": 2, "closed": 2, "left": [], "unsure": []}
+        assert recap.result(30) == {"opened": 2, "closed": 2, "left": [], "unsure": [], "ended_early": []}
 
 
 def test_what_was_not_sent_when_the_end_began_is_not_sent_any_more(keeper: Keeper, conversation: Conversation) -> None:
@@ -390,7 +390,7 @@ def test_what_is_detached_stays_open_and_in_the_ledger(
 ) -> None:
     conversation.expect_open(A, opened(A, "id-a"))
     open_one(keeper, detach=True)
-    assert keeper.finish() == {"opened": 1, "closed": 0, "left": [], "unsure": []}
+    assert keeper.finish() == {"opened": 1, "closed": 0, "left": [], "unsure": [], "ended_early": []}
     assert written(ledger) == [("intent", 1, None), ("opened", 1, "id-a")]
 
 
@@ -413,7 +413,7 @@ def test_the_end_tries_again_what_could_not_be_closed(keeper: Keeper, conversati
     open_one(keeper)
     conversation.expect_stop(A, "id-a", WRONG_KEY, STOPPED)
     assert close(keeper, "id-a") == "auth"
-    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": []}
+    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
 
 
 # -- calls whose answer says nothing -----------------------------------------------------------------------------------
@@ -446,7 +446,7 @@ def test_a_call_without_a_clear_answer_is_not_forgotten(
 def test_a_refusal_opened_nothing(keeper: Keeper, conversation: Conversation, ledger: Ledger, answer: Reply) -> None:
     conversation.expect_open(A, answer)
     ask(keeper, A)
-    assert keeper.finish() == {"opened": 0, "closed": 0, "left": [], "unsure": []}
+    assert keeper.finish() == {"opened": 0, "closed": 0, "left": [], "unsure": [], "ended_early": []}
     assert not os.path.exists(ledger.path)
 
 
@@ -497,7 +497,7 @@ def test_what_a_module_has_opened_elsewhere_is_closed_too(
     keeper.adopt(ACCOUNT, [entry])
     assert written(ledger) == [("intent", 1, None), ("opened", 1, "id-x")]
     conversation.expect_stop(SERVICE, "id-x", STOPPED)
-    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": []}
+    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
 
 
 def test_a_disconnect_closes_what_was_adopted(keeper: Keeper, conversation: Conversation) -> None:
@@ -522,3 +522,39 @@ def test_a_touch_uses_the_open_port_proxies(
     listener.setblocking(False)
     with pytest.raises(BlockingIOError):
         listener.accept()
+
+
+# -- a second connection to one service ----------------------------------------------------------------------------
+
+
+def test_the_vendor_answers_with_the_same_connection(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+    """It counts once, and ends when the last who got it has closed it."""
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    open_one(keeper)
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    open_one(keeper, reuse=False)
+    assert close(keeper, "id-1") == "still_used"
+    conversation.expect_stop(A, "id-1", STOPPED)
+    assert close(keeper, "id-1") == "closed"
+    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
+
+
+def test_the_vendor_ends_the_older_connection(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, alive: str
+) -> None:
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    open_one(keeper)
+    conversation.expect_open(A, opened(A, "id-2", alive, connectionOverridden="true"))
+    open_one(keeper, reuse=False)
+    assert ("closed", 1, "overridden") in written(ledger)
+    assert close(keeper, "id-1") == "already_closed"
+    conversation.expect_stop(A, "id-2", STOPPED)
+    assert close(keeper, "id-2") == "closed"
+
+
+def test_somebody_else_has_ended_a_connection(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    open_one(keeper)
+    conversation.expect_stop(A, "id-1", refused("no such connection", 401))
+    assert close(keeper, "id-1") == "already_closed"
+    assert keeper.finish()["ended_early"] == [{"service": A, "connectionid": "id-1"}]

@@ -203,7 +203,7 @@ def test_many_workers_at_once_share_one_keeper(controller: Controller, vendor: V
     assert len(controller.keepers) == 1
 
     (keeper,) = controller.keepers
-    assert controller.client.finish() == {"opened": 5, "closed": 5, "left": [], "unsure": []}
+    assert controller.client.finish() == {"opened": 5, "closed": 5, "left": [], "unsure": [], "ended_early": []}
     assert vendor.open == set()
     controller.await_end(keeper)
     assert not os.path.exists(controller.run.folder)
@@ -230,7 +230,7 @@ def test_what_a_module_has_opened_elsewhere(controller: Controller, vendor: Vend
         account, [Connection(SERVICE, "id-x", "http://p:1", "p", 1, "tcp", False, "caller").as_result()]
     )
     keeper = controller.keeper()
-    assert controller.client.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": []}
+    assert controller.client.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
     assert vendor.open == set()
     controller.await_end(keeper)
 
@@ -386,4 +386,7 @@ NOT_ANSWERED = (
     ],
 )
 def test_the_recap(recap: dict[str, t.Any], numbers: str, warnings: list[str]) -> None:
-    assert recap_text({"left": [], "unsure": [], **recap}).splitlines() == [f"remote.it: {numbers}", *warnings]
+    assert recap_text({"left": [], "unsure": [], "ended_early": [], **recap}).splitlines() == [
+        f"remote.it: {numbers}",
+        *warnings,
+    ]

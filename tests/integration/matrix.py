@@ -1,0 +1,42 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes the table of tested ends into the documentation: C(make matrix)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "teardown.md"
+_TABLE = re.compile(r"(?<=<!-- table -->\n).*(?=<!-- end of table -->)", re.DOTALL)
+_SIGNS = {"passed": "✔", "failed": "✘", "skipped": "–"}
+
+
+class Matrix:
+    """Collects what became of each row on each engine, of all workers."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, str]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        properties = dict(report.user_properties)
+        if "row" in properties and (report.when == "call" or report.outcome != "passed"):
+            self.rows.setdefault(properties["row"], {})[properties["engine"]] = report.outcome
+
+    def pytest_sessionfinish(self) -> None:
+        engines = sorted({engine for row in self.rows.values() for engine in row})
+        lines = [f"| how the run ends | {' | '.join(engines)} |", "|---" * (len(engines) + 1) + "|"]
+        for name in sorted(self.rows):
+            signs = [_SIGNS[self.rows[name].get(engine, "skipped")] for engine in engines]
+            lines.append(f"| {name} | {' | '.join(signs)} |")
+        PAGE.write_text(_TABLE.sub("\n" + "\n".join(lines) + "\n\n", PAGE.read_text()))
+
+
+def rows_of_the_page() -> set[str]:
+    """The rows that the documentation promises."""
+    table = _TABLE.search(PAGE.read_text())
+    assert table
+    return {line.split(" | ")[0].removeprefix("| ") for line in table.group().strip().splitlines()[2:]}
