@@ -49,12 +49,16 @@ def check_service_ids(spellings: t.Sequence[str]) -> dict[str, str]:
         raise OptionsError("deviceaddress is an empty list: name at least one service id")
     wrong = [spelling for spelling in spellings if not SERVICE_ID.fullmatch(spelling)]
     if wrong:
-        raise OptionsError(
-            f"not a service id: {', '.join(map(repr, wrong[:5]))}; it has eight octets, for instance"
-            " 80:00:00:00:01:00:40:C5"
-        )
+        raise OptionsError(f"not a service id: {', '.join(map(repr, wrong[:5]))}; {how_ids_look(wrong)}")
     first: dict[str, str] = {}
     return {spelling: first.setdefault(spelling.upper(), spelling) for spelling in spellings}
+
+
+def how_ids_look(wrong: t.Sequence[str]) -> str:
+    """What to do about ids that are none."""
+    if any(spelling.isdigit() for spelling in wrong):
+        return "write service ids in quotes: YAML takes one without letters for a number"
+    return "it has eight octets, for instance 80:00:00:00:01:00:40:C5"
 
 
 def failed(error: RemoteItError) -> dict[str, t.Any]:

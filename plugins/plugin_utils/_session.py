@@ -16,6 +16,7 @@ from ansible import constants as C
 from ansible.template import Templar
 from ansible.utils.vars import load_extra_vars
 
+from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import how_ids_look
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID, Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import plain
@@ -179,7 +180,7 @@ def members(hosts: Hosts, names: t.Sequence[str]) -> list[Member]:
         raise OptionsError(
             "remoteit_deviceaddress is not a service id: "
             + ", ".join(f"{member.service!r} of {member.host}" for member in wrong[:10])
-            + "; it has eight octets, for instance 80:00:00:00:01:00:40:C5"
+            + f"; {how_ids_look([member.service for member in wrong])}"
         )
     return there
 

@@ -12,7 +12,7 @@ import pytest
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "teardown.md"
 _TABLE = re.compile(r"(?<=<!-- table -->\n).*(?=<!-- end of table -->)", re.DOTALL)
-_SIGNS = {"passed": "✔", "failed": "✘", "skipped": "–"}
+_SIGNS = {"passed": "✔", "failed": "✘", "skipped": "-"}
 
 
 class Matrix:

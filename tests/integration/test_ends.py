@@ -264,7 +264,7 @@ def test_a_signal(fleet: Fleet, number: signal.Signals, moment: str, to_group: b
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs the right to make a pid namespace")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_in_a_container_that_ends_with_its_first_process(fleet: Fleet, number: signal.Signals) -> None:
-    """The keeper dies with the container; after SIGTERM the controller waits for it, after SIGKILL the ledger is left."""
+    """The keeper dies with it; after SIGTERM the controller waits for it, after SIGKILL the ledger is left."""
     fleet.simulator.settings(stop_latency=1.0)
     fleet.write("on_the_devices.yml", WAIT)
     init = fleet.write("init", "#!/bin/sh\ntrap 'kill -TERM $!; wait $!; exit' TERM\n\"$@\" &\necho $! >pid\nwait $!\n")

@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two hundred workers of one run that ask its keeper at once, and are killed at random: see test_ledger.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
+
+WORKERS = 200
+
+
+def worker(account: Account, service: str) -> None:
+    client = KeeperClient()
+    for _, connection in client.open(account, Order((service,), reuse=random.random() < 0.5)):
+        list(client.close(account, [(service, connection.connectionid)]))
+    os._exit(0)
+
+
+def main() -> None:
+    state = json.loads(Path(sys.argv[1]).read_text())
+    account = Account(Credentials(state["api_url"], state["developer_key"], token=state["token"]))
+    services = [service["deviceaddress"] for service in state["services"]]
+    workers = []
+    for number in range(WORKERS):
+        pid = os.fork()
+        if pid == 0:
+            worker(account, services[number % len(services)])
+        workers.append(pid)
+    time.sleep(random.uniform(0.2, 0.8))  # whatever they are doing then
+    for pid in random.sample(workers, WORKERS // 2):
+        os.kill(pid, signal.SIGKILL)
+    print("killed", flush=True)
+    for pid in workers:
+        os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    main()

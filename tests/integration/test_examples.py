@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every example of the documentation is run."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import Fleet
+from support import WEB
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+MODULES = ["remoteit_connect", "remoteit_disconnect", "remoteit_connection_info"]
+
+
+def blocks(language: str) -> list[str]:
+    """The code of the README in this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def plays(hosts: str) -> list[dict[str, Any]]:
+    """The playbook of the README that is for these hosts."""
+    (found,) = (
+        content
+        for content in map(yaml.safe_load, blocks("yaml"))
+        if isinstance(content, list) and content[0]["hosts"] == hosts
+    )
+    return found
+
+
+@pytest.fixture(autouse=True)
+def surroundings(fleet: Fleet) -> None:
+    """What the examples take for granted: the group's name, the tasks file, the role."""
+    fleet.write("update.yml", [{"name": "who", "ansible.builtin.raw": "cat device-name"}])
+    fleet.write("roles/gateway/tasks/main.yml", [{"name": "who", "ansible.builtin.raw": "cat device-name"}])
+
+
+def call(fleet: Fleet, group: str) -> None:
+    fleet.inventory = {group: fleet.inventory["fleet"]}
+
+
+def examples(module: str) -> list[dict[str, Any]]:
+    """The tasks of a module's documentation."""
+    tree = ast.parse((ROOT / "plugins" / "modules" / f"{module}.py").read_text())
+    (text,) = (
+        node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.targets[0].id == "EXAMPLES"
+    )
+    return yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_of_a_module(fleet: Fleet, module: str) -> None:
+    call(fleet, "kiosks")
+    tasks = examples(module)
+    run = fleet.run([{"hosts": "kiosks", "gather_facts": False, "tasks": tasks}])
+    assert run.rc == 0
+    assert {entry["task"] for entry in run.journal} == {task["name"] for task in tasks}
+
+
+def test_the_readmes_first_example(fleet: Fleet) -> None:
+    call(fleet, "kiosks")
+    fleet.simulator.device("pi-0002", online=False)
+    run = fleet.run(plays("kiosks"))
+    assert run.rc == 0
+    assert run.stdout_of("who") == {"pi-0001": "pi-0001", "pi-0003": "pi-0003"}
+
+
+def test_the_readmes_roles(fleet: Fleet) -> None:
+    call(fleet, "gateways")
+    run = fleet.run(plays("gateways"))
+    assert run.rc == 0
+    assert run.stdout_of("who") == {device: device for device in fleet.devices}
+
+
+def test_the_readmes_modules(fleet: Fleet) -> None:
+    (play,) = plays("localhost")
+    play["tasks"][0]["remoteit.fleet.remoteit_connect"]["deviceaddress"] = fleet.services[0]
+    run = fleet.run([play])
+    assert run.rc == 0
+    assert run.result("Show where the proxy is")["msg"].startswith("http://127.0.0.1:")
+
+
+def test_the_readmes_web_service(fleet: Fleet) -> None:
+    call(fleet, "controllers")
+    for device, variables in fleet.inventory["controllers"]["hosts"].items():
+        variables["remoteit_deviceaddress"] = fleet.simulator.service(device, WEB)
+    fleet.simulator.settings(web_host="localhost")
+    fleet.environ["SSL_CERT_FILE"] = fleet.simulator.state["ca_file"]
+    run = fleet.run(plays("controllers"))
+    assert run.rc == 0
+    assert {result["status"] for result in run.results("Read the page").values()} == {200}
+
+
+def test_the_readmes_inventory_and_command(fleet: Fleet) -> None:
+    (text,) = (block for block in blocks("yaml") if block.startswith("# inventory.yml"))
+    first, second, *_ = fleet.services
+    text = text.replace("80:00:00:00:01:00:40:C5", first).replace("80:00:00:00:01:00:40:D5", second)
+    inventory = yaml.safe_load(text)
+    assert inventory["kiosks"]["vars"] == {"ansible_user": fleet.simulator.state["ssh_user"]}
+    inventory["kiosks"]["vars"] |= {**fleet.login, **fleet.host_keys}
+    fleet.inventory = inventory
+    (command,) = (line for block in blocks("sh") for line in block.splitlines() if line.startswith("ansible-playbook"))
+    words = shlex.split(command)
+    run = fleet.run(words[3], *words[4:])
+    assert words[:3] == ["ansible-playbook", "-i", "inventory.yml"]
+    assert run.rc == 0
+    assert sorted(run.stdout_of("who").values()) == ["pi-0001", "pi-0002"]

@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ledger after everything has died."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Fleet
+from support import until
+
+CROWD = Path(__file__).with_name("crowd.py")
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3])
+def test_random_kills_leave_a_ledger_that_a_teardown_can_finish(fleet: Fleet, attempt: int) -> None:
+    """Half of the workers, then the keeper, then the controller are killed in the middle of their work."""
+    fleet.simulator.settings(latency=0.3, stop_latency=0.1)
+    state = fleet.folder / "simulator.json"
+    state.write_text(json.dumps(fleet.simulator.state))
+    crowd = subprocess.Popen([sys.executable, CROWD, state], env=fleet.environ, stdout=subprocess.PIPE)
+    assert crowd.stdout is not None
+    assert crowd.stdout.readline() == b"killed\n"
+    (keeper,) = (pid for pid, words in fleet.processes().items() if "_keeper_main.py" in words)
+    os.kill(keeper, signal.SIGKILL)
+    crowd.kill()
+    crowd.wait()
+    until(lambda: not fleet.simulator.requests() or all(entry["answered"] for entry in fleet.simulator.requests()))
+    (path,) = fleet.ledgers()
+    text = path.read_text()
+    assert text.endswith("\n")
+    events = [json.loads(line) for line in text.splitlines()]
+    assert {"run", "intent", "opened"} <= {event["event"] for event in events}
+
+    fleet.end()  # workers that were left
+    fleet.run("remoteit.fleet.teardown", leaves_open=0)
+    known = {event.get("connectionid") for event in events}
+    assert [entry for entry in fleet.simulator.open_connections() if entry["connectionid"] in known] == []
+    fleet.simulator.advance(15 * 60 + 1)  # what had no answer yet when the keeper was killed
+    assert fleet.simulator.open_connections() == []
