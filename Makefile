@@ -32,7 +32,7 @@ unit: setup
 
 integration: setup
 	@tests/setup.sh engines
-	.venv/bin/python -m pytest tests/integration --numprocesses 4
+	.venv/bin/python -m pytest tests/integration --numprocesses 4 $(OPTIONS)
 
 matrix: setup
 	@tests/setup.sh engines

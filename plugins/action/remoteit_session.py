@@ -68,7 +68,7 @@ class ActionModule(RemoteItAction):
             return result
         hosts.check_nothing_overrides(self._loader)
         if options["alone"] and KeeperClient().is_first(hosts.batch_name):
-            self._open_all(options, _session.members(hosts, hosts.batch), claim=False)
+            self._open_all(options, list(_session.well_named(hosts, hosts.batch)), claim=False)
         there = _session.members(hosts, [hosts.this] if options["alone"] else hosts.batch)
         outcomes = self._open_all(options, there)
         keys = _session.HostKeys(options["host_key_checking"], options["known_hosts"])

@@ -128,11 +128,13 @@ class Keeper:
                 raise RunEndsError
             for service, key in keys.items():
                 held = self._current.get(key)
+                holders = claims.get(service, [])
+                if held is not None and not holders:
+                    continue  # somebody was quicker than the one who sends the batch along
                 if held is None or not order.reuse:
                     held = self._current[key] = self._begin(office, service, order)
                 elif held in known and held.number not in usable:
                     held = self._current[key] = self._begin(office, service, order, instead_of=held)
-                holders = claims.get(service, [])
                 for holder in holders:
                     held.holders[holder] = 1 if holder else held.holders[holder] + 1
                 if holders:

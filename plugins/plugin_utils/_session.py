@@ -185,6 +185,14 @@ def members(hosts: Hosts, names: t.Sequence[str]) -> list[Member]:
     return there
 
 
+def well_named(hosts: Hosts, names: t.Sequence[str]) -> t.Iterator[Member]:
+    """The parts of those hosts that name a service; the others' own tasks will say what is wrong."""
+    for name in names:
+        member = Member.of(name, hosts.variables(name))
+        if member is not None and SERVICE_ID.fullmatch(member.service):
+            yield member
+
+
 def directions(member: Member, connection: Connection, control_path_dir: str, keys: HostKeys) -> dict[str, t.Any]:
     """What leads ssh to the proxy, as an item for the role's C(set_fact)."""
     own = member.before["ansible_ssh_common_args"]

@@ -35,6 +35,18 @@ class Matrix:
         PAGE.write_text(_TABLE.sub("\n" + "\n".join(lines) + "\n\n", PAGE.read_text()))
 
 
+def row_of(test: pytest.Function) -> tuple[str, str]:
+    """The engine and the name of a row, of a test that runs on several engines."""
+    engine = engine_of(test.callspec.params["engine"])
+    parameters = test.callspec.id.removeprefix(engine).removeprefix("-")
+    name = test.originalname.removeprefix("test_").replace("_", " ")
+    return engine, f"{name}: {parameters}" if parameters else name
+
+
+def engine_of(ansible_playbook: Path) -> str:
+    return ansible_playbook.parents[1].name.lstrip(".")
+
+
 def rows_of_the_page() -> set[str]:
     """The rows that the documentation promises."""
     table = _TABLE.search(PAGE.read_text())

@@ -106,7 +106,15 @@ def test_a_device_is_offline(fleet: Fleet, on_failure: str, strategy: str) -> No
         assert failures["pi-0002"]["deviceaddress"] == fleet.services[1]
         assert "inactive" in failures["pi-0002"]["message"]
     assert len(run.connections) == 2
-    assert len([request for request in run.requests if request["call"] == "connect"]) == 3
+    if strategy == "linear":
+        assert len([request for request in run.requests if request["call"] == "connect"]) == 3
+
+
+def test_an_offline_device_is_asked_for_once_without_a_common_step(fleet: Fleet) -> None:
+    fleet.simulator.device("pi-0002", online=False)
+    run = fleet.session(WHO, play={"strategy": "free"})
+    asked = [request["deviceaddress"] for request in run.requests if request["call"] == "connect"]
+    assert sorted(asked) == fleet.services
 
 
 def test_all_devices_are_offline(fleet: Fleet) -> None:
@@ -218,24 +226,28 @@ def test_open_again_replaces_what_has_died(fleet: Fleet) -> None:
     assert {c["closed_by"] for c in run.connections[3:]} == {"stop"}
 
 
-UNEVEN = pytest.mark.xfail(
-    strict=True,
-    reason="each host looks for itself, so the others open all the same, and the first one fails for its neighbour",
-)
-
-
-@pytest.mark.parametrize("strategy", ["linear", pytest.param("free", marks=UNEVEN)])
-def test_a_host_without_a_service_is_named_before_any_request(fleet: Fleet, strategy: str) -> None:
+def test_a_host_without_a_service_is_named_before_any_request(fleet: Fleet) -> None:
     fleet.inventory["fleet"]["hosts"]["pi-0002"] = {}
-    run = fleet.session(WHO, play={"strategy": strategy})
+    run = fleet.session(WHO)
     assert run.rc == 2
     assert run.requests == []
     assert any("remoteit_deviceaddress" in reason and "pi-0002" in reason for reason in run.failures().values())
     assert run.status("who") == {}
     fleet.inventory["fleet"]["hosts"]["pi-0002"] = {"remoteit_deviceaddress": "80:00"}
-    wrong = fleet.session(WHO, play={"strategy": strategy})
+    wrong = fleet.session(WHO)
     assert wrong.requests == []
     assert any("80:00" in reason and "pi-0002" in reason for reason in wrong.failures().values())
+
+
+@pytest.mark.parametrize("address", [None, "80:00"])
+def test_without_a_common_step_a_host_without_a_service_fails_alone(fleet: Fleet, address: str | None) -> None:
+    fleet.inventory["fleet"]["hosts"]["pi-0002"] = {"remoteit_deviceaddress": address}
+    run = fleet.session(WHO, play={"strategy": "free"})
+    assert run.rc == 2
+    assert list(run.failures()) == ["pi-0002"]
+    assert "remoteit_deviceaddress" in run.failures()["pi-0002"]
+    assert run.stdout_of("who") == {device: device for device in ("pi-0001", "pi-0003")}
+    assert sorted(r["deviceaddress"] for r in run.requests if r["call"] == "connect") == fleet.services[::2]
 
 
 def test_a_device_that_accepts_and_never_answers_is_a_failed_host(fleet: Fleet) -> None:
