@@ -42,9 +42,14 @@ class Credentials:
     password: str | None = dataclasses.field(default=None, repr=False)
 
     def fingerprint(self) -> str:
-        """A name for the account that gives nothing of the credentials away and is the same in every run."""
-        identity = "\0".join((self.api_url, self.developer_key, self.username or self.token or ""))
-        return hashlib.sha256(identity.encode()).hexdigest()[:16]
+        """A name for the account, and one for the login, that give nothing of the credentials away.
+
+        Both are the same in every run, but that a new token is a new login.
+        """
+        account, login = (self.api_url, self.developer_key), (self.username or self.token or "",)
+        return "-".join(
+            hashlib.sha256("\0".join(part).encode()).hexdigest()[:12] for part in (account, account + login)
+        )
 
     def as_options(self) -> dict[str, str]:
         """The module options that hold these credentials: all of them are C(no_log)."""
@@ -52,6 +57,11 @@ class Credentials:
 
     def secrets(self) -> list[str]:
         return [value for value in (self.developer_key, self.token, self.password) if value]
+
+
+def is_same_account(fingerprint: str, other: str) -> bool:
+    """Whether they are of one developer key, if perhaps of two logins."""
+    return fingerprint.split("-")[0] == other.split("-")[0]
 
 
 def resolve(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Credentials:

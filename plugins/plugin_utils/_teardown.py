@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import is_same_account
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     ALREADY_CLOSED,
@@ -45,7 +46,7 @@ def _finish(
         elif entry.connectionid is None:
             left += 1
             yield (entry.service, ""), _unanswered(record, entry)
-        elif account().credentials.fingerprint() != entry.account:
+        elif not is_same_account(entry.account, account().credentials.fingerprint()):
             left += 1
             yield (entry.service, entry.connectionid), _foreign(record, entry)
         else:
@@ -55,6 +56,8 @@ def _finish(
         return
     if ours:
         for stop, outcome in fleet.close(account(), list(ours)):
+            if outcome == ALREADY_CLOSED and ours[stop].account != account().credentials.fingerprint():
+                outcome = _unknown(record, ours[stop])  # a new token, or another user with the same developer key
             if isinstance(outcome, RemoteItError):
                 left += 1
             else:
@@ -68,6 +71,13 @@ def _unanswered(record: Record, entry: Entry) -> RemoteItError:
     return RemoteItError(
         f"the run {record.run_id} died while it opened this service at {entry.intended_at}, and nobody knows whether a"
         f" connection was opened; if so, it ends by itself at {entry.ends_by_itself_at}"
+    )
+
+
+def _unknown(record: Record, entry: Entry) -> RemoteItError:
+    return AuthError(
+        f"the run {record.run_id} opened it with another login, and the API does not know it with this one: it is"
+        f" closed, or is somebody else's; it ends by itself at {entry.ends_by_itself_at} at the latest"
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import (
     DEFAULT_API_URL,
     Credentials,
+    is_same_account,
     parse_profile,
     resolve,
 )
@@ -278,10 +279,11 @@ def test_the_fingerprint_tells_accounts_apart_and_is_the_same_in_every_run() -> 
         Credentials(DEFAULT_API_URL, "other-key", username="s3cret-user", password="s3cret-password"),
         Credentials(DEFAULT_API_URL, "s3cret-key", username="other", password="s3cret-password"),
     ]
-    assert login.fingerprint() == "ccf1ae849bc04472"
+    assert login.fingerprint() == "662b3b9936ca-ccf1ae849bc0"
     assert len({login.fingerprint(), *(other.fingerprint() for other in others)}) == 5
     renewed = Credentials(DEFAULT_API_URL, "s3cret-key", username="s3cret-user", password="another password")
     assert renewed.fingerprint() == login.fingerprint()
+    assert [is_same_account(login.fingerprint(), other.fingerprint()) for other in others] == [True, False, False, True]
 
 
 @pytest.mark.parametrize("credentials", CREDENTIALS)

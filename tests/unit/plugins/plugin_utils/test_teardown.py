@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 import pathlib
@@ -29,6 +30,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
 )
 
 OURS = WITH_TOKEN.fingerprint()
+OLD_TOKEN = dataclasses.replace(WITH_TOKEN, token="an older one").fingerprint()
 STOP = (SERVICE, "id-a")
 
 
@@ -87,6 +89,25 @@ def test_a_run_that_lives_is_not_touched(conversation: Conversation, folder: str
 def test_another_accounts_is_named_and_left(conversation: Conversation, folder: str) -> None:
     ledger = left_behind(folder, who="another account")
     with pytest.raises(AuthError, match="job-1 opened it with other credentials"):
+        raise run(folder)[STOP]
+    assert os.path.exists(ledger.path)
+
+
+def test_a_new_token_of_the_same_account_closes_what_the_old_one_opened(
+    conversation: Conversation, folder: str
+) -> None:
+    ledger = left_behind(folder, who=OLD_TOKEN)
+    conversation.expect_stop(*STOP, STOPPED)
+    assert run(folder) == {STOP: "closed"}
+    assert not os.path.exists(ledger.path)
+
+
+def test_what_a_new_token_does_not_know_may_be_somebody_elses(conversation: Conversation, folder: str) -> None:
+    """Another user with the same developer key gets the answer that a closed connection gets."""
+    ledger = left_behind(folder, who=OLD_TOKEN)
+    conversation.expect_stop(*STOP, refused("<error message>"))
+    conversation.expect("GET", "/device/list/all", Reply({"status": "true"}))
+    with pytest.raises(AuthError, match="opened it with another login"):
         raise run(folder)[STOP]
     assert os.path.exists(ledger.path)
 
