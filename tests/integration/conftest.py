@@ -302,6 +302,7 @@ class Fleet:
         until(lambda: not list(self.runtime.iterdir()))
         assert not (found := self.secrets_in(run.stdout, run.stderr, json.dumps(run.journal))), found
         assert "Traceback" not in run.text
+        assert "remote.it: opened" not in run.stdout  # which may be for a machine to read
 
     def secrets_in(self, *texts: str) -> list[str]:
         """What may not be there, by name."""

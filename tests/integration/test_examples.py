@@ -109,9 +109,10 @@ def test_the_readmes_inventory_and_command(fleet: Fleet) -> None:
     assert inventory["kiosks"]["vars"] == {"ansible_user": fleet.simulator.state["ssh_user"]}
     inventory["kiosks"]["vars"] |= {**fleet.login, **fleet.host_keys}
     fleet.inventory = inventory
-    (command,) = (line for block in blocks("sh") for line in block.splitlines() if line.startswith("ansible-playbook"))
-    words = shlex.split(command)
-    run = fleet.run(words[3], *words[4:])
-    assert words[:3] == ["ansible-playbook", "-i", "inventory.yml"]
+    lines = (line.strip() for line in README.splitlines())
+    command, teardown = (shlex.split(line) for line in lines if line.startswith("ansible-playbook "))
+    assert command[:3] == ["ansible-playbook", "-i", "inventory.yml"]
+    run = fleet.run(*command[3:])
     assert run.rc == 0
+    assert fleet.run(*teardown[1:]).rc == 0
     assert sorted(run.stdout_of("who").values()) == ["pi-0001", "pi-0002"]
