@@ -9,10 +9,8 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _connect
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import Progress, RemoteItAction
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import (
-    KeeperClient,
-    close_at_the_end_of_this_run,
-)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import close_at_the_end_of_this_run
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
 
 close_at_the_end_of_this_run()
@@ -25,7 +23,7 @@ class ActionModule(RemoteItAction):
         if self.runs_elsewhere():
             return self._elsewhere(options, task_vars)
         result = _connect.connect(
-            options, self.environment(), KeeperClient(), check_mode=self._task.check_mode, progress=Progress()
+            options, self.environment(), KeeperClient(), check_mode=self._task.check_mode, progress=Progress
         )
         return {**result, "run_id": THIS_RUN.id}
 

@@ -10,10 +10,8 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _disconnect
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Direct
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import (
-    KeeperClient,
-    close_at_the_end_of_this_run,
-)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import close_at_the_end_of_this_run
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import sweep
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, runs_folder
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown

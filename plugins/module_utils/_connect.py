@@ -41,11 +41,11 @@ def connect(
     fleet: Fleet,
     *,
     check_mode: bool,
-    progress: t.Callable[[int, int, int], None] = lambda opened, failed, total: None,
+    progress: t.Callable[[int], t.Callable[[Connection | RemoteItError], None]] = lambda total: lambda outcome: None,
 ) -> dict[str, t.Any]:
     """Open what the options ask for and return the task's result.
 
-    :param progress: called after each service with the numbers of opened, failed and all services.
+    :param progress: called with the number of services; what it returns is called with what became of each.
     :raises RemoteItError: nothing was opened.
     """
     spellings = check_service_ids(options["deviceaddress"])
@@ -60,11 +60,10 @@ def connect(
         return _result(connections, failures, warnings, changed=True)
 
     outcomes: dict[str, Connection | RemoteItError] = {}
-    failed = 0
+    tell = progress(len(order.services))
     for service, outcome in fleet.open(account, order):
         outcomes[service] = outcome
-        failed += isinstance(outcome, RemoteItError)
-        progress(len(outcomes) - failed, failed, len(order.services))
+        tell(outcome)
 
     for spelling, service in spellings.items():
         outcome = outcomes[service]

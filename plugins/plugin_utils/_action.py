@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 import typing as t
 
@@ -18,6 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
@@ -100,12 +100,17 @@ def plain(value: t.Any) -> t.Any:
 class Progress:
     """Tells on standard error how a bulk call proceeds, a line every few seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._opened = self._failed = 0
         self._next = time.monotonic() + PROGRESS_SECONDS
 
-    def __call__(self, opened: int, failed: int, total: int) -> None:
-        if total < PROGRESS_FROM or time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + PROGRESS_SECONDS
-        Display().display(f"remote.it: {opened} of {total} opened, {failed} failed", stderr=True)
-        sys.stderr.flush()
+    def __call__(self, outcome: Connection | RemoteItError) -> None:
+        """Count what became of one service."""
+        failed = isinstance(outcome, RemoteItError)
+        self._failed += failed
+        self._opened += not failed
+        if self._total >= PROGRESS_FROM and time.monotonic() >= self._next:
+            self._next = time.monotonic() + PROGRESS_SECONDS
+            line = f"remote.it: {self._opened} of {self._total} opened, {self._failed} failed"
+            Display().display(line, stderr=True)

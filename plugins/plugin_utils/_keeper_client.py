@@ -3,30 +3,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The worker's side of the keeper, and the controller's at the end of a run."""
+"""The other side of the keeper: how the workers of a run, and in the end its controller, ask it."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import dataclasses
 import fcntl
-import functools
 import json
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError, from_failure
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Opened, Order, Stop, Stopped
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _keeper_main
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters, remove_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, Run, private_folder, runs_folder
 
 #: The end of a run is not held up for longer than this; the keeper goes on without it.
@@ -196,65 +192,3 @@ def _spawn(run: Run) -> None:
     if "error" in answer:
         raise OSError(answer["error"])
     process.returncode = 0  # it outlives this worker: not ours to wait for
-
-
-# -- the end of the run, in the controller --------------------------------------------------------------------------
-
-
-@functools.cache
-def close_at_the_end_of_this_run() -> None:
-    """Make the controller ask its keeper to finish, at an orderly end, on Ctrl-C, and on SIGTERM.
-
-    The keeper would notice by itself, but in a container it dies together with the controller. Called when an action
-    plugin is imported, which happens in the main process; workers inherit it and leave by C(os._exit).
-    """
-    if os.getpid() != THIS_RUN.controller_pid or threading.current_thread() is not threading.main_thread():
-        return
-    atexit.register(_finish)
-    before = signal.getsignal(signal.SIGTERM)
-
-    def on_sigterm(number: int, frame: t.Any) -> None:
-        _finish()
-        if callable(before):
-            before(number, frame)
-            return
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    if before is not signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, on_sigterm)
-
-
-def _finish() -> None:
-    if os.getpid() != THIS_RUN.controller_pid:
-        return
-    try:
-        recap = KeeperClient().finish()
-        if recap is None:
-            remove_folder(THIS_RUN.folder)  # its keeper died, or could not be started
-    except TimeoutError:
-        print("remote.it: connections are still being closed in the background", file=sys.stderr)
-        return
-    if recap and (recap["opened"] or recap["unsure"]):
-        print(recap_text(recap), file=sys.stderr, flush=True)
-
-
-def recap_text(recap: dict[str, t.Any]) -> str:
-    opened, closed = recap["opened"], recap["closed"]
-    lines = [f"remote.it: opened {opened}, closed {closed}, left open {opened - closed}"]
-    lines += [
-        f"[WARNING]: remote.it: the connection {left['connectionid']} to {left['service']} could not be closed:"
-        f" {left['why']}; it ends by itself at {left['expires_at'] or 'a time that the API did not tell'}"
-        for left in recap["left"]
-    ]
-    lines += [
-        f"[WARNING]: remote.it: the call that was to open {unsure['service']} at {unsure['at']} had no clear answer and"
-        f" may have opened a connection; it ends by itself 15 minutes after its last use: {unsure['why']}"
-        for unsure in recap["unsure"]
-    ]
-    lines += [
-        f"[WARNING]: remote.it: the connection {ended['connectionid']} to {ended['service']} was ended before its time"
-        " by somebody else, perhaps by another run's connection to the same service"
-        for ended in recap["ended_early"]
-    ]
-    return "\n".join(lines)

@@ -31,7 +31,7 @@ def main() -> None:
     sys.path[:] = start["sys_path"]
     _make_importable(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-    from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import serve
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_server import serve
     from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
 
     def ready() -> None:

@@ -13,13 +13,15 @@ import shlex
 import typing as t
 
 from ansible import constants as C
-from ansible.template import Templar
-from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import how_ids_look
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID, Connection
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import plain
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order, Stop
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import Progress
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._hosts import Hosts, Variables
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
 
 #: The variables that a session sets, and C(close) puts back.
 VARIABLES = (
@@ -35,85 +37,102 @@ OLDER_NAMES = ("ansible_ssh_host", "ansible_ssh_port")
 #: What a host's part in a session is kept under, as a fact of the host.
 RECORD = "remoteit_session__host"
 
-_SCATTERED = ("free", "host_pinned")
+Result = dict[str, t.Any]
 
 
-class Hosts:
-    """The hosts of a play as the engine sees them, other hosts' play and task variables included."""
+def open_session(hosts: Hosts, names: t.Sequence[str], account: Account, hostip: str | None, keys: HostKeys) -> Result:
+    """Open the connections of these hosts in one call, and say what leads each to its own.
 
-    def __init__(self, task: t.Any, task_vars: dict[str, t.Any], templar: Templar) -> None:
-        self._task = task
-        self._task_vars = task_vars
-        self._templar = templar
+    :raises OptionsError: a host names no service; nothing was opened.
+    """
+    there = members(hosts, names)
+    outcomes = _open(there, account, hostip)
+    result: Result = {"changed": False, "hosts": [], "others": [], "failures": {}}
+    for member in there:
+        outcome = outcomes[member.service.upper()]
+        if isinstance(outcome, RemoteItError):
+            failure = {**outcome.as_failure(), "deviceaddress": member.service}
+            result["failures"][member.host] = failure
+            result["others"].append({"host": member.host, "connection": {}, "session": {"failure": failure}})
+            continue
+        result["changed"] |= not outcome.reused
+        if outcome.reverse_proxy:
+            result["others"].append(_record(member, outcome))
+        else:
+            result["hosts"].append(_directions(member, outcome, keys))
+    return result
 
-    @property
-    def in_step(self) -> bool:
-        """Whether a C(run_once) task speaks for the whole batch; C(free) runs it on every host."""
-        return self._task.get_play().strategy.rsplit(".", 1)[-1] not in _SCATTERED
 
-    @property
-    def this(self) -> str:
-        return self._task_vars["inventory_hostname"]
-
-    @property
-    def batch(self) -> list[str]:
-        """The hosts of this batch that are still in the play."""
-        return list(self._task_vars["ansible_play_batch"])
-
-    @property
-    def batch_name(self) -> str:
-        return f"{self._task.get_play()._uuid} {self.batch[0]}"
-
-    @property
-    def all_of_the_play(self) -> list[str]:
-        """Every host of the play, failed and unreachable ones and other batches included."""
-        return list(self._task_vars["ansible_play_hosts_all"])
-
-    def variables(self, name: str) -> Variables:
-        if name == self.this:
-            return Variables(self._task_vars, self._templar)
-        hostvars = self._task_vars["hostvars"]
-        # hostvars[name] lacks the play's variables, which a host may take its address from
-        everything = hostvars._variable_manager.get_vars(
-            play=self._task.get_play(),
-            host=hostvars._inventory.get_host(name),
-            task=self._task,
-            _hosts=self._task_vars["ansible_play_hosts"],
-            _hosts_all=self._task_vars["ansible_play_hosts_all"],
+def send_along(hosts: Hosts, account: Account, hostip: str | None) -> None:
+    """Let the keeper open what the whole batch needs, once; each host's own task will ask for its own."""
+    if KeeperClient().is_first(hosts.batch_name):
+        found = [Member.of(name, hosts.variables(name)) for name in hosts.batch]
+        # what is wrong with the others will be said by their own tasks
+        _open(
+            [member for member in found if member and SERVICE_ID.fullmatch(member.service)],
+            account,
+            hostip,
+            claim=False,
         )
-        return Variables(everything, self._templar.copy_with_new_env(available_variables=everything))
-
-    def check_nothing_overrides(self, loader: t.Any) -> None:
-        """Make sure that what a session sets takes effect.
-
-        :raises OptionsError: extra variables, role or include parameters would win, and tasks would run elsewhere.
-        """
-        role = self._task._role
-        sources = {
-            "-e": load_extra_vars(loader),
-            "the parameters of the role": role.get_role_params() if role else {},
-            "the variables of the include": self._task.get_include_params(),
-        }
-        for source, variables in sources.items():
-            for name in (*VARIABLES, *OLDER_NAMES, "ansible_connection"):
-                if name in variables:
-                    raise OptionsError(
-                        f"{name} is set by {source}, which overrides what the session sets: the tasks would not run on"
-                        " the device; set it in the inventory or the play instead"
-                    )
 
 
-class Variables:
-    """The variables of one host, templated when asked for."""
+def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], Account]) -> Result:
+    """Close what these hosts hold, and say what leads them back.
 
-    def __init__(self, everything: dict[str, t.Any], templar: Templar) -> None:
-        self._everything = everything
-        self._templar = templar
+    What went wrong is returned and not raised, because the hosts' variables have to be put back first.
+    """
+    result: Result = {"changed": False, "restore": [], "values": [], "failures": {}, "problem": None}
+    stops: list[Stop] = []
+    holders = []
+    for name in names:
+        session = hosts.variables(name).get(RECORD) or {}
+        before = session.get("before")
+        if before:
+            result["restore"].append({"host": name, "address": before.get("ansible_host") or name})
+            result["values"] += [
+                {"host": name, "name": variable, "value": value}
+                for variable, value in before.items()
+                if value is not None and variable != "ansible_host"
+            ]
+            stops.append((session["service"], session["connectionid"]))
+            holders.append(_holder(name))
+    try:
+        outcomes = list(KeeperClient().close(account(), stops, holders)) if stops else []
+    except RemoteItError as error:
+        result["problem"] = f"the connections could not be closed and may still be open: {error.message}"
+        return result
+    failed = {stop: outcome for stop, outcome in outcomes if isinstance(outcome, RemoteItError)}
+    result["changed"] = len(failed) < len(outcomes)
+    if failed:
+        result["failures"] = {service: error.as_failure() for (service, _), error in failed.items()}
+        result["problem"] = "connections could not be closed and may still be open: " + "; ".join(
+            f"{service} (connection {connectionid}): {error.message}"
+            for (service, connectionid), error in list(failed.items())[:10]
+        )
+    return result
 
-    def get(self, name: str) -> t.Any:
-        """The value in plain types; none if it is not set."""
-        value = self._everything.get(name)
-        return plain(self._templar.template(value)) if value is not None else None
+
+def _open(
+    there: t.Sequence[Member], account: Account, hostip: str | None, *, claim: bool = True
+) -> dict[str, Connection | RemoteItError]:
+    """The connection or the error of each service, by its id in capitals.
+
+    :param claim: whether to wait for them and hold them, or to leave that to each host's own task.
+    """
+    services = {member.service.upper(): member.service for member in there}
+    claims: dict[str, list[str]] = {service: [] for service in services.values()}
+    for member in there if claim else ():
+        claims[services[member.service.upper()]].append(_holder(member.host))
+    progress = Progress(len(services))
+    outcomes = {}
+    for service, outcome in KeeperClient().open(account, Order(tuple(services.values()), hostip=hostip), claims):
+        outcomes[service.upper()] = outcome
+        progress(outcome)
+    return outcomes
+
+
+def _holder(host: str) -> str:
+    return f"session of {host}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +150,7 @@ class Member:
         if not service:
             return None
         record = variables.get(RECORD)
-        before = record["before"] if record else {name: variables.get(name) for name in VARIABLES}
+        before = (record or {}).get("before") or {name: variables.get(name) for name in VARIABLES}
         return cls(host, str(service), before)
 
 
@@ -185,55 +204,21 @@ def members(hosts: Hosts, names: t.Sequence[str]) -> list[Member]:
     return there
 
 
-def well_named(hosts: Hosts, names: t.Sequence[str]) -> t.Iterator[Member]:
-    """The parts of those hosts that name a service; the others' own tasks will say what is wrong."""
-    for name in names:
-        member = Member.of(name, hosts.variables(name))
-        if member is not None and SERVICE_ID.fullmatch(member.service):
-            yield member
-
-
-def directions(member: Member, connection: Connection, control_path_dir: str, keys: HostKeys) -> dict[str, t.Any]:
+def _directions(member: Member, connection: Connection, keys: HostKeys) -> dict[str, t.Any]:
     """What leads ssh to the proxy, as an item for the role's C(set_fact)."""
     own = member.before["ansible_ssh_common_args"]
     if own is None:  # not set for the host: what the command line, the environment or ansible.cfg say
         own = C.config.get_config_value("ssh_common_args", plugin_type="connection", plugin_name="ssh")
     return {
-        **record(member, connection),
+        **_record(member, connection),
         "ssh_common_args": f"{own or ''} {shlex.join(keys.arguments(member.service))}".strip(),
-        "control_path_dir": control_path_dir,
+        "control_path_dir": THIS_RUN.control_path_dir(connection.connectionid),
     }
 
 
-def record(member: Member, connection: Connection) -> dict[str, t.Any]:
+def _record(member: Member, connection: Connection) -> dict[str, t.Any]:
     return {
         "host": member.host,
         "connection": connection.as_result(),
         "session": {"service": member.service, "connectionid": connection.connectionid, "before": member.before},
     }
-
-
-def find_tasks_file(name: str | None, task_vars: dict[str, t.Any]) -> str:
-    """The absolute path of the user's tasks file.
-
-    :raises OptionsError: there is none; every place that was tried is named.
-    """
-    if not name:
-        raise OptionsError(
-            "remoteit_session_tasks is not set: name the file with the tasks to run on the devices; or, to open a"
-            " session for roles and tasks that follow, call the role with tasks_from: open"
-        )
-    folders = []
-    if task_vars.get("ansible_parent_role_paths"):
-        folders.append(os.path.join(task_vars["ansible_parent_role_paths"][0], "tasks"))
-    folders += [task_vars["playbook_dir"], os.getcwd()]
-    # a playbook of this collection is not beside the user's files
-    own = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", "playbooks"))
-    wanted = os.path.expanduser(name)
-    candidates = list(
-        dict.fromkeys(os.path.join(folder, wanted) for folder in folders if os.path.realpath(folder) != own)
-    )
-    for candidate in candidates:
-        if os.path.isfile(candidate):
-            return os.path.abspath(candidate)
-    raise OptionsError(f"the tasks file {name} does not exist; tried: {', '.join(candidates)}")

@@ -11,7 +11,13 @@ import typing as t
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connect import ARGUMENT_SPEC, connect
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
+    AuthError,
+    OfflineError,
+    OptionsError,
+    RemoteItError,
+)
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Direct
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     ID,
@@ -195,11 +201,16 @@ def test_a_message_names_ten_of_many_failures(conversation: Conversation) -> Non
 def test_progress(conversation: Conversation) -> None:
     conversation.expect_open(SERVICES[0], OFFLINE)
     conversation.expect_open(SERVICES[1], opened(SERVICES[1]))
-    told: list[tuple[int, ...]] = []
+    told: list[t.Any] = []
     options = {name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}
     options.update(deviceaddress=list(SERVICES[:2]), concurrency=1)
-    connect(options, ENVIRON, Direct(), check_mode=False, progress=lambda *numbers: told.append(numbers))
-    assert told == [(0, 1, 2), (1, 1, 2)]
+
+    def progress(total: int) -> t.Callable[[t.Any], None]:
+        told.append(total)
+        return lambda outcome: told.append(type(outcome))
+
+    connect(options, ENVIRON, Direct(), check_mode=False, progress=progress)
+    assert told == [2, OfflineError, Connection]
 
 
 def test_check_mode_sends_nothing_and_predicts(conversation: Conversation) -> None:

@@ -30,7 +30,8 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OfflineError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient, recap_text
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import recap_text
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICE, SERVICES
 

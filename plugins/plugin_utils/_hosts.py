@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""The hosts of a play and their variables, as the engine sees them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.template import Templar
+from ansible.utils.vars import load_extra_vars
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import plain
+
+#: The strategies that run a C(run_once) task on every host.
+_SCATTERED = ("free", "host_pinned")
+
+
+class Hosts:
+    """The hosts of a play as the engine sees them, other hosts' play and task variables included."""
+
+    def __init__(self, task: t.Any, task_vars: dict[str, t.Any], templar: Templar) -> None:
+        self._task = task
+        self._task_vars = task_vars
+        self._templar = templar
+
+    @property
+    def in_step(self) -> bool:
+        """Whether a C(run_once) task speaks for the whole batch; C(free) runs it on every host."""
+        return self._task.get_play().strategy.rsplit(".", 1)[-1] not in _SCATTERED
+
+    @property
+    def this(self) -> str:
+        return self._task_vars["inventory_hostname"]
+
+    @property
+    def batch(self) -> list[str]:
+        """The hosts of this batch that are still in the play."""
+        return list(self._task_vars["ansible_play_batch"])
+
+    @property
+    def batch_name(self) -> str:
+        return f"{self._task.get_play()._uuid} {self.batch[0]}"
+
+    @property
+    def all_of_the_play(self) -> list[str]:
+        """Every host of the play, failed and unreachable ones and other batches included."""
+        return list(self._task_vars["ansible_play_hosts_all"])
+
+    def variables(self, name: str) -> Variables:
+        if name == self.this:
+            return Variables(self._task_vars, self._templar)
+        hostvars = self._task_vars["hostvars"]
+        # hostvars[name] lacks the play's variables, which a host may take its address from
+        everything = hostvars._variable_manager.get_vars(
+            play=self._task.get_play(),
+            host=hostvars._inventory.get_host(name),
+            task=self._task,
+            _hosts=self._task_vars["ansible_play_hosts"],
+            _hosts_all=self._task_vars["ansible_play_hosts_all"],
+        )
+        return Variables(everything, self._templar.copy_with_new_env(available_variables=everything))
+
+    def check_nothing_overrides(self, names: t.Sequence[str], loader: t.Any) -> None:
+        """Make sure that these variables take effect when they are set as facts.
+
+        :raises OptionsError: extra variables, role or include parameters would win, and tasks would run elsewhere.
+        """
+        role = self._task._role
+        sources = {
+            "-e": load_extra_vars(loader),
+            "the parameters of the role": role.get_role_params() if role else {},
+            "the variables of the include": self._task.get_include_params(),
+        }
+        for source, variables in sources.items():
+            for name in names:
+                if name in variables:
+                    raise OptionsError(
+                        f"{name} is set by {source}, which overrides what the session sets: the tasks would not run on"
+                        " the device; set it in the inventory or the play instead"
+                    )
+
+
+class Variables:
+    """The variables of one host, templated when asked for."""
+
+    def __init__(self, everything: dict[str, t.Any], templar: Templar) -> None:
+        self._everything = everything
+        self._templar = templar
+
+    def get(self, name: str) -> t.Any:
+        """The value in plain types; none if it is not set."""
+        value = self._everything.get(name)
+        return plain(self._templar.template(value)) if value is not None else None

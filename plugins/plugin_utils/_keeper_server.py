@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""The keeper's process: it serves the run's workers, and waits for the controller to be gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socketserver
+import threading
+import time
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
+from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import Event, Keeper
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import hold_folder, remove_folder, sweep
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
+
+#: The vendor ends a connection 900 seconds after its last use; a touch is a use.
+TOUCH_SECONDS = 600.0
+POLL_SECONDS = 0.5
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    """One request of a client: a line of JSON, answered by lines of JSON, the last of them C(end)."""
+
+    server: _Server
+
+    def handle(self) -> None:
+        try:
+            request = json.loads(self.rfile.readline())
+        except ValueError:
+            return
+        try:
+            for event in self._events(request):
+                self._send(event)
+        except RemoteItError as error:
+            self._send({"error": error.as_failure()})
+        except OSError:
+            return  # the worker is gone; what it asked for is held all the same
+        except Exception as error:
+            self._send({"error": {"code": "api", "message": f"the keeper failed: {type(error).__name__}: {error}"}})
+        self._send({"end": True})
+
+    def _events(self, request: Event) -> t.Iterator[Event]:
+        keeper = self.server.keeper
+        if request["do"] == "open":
+            order = {**request["order"], "services": tuple(request["order"]["services"])}
+            yield from keeper.open(_account(request["account"]), Order(**order), request["claims"])
+        elif request["do"] == "close":
+            yield from keeper.close(_account(request["account"]), request["stops"])
+        elif request["do"] == "adopt":
+            keeper.adopt(_account(request["account"]), request["connections"])
+        elif request["do"] == "is_first":
+            yield {"first": keeper.is_first(request["batch"])}
+        elif request["do"] == "finish":
+            yield keeper.finish()
+            self.server.finished.set()
+
+    def _send(self, event: Event) -> None:
+        try:
+            self.wfile.write(json.dumps(event).encode() + b"\n")
+        except OSError:
+            pass
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def __init__(self, keeper: Keeper, path: str) -> None:
+        super().__init__(path, _Handler)
+        self.keeper = keeper
+        self.finished = threading.Event()
+
+
+def _account(fields: Event) -> Account:
+    return Account(
+        **{
+            **fields,
+            "credentials": Credentials(**fields["credentials"]),
+            "transport": Transport(**fields["transport"]),
+        }
+    )
+
+
+def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
+    """Serve the run until its controller is gone or asks for the end; then close what is left and leave."""
+    alive = hold_folder(run.folder)
+    keeper = Keeper(run, Ledger.begin(runs_folder, run.id))
+    server = _Server(keeper, run.socket)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: server.finished.set())
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 60}, daemon=True).start()
+    ready()
+    sweep(run.folder)
+    _await_end(run.controller_pid, server.finished, keeper)
+    keeper.finish()
+    remove_folder(run.folder)
+    alive.close()
+
+
+def _await_end(pid: int, finished: threading.Event, keeper: Keeper) -> None:
+    """Wait until the controller is gone or somebody asks for the end; touch what is idle meanwhile."""
+    next_touch = time.monotonic() + TOUCH_SECONDS
+    try:
+        alive: t.Callable[[], bool] = _pidfd_watch(pid)
+    except ProcessLookupError:
+        return
+    while not finished.is_set() and alive():
+        if time.monotonic() >= next_touch:
+            keeper.touch()
+            next_touch = time.monotonic() + TOUCH_SECONDS
+
+
+def _pidfd_watch(pid: int) -> t.Callable[[], bool]:
+    """A function that waits for a moment and tells whether the process is still there."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except (AttributeError, OSError):  # not Linux, or one that does not have it
+        return lambda: _poll(pid)
+    return lambda: not select.select([descriptor], [], [], POLL_SECONDS)[0]
+
+
+def _poll(pid: int) -> bool:
+    time.sleep(POLL_SECONDS)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

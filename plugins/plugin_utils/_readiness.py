@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""Whether a host is reached through its proxy, and answers."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
+    CallTimeoutError,
+    NetworkError,
+    OptionsError,
+    RemoteItError,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._session import alias
+
+#: A proxy that has refused everything for so many seconds is not one that is about to be ready.
+REFUSED_SECONDS = 10.0
+
+#: What ssh says when waiting longer does not help.
+_FINAL = {
+    "Host key verification failed": (
+        "ssh does not accept the device's host key. If the key is not known yet, connect once with"
+        " remoteit_session_host_key_checking: accept-new, which records it as {alias}. If it is known, the device has"
+        " another key than before: find out why, and only then remove the old one (ssh-keygen -R {alias})"
+    ),
+    "Permission denied": "the device answers but does not let this user in; check ansible_user and the key",
+}
+
+
+def check_the_way(ssh: t.Any, connection: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> None:
+    """Make sure that this task, and so the tasks to come, would reach the proxy and nothing else.
+
+    :param ssh: the connection plugin of the task.
+    """
+    if ssh.transport != "ssh":
+        raise OptionsError(
+            f"ansible_connection is {ssh.transport}, so the tasks would not run on the device: a session needs ssh; for"
+            " anything else use remoteit.fleet.remoteit_connect"
+        )
+    for option, wanted, names in (
+        ("host", connection["host"], ("ansible_host", "ansible_ssh_host")),
+        ("port", connection["port"], ("ansible_port", "ansible_ssh_port")),
+        ("ssh_common_args", task_vars["ansible_ssh_common_args"], ("ansible_ssh_common_args",)),
+    ):
+        if str(ssh.get_option(option)) != str(wanted):
+            others = [name for name in names if str(task_vars.get(name, wanted)) != str(wanted)]
+            raise OptionsError(
+                f"{(others or names)[-1]} is set where a role cannot override it, so the tasks would run on"
+                f" {ssh.get_option('host')} and not on the device; remove it"
+            )
+
+
+def wait_until_it_answers(ssh: t.Any, seconds: int, service: str) -> None:
+    """Run a command that does nothing until it succeeds.
+
+    :param seconds: for how long to try; 0 does not.
+    :raises RemoteItError: it did not succeed in time, or cannot ever.
+    """
+    end = time.monotonic() + seconds
+    end_if_refused = time.monotonic() + REFUSED_SECONDS
+    while seconds > 0:
+        try:
+            ssh.exec_command("exit 0", sudoable=False)
+            return
+        except AnsibleConnectionFailure as error:
+            reason = " ".join(str(error).split())
+        except AnsibleError as error:
+            raise RemoteItError(f"ssh to the device cannot be started: {' '.join(str(error).split())}") from error
+        for words, advice in _FINAL.items():
+            if words in reason:
+                raise RemoteItError(f"{advice.format(alias=alias(service))}. ssh says: {reason}")
+        if "Connection refused" in reason and time.monotonic() >= end_if_refused:
+            raise NetworkError(
+                "the proxy is gone: it was closed, or another run's connection to the same service took its place."
+                f" ssh says: {reason}"
+            )
+        if time.monotonic() >= end:
+            raise CallTimeoutError(
+                f"the connection is open, but the device did not answer over ssh within {seconds} seconds"
+                f" (remoteit_session_wait_timeout). ssh says: {reason}"
+            )
+        time.sleep(1)
