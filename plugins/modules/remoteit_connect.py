@@ -110,8 +110,8 @@ EXAMPLES = r"""
 RETURN = r"""
 connections:
   description:
-    - What was opened, by service id as it was given.
-    - In check mode all values but RV(connections.*.deviceaddress) and RV(connections.*.reused) are V(null).
+    - What was opened, by service id as it was given. Each value has the keys below.
+    - In check mode all values but RV(connections.deviceaddress) and RV(connections.reused) are V(null).
   returned: always, also when the task failed because of some services
   type: dict
   sample:
@@ -129,63 +129,58 @@ connections:
       reverse_proxy: false
       scheme: tcp
   contains:
-    "*":
-      description: A connection.
-      returned: for each service that was opened
-      type: dict
-      contains:
-        deviceaddress:
-          description: The service id as it was given.
-          returned: always
-          type: str
-        name:
-          description: The name of the service, V(null) where the API does not tell.
-          returned: always
-          type: str
-        connectionid:
-          description: What stops the connection again.
-          returned: always
-          type: str
-        proxy:
-          description: Where the proxy is, as the API says it. The C(http) of a port proxy means nothing.
-          returned: always
-          type: str
-        host:
-          description: The host of the proxy.
-          returned: always
-          type: str
-        port:
-          description: The port of the proxy.
-          returned: always
-          type: int
-        scheme:
-          description: V(https) or V(http) for a reverse proxy, else V(tcp).
-          returned: always
-          type: str
-        reverse_proxy:
-          description: Whether it is a reverse proxy, which serves a web service under a URL that everyone can open.
-          returned: always
-          type: bool
-        expirationsec:
-          description: How long the connection lives at most, in seconds, V(null) if the API does not tell.
-          returned: always
-          type: int
-        expires_at:
-          description: When the connection ends at the latest, in UTC, V(null) if the API does not tell.
-          returned: always
-          type: str
-        restriction:
-          description:
-            - Who may use the proxy - V(caller), the address that called the API; V(latching), the first comer;
-              V(address), the one of O(hostip); V(public), everyone.
-          returned: always
-          type: str
-        reused:
-          description: Whether the run had opened it before.
-          returned: always
-          type: bool
+    deviceaddress:
+      description: The service id as it was given.
+      returned: always
+      type: str
+    name:
+      description: The name of the service, V(null) where the API does not tell.
+      returned: always
+      type: str
+    connectionid:
+      description: What stops the connection again.
+      returned: always
+      type: str
+    proxy:
+      description: Where the proxy is, as the API says it. The C(http) of a port proxy means nothing.
+      returned: always
+      type: str
+    host:
+      description: The host of the proxy.
+      returned: always
+      type: str
+    port:
+      description: The port of the proxy.
+      returned: always
+      type: int
+    scheme:
+      description: V(https) or V(http) for a reverse proxy, else V(tcp).
+      returned: always
+      type: str
+    reverse_proxy:
+      description: Whether it is a reverse proxy, which serves a web service under a URL that everyone can open.
+      returned: always
+      type: bool
+    expirationsec:
+      description: How long the connection lives at most, in seconds, V(null) if the API does not tell.
+      returned: always
+      type: int
+    expires_at:
+      description: When the connection ends at the latest, in UTC, V(null) if the API does not tell.
+      returned: always
+      type: str
+    restriction:
+      description:
+        - Who may use the proxy - V(caller), the address that called the API; V(latching), the first comer;
+          V(address), the one of O(hostip); V(public), everyone.
+      returned: always
+      type: str
+    reused:
+      description: Whether the run had opened it before.
+      returned: always
+      type: bool
 failures:
-  description: What could not be opened, by service id as it was given.
+  description: What could not be opened, by service id as it was given. Each value has the keys below.
   returned: always, empty when all could be opened
   type: dict
   sample:
@@ -193,23 +188,18 @@ failures:
       code: offline
       message: "the API says: inactive (the device is not connected to remote.it)"
   contains:
-    "*":
-      description: A failure.
-      returned: for each service that could not be opened
-      type: dict
-      contains:
-        code:
-          description:
-            - V(auth), the credentials are not accepted; V(not_found), the API does not know the service; V(not_shared),
-              this account may not connect to it; V(offline), the device is not connected; V(throttled), the API asks
-              for fewer requests; V(timeout) and V(network), no answer, so that a connection may be open all the same;
-              V(bad_answer), the answer cannot be used; V(api), anything else that the API refused.
-          returned: always
-          type: str
-        message:
-          description: What happened, what the API said, and what to do.
-          returned: always
-          type: str
+    code:
+      description:
+        - V(auth), the credentials are not accepted; V(not_found), the API does not know the service; V(not_shared),
+          this account may not connect to it; V(offline), the device is not connected; V(throttled), the API asks
+          for fewer requests; V(timeout) and V(network), no answer, so that a connection may be open all the same;
+          V(bad_answer), the answer cannot be used; V(api), anything else that the API refused.
+      returned: always
+      type: str
+    message:
+      description: What happened, what the API said, and what to do.
+      returned: always
+      type: str
 proxy:
   description: The value of this name in RV(connections).
   returned: for exactly one service

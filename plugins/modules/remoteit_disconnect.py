@@ -114,27 +114,22 @@ still_used:
   contains: *named
   sample: []
 failures:
-  description: What could not be closed, by service id. It may still be open.
+  description: What could not be closed, by service id. It may still be open. Each value has the keys below.
   returned: always
   type: dict
   contains:
-    "*":
-      description: A failure.
-      returned: for each connection that could not be closed
-      type: dict
-      contains:
-        code:
-          description: One of the codes that M(remoteit.fleet.remoteit_connect) documents.
-          returned: always
-          type: str
-        message:
-          description: What happened, what the API said, and what to do.
-          returned: always
-          type: str
-        connectionid:
-          description: The connection id, empty if it is not known.
-          returned: always
-          type: str
+    code:
+      description: One of the codes that M(remoteit.fleet.remoteit_connect) documents.
+      returned: always
+      type: str
+    message:
+      description: What happened, what the API said, and what to do.
+      returned: always
+      type: str
+    connectionid:
+      description: The connection id, empty if it is not known.
+      returned: always
+      type: str
   sample: {}
 ansible_facts:
   description: Facts of the host that the task runs for.

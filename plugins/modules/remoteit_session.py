@@ -98,7 +98,7 @@ restore:
   returned: for the phase V(close)
   type: list
   elements: dict
-values:
+variables:
   description: The variables to set again.
   returned: for the phase V(close)
   type: list

@@ -178,16 +178,15 @@ def _spawn(run: Run) -> None:
         start_new_session=True,
         umask=0o077,
     )
-    assert process.stdin is not None
-    assert process.stdout is not None
+    stdin, stdout = t.cast(t.IO[bytes], process.stdin), t.cast(t.IO[bytes], process.stdout)
     start = {"run": _plain(run), "runs_folder": runs_folder(), "sys_path": [os.path.abspath(path) for path in sys.path]}
     try:
-        process.stdin.write(json.dumps(start).encode() + b"\n")
-        process.stdin.close()
-        readable, *_ = select.select([process.stdout], [], [], START_SECONDS)
-        line = process.stdout.readline() if readable else b""
+        stdin.write(json.dumps(start).encode() + b"\n")
+        stdin.close()
+        readable, *_ = select.select([stdout], [], [], START_SECONDS)
+        line = stdout.readline() if readable else b""
     finally:
-        process.stdout.close()
+        stdout.close()
     answer = json.loads(line) if line else {"error": "it ended without a word"}
     if "error" in answer:
         raise OSError(answer["error"])

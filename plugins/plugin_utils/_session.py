@@ -81,7 +81,7 @@ def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], 
 
     What went wrong is returned and not raised, because the hosts' variables have to be put back first.
     """
-    result: Result = {"changed": False, "restore": [], "values": [], "failures": {}, "problem": None}
+    result: Result = {"changed": False, "restore": [], "variables": [], "failures": {}, "problem": None}
     stops: list[Stop] = []
     holders = []
     for name in names:
@@ -89,7 +89,7 @@ def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], 
         before = session.get("before")
         if before:
             result["restore"].append({"host": name, "address": before.get("ansible_host") or name})
-            result["values"] += [
+            result["variables"] += [
                 {"host": name, "name": variable, "value": value}
                 for variable, value in before.items()
                 if value is not None and variable != "ansible_host"
