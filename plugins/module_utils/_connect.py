@@ -92,7 +92,7 @@ def order_of(options: t.Mapping[str, t.Any], services: t.Sequence[str]) -> Order
 
 
 def check_hostip(hostip: str | None) -> str | None:
-    if hostip is None:
+    if not hostip:
         return None
     if hostip == "255.255.255.25":
         raise OptionsError(f"hostip {hostip} is a misprint of the vendor's page: latching is {LATCHING}")

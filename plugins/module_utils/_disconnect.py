@@ -70,21 +70,15 @@ def result_of(stopped: t.Iterable[Stopped]) -> dict[str, t.Any]:
 
 
 def _stops(options: t.Mapping[str, t.Any]) -> list[Stop]:
-    if options.get("connections") is None:
-        if not options.get("deviceaddress"):
-            raise OptionsError(
-                "there is nothing to close: give deviceaddress and connectionid, connections, run_id, or all"
-            )
-        entries: t.Any = [options]
-    else:
-        entries = options["connections"]
-        if isinstance(entries, t.Mapping) and isinstance(entries.get("connections"), t.Mapping):
-            entries = entries["connections"]  # the whole registered result
-        entries = list(entries.values()) if isinstance(entries, t.Mapping) else entries
-        if not isinstance(entries, list) or not all(isinstance(entry, t.Mapping) for entry in entries):
-            raise OptionsError("connections is not what remoteit_connect returns: a dictionary of connections")
+    if options.get("connections") is not None:
         # what check mode or remoteit_disconnect left behind names no connection
-        entries = [entry for entry in entries if entry.get("connectionid") is not None]
+        entries = [entry for entry in _entries(options["connections"]) if entry.get("connectionid") is not None]
+    elif options.get("deviceaddress"):
+        entries = [options]
+    else:
+        raise OptionsError(
+            "there is nothing to close: give deviceaddress and connectionid, connections, run_id, or all"
+        )
     stops = []
     for entry in entries:
         deviceaddress, connectionid = entry.get("deviceaddress"), entry.get("connectionid")
@@ -93,6 +87,20 @@ def _stops(options: t.Mapping[str, t.Any]) -> list[Stop]:
             raise OptionsError(f"not a connection id: {connectionid!r} (of service {deviceaddress})")
         stops.append((str(deviceaddress), str(connectionid)))
     return list(dict.fromkeys(stops))
+
+
+def _entries(value: t.Any) -> list[t.Mapping[str, t.Any]]:
+    """The connections in a registered result, that of a loop included, or in what was taken from one."""
+    if isinstance(value, t.Mapping):
+        for key in ("results", "connections"):
+            if key in value:
+                return _entries(value[key])
+        if "connectionid" in value:
+            return [value]
+        value = list(value.values())
+    if not isinstance(value, list):
+        raise OptionsError("connections is not what remoteit_connect returns: a dictionary of connections")
+    return [entry for item in value for entry in _entries(item)]
 
 
 def _failed(failures: dict[str, dict[str, str]]) -> dict[str, t.Any]:

@@ -135,6 +135,13 @@ def in_parallel(
         for future in concurrent.futures.as_completed(futures):
             try:
                 outcome: Result | RemoteItError = future.result()
-            except RemoteItError as error:
-                outcome = error
+            except Exception as error:
+                outcome = as_error(error)
             yield futures[future], outcome
+
+
+def as_error(error: Exception) -> RemoteItError:
+    """Whatever happened to one item, as an error that does not lose the others."""
+    if isinstance(error, RemoteItError):
+        return error
+    return RemoteItError(f"this should not happen: {type(error).__name__}: {error}", may_be_open=True)

@@ -43,6 +43,9 @@ VERSION = "0.1.0"
 TRIES = 5
 LONGEST_PAUSE = 30.0
 
+#: The largest answer, a list of ten thousand services, has half as many bytes.
+LARGEST_BODY = 16 * 1024 * 1024
+
 
 @dataclasses.dataclass(frozen=True)
 class Transport:
@@ -160,8 +163,10 @@ class Http:
                 auth=auth,
                 timeout=self.timeout,
                 allow_redirects=False,  # the headers hold credentials
+                stream=True,
             )
-            text = response.text
+            with response:
+                text = _read(response)
         except requests.exceptions.RequestException as error:
             raise self._translate(error, _where(url)) from error
         try:
@@ -184,7 +189,7 @@ class Http:
 
 def _pause(attempt: int, retry_after: float | None) -> float:
     if retry_after is not None:
-        return min(max(retry_after, 0.0), LONGEST_PAUSE)
+        return max(0.0, min(retry_after, LONGEST_PAUSE))
     return random.uniform(0.5, 1.0) * min(0.5 * 2**attempt, LONGEST_PAUSE)
 
 
@@ -193,14 +198,24 @@ def _retry_after(value: str | None) -> float | None:
     if not value:
         return None
     try:
-        return float(int(value))
+        return float(min(int(value), 86400))
     except ValueError:
         pass
     try:
         moment = email.utils.parsedate_to_datetime(value)
         return (moment - datetime.datetime.now(moment.tzinfo or datetime.timezone.utc)).total_seconds()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _read(response: requests.Response) -> str:
+    """The body, as UTF-8 whatever the answer claims, and not more of it than any true answer has."""
+    content = bytearray()
+    for chunk in response.iter_content(65536):
+        content += chunk
+        if len(content) > LARGEST_BODY:
+            raise BadAnswerError(f"the API answered HTTP {response.status_code} with more than {LARGEST_BODY} bytes")
+    return content.decode("utf-8", "replace")
 
 
 def _where(url: str) -> str:

@@ -60,7 +60,11 @@ class RestApi:
         body = {"deviceaddress": service_id, "wait": "true" if wait else "false"}
         if hostip is not None:
             body["hostip"] = hostip
-        return Connection.from_rest(self._call("POST", "/device/connect", body), service_id, hostip)
+        answer = self._call("POST", "/device/connect", body)
+        try:
+            return Connection.from_rest(answer, service_id, hostip)
+        except BadAnswerError as error:
+            raise BadAnswerError(self._printable(error.message), **error.details) from None
 
     def disconnect(self, service_id: str, connectionid: str) -> bool:
         """Stop a connection; true when this call ended it, false when it was gone already.

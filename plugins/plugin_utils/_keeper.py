@@ -29,6 +29,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     Account,
     Api,
     Order,
+    as_error,
     close_one,
     open_one,
 )
@@ -40,6 +41,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
 
 #: A connection that ends within so many seconds is not handed out again.
 NEAR_END_SECONDS = 300
+#: An opening that takes so many seconds longer than its time-out allows is not waited for at the end of the run.
+GIVE_UP_SECONDS = 5.0
 
 Event = dict[str, t.Any]
 
@@ -70,7 +73,10 @@ class Office:
 
     def __init__(self, account: Account) -> None:
         self.api: Api = account.api()
-        self.pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="api")
+        self.pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="open")
+        # a stop does not queue behind openings that hang
+        self.stops = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="stop")
+        self.timeout = account.timeout
         self.api_url = account.credentials.api_url
         self.fingerprint = account.credentials.fingerprint()
 
@@ -118,6 +124,9 @@ class Keeper:
                 holders = claims.get(service, [])
                 if held is not None and not holders:
                     continue  # somebody was quicker than the one who sends the batch along
+                if held is not None and order.detach and not held.detach:
+                    held.detach = True
+                    self._ledger.detached(held.number)
                 if held is None or not order.reuse:
                     held = self._current[key] = self._begin(office, service, order)
                 elif held in known and held.number not in usable:
@@ -176,14 +185,13 @@ class Keeper:
                 self._close_quietly(instead_of)
             self._ledger.intent(held.number, held.service, held.office.api_url, held.office.fingerprint)
             connection = open_one(held.office.api, held.service, order)
-        except RunEndsError as error:
-            held.opening.set_exception(error)
-        except RemoteItError as error:
+        except RunEndsError as ending:
+            held.opening.set_exception(ending)
+        except Exception as unknown:
+            error = as_error(unknown)
             with self._lock:
                 self._note_failed_opening(held, error)
             held.opening.set_exception(error)
-        except Exception as error:
-            held.opening.set_exception(RemoteItError(f"the keeper failed: {type(error).__name__}: {error}"))
         else:
             with self._lock:
                 self._record(held, connection)
@@ -242,7 +250,7 @@ class Keeper:
         with self._lock:
             held = self._by_connection.get(connectionid)
             if held is None:
-                return office.pool.submit(close_one, office.api, (service, connectionid))
+                return office.stops.submit(close_one, office.api, (service, connectionid))
             if held.holders[holder]:
                 held.holders[holder] -= 1
             if +held.holders:
@@ -256,9 +264,9 @@ class Keeper:
         if held.closing is not None:
             failed = held.closing.done() and held.closing.exception() is not None
             if not failed:
-                already: concurrent.futures.Future[str] = office.pool.submit(lambda: ALREADY_CLOSED)
+                already: concurrent.futures.Future[str] = office.stops.submit(lambda: ALREADY_CLOSED)
                 return already if held.closing.done() else held.closing
-        held.closing = office.pool.submit(self._close, held, office)
+        held.closing = office.stops.submit(self._close, held, office)
         return held.closing
 
     def _close(self, held: Held, office: Office) -> str:
@@ -266,14 +274,15 @@ class Keeper:
         end_masters(self._run.control_path_dir(connection.connectionid))
         try:
             how = close_one(office.api, (held.service, connection.connectionid))
-        except RemoteItError as error:
+        except Exception as unknown:
+            error = as_error(unknown)
             self._failed_stops[held.number] = {
                 "service": held.service,
                 "connectionid": connection.connectionid,
                 "expires_at": connection.expires_at,
                 "why": error.message,
             }
-            raise
+            raise error from unknown
         with self._lock:
             self._closed += 1
             self._failed_stops.pop(held.number, None)
@@ -303,10 +312,13 @@ class Keeper:
             return self._recap
 
     def _finish(self) -> Event:
-        concurrent.futures.wait([held.opening for held in self._held])
-        with self._lock:
-            stopping = [self._stop(held, held.office) for held in self._by_connection.values() if not held.detach]
-        concurrent.futures.wait(stopping)
+        self._stop_all(lambda held: True)
+        timeout = max((office.timeout for office in self._offices.values()), default=0.0)
+        _, hanging = concurrent.futures.wait([held.opening for held in self._held], timeout + GIVE_UP_SECONDS)
+        self._stop_all(lambda held: held.closing is None)
+        for held in self._held:
+            if held.opening in hanging:
+                self._unsure.append({"service": held.service, "at": iso(utc_now()), "why": "it does not end"})
         if self._opened == self._closed and not self._unsure:
             self._ledger.remove()
         return {
@@ -316,6 +328,15 @@ class Keeper:
             "unsure": list(self._unsure),
             "ended_early": list(self._ended_early),
         }
+
+    def _stop_all(self, wanted: t.Callable[[Held], bool]) -> None:
+        with self._lock:
+            stopping = [
+                self._stop(held, held.office)
+                for held in self._by_connection.values()
+                if not held.detach and wanted(held)
+            ]
+        concurrent.futures.wait(stopping)
 
     def touch(self) -> None:
         """Use every port proxy for a moment, so that a slow play does not lose it to the vendor's idle time."""

@@ -24,7 +24,7 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import IDLE_SECONDS, Connection, iso, utc_now
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import private_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import as_id, is_ours, private_folder
 
 _SUFFIX = ".jsonl"
 #: How long after its time a connection is taken for ended: clocks differ, and so may the vendor's idea of idle.
@@ -88,6 +88,9 @@ class Ledger:
                 "detached": detached,
             }
         )
+
+    def detached(self, number: int) -> None:
+        self._try_to_write({"event": "detached", "number": number})
 
     def closed(self, number: int, how: str) -> None:
         self._try_to_write({"event": "closed", "number": number, "how": how})
@@ -167,7 +170,7 @@ class Record:
 
     def is_of(self, run_id: str | None) -> bool:
         """Whether it is the record of this run, or of a run in this CI job."""
-        return run_id is None or self.run_id == run_id or self.run_id.startswith(f"{run_id}-")
+        return run_id is None or self.run_id == run_id or self.run_id.startswith(f"{as_id(run_id)}-")
 
 
 def listing(folder: str, run_id: str | None) -> list[dict[str, t.Any]]:
@@ -203,10 +206,9 @@ def of_dead_runs(folder: str, run_id: str | None) -> t.Iterator[list[tuple[Recor
 
 
 def _paths(folder: str) -> list[str]:
-    try:
-        return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(_SUFFIX)]
-    except FileNotFoundError:
+    if not is_ours(folder):
         return []
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(_SUFFIX)]
 
 
 def _lock(file: t.IO[bytes], tries: int = 1) -> bool:
@@ -238,6 +240,8 @@ def _record(path: str, file: t.IO[bytes], *, alive: bool) -> Record:
                 entry = entries[number]
                 entry.connectionid, entry.expires_at = event["connectionid"], event["expires_at"]
                 entry.opened_at, entry.detached = event["at"], event["detached"]
+            elif kind == "detached":
+                entries[number].detached = True
             elif kind == "closed":
                 entries[number].closed = event["how"]
         except (ValueError, KeyError, TypeError, AttributeError):

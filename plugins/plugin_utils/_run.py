@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import re
 import secrets
+import stat
 import tempfile
 import typing as t
 
@@ -49,10 +50,15 @@ def _this_run() -> Run:
     # a strategy that imports actions only in its workers gets a keeper a worker; their parent is the controller
     in_worker = multiprocessing.parent_process() is not None
     return Run(
-        id=f"{re.sub(r'[^0-9A-Za-z_.-]+', '-', job)[:80].lstrip('.-') or 'run'}-{suffix}",
+        id=f"{as_id(job)}-{suffix}",
         controller_pid=os.getppid() if in_worker else os.getpid(),
         folder=os.path.join(_runtime_base(), f"remoteit-{suffix}"),
     )
+
+
+def as_id(job: str) -> str:
+    """A CI system's id of a job as part of a file's name."""
+    return re.sub(r"[^0-9A-Za-z_.-]+", "-", job)[:80].lstrip(".-") or "run"
 
 
 def _runtime_base() -> str:
@@ -97,9 +103,17 @@ def private_folder(path: str) -> None:
         os.mkdir(path, 0o700)
     except FileExistsError:
         pass
-    found = os.lstat(path)
-    if not os.path.isdir(path) or os.path.islink(path) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+    if not is_ours(path):
         raise PermissionError(f"{path} exists and is not a folder of this user alone")
+
+
+def is_ours(path: str) -> bool:
+    """Whether it is a folder into which nobody but this user can put something."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
 THIS_RUN = _this_run()

@@ -64,7 +64,6 @@ def run(
         (["80-00-00-00-01-00-40-C5"], {}, "not a service id"),
         (["80:00:00:00:01:00:40:CG"], {}, "not a service id"),
         ([SERVICE], {"hostip": "nowhere"}, "hostip is not an IPv4 address"),
-        ([SERVICE], {"hostip": ""}, "hostip is not an IPv4 address"),
         ([SERVICE], {"hostip": "203.0.113.7/32"}, "hostip is not an IPv4 address"),
         ([SERVICE], {"hostip": "203.0.113.256"}, "hostip is not an IPv4 address"),
         ([SERVICE], {"hostip": "2001:db8::7"}, "hostip is not an IPv4 address"),

@@ -174,3 +174,12 @@ def test_check_mode_sends_nothing_and_predicts(conversation: Conversation) -> No
 
 def test_check_mode_after_a_connect_in_check_mode(conversation: Conversation) -> None:
     assert run(check_mode=True, connections=[UNOPENED]) == {**NOTHING, **FACTS, "changed": False}
+
+
+def test_the_registered_result_of_a_loop(conversation: Conversation) -> None:
+    conversation.in_any_order = True
+    conversation.expect_stop(SERVICES[0], "id-a", STOPPED)
+    conversation.expect_stop(SERVICES[1], "id-b", STOPPED)
+    second = {"deviceaddress": SERVICES[1], "connectionid": "id-b"}
+    looped = {"results": [{"connections": {SERVICES[0]: A}}, {"connections": {SERVICES[1]: second}}]}
+    assert len(run(connections=looped)["closed"]) == 2
