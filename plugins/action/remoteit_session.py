@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _connect, _session_spec
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import from_failure
+from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _session_spec
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, from_failure
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import close_at_the_end_of_this_run
@@ -18,7 +18,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._session import (
     OLDER_NAMES,
     RECORD,
     VARIABLES,
-    HostKeys,
     close_session,
     open_session,
     send_along,
@@ -44,12 +43,11 @@ class ActionModule(RemoteItAction):
 
     def _open(self, options: dict[str, t.Any], hosts: Hosts) -> dict[str, t.Any]:
         hosts.check_nothing_overrides((*VARIABLES, *OLDER_NAMES), self._loader)
-        account, hostip = self._account(options), _connect.check_hostip(options["hostip"])
-        keys = HostKeys(options["host_key_checking"], options["known_hosts"])
+        account, names = self._account(options), hosts.batch
         if options["alone"]:
-            send_along(hosts, account, hostip)
-            return open_session(hosts, [hosts.this], account, hostip, keys)
-        return open_session(hosts, hosts.batch, account, hostip, keys)
+            send_along(hosts, account)
+            names = [hosts.this]
+        return open_session(hosts, names, account, nested=options["nested"], tasks=options["tasks"])
 
     def _close(self, options: dict[str, t.Any], hosts: Hosts) -> dict[str, t.Any]:
         names = [hosts.this] if options["alone"] else hosts.all_of_the_play
@@ -58,16 +56,22 @@ class ActionModule(RemoteItAction):
     def _ready(self, options: dict[str, t.Any], hosts: Hosts, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         own = hosts.variables(hosts.this)
         session, connection = own.get(RECORD), own.get("remoteit_connection")
+        if not session:
+            raise OptionsError(
+                f"there is no session for {hosts.this}: a condition on the role holds for all hosts of a play or for"
+                " none; choose the hosts with the play's pattern"
+            )
         if "failure" in session:
             failure = session["failure"]
             failure["message"] = f"could not open a connection to {failure['deviceaddress']}: {failure['message']}"
             raise from_failure(failure)
+        warnings: list[str] = []
         if not connection["reverse_proxy"]:
-            check_the_way(self._connection, connection, task_vars)
+            warnings = check_the_way(self._connection, connection, task_vars)
             wait_until_it_answers(self._connection, options["wait_timeout"], session["service"])
             if options["gather_facts"]:
                 return self._execute_module("ansible.legacy.setup", module_args={}, task_vars=task_vars)
-        return {"changed": False}
+        return {"changed": False, "warnings": warnings}
 
     def _account(self, options: dict[str, t.Any]) -> Account:
         return _argspec.account_of(options, self.environment())

@@ -15,10 +15,8 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     **AUTH_SPEC,
     "phase": {"type": "str", "choices": ["find", "open", "ready", "close"], "required": True},
     "alone": {"type": "bool", "default": False},
-    "tasks": {"type": "path"},
-    "hostip": {"type": "str"},
-    "host_key_checking": {"type": "str", "choices": ["strict", "accept-new"], "default": "strict"},
-    "known_hosts": {"type": "path"},
+    "tasks": {"type": "str"},
+    "nested": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 60},
     "gather_facts": {"type": "bool", "default": False},
 }

@@ -40,19 +40,12 @@ options:
     type: bool
     default: false
   tasks:
-    description: The tasks file to find.
-    type: path
-  hostip:
-    description: See M(remoteit.fleet.remoteit_connect).
+    description: The tasks file to find, and to be the same for all hosts.
     type: str
-  host_key_checking:
-    description: Whether a device's host key must be known, or is recorded the first time.
-    type: str
-    choices: [strict, accept-new]
-    default: strict
-  known_hosts:
-    description: The file with the host keys. If it is not given, ssh uses the user's.
-    type: path
+  nested:
+    description: Whether a V(close) of its own belongs to this V(open), so that a session around it goes on after that.
+    type: bool
+    default: false
   wait_timeout:
     description: How long to wait until the device answers, in seconds. V(0) does not wait.
     type: int
@@ -80,12 +73,12 @@ path:
   returned: for the phase V(find)
   type: str
 hosts:
-  description: What to set for the hosts that are reached through a proxy.
+  description: What to set for the hosts whose connection is open.
   returned: for the phase V(open)
   type: list
   elements: dict
 others:
-  description: What to set for the other hosts, whose service has no port proxy or could not be opened.
+  description: What to set for the other hosts.
   returned: for the phase V(open)
   type: list
   elements: dict
@@ -100,6 +93,11 @@ restore:
   elements: dict
 variables:
   description: The variables to set again.
+  returned: for the phase V(close)
+  type: list
+  elements: dict
+stay:
+  description: The hosts that are in a session around this one, which goes on.
   returned: for the phase V(close)
   type: list
   elements: dict

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 import typing as t
 
@@ -19,6 +20,11 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     RemoteItError,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._session import alias
+
+USERS_OWN_CHECKING = (
+    "the ssh arguments of the user hold StrictHostKeyChecking or HostKeyAlias, and ssh takes the first: the host key of"
+    " the device is not checked as remoteit_session_host_key_checking says"
+)
 
 #: A proxy that has refused everything for so many seconds is not one that is about to be ready.
 REFUSED_SECONDS = 10.0
@@ -34,10 +40,11 @@ _FINAL = {
 }
 
 
-def check_the_way(ssh: t.Any, connection: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> None:
+def check_the_way(ssh: t.Any, connection: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> list[str]:
     """Make sure that this task, and so the tasks to come, would reach the proxy and nothing else.
 
     :param ssh: the connection plugin of the task.
+    :return: warnings about arguments of the user that come before the session's.
     """
     if ssh.transport != "ssh":
         raise OptionsError(
@@ -55,6 +62,33 @@ def check_the_way(ssh: t.Any, connection: t.Mapping[str, t.Any], task_vars: t.Ma
                 f"{(others or names)[-1]} is set where a role cannot override it, so the tasks would run on"
                 f" {ssh.get_option('host')} and not on the device; remove it"
             )
+
+    options = _first_options(ssh)
+    control_path = options.get("controlpath")
+    if control_path is not None and not any(token in control_path for token in ("%C", "%p", "%k")):
+        raise OptionsError(
+            f"the ssh arguments hold ControlPath={control_path}, under which all devices behind one proxy host would"
+            " share one connection: remove it, or put %C into it"
+        )
+    if options["stricthostkeychecking"] in ("no", "off") or options["hostkeyalias"] != alias(
+        connection["deviceaddress"]
+    ):
+        return [USERS_OWN_CHECKING]
+    return []
+
+
+def _first_options(ssh: t.Any) -> dict[str, str]:
+    """The C(-o) options that ssh will get, by name in small letters; of several the first counts."""
+    text = " ".join(str(ssh.get_option(name) or "") for name in ("ssh_args", "ssh_common_args", "ssh_extra_args"))
+    words = iter(shlex.split(text))
+    options: dict[str, str] = {}
+    for word in words:
+        if word.startswith("-o"):
+            name, _, value = (word[2:] or next(words, "")).strip().replace("=", " ", 1).partition(" ")
+            options.setdefault(name.lower(), value.strip())
+        elif word.startswith("-S"):
+            options.setdefault("controlpath", word[2:] or next(words, ""))
+    return options
 
 
 def wait_until_it_answers(ssh: t.Any, seconds: int, service: str) -> None:

@@ -15,6 +15,7 @@ import typing as t
 from ansible import constants as C
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import how_ids_look
+from ansible_collections.remoteit.fleet.plugins.module_utils._connect import check_hostip
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID, Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order, Stop
@@ -29,6 +30,7 @@ VARIABLES = (
     "ansible_port",
     "ansible_ssh_common_args",
     "ansible_control_path_dir",
+    "ansible_control_path",
     "ansible_ssh_host_key_checking",
 )
 #: Older names that ssh's plugin prefers to those above.
@@ -40,40 +42,34 @@ RECORD = "remoteit_session__host"
 Result = dict[str, t.Any]
 
 
-def open_session(hosts: Hosts, names: t.Sequence[str], account: Account, hostip: str | None, keys: HostKeys) -> Result:
+def open_session(hosts: Hosts, names: t.Sequence[str], account: Account, *, nested: bool, tasks: str | None) -> Result:
     """Open the connections of these hosts in one call, and say what leads each to its own.
 
-    :raises OptionsError: a host names no service; nothing was opened.
+    :param nested: a close of its own belongs to this opening, so that a session around it goes on after that.
+    :param tasks: the tasks file, which has to be the same for all of them.
+    :raises OptionsError: something is wrong with a host's variables; nothing was opened.
     """
-    there = members(hosts, names)
-    outcomes = _open(there, account, hostip)
+    there = members(hosts, names, tasks)
+    outcomes = _open(there, account)
     result: Result = {"changed": False, "hosts": [], "others": [], "failures": {}}
     for member in there:
-        outcome = outcomes[member.service.upper()]
+        outcome = outcomes[member.key]
         if isinstance(outcome, RemoteItError):
             failure = {**outcome.as_failure(), "deviceaddress": member.service}
             result["failures"][member.host] = failure
             result["others"].append({"host": member.host, "connection": {}, "session": {"failure": failure}})
             continue
         result["changed"] |= not outcome.reused
-        if outcome.reverse_proxy:
-            result["others"].append(_record(member, outcome))
-        else:
-            result["hosts"].append(_directions(member, outcome, keys))
+        result["hosts"].append(_directions(member, outcome, nested))
     return result
 
 
-def send_along(hosts: Hosts, account: Account, hostip: str | None) -> None:
+def send_along(hosts: Hosts, account: Account) -> None:
     """Let the keeper open what the whole batch needs, once; each host's own task will ask for its own."""
     if KeeperClient().is_first(hosts.batch_name):
         found = [Member.of(name, hosts.variables(name)) for name in hosts.batch]
         # what is wrong with the others will be said by their own tasks
-        _open(
-            [member for member in found if member and SERVICE_ID.fullmatch(member.service)],
-            account,
-            hostip,
-            claim=False,
-        )
+        _open([member for member in found if member and member.mistake is None], account, claim=False)
 
 
 def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], Account]) -> Result:
@@ -81,13 +77,15 @@ def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], 
 
     What went wrong is returned and not raised, because the hosts' variables have to be put back first.
     """
-    result: Result = {"changed": False, "restore": [], "variables": [], "failures": {}, "problem": None}
+    result: Result = {"changed": False, "restore": [], "variables": [], "stay": [], "failures": {}, "problem": None}
     stops: list[Stop] = []
     holders = []
     for name in names:
         session = hosts.variables(name).get(RECORD) or {}
         before = session.get("before")
-        if before:
+        if session.get("depth", 1) > 1:
+            result["stay"].append({"host": name, "session": {**session, "depth": session["depth"] - 1}})
+        elif before:
             result["restore"].append({"host": name, "address": before.get("ansible_host") or name})
             result["variables"] += [
                 {"host": name, "name": variable, "value": value}
@@ -113,21 +111,22 @@ def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], 
 
 
 def _open(
-    there: t.Sequence[Member], account: Account, hostip: str | None, *, claim: bool = True
-) -> dict[str, Connection | RemoteItError]:
-    """The connection or the error of each service, by its id in capitals.
+    there: t.Sequence[Member], account: Account, *, claim: bool = True
+) -> dict[tuple[str, str | None], Connection | RemoteItError]:
+    """The connection or the error of each service.
 
     :param claim: whether to wait for them and hold them, or to leave that to each host's own task.
     """
-    services = {member.service.upper(): member.service for member in there}
-    claims: dict[str, list[str]] = {service: [] for service in services.values()}
-    for member in there if claim else ():
-        claims[services[member.service.upper()]].append(_holder(member.host))
-    progress = Progress(len(services))
+    claims: dict[str | None, dict[str, list[str]]] = {}
+    for member in there:
+        holders = claims.setdefault(member.hostip, {}).setdefault(member.service.upper(), [])
+        holders += [_holder(member.host)] if claim else []
+    progress = Progress(sum(map(len, claims.values())))
     outcomes = {}
-    for service, outcome in KeeperClient().open(account, Order(tuple(services.values()), hostip=hostip), claims):
-        outcomes[service.upper()] = outcome
-        progress(outcome)
+    for hostip, services in claims.items():
+        for service, outcome in KeeperClient().open(account, Order(tuple(services), hostip=hostip), services):
+            outcomes[service, hostip] = outcome
+            progress(outcome)
     return outcomes
 
 
@@ -137,21 +136,51 @@ def _holder(host: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """A host that takes part in a session."""
+    """A host that takes part in a session, as its variables describe it."""
 
     host: str
     service: str
+    hostip: str | None
+    keys: HostKeys
+    tasks: str | None
     before: dict[str, t.Any]
+    depth: int
+    older: str | None
 
     @classmethod
     def of(cls, host: str, variables: Variables) -> Member | None:
-        """Read a host's service and the variables to put back; none if it names no service."""
+        """Read a host's variables; none if it names no service."""
         service = variables.get("remoteit_deviceaddress")
         if not service:
             return None
-        record = variables.get(RECORD)
-        before = (record or {}).get("before") or {name: variables.get(name) for name in VARIABLES}
-        return cls(host, str(service), before)
+        record = variables.get(RECORD) or {}
+        return cls(
+            host,
+            str(service),
+            variables.get("remoteit_session_hostip") or None,
+            HostKeys(*(variables.get(f"remoteit_session_{name}") for name in ("host_key_checking", "known_hosts"))),
+            variables.get("remoteit_session_tasks"),
+            before=record.get("before") or {name: variables.get(name) for name in VARIABLES},
+            depth=record.get("depth", 0),
+            older=next((name for name in OLDER_NAMES if variables.get(name) is not None), None),
+        )
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        return self.service.upper(), self.hostip
+
+    @property
+    def mistake(self) -> str | None:
+        """What is wrong with its variables."""
+        if not SERVICE_ID.fullmatch(self.service):
+            return f"remoteit_deviceaddress is not a service id: {self.service!r}; {how_ids_look([self.service])}"
+        if self.older:
+            return f"{self.older} overrides what the session sets; use its newer name, without ssh_"
+        try:
+            check_hostip(self.hostip)
+        except OptionsError as error:
+            return f"remoteit_session_{error.message}"
+        return self.keys.mistake
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,17 +190,27 @@ class HostKeys:
     checking: str
     known_hosts: str | None
 
+    @property
+    def file(self) -> str | None:
+        return os.path.abspath(os.path.expanduser(self.known_hosts)) if self.known_hosts else None
+
+    @property
+    def mistake(self) -> str | None:
+        if self.file and not os.path.isdir(os.path.dirname(self.file)):
+            return f"remoteit_session_known_hosts is in a folder that does not exist: {self.file}"
+        return None
+
     def arguments(self, service: str) -> list[str]:
         """Options for ssh: the proxy's host and port change with every connection, the alias does not."""
         options = {
             "HostKeyAlias": alias(service),
-            "StrictHostKeyChecking": {"strict": "yes", "accept-new": "accept-new"}[self.checking],
+            "StrictHostKeyChecking": "accept-new" if self.checking == "accept-new" else "yes",
             # a dead link ends a task instead of hanging it
             "ServerAliveInterval": "10",
             "ServerAliveCountMax": "3",
         }
-        if self.known_hosts:
-            options["UserKnownHostsFile"] = f'"{os.path.abspath(os.path.expanduser(self.known_hosts))}"'
+        if self.file:
+            options["UserKnownHostsFile"] = f'"{self.file}"'
         return [argument for name, value in options.items() for argument in ("-o", f"{name}={value}")]
 
 
@@ -180,10 +219,10 @@ def alias(service: str) -> str:
     return f"remoteit-{service.lower().replace(':', '-')}"
 
 
-def members(hosts: Hosts, names: t.Sequence[str]) -> list[Member]:
+def members(hosts: Hosts, names: t.Sequence[str], tasks: str | None) -> list[Member]:
     """The part of each host.
 
-    :raises OptionsError: a host names no service, or something that is none.
+    :raises OptionsError: a host names no service, or something is wrong with its variables.
     """
     found = {name: Member.of(name, hosts.variables(name)) for name in names}
     without = [name for name, member in found.items() if member is None]
@@ -194,31 +233,31 @@ def members(hosts: Hosts, names: t.Sequence[str]) -> list[Member]:
             " host out of the play"
         )
     there = [member for member in found.values() if member is not None]
-    wrong = [member for member in there if not SERVICE_ID.fullmatch(member.service)]
-    if wrong:
-        raise OptionsError(
-            "remoteit_deviceaddress is not a service id: "
-            + ", ".join(f"{member.service!r} of {member.host}" for member in wrong[:10])
-            + f"; {how_ids_look([member.service for member in wrong])}"
-        )
+    mistakes = [f"{member.host}: {member.mistake}" for member in there if member.mistake]
+    if mistakes:
+        raise OptionsError("; ".join(mistakes[:10]))
+    if tasks and any(member.tasks not in (None, tasks) for member in there):
+        raise OptionsError("remoteit_session_tasks is not the same for all hosts of the play: make it a play for each")
     return there
 
 
-def _directions(member: Member, connection: Connection, keys: HostKeys) -> dict[str, t.Any]:
-    """What leads ssh to the proxy, as an item for the role's C(set_fact)."""
+def _directions(member: Member, connection: Connection, nested: bool) -> dict[str, t.Any]:
+    """What leads ssh to the proxy, as an item for the role's C(set_fact).
+
+    A reverse proxy has no ssh. A task that goes there by mistake fails, instead of reaching another machine.
+    """
     own = member.before["ansible_ssh_common_args"]
     if own is None:  # not set for the host: what the command line, the environment or ansible.cfg say
         own = C.config.get_config_value("ssh_common_args", plugin_type="connection", plugin_name="ssh")
     return {
-        **_record(member, connection),
-        "ssh_common_args": f"{own or ''} {shlex.join(keys.arguments(member.service))}".strip(),
-        "control_path_dir": THIS_RUN.control_path_dir(connection.connectionid),
-    }
-
-
-def _record(member: Member, connection: Connection) -> dict[str, t.Any]:
-    return {
         "host": member.host,
-        "connection": connection.as_result(),
-        "session": {"service": member.service, "connectionid": connection.connectionid, "before": member.before},
+        "connection": dataclasses.replace(connection, deviceaddress=member.service).as_result(),
+        "session": {
+            "service": member.service,
+            "connectionid": connection.connectionid,
+            "before": member.before,
+            "depth": max(1, member.depth + nested),
+        },
+        "ssh_common_args": f"{own or ''} {shlex.join(member.keys.arguments(member.service))}".strip(),
+        "control_path_dir": THIS_RUN.control_path_dir(connection.connectionid),
     }

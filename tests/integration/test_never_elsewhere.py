@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks of a session run on the device of their host, or nowhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conftest import Fleet
+
+
+def reach(name: str) -> dict[str, Any]:
+    return {"name": name, "ansible.builtin.raw": "cat device-name"}
+
+
+def everywhere(fleet: Fleet) -> dict[str, str]:
+    return {device: device for device in fleet.devices}
+
+
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_a_session_in_a_session_leaves_the_outer_one_open(fleet: Fleet, strategy: str) -> None:
+    fleet.write("inner.yml", [reach("inside")])
+    inner = {
+        "include_role": {"name": "remoteit.fleet.remoteit_session"},
+        "vars": {"remoteit_session_tasks": "inner.yml"},
+    }
+    run = fleet.session([reach("before"), inner, reach("after")], play={"strategy": strategy})
+    assert run.rc == 0
+    for name in ("before", "inside", "after"):
+        assert run.stdout_of(name) == everywhere(fleet)
+    assert run.recap == "opened 3, closed 3, left open 0"
+
+
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_a_host_without_a_connection_runs_no_task_even_if_errors_are_ignored(fleet: Fleet, strategy: str) -> None:
+    fleet.inventory["fleet"]["hosts"]["pi-0002"] |= fleet.plain_way("pi-0003")
+    fleet.simulator.device("pi-0002", online=False)
+    run = fleet.session([reach("who")], play={"ignore_errors": True, "strategy": strategy})
+    assert run.stdout_of("who") == {device: device for device in ("pi-0001", "pi-0003")}
+    assert run.rc == 2
+
+
+def test_a_control_path_of_the_user_does_not_mix_devices_up(fleet: Fleet) -> None:
+    fleet.environ["ANSIBLE_SSH_CONTROL_PATH"] = f"{fleet.plain_masters}/%%h-%%r"
+    run = fleet.session([reach("who")])
+    assert run.rc == 0
+    assert run.stdout_of("who") == everywhere(fleet)
+
+
+def test_a_control_path_in_the_ssh_arguments_is_refused(fleet: Fleet) -> None:
+    fleet.environ["ANSIBLE_SSH_ARGS"] += f" -o ControlPath={fleet.plain_masters}/%h-%r"
+    run = fleet.session([reach("who")])
+    assert run.rc == 2
+    assert run.status("who") == {}
+    assert all("ControlPath" in reason for reason in run.failures().values())
+
+
+def test_an_ssh_service_that_is_answered_as_a_web_service(fleet: Fleet) -> None:
+    fleet.inventory["fleet"]["hosts"]["pi-0002"] |= fleet.plain_way("pi-0003")
+    override = {"connection": {"reverseProxy": "true"}}
+    fleet.simulator.fault(fleet.services[1], call="connect", fault="body", override=override)
+    run = fleet.session([reach("who")])
+    assert run.stdout_of("who").get("pi-0002") in ("pi-0002", "", None)
+
+
+def test_each_host_has_its_own_settings(fleet: Fleet) -> None:
+    fleet.inventory["fleet"]["hosts"]["pi-0001"]["remoteit_session_hostip"] = "255.255.255.255"
+    fleet.inventory["fleet"]["hosts"]["pi-0002"]["remoteit_session_host_key_checking"] = "strict"
+    run = fleet.session([reach("who")])
+    assert {c["device"]: c["restriction"] for c in run.connections} == {
+        "pi-0001": "latching",
+        "pi-0002": "caller",
+        "pi-0003": "caller",
+    }
+    assert list(run.failures()) == ["pi-0002"]
+    assert "host key" in run.failures()["pi-0002"]
+
+
+def test_a_folder_for_host_keys_that_is_not_there_is_named_before_any_request(fleet: Fleet) -> None:
+    fleet.inventory["fleet"]["vars"]["remoteit_session_known_hosts"] = f"{fleet.folder}/nowhere/known_hosts"
+    run = fleet.session([reach("who")])
+    assert run.rc == 2
+    assert run.requests == []
+    assert "remoteit_session_known_hosts" in run.text
+
+
+def test_a_condition_that_leaves_out_the_first_host_is_explained(fleet: Fleet) -> None:
+    fleet.write("on_the_devices.yml", [reach("who")])
+    role = {
+        "role": "remoteit.fleet.remoteit_session",
+        "vars": {"remoteit_session_tasks": "on_the_devices.yml"},
+        "when": "inventory_hostname != 'pi-0001'",
+    }
+    run = fleet.run([{"hosts": "fleet", "gather_facts": False, "roles": [role]}])
+    assert run.rc == 2
+    assert run.status("who") == dict.fromkeys(run.status("who"), "skipped")
+    assert "there is no session for pi-0002" in run.text
+    assert run.connections == []
