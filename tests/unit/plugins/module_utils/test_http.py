@@ -194,7 +194,16 @@ def test_throttled_without_repeating(conversation: Conversation, pauses: list[fl
 
 
 @pytest.mark.parametrize(
-    ("value", "pause"), [("3", 3.0), ("0", 0.0), ("-4", 0.0), ("99999", 30.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)]
+    ("value", "pause"),
+    [
+        ("3", 3.0),
+        ("0", 0.0),
+        ("-4", 0.0),
+        ("99999", 30.0),
+        ("9" * 400, 30.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+    ],
+    ids=lambda value: str(value)[:30],
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_honoured(
@@ -220,6 +229,17 @@ def test_a_retry_after_that_cannot_be_read_is_none(conversation: Conversation, p
 
 
 # -- bodies ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_that_does_not_end_is_a_bad_answer(conversation: Conversation) -> None:
+    conversation.expect("POST", URL, Reply("x" * (_http.LARGEST_BODY + 1)))
+    with pytest.raises(BadAnswerError, match="more than"):
+        call()
+
+
+def test_an_answer_is_utf_8_whatever_it_claims(conversation: Conversation) -> None:
+    conversation.expect("POST", URL, Reply({"name": "ä"}, headers={"Content-Type": "application/json; charset=idna"}))
+    assert call().body == {"name": "ä"}
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])

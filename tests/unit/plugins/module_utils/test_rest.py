@@ -157,6 +157,13 @@ def test_a_reason_that_echoes_a_secret_is_masked(conversation: Conversation, cre
     assert not any(secret in str(caught.value.as_failure()) for secret in (KEY, TOKEN, PASSWORD))
 
 
+def test_an_answer_that_echoes_a_secret_elsewhere_is_masked(conversation: Conversation) -> None:
+    conversation.expect("POST", "/device/connect", opened(proxy=f"tok:{WITH_TOKEN.token}"))
+    with pytest.raises(BadAnswerError, match="no usable proxy") as caught:
+        api().connect(SERVICE)
+    assert str(WITH_TOKEN.token) not in caught.value.message
+
+
 def test_a_reason_is_printable_and_not_endless(conversation: Conversation) -> None:
     conversation.expect("POST", CONNECT, refused("a\x1b[31m\nb\u202ec" + "x" * 5000, 400))
     with pytest.raises(RemoteItError) as caught:

@@ -558,3 +558,21 @@ def test_somebody_else_has_ended_a_connection(keeper: Keeper, conversation: Conv
     conversation.expect_stop(A, "id-1", refused("no such connection", 401))
     assert close(keeper, "id-1") == "already_closed"
     assert keeper.finish()["ended_early"] == [{"service": A, "connectionid": "id-1"}]
+
+
+def test_who_wants_it_to_outlive_the_run_gets_that_from_a_connection_that_is_there(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, alive: str
+) -> None:
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    open_one(keeper)
+    assert open_one(keeper, detach=True).reused
+    assert (keeper.finish()["closed"], pathlib.Path(ledger.path).exists()) == (0, True)
+
+
+def test_an_opening_that_fails_in_an_unknown_way_may_be_open(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger
+) -> None:
+    conversation.expect("POST", "/device/connect", RuntimeError("nobody thought of this"))
+    assert ask(keeper, A)[0]["failure"]["code"] == "api"
+    assert [unsure["service"] for unsure in keeper.finish()["unsure"]] == [A]
+    assert pathlib.Path(ledger.path).exists()
