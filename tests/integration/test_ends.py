@@ -533,11 +533,12 @@ def test_run_by_ansible_runner(fleet: Fleet) -> None:
 # -- a large fleet -------------------------------------------------------------------------------------------------
 
 
-def test_a_bulk_call_is_killed_half_way(fleet: Fleet) -> None:
+def test_a_bulk_call_is_killed_half_way(fleet: Fleet, request: pytest.FixtureRequest) -> None:
     """A thousand openings, SIGKILL half way."""
     folder = fleet.folder / "large"
     folder.mkdir()
     large = Simulator(folder, "--devices", "1000", "--latency", "0.5")
+    request.addfinalizer(large.end)
     state = large.state
     fleet.environ |= {
         "REMOTEIT_API_URL": state["api_url"],
@@ -554,5 +555,4 @@ def test_a_bulk_call_is_killed_half_way(fleet: Fleet) -> None:
         process.wait()
         until(lambda: not large.open_connections(), RUN_SECONDS)
         until(lambda: not fleet.processes(), RUN_SECONDS)
-    large.end()
     assert fleet.ledgers() == []
