@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import datetime
 import itertools
@@ -74,8 +75,8 @@ class Office:
     def __init__(self, account: Account) -> None:
         self.api: Api = account.api()
         self.pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="open")
-        # a stop does not queue behind openings that hang
-        self.stops = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="stop")
+        # what has to be quick does not queue behind openings
+        self.quick = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="quick")
         self.timeout = account.timeout
         self.api_url = account.credentials.api_url
         self.fingerprint = account.credentials.fingerprint()
@@ -115,7 +116,7 @@ class Keeper:
             office = self._office(account)
             keys = {service: (office.fingerprint, order.hostip, service.upper()) for service in order.services}
             known = [self._current[key] for key in keys.values() if order.reuse and key in self._current]
-        usable = {held.number for held, yes in zip(known, office.pool.map(_usable, known)) if yes}
+        usable = {held.number for held, yes in zip(known, office.quick.map(_usable, known)) if yes}
         with self._lock:
             if self.ending.is_set():
                 raise RunEndsError
@@ -162,8 +163,11 @@ class Keeper:
                 held = Held(next(self._numbers), connection.deviceaddress, office, False, opening, claimed=True)
                 held.holders[""] = 1
                 self._held.append(held)
-                self._ledger.intent(held.number, held.service, office.api_url, office.fingerprint)
+                with contextlib.suppress(RemoteItError):  # it is open, whether that can be written down or not
+                    self._ledger.intent(held.number, held.service, office.api_url, office.fingerprint)
                 self._record(held, connection)
+                if self.ending.is_set():
+                    self._stop(held, office)
 
     def _office(self, account: Account) -> Office:
         key = (account.credentials, account.timeout, account.concurrency)
@@ -196,6 +200,8 @@ class Keeper:
             with self._lock:
                 self._record(held, connection)
             held.opening.set_result(connection)
+            if self.ending.is_set() and not held.detach:
+                self._close_quietly(held)  # the end may not have waited for it
 
     def _record(self, held: Held, connection: Connection) -> None:
         """Note what is open now. Needs the lock."""
@@ -250,7 +256,7 @@ class Keeper:
         with self._lock:
             held = self._by_connection.get(connectionid)
             if held is None:
-                return office.stops.submit(close_one, office.api, (service, connectionid))
+                return office.quick.submit(close_one, office.api, (service, connectionid))
             if held.holders[holder]:
                 held.holders[holder] -= 1
             if +held.holders:
@@ -264,9 +270,9 @@ class Keeper:
         if held.closing is not None:
             failed = held.closing.done() and held.closing.exception() is not None
             if not failed:
-                already: concurrent.futures.Future[str] = office.stops.submit(lambda: ALREADY_CLOSED)
+                already: concurrent.futures.Future[str] = office.quick.submit(lambda: ALREADY_CLOSED)
                 return already if held.closing.done() else held.closing
-        held.closing = office.stops.submit(self._close, held, office)
+        held.closing = office.quick.submit(self._close, held, office)
         return held.closing
 
     def _close(self, held: Held, office: Office) -> str:
@@ -292,13 +298,15 @@ class Keeper:
         return how
 
     def _close_quietly(self, held: Held) -> None:
-        """Close what has died, so that the vendor's side and the ledger know it too."""
+        """Close it in this thread, unless somebody else does, so that the vendor's side and the ledger know it too."""
         with self._lock:
-            held.closing = concurrent.futures.Future()
+            if held.closing is not None:
+                return
+            closing = held.closing = concurrent.futures.Future()
         try:
-            held.closing.set_result(self._close(held, held.office))
+            closing.set_result(self._close(held, held.office))
         except RemoteItError as error:
-            held.closing.set_exception(error)
+            closing.set_exception(error)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -313,9 +321,9 @@ class Keeper:
 
     def _finish(self) -> Event:
         self._stop_all(lambda held: True)
-        timeout = max((office.timeout for office in self._offices.values()), default=0.0)
-        _, hanging = concurrent.futures.wait([held.opening for held in self._held], timeout + GIVE_UP_SECONDS)
-        self._stop_all(lambda held: held.closing is None)
+        timeout = max((office.timeout for office in self._offices.values()), default=0.0)  # for a login, and for a call
+        _, hanging = concurrent.futures.wait([held.opening for held in self._held], 2 * timeout + GIVE_UP_SECONDS)
+        self._stop_all(lambda held: held.closing is None or not held.closing.done())
         for held in self._held:
             if held.opening in hanging:
                 self._unsure.append({"service": held.service, "at": iso(utc_now()), "why": "it does not end"})
