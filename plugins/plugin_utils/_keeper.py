@@ -23,9 +23,10 @@ import threading
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, iso, utc_now
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     ALREADY_CLOSED,
+    CLOSED,
     STILL_USED,
     Account,
     Api,
@@ -130,7 +131,7 @@ class Keeper:
                     self._ledger.detached(held.number)
                 if held is None or not order.reuse:
                     held = self._current[key] = self._begin(office, service, order)
-                elif held in known and held.number not in usable:
+                elif held in known and (held.number not in usable or held.closing is not None):
                     held = self._current[key] = self._begin(office, service, order, instead_of=held)
                 for holder in holders:
                     held.holders[holder] = 1 if holder else held.holders[holder] + 1
@@ -257,6 +258,9 @@ class Keeper:
             held = self._by_connection.get(connectionid)
             if held is None:
                 return office.quick.submit(close_one, office.api, (service, connectionid))
+            if office.fingerprint != held.office.fingerprint:
+                # to another login the API says of it what it says of one that is gone
+                return office.quick.submit(_close_for_another_login, office.api, (service, connectionid))
             if held.holders[holder]:
                 held.holders[holder] -= 1
             if +held.holders:
@@ -354,6 +358,12 @@ class Keeper:
             connection = held.opening.result()
             if not connection.reverse_proxy:
                 answers(connection)
+
+
+def _close_for_another_login(api: Api, stop: tuple[str, str]) -> str:
+    if close_one(api, stop) == ALREADY_CLOSED:
+        raise AuthError("this run opened it with another login, and the API does not know it with this one")
+    return CLOSED
 
 
 def _usable(held: Held) -> bool:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -103,7 +104,8 @@ def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: server.finished.set())
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 60}, daemon=True).start()
     ready()
-    sweep(run.folder)
+    with contextlib.suppress(OSError):
+        sweep(run.folder)
     _await_end(run.controller_pid, server.finished, keeper)
     keeper.finish()
     remove_folder(run.folder)
@@ -119,7 +121,7 @@ def _await_end(pid: int, finished: threading.Event, keeper: Keeper) -> None:
         return
     while not finished.is_set() and alive():
         if time.monotonic() >= next_touch:
-            keeper.touch()
+            threading.Thread(target=keeper.touch, daemon=True).start()  # a proxy that does not answer takes its time
             next_touch = time.monotonic() + TOUCH_SECONDS
 
 

@@ -202,12 +202,16 @@ def of_dead_runs(folder: str, run_id: str | None) -> t.Iterator[list[tuple[Recor
             if record.is_of(run_id):
                 file.seek(0, os.SEEK_END)
                 found.append((record, Ledger(file, path)))
+            else:
+                file.close()  # another teardown may want it
         yield found
 
 
 def _paths(folder: str) -> list[str]:
-    if not is_ours(folder):
+    if not os.path.lexists(folder):
         return []
+    if not is_ours(folder):
+        raise RemoteItError(f"the ledgers in {folder} were not read: it is not a folder of this user alone")
     return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(_SUFFIX)]
 
 
