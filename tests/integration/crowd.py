@@ -37,7 +37,8 @@ def main() -> None:
         if pid == 0:
             worker(account, services[number % len(services)])
         workers.append(pid)
-    time.sleep(random.uniform(0.2, 0.8))  # whatever they are doing then
+    sys.stdin.readline()
+    time.sleep(random.uniform(0.0, 0.6))  # whatever they are doing then
     for pid in random.sample(workers, WORKERS // 2):
         os.kill(pid, signal.SIGKILL)
     print("killed", flush=True)

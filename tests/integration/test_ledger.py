@@ -25,8 +25,13 @@ def test_random_kills_leave_a_ledger_that_a_teardown_can_finish(fleet: Fleet, at
     fleet.simulator.settings(latency=0.3, stop_latency=0.1)
     state = fleet.folder / "simulator.json"
     state.write_text(json.dumps(fleet.simulator.state))
-    crowd = subprocess.Popen([sys.executable, CROWD, state], env=fleet.environ, stdout=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    crowd = subprocess.Popen([sys.executable, CROWD, state], env=fleet.environ, stdin=pipe, stdout=pipe)
+    assert crowd.stdin is not None
     assert crowd.stdout is not None
+    until(lambda: any('"opened"' in path.read_text() for path in fleet.ledgers()))
+    crowd.stdin.write(b"kill\n")
+    crowd.stdin.flush()
     assert crowd.stdout.readline() == b"killed\n"
     (keeper,) = (pid for pid, words in fleet.processes().items() if "_keeper_main.py" in words)
     os.kill(keeper, signal.SIGKILL)
