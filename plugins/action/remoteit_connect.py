@@ -10,7 +10,7 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _connect
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import Progress, RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import close_at_the_end_of_this_run
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient, Outcomes
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
 
 close_at_the_end_of_this_run()
@@ -30,8 +30,18 @@ class ActionModule(RemoteItAction):
     def _elsewhere(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         """Let the other host call the API, so that the API sees that host's address; the keeper learns of it."""
         account = _argspec.account_of(options, self.environment())
-        result = self.run_module("remoteit.fleet.remoteit_connect", options, account, task_vars)
-        opened = [entry for entry in result.get("connections", {}).values() if entry["connectionid"]]
-        if opened and not options["detach"]:
-            KeeperClient().adopt(account, opened)
+        order = _connect.order_of(options, _argspec.check_service_ids(options["deviceaddress"]))
+        self._low_level_execute_command("true")  # a host that cannot be reached has opened nothing
+        result: dict[str, t.Any] = {}
+
+        def run_module() -> Outcomes:
+            result.update(self.run_module("remoteit.fleet.remoteit_connect", options, account, task_vars))
+            if "connections" not in result and "failure" in result:  # it gave up before its first call
+                return dict.fromkeys(order.services, result["failure"])
+            return {**result.get("connections", {}), **result.get("failures", {})}
+
+        if self._task.check_mode:
+            run_module()
+        else:
+            KeeperClient().adopt(account, order, run_module)
         return {**result, "run_id": THIS_RUN.id}

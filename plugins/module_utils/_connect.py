@@ -49,7 +49,7 @@ def connect(
     :raises RemoteItError: nothing was opened.
     """
     spellings = check_service_ids(options["deviceaddress"])
-    order = order_of(options, list(dict.fromkeys(spellings.values())))
+    order = order_of(options, spellings)
     account = account_of(options, environ)
     warnings = _warnings(options)
 
@@ -81,9 +81,9 @@ def connect(
     return result
 
 
-def order_of(options: t.Mapping[str, t.Any], services: t.Sequence[str]) -> Order:
+def order_of(options: t.Mapping[str, t.Any], spellings: t.Mapping[str, str]) -> Order:
     return Order(
-        tuple(services),
+        tuple(dict.fromkeys(spellings.values())),
         hostip=check_hostip(options["hostip"]),
         wait=options["wait"],
         reuse=options["reuse"],

@@ -23,8 +23,8 @@ class RemoteItError(Exception):
         self.message = message
         self.details = {key: value for key, value in details.items() if value is not None}
 
-    def as_failure(self) -> dict[str, str]:
-        return {"code": self.code, "message": self.message}
+    def as_failure(self) -> dict[str, t.Any]:
+        return {"code": self.code, "message": self.message, **_what_may_be_open(self.details)}
 
 
 class OptionsError(RemoteItError):
@@ -96,4 +96,8 @@ _CLASSES: tuple[type[RemoteItError], ...] = (RemoteItError, *RemoteItError.__sub
 def from_failure(failure: t.Mapping[str, t.Any]) -> RemoteItError:
     """The error that C(as_failure) described, for instance in another process."""
     by_code = {error.code: error for error in _CLASSES}
-    return by_code.get(failure["code"], RemoteItError)(failure["message"])
+    return by_code.get(failure["code"], RemoteItError)(failure["message"], **_what_may_be_open(failure))
+
+
+def _what_may_be_open(fields: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {key: fields[key] for key in ("connectionid", "may_be_open") if key in fields}

@@ -35,6 +35,8 @@ _REASONS: tuple[tuple[str, type[RemoteItError], str], ...] = (
     (r"\[0405\]|not shared", NotSharedError, "ask its owner to share it with this account"),
     (r"inactive|offline|not online", OfflineError, "the device is not connected to remote.it"),
 )
+#: Reasons that may be about the connection or service that the call named, and not about who called.
+_ABOUT_ONE = re.compile(r"connection|session|unknown|not found|no such|expired|already|incorrect", re.IGNORECASE)
 _MFA_CODES = ("SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP")
 
 #: For so many seconds a call that succeeded proves that the credentials are good.
@@ -70,7 +72,8 @@ class RestApi:
         """Stop a connection; true when this call ended it, false when it was gone already.
 
         An unknown connection and a wrong developer key are both answered by HTTP 401 with a reason nobody has written
-        down. When the reason does not say which, another call with the same credentials does.
+        down. When the reason does not say which, another call with the same credentials does. Any other refusal proves
+        nothing.
         """
         body = {"deviceaddress": service_id, "connectionid": connectionid}
         try:
@@ -143,8 +146,9 @@ class RestApi:
         message = f"{said} (HTTP {answer.status})"
         if answer.status >= 500:
             return RemoteItError(message, http_status=answer.status)
+        unexplained = answer.status in (401, 403, 404) or (not reason and answer.ok) or bool(_ABOUT_ONE.search(reason))
         error = AuthError if answer.status in (401, 403) else RemoteItError
-        return error(message, http_status=answer.status, unexplained=True)
+        return error(message, http_status=answer.status, unexplained=unexplained or None)
 
     def _printable(self, reason: t.Any) -> str:
         """The API's words without anything that must not be shown."""

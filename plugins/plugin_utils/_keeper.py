@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
 import datetime
 import itertools
@@ -22,8 +21,13 @@ import socket
 import threading
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, iso, utc_now
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
+    CONNECTION_ID,
+    Connection,
+    iso,
+    utc_now,
+)
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError, from_failure
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     ALREADY_CLOSED,
     CLOSED,
@@ -36,9 +40,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     open_one,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import (
-    end_masters,
-)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
 
 #: A connection that ends within so many seconds is not handed out again.
@@ -153,22 +155,31 @@ class Keeper:
             self._batches.add(batch)
             return first
 
-    def adopt(self, account: Account, connections: list[Event]) -> None:
-        """Take over what a delegated module has opened."""
+    def expect(self, account: Account, order: Order) -> list[Held]:
+        """Note that a module on another host is about to open these; C(adopt) learns what came of it."""
         with self._lock:
+            if self.ending.is_set():
+                raise RunEndsError
             office = self._office(account)
-            for entry in connections:
-                connection = Connection.from_result(entry)
-                opening: concurrent.futures.Future[Connection] = concurrent.futures.Future()
-                opening.set_result(connection)
-                held = Held(next(self._numbers), connection.deviceaddress, office, False, opening, claimed=True)
-                held.holders[""] = 1
+            expected = []
+            for service in order.services:
+                held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
+                held.claimed = True
+                self._intend(held)
                 self._held.append(held)
-                with contextlib.suppress(RemoteItError):  # it is open, whether that can be written down or not
-                    self._ledger.intent(held.number, held.service, office.api_url, office.fingerprint)
-                self._record(held, connection)
-                if self.ending.is_set():
-                    self._stop(held, office)
+                expected.append(held)
+            return expected
+
+    def adopt(self, expected: list[Held], outcomes: t.Mapping[str, Event]) -> None:
+        """Take over what the module has opened.
+
+        :param outcomes: the connection or the failure of each service, as the module returned them.
+        """
+        for held in expected:
+            outcome = _outcome(outcomes.get(held.service, {}))
+            if isinstance(outcome, Connection):
+                held.holders[""] = 1
+            self._settle(held, outcome)
 
     def _office(self, account: Account) -> Office:
         key = (account.credentials, account.timeout, account.concurrency)
@@ -188,35 +199,47 @@ class Keeper:
                 raise RunEndsError
             if instead_of is not None and _is_dead(instead_of):
                 self._close_quietly(instead_of)
-            self._ledger.intent(held.number, held.service, held.office.api_url, held.office.fingerprint)
+            self._intend(held)
             connection = open_one(held.office.api, held.service, order)
         except RunEndsError as ending:
             held.opening.set_exception(ending)
         except Exception as unknown:
-            error = as_error(unknown)
-            with self._lock:
-                self._note_failed_opening(held, error)
-            held.opening.set_exception(error)
+            self._settle(held, as_error(unknown))
         else:
+            self._settle(held, connection)
+
+    def _intend(self, held: Held) -> None:
+        self._ledger.intent(held.number, held.service, held.office.api_url, held.office.fingerprint)
+
+    def _settle(self, held: Held, outcome: Connection | RemoteItError) -> None:
+        """Note what came of an opening call, then tell those who wait for it."""
+        if isinstance(outcome, RemoteItError):
             with self._lock:
-                self._record(held, connection)
-            held.opening.set_result(connection)
-            if self.ending.is_set() and not held.detach:
-                self._close_quietly(held)  # the end may not have waited for it
+                self._note_failed_opening(held, outcome)
+            held.opening.set_exception(outcome)
+            return
+        with self._lock:
+            self._record(held, outcome)
+        held.opening.set_result(outcome)
+        if self.ending.is_set() and not held.detach:
+            self._close_quietly(held)  # the end may not have waited for it
 
     def _record(self, held: Held, connection: Connection) -> None:
         """Note what is open now. Needs the lock."""
         same = self._by_connection.get(connection.connectionid)
-        if same is not None:  # the vendor answered a second opening with the first connection
+        if same is not None and same.closing is None:  # the vendor answered a second opening with the first connection
+            held.closing = _done(ALREADY_CLOSED)
             self._ledger.closed(held.number, f"the same as {same.number}")
             same.holders.update(held.holders)
             self._current = {key: same if value is held else value for key, value in self._current.items()}
+            if held.detach and not same.detach:
+                same.detach = True
+                self._ledger.detached(same.number)
             return
         if connection.overrode:
             for older in self._by_connection.values():
                 if older.service.upper() == held.service.upper() and older.closing is None:
-                    older.closing = concurrent.futures.Future()
-                    older.closing.set_result(ALREADY_CLOSED)
+                    older.closing = _done(ALREADY_CLOSED)
                     self._closed += 1
                     self._ledger.closed(older.number, "overridden")
         self._by_connection[connection.connectionid] = held
@@ -264,9 +287,7 @@ class Keeper:
             if held.holders[holder]:
                 held.holders[holder] -= 1
             if +held.holders:
-                used: concurrent.futures.Future[str] = concurrent.futures.Future()
-                used.set_result(STILL_USED)
-                return used
+                return _done(STILL_USED)
             return self._stop(held, office)
 
     def _stop(self, held: Held, office: Office) -> concurrent.futures.Future[str]:
@@ -274,8 +295,7 @@ class Keeper:
         if held.closing is not None:
             failed = held.closing.done() and held.closing.exception() is not None
             if not failed:
-                already: concurrent.futures.Future[str] = office.quick.submit(lambda: ALREADY_CLOSED)
-                return already if held.closing.done() else held.closing
+                return _done(ALREADY_CLOSED) if held.closing.done() else held.closing
         held.closing = office.quick.submit(self._close, held, office)
         return held.closing
 
@@ -331,7 +351,7 @@ class Keeper:
         for held in self._held:
             if held.opening in hanging:
                 self._unsure.append({"service": held.service, "at": iso(utc_now()), "why": "it does not end"})
-        if self._opened == self._closed and not self._unsure:
+        if not self._unsure and not any(map(_may_be_open, self._held)):
             self._ledger.remove()
         return {
             "opened": self._opened,
@@ -358,6 +378,33 @@ class Keeper:
             connection = held.opening.result()
             if not connection.reverse_proxy:
                 answers(connection)
+
+
+def _outcome(entry: Event) -> Connection | RemoteItError:
+    """What another host says became of an opening."""
+    try:
+        if "code" in entry:
+            return from_failure(entry)
+        if CONNECTION_ID.fullmatch(entry["connectionid"]):
+            return Connection.from_result(entry)
+    except (KeyError, TypeError):
+        pass
+    return RemoteItError("the module that was to open it gave no clear answer", may_be_open=True)
+
+
+def _done(outcome: str) -> concurrent.futures.Future[str]:
+    future: concurrent.futures.Future[str] = concurrent.futures.Future()
+    future.set_result(outcome)
+    return future
+
+
+def _may_be_open(held: Held) -> bool:
+    """Whether it was opened, and nobody is known to have closed it."""
+    if not held.opening.done():
+        return True
+    if held.opening.exception() is not None:
+        return False
+    return held.closing is None or not held.closing.done() or held.closing.exception() is not None
 
 
 def _close_for_another_login(api: Api, stop: tuple[str, str]) -> str:

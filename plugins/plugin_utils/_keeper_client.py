@@ -33,6 +33,10 @@ START_SECONDS = 30.0
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
+#: The connection or the failure of each service, as a module returns them.
+Outcomes = dict[str, dict[str, t.Any]]
+
+
 class KeeperClient:
     """Opens and closes through the keeper of this run, which the first opening starts."""
 
@@ -81,10 +85,17 @@ class KeeperClient:
         """Whether no other worker has asked this about the batch."""
         return next(self._ask({"do": "is_first", "batch": batch}, start=True))["first"]
 
-    def adopt(self, account: Account, connections: t.Sequence[dict[str, t.Any]]) -> None:
-        """Give the keeper what a module on another host has opened."""
-        for _ in self._ask({"do": "adopt", "account": _plain(account), "connections": connections}, start=True):
-            pass
+    def adopt(self, account: Account, order: Order, work: t.Callable[[], Outcomes]) -> None:
+        """Let a module on another host do the opening.
+
+        :param work: runs the module when the intents are written, and tells what became of each service.
+        """
+        request = {"do": "adopt", "account": _plain(account), "order": _plain(order)}
+        with contextlib.closing(self._ask(request, start=True)) as conversation:
+            next(conversation)
+            outcomes = work()
+            with contextlib.suppress(StopIteration):
+                conversation.send(outcomes)
 
     def finish(self) -> dict[str, t.Any] | None:
         """Ask the keeper to close everything and leave.
@@ -102,18 +113,21 @@ class KeeperClient:
 
     def _ask(
         self, request: dict[str, t.Any], *, start: bool = False, timeout: float | None = None
-    ) -> t.Iterator[dict[str, t.Any]]:
-        with self._line(start) as line:
+    ) -> t.Generator[dict[str, t.Any], Outcomes | None, None]:
+        """Send the request and hand out the events of the answer; what is sent in return for one goes to the keeper."""
+        with self._line(start) as line, line.makefile("rb") as answers:
             line.settimeout(timeout)
             try:
                 line.sendall(json.dumps(request).encode() + b"\n")
-                for answer in line.makefile("rb"):
+                for answer in answers:
                     event = json.loads(answer)
                     if "error" in event:
                         raise from_failure(event["error"])
                     if "end" in event:
                         return
-                    yield event
+                    reply = yield event
+                    if reply is not None:
+                        line.sendall(json.dumps(reply).encode() + b"\n")
             except ConnectionError:
                 pass
         raise _KeeperGone(

@@ -55,12 +55,14 @@ class _Handler(socketserver.StreamRequestHandler):
     def _events(self, request: Event) -> t.Iterator[Event]:
         keeper = self.server.keeper
         if request["do"] == "open":
-            order = {**request["order"], "services": tuple(request["order"]["services"])}
-            yield from keeper.open(_account(request["account"]), Order(**order), request["claims"])
+            yield from keeper.open(_account(request["account"]), _order(request["order"]), request["claims"])
         elif request["do"] == "close":
             yield from keeper.close(_account(request["account"]), request["stops"])
         elif request["do"] == "adopt":
-            keeper.adopt(_account(request["account"]), request["connections"])
+            expected = keeper.expect(_account(request["account"]), _order(request["order"]))
+            yield {"ready": True}
+            line = self.rfile.readline()  # nothing, if the worker dies while its module is at work
+            keeper.adopt(expected, json.loads(line) if line else {})
         elif request["do"] == "is_first":
             yield {"first": keeper.is_first(request["batch"])}
         elif request["do"] == "finish":
@@ -94,10 +96,14 @@ def _account(fields: Event) -> Account:
     )
 
 
+def _order(fields: Event) -> Order:
+    return Order(**{**fields, "services": tuple(fields["services"])})
+
+
 def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
     """Serve the run until its controller is gone or asks for the end; then close what is left and leave."""
-    alive = hold_folder(run.folder)
-    keeper = Keeper(run, Ledger.begin(runs_folder, run.id))
+    alive = hold_folder(run.folder, run.controller)
+    keeper = Keeper(run, Ledger.begin(runs_folder, run.id, run.controller))
     server = _Server(keeper, run.socket)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

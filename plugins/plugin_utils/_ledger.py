@@ -5,7 +5,8 @@
 # PRIVATE to the collection: it may change or vanish in any release.
 """The ledger: what a run has opened, on disk, for the case that its keeper dies too.
 
-JSON lines, one file a run, written by its keeper alone, which holds it locked while it lives. An C(intent) stands
+JSON lines, one file a run, written by its keeper alone, which holds it locked while it lives. The first line names
+the run and its controller's process. An C(intent) stands
 before the opening call, C(opened) after it, C(closed) after the stop. No secret is in it.
 """
 
@@ -24,6 +25,7 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import IDLE_SECONDS, Connection, iso, utc_now
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import create_locked, lives
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import as_id, is_ours, private_folder
 
 _SUFFIX = ".jsonl"
@@ -43,26 +45,17 @@ class Ledger:
         self._lock = threading.Lock()
 
     @classmethod
-    def begin(cls, folder: str, run_id: str) -> Ledger:
-        """The ledger of a run that begins."""
+    def begin(cls, folder: str, run_id: str, controller: str | None = None) -> Ledger:
+        """The ledger of a run that begins.
+
+        :param controller: the mark of its controller's process.
+        """
         private_folder(os.path.dirname(folder))
         private_folder(folder)
         path = os.path.join(folder, run_id + _SUFFIX)
         if os.path.exists(path):  # by a keeper of this run that died: what it says is for the teardown
             path = os.path.join(folder, f"{run_id}-{os.getpid()}{_SUFFIX}")
-        # locked before it has its name, so that no teardown takes it for one of a dead run
-        nascent = f"{path}.{os.getpid()}"
-        descriptor = os.open(nascent, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - it stays open, and locked, with the keeper
-        fcntl.flock(file, fcntl.LOCK_EX)
-        ledger = cls(file, path)
-        try:
-            ledger._write({"event": "run", "run": run_id})
-            os.rename(nascent, path)
-        except OSError:
-            os.unlink(nascent)
-            raise
-        return ledger
+        return cls(create_locked(path, _line({"event": "run", "run": run_id, "controller": controller})), path)
 
     def intent(self, number: int, service: str, api_url: str, account: str) -> None:
         """Say that an opening call is about to be sent.
@@ -104,12 +97,16 @@ class Ledger:
             self._write(entry)
 
     def _write(self, entry: dict[str, t.Any]) -> None:
-        line = json.dumps({**entry, "at": iso(utc_now())}).encode() + b"\n"
+        line = _line(entry)
         with self._lock:
             before = os.fstat(self._file.fileno()).st_size
             if self._file.write(line) != len(line):
                 os.ftruncate(self._file.fileno(), before)  # half a line would spoil the next one
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _line(entry: dict[str, t.Any]) -> bytes:
+    return json.dumps({**entry, "at": iso(utc_now())}).encode() + b"\n"
 
 
 @dataclasses.dataclass
@@ -178,7 +175,7 @@ def listing(folder: str, run_id: str | None) -> list[dict[str, t.Any]]:
     found = []
     for path in _paths(folder):
         with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
-            record = _record(path, file, alive=not _lock(file))
+            record = _record(path, file, kept=not _lock(file))
             found += [entry.as_info(record) for entry in record.open if record.is_of(run_id)]
     return found
 
@@ -197,9 +194,9 @@ def of_dead_runs(folder: str, run_id: str | None) -> t.Iterator[list[tuple[Recor
             except FileNotFoundError:
                 continue
             if not _lock(file, tries=5) or not os.path.exists(path):
-                continue  # its run lives, or another teardown has it or has just finished it
-            record = _record(path, file, alive=False)
-            if record.is_of(run_id):
+                continue  # its keeper lives, or another teardown has it or has just finished it
+            record = _record(path, file, kept=False)
+            if record.is_of(run_id) and not record.alive:
                 file.seek(0, os.SEEK_END)
                 found.append((record, Ledger(file, path)))
             else:
@@ -227,9 +224,12 @@ def _lock(file: t.IO[bytes], tries: int = 1) -> bool:
     return False
 
 
-def _record(path: str, file: t.IO[bytes], *, alive: bool) -> Record:
-    """Read a ledger; a line that is not one of ours, or not whole, is passed over."""
-    record = Record(path, os.path.basename(path)[: -len(_SUFFIX)], alive, [])
+def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
+    """Read a ledger; a line that is not one of ours, or not whole, is passed over.
+
+    :param kept: its keeper lives; a run may also live on without one.
+    """
+    record = Record(path, os.path.basename(path)[: -len(_SUFFIX)], kept, [])
     entries: dict[t.Any, Entry] = {}
     for line in file.readlines():
         try:
@@ -237,6 +237,7 @@ def _record(path: str, file: t.IO[bytes], *, alive: bool) -> Record:
             kind, number = event["event"], event.get("number")
             if kind == "run":
                 record.run_id = str(event["run"])
+                record.alive = kept or lives(event.get("controller"))
             elif kind == "intent":
                 _moment(event["at"])
                 entries[number] = Entry(number, event["service"], event["api_url"], event["account"], event["at"])

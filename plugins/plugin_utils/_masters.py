@@ -15,8 +15,11 @@ import subprocess
 import time
 import typing as t
 
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import create_locked, lives
+
 #: A folder in which nobody has got so far as to start a keeper is abandoned after so many seconds.
 _ABANDONED_SECONDS = 3600.0
+_ALIVE = "alive"
 
 
 def end_masters(folder: str) -> None:
@@ -42,15 +45,13 @@ def remove_folder(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def hold_folder(folder: str) -> t.IO[str]:
+def hold_folder(folder: str, controller: str | None) -> t.BinaryIO:
     """Take the lock by which others see that the keeper of this folder lives; it is held until the process ends."""
-    lock = open(os.path.join(folder, "alive"), "w", encoding="utf-8")  # noqa: SIM115 - it has to stay open
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    return lock
+    return create_locked(os.path.join(folder, _ALIVE), (controller or "").encode())
 
 
 def sweep(own: str) -> None:
-    """Remove the folders of runs that died together with their keepers, beside our own."""
+    """Remove the folders of runs that died, and their keepers too, beside our own."""
     base, name = os.path.split(own)
     prefix = name.rsplit("-", 1)[0] + "-"
     for other in os.listdir(base):
@@ -64,10 +65,10 @@ def _is_abandoned(folder: str) -> bool:
         found = os.lstat(folder)
         if found.st_uid != os.getuid() or os.path.islink(folder):
             return False
-        with open(os.path.join(folder, "alive"), encoding="utf-8") as lock:
+        with open(os.path.join(folder, _ALIVE), encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return not lives(lock.read())
     except FileNotFoundError:
         return os.path.exists(os.path.join(folder, "lock")) and found.st_mtime < time.time() - _ABANDONED_SECONDS
     except OSError:
         return False  # its keeper lives
-    return True

@@ -20,6 +20,8 @@ import stat
 import tempfile
 import typing as t
 
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import mark_of
+
 #: Job ids of CI systems: GitHub Actions, GitLab, Jenkins, Azure Pipelines, AWX.
 _JOB_IDS = ("REMOTEIT_RUN_ID", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG", "SYSTEM_JOBID", "AWX_JOB_ID", "JOB_ID")
 
@@ -34,6 +36,7 @@ class Run:
     id: str
     controller_pid: int
     folder: str  # private; holds the keeper's socket and the control sockets of ssh
+    controller: str | None = None  # the mark of its process, which the number alone is not
 
     @property
     def socket(self) -> str:
@@ -49,10 +52,12 @@ def _this_run() -> Run:
     job = next((os.environ[name] for name in _JOB_IDS if os.environ.get(name)), "run")
     # a strategy that imports actions only in its workers gets a keeper a worker; their parent is the controller
     in_worker = multiprocessing.parent_process() is not None
+    controller = os.getppid() if in_worker else os.getpid()
     return Run(
         id=f"{as_id(job)}-{suffix}",
-        controller_pid=os.getppid() if in_worker else os.getpid(),
+        controller_pid=controller,
         folder=os.path.join(_runtime_base(), f"remoteit-{suffix}"),
+        controller=mark_of(controller),
     )
 
 

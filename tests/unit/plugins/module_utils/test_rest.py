@@ -317,6 +317,13 @@ def test_gone_already_because_another_call_proves_the_credentials(conversation: 
     assert api().disconnect(SERVICE, ID) is False
 
 
+@pytest.mark.parametrize("reply", [refused("database is down", 200), refused("try again", 400), Reply({}, 409)])
+def test_a_refusal_that_nobody_has_documented_proves_nothing(conversation: Conversation, reply: Reply) -> None:
+    conversation.expect_stop(SERVICE, ID, reply)
+    with pytest.raises(RemoteItError):
+        api().disconnect(SERVICE, ID)
+
+
 def test_a_call_that_went_well_just_now_is_proof_enough_for_a_minute(
     conversation: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

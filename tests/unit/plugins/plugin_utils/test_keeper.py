@@ -490,20 +490,67 @@ def test_a_connection_that_could_neither_be_used_nor_stopped_is_stopped_at_the_e
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 
+def elsewhere(connectionid: str = "id-x") -> dict[str, t.Any]:
+    """What a module on another host returned."""
+    return Connection(A, connectionid, "http://p:1", "p", 1, "tcp", False, "caller").as_result()
+
+
 def test_what_a_module_has_opened_elsewhere_is_closed_too(
     keeper: Keeper, conversation: Conversation, ledger: Ledger
 ) -> None:
-    entry = Connection(SERVICE, "id-x", "http://p:1", "p", 1, "tcp", False, "caller").as_result()
-    keeper.adopt(ACCOUNT, [entry])
-    assert written(ledger) == [("intent", 1, None), ("opened", 1, "id-x")]
-    conversation.expect_stop(SERVICE, "id-x", STOPPED)
+    expected = keeper.expect(ACCOUNT, Order((A, B)))
+    assert written(ledger) == [("intent", 1, None), ("intent", 2, None)]  # before the module runs
+    keeper.adopt(expected, {A: elsewhere(), B: {"code": "offline", "message": "it is inactive"}})
+    assert written(ledger)[2:] == [("opened", 1, "id-x"), ("closed", 2, "refused")]
+    conversation.expect_stop(A, "id-x", STOPPED)
     assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
 
 
 def test_a_disconnect_closes_what_was_adopted(keeper: Keeper, conversation: Conversation) -> None:
-    keeper.adopt(ACCOUNT, [Connection(A, "id-x", "http://p:1", "p", 1, "tcp", False, "caller").as_result()])
+    keeper.adopt(keeper.expect(ACCOUNT, Order((A,))), {A: elsewhere()})
     conversation.expect_stop(A, "id-x", STOPPED)
     assert close(keeper, "id-x") == "closed"
+
+
+def test_what_was_opened_elsewhere_to_outlive_the_run_is_left_to_the_teardown(keeper: Keeper, ledger: Ledger) -> None:
+    keeper.adopt(keeper.expect(ACCOUNT, Order((A,), detach=True)), {A: elsewhere()})
+    assert (keeper.finish()["closed"], pathlib.Path(ledger.path).exists()) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {A: {"connectionid": None}},
+        {A: elsewhere("../x")},
+        {A: {"code": "timeout", "message": "", "may_be_open": True}},
+    ],
+)
+def test_a_module_elsewhere_without_a_clear_answer_is_not_forgotten(
+    keeper: Keeper, ledger: Ledger, answer: dict[str, t.Any]
+) -> None:
+    keeper.adopt(keeper.expect(ACCOUNT, Order((A,))), answer)
+    assert [unsure["service"] for unsure in keeper.finish()["unsure"]] == [A]
+    assert pathlib.Path(ledger.path).exists()
+
+
+def test_a_module_elsewhere_that_could_not_stop_what_it_opened(keeper: Keeper, conversation: Conversation) -> None:
+    failure = {"code": "bad_answer", "message": "", "connectionid": "id-x"}
+    keeper.adopt(keeper.expect(ACCOUNT, Order((A,))), {A: failure})
+    conversation.expect_stop(A, "id-x", STOPPED)
+    assert keeper.finish()["closed"] == 1
+
+
+def test_a_module_elsewhere_that_ends_after_the_run(keeper: Keeper, conversation: Conversation) -> None:
+    expected = keeper.expect(ACCOUNT, Order((A,)))
+    conversation.expect_stop(A, "id-x", STOPPED)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        recap = pool.submit(keeper.finish)
+        keeper.ending.wait(30)
+        keeper.adopt(expected, {A: elsewhere()})
+        assert recap.result(30)["closed"] == 1
+    with pytest.raises(RemoteItError, match="the run is ending"):
+        keeper.expect(ACCOUNT, Order((B,)))
 
 
 def test_a_touch_uses_the_open_port_proxies(
@@ -537,6 +584,26 @@ def test_the_vendor_answers_with_the_same_connection(keeper: Keeper, conversatio
     conversation.expect_stop(A, "id-1", STOPPED)
     assert close(keeper, "id-1") == "closed"
     assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
+
+
+def test_the_same_connection_outlives_the_run_if_one_of_its_openings_is_to(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, alive: str
+) -> None:
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    open_one(keeper)
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    open_one(keeper, reuse=False, detach=True)
+    assert (keeper.finish()["closed"], pathlib.Path(ledger.path).exists()) == (0, True)
+
+
+def test_an_id_that_comes_back_after_its_stop_is_open_again(
+    keeper: Keeper, conversation: Conversation, alive: str
+) -> None:
+    for _ in range(2):
+        conversation.expect_open(A, opened(A, "id-1", alive))
+        open_one(keeper)
+        conversation.expect_stop(A, "id-1", STOPPED)
+        assert close(keeper, "id-1") == "closed"
 
 
 def test_the_vendor_ends_the_older_connection(

@@ -226,13 +226,31 @@ def test_closing_and_holding(controller: Controller, vendor: Vendor, account: Ac
 
 
 def test_what_a_module_has_opened_elsewhere(controller: Controller, vendor: Vendor, account: Account) -> None:
-    vendor.open.add("id-x")
-    controller.client.adopt(
-        account, [Connection(SERVICE, "id-x", "http://p:1", "p", 1, "tcp", False, "caller").as_result()]
-    )
+    def module() -> dict[str, dict[str, t.Any]]:
+        assert [line["event"] for line in controller.ledgers()[0]] == ["run", "intent"]
+        vendor.open.add("id-x")
+        return {SERVICE: Connection(SERVICE, "id-x", "http://p:1", "p", 1, "tcp", False, "caller").as_result()}
+
+    controller.client.adopt(account, Order((SERVICE,)), module)
     keeper = controller.keeper()
     assert controller.client.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
     assert vendor.open == set()
+    controller.await_end(keeper)
+
+
+def test_a_worker_that_dies_while_its_module_is_at_work(controller: Controller, account: Account) -> None:
+    class Killed(BaseException):
+        pass
+
+    def module() -> dict[str, dict[str, t.Any]]:
+        raise Killed
+
+    with pytest.raises(Killed):
+        controller.client.adopt(account, Order((SERVICE,)), module)
+    keeper = controller.keeper()
+    recap = controller.client.finish()
+    assert recap is not None
+    assert [unsure["service"] for unsure in recap["unsure"]] == [SERVICE]
     controller.await_end(keeper)
 
 

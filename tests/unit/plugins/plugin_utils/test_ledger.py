@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import stat
+import subprocess
 import threading
 import typing as t
 
@@ -18,6 +19,7 @@ import pytest
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, iso, utc_now
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, listing, of_dead_runs
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import mark_of
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE
 
 FullDisk = t.Callable[..., t.ContextManager[None]]
@@ -53,7 +55,7 @@ def test_what_is_written(ledger: Ledger) -> None:
     written = lines(ledger.path)
     assert all(datetime.datetime.strptime(line.pop("at"), "%Y-%m-%dT%H:%M:%SZ") for line in written)
     assert written == [
-        {"event": "run", "run": "job-1"},
+        {"event": "run", "run": "job-1", "controller": None},
         {"event": "intent", "number": 1, "service": SERVICE, "api_url": API, "account": "fingerprint"},
         {"event": "opened", "number": 1, "connectionid": ID, "expires_at": LATER, "detached": False},
         {"event": "closed", "number": 1, "how": "closed"},
@@ -195,6 +197,35 @@ def test_only_dead_runs_are_given_to_a_teardown_and_each_to_one(
             assert another == []
         its_ledger.closed(1, "closed")
     assert listing(folder, None) == []
+
+
+def test_a_run_whose_keeper_was_killed_lives_as_long_as_its_controller(folder: str) -> None:
+    controller = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    ledger = Ledger.begin(folder, "job-1", mark_of(controller.pid))
+    opened_entry(ledger)
+    end(ledger)
+    assert [entry["alive"] for entry in listing(folder, None)] == [True]
+    with of_dead_runs(folder, None) as found:
+        assert found == []
+    controller.communicate()
+    assert [entry["alive"] for entry in listing(folder, None)] == [False]
+    with of_dead_runs(folder, None) as found:
+        assert [record.run_id for record, _ in found] == ["job-1"]
+
+
+def test_a_teardown_that_looks_for_one_run_leaves_the_others_to_the_next(ledger: Ledger, folder: str) -> None:
+    opened_entry(ledger)
+    end(ledger)
+    with of_dead_runs(folder, "another") as found:
+        assert found == []
+        with of_dead_runs(folder, "job-1") as others:
+            assert [record.run_id for record, _ in others] == ["job-1"]
+
+
+def test_a_folder_of_ledgers_that_is_not_ours_alone_is_said(ledger: Ledger, folder: str) -> None:
+    os.chmod(folder, 0o777)
+    with pytest.raises(RemoteItError, match="not a folder of this user alone"):
+        listing(folder, None)
 
 
 def test_without_a_folder_there_is_nothing(folder: str) -> None:

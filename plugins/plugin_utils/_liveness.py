@@ -1,0 +1,57 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""Who lives. A keeper holds locks while it does; a run lives as long as its controller, with or without a keeper."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import typing as t
+
+
+def mark_of(pid: int) -> str | None:
+    """What tells a process from every other that ever had its number; none if it is gone, or cannot be told here.
+
+    The machine's boot, the namespace of the number, the number, and when the process started.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            state, *fields = file.read().rpartition(")")[2].split()
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
+            boot = file.read().strip()
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux, or no such process
+        return None
+    return None if state in ("Z", "X") else f"{boot} {namespace} {pid} {fields[18]}"
+
+
+def lives(mark: str | None) -> bool:
+    """Whether the process of which this is the mark is known to live; another container's is not."""
+    try:
+        return mark is not None and mark_of(int(mark.split()[2])) == mark
+    except (ValueError, IndexError):
+        return False
+
+
+def create_locked(path: str, first_line: bytes) -> t.BinaryIO:
+    """A new file that has its lock and its first line before it has its name: nobody takes it for one left behind.
+
+    :raises OSError: it cannot be written.
+    """
+    nascent = f"{path}.{os.getpid()}"
+    descriptor = os.open(nascent, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - it stays open, and locked, with the keeper
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if file.write(first_line) != len(first_line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.rename(nascent, path)
+    except OSError:
+        file.close()
+        os.unlink(nascent)
+        raise
+    return file
