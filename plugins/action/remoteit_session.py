@@ -70,7 +70,10 @@ class ActionModule(RemoteItAction):
             warnings = check_the_way(self._connection, connection, task_vars)
             wait_until_it_answers(self._connection, options["wait_timeout"], session["service"])
             if options["gather_facts"]:
-                return self._execute_module("ansible.legacy.setup", module_args={}, task_vars=task_vars)
+                facts: dict[str, t.Any] = self._execute_module(
+                    "ansible.legacy.setup", module_args={}, task_vars=task_vars
+                )
+                return {**facts, "warnings": [*facts.get("warnings", []), *warnings]}
         return {"changed": False, "warnings": warnings}
 
     def _account(self, options: dict[str, t.Any]) -> Account:

@@ -47,6 +47,8 @@ options:
         V(0.0.0.0) for everyone, which is dangerous and gives a warning.
       - If it is not given, the API restricts the proxy to the address from which it was called. Give it when SSH leaves
         by another address than HTTP does.
+      - The run looks from time to time whether the proxy answers. With latching that makes the controller the first
+        comer, if nobody was before; for another machine give its address.
       - It has no effect on the reverse proxy of a web service, whose URL is always open to everyone.
     type: str
   wait:
@@ -200,6 +202,16 @@ failures:
       description: What happened, what the API said, and what to do.
       returned: always
       type: str
+    connectionid:
+      description: The connection that was opened, could not be used and could not be stopped. The end of the run, or a
+        teardown, tries again.
+      returned: when there is one
+      type: str
+    may_be_open:
+      description: V(true); nobody knows whether a connection was opened. If so, it ends by itself 15 minutes after its
+        last use.
+      returned: when nobody knows
+      type: bool
 proxy:
   description: The value of this name in RV(connections).
   returned: for exactly one service

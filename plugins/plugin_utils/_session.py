@@ -17,6 +17,7 @@ from ansible import constants as C
 from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import how_ids_look
 from ansible_collections.remoteit.fleet.plugins.module_utils._connect import check_hostip
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID, Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._disconnect import result_of
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order, Stop
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import Progress
@@ -49,7 +50,7 @@ def open_session(hosts: Hosts, names: t.Sequence[str], account: Account, *, nest
     :param tasks: the tasks file, which has to be the same for all of them.
     :raises OptionsError: something is wrong with a host's variables; nothing was opened.
     """
-    there = members(hosts, names, tasks)
+    there = _members(hosts, names, tasks)
     outcomes = _open(there, account)
     result: Result = {"changed": False, "hosts": [], "others": [], "failures": {}}
     for member in there:
@@ -99,15 +100,8 @@ def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], 
     except RemoteItError as error:
         result["problem"] = f"the connections could not be closed and may still be open: {error.message}"
         return result
-    failed = {stop: outcome for stop, outcome in outcomes if isinstance(outcome, RemoteItError)}
-    result["changed"] = len(failed) < len(outcomes)
-    if failed:
-        result["failures"] = {service: error.as_failure() for (service, _), error in failed.items()}
-        result["problem"] = "connections could not be closed and may still be open: " + "; ".join(
-            f"{service} (connection {connectionid}): {error.message}"
-            for (service, connectionid), error in list(failed.items())[:10]
-        )
-    return result
+    closed = result_of(outcomes)
+    return {**result, **{name: closed[name] for name in ("changed", "failures")}, "problem": closed.get("msg")}
 
 
 def _open(
@@ -219,7 +213,7 @@ def alias(service: str) -> str:
     return f"remoteit-{service.lower().replace(':', '-')}"
 
 
-def members(hosts: Hosts, names: t.Sequence[str], tasks: str | None) -> list[Member]:
+def _members(hosts: Hosts, names: t.Sequence[str], tasks: str | None) -> list[Member]:
     """The part of each host.
 
     :raises OptionsError: a host names no service, or something is wrong with its variables.

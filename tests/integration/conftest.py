@@ -273,6 +273,11 @@ class Fleet:
         self._nothing_is_left(run, leaves_open)
         return run
 
+    def on_localhost(self, tasks: list[dict[str, Any]], *arguments: str, leaves_open: int = 0) -> Run:
+        """Run tasks of a play that has no devices."""
+        play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
+        return self.run([play], *arguments, leaves_open=leaves_open)
+
     def session(
         self,
         tasks: str | list[dict[str, Any]],

@@ -76,7 +76,7 @@ def test_each_trouble_of_a_connect(fleet: Fleet, subtests: Any) -> None:
             fleet.simulator.fault(service, call="connect", **trouble.fault)
         connect = {"deviceaddress": service, **trouble.options}
         tasks.append({"name": trouble.name, "remoteit.fleet.remoteit_connect": connect, "ignore_errors": True})
-    run = fleet.run([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}])
+    run = fleet.on_localhost(tasks)
     assert run.rc == 0
     assert len([request for request in run.requests if request["call"] == "connect"]) == len(TROUBLES)
     assert len(run.connections) == sum(trouble.opened for trouble in TROUBLES)

@@ -362,21 +362,8 @@ def test_delegated_to_another_host_the_module_runs_there(fleet: Fleet) -> None:
 
 def test_delegated_and_detached_it_is_in_the_ledger(fleet: Fleet) -> None:
     fleet.inventory = {"gateways": {"hosts": {"gateway": fleet.plain_way("pi-0005")}}}
-    fleet.run(
-        [
-            {
-                "hosts": "localhost",
-                "gather_facts": False,
-                "tasks": [
-                    {
-                        "remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services[0], "detach": True},
-                        "delegate_to": "gateway",
-                    }
-                ],
-            }
-        ],
-        leaves_open=1,
-    )
+    opening = {"deviceaddress": fleet.services[0], "detach": True}
+    fleet.on_localhost([{"remoteit.fleet.remoteit_connect": opening, "delegate_to": "gateway"}], leaves_open=1)
     closing = fleet.run("remoteit.fleet.teardown")
     assert closing.rc == 0
     assert fleet.ledgers() == []
@@ -385,21 +372,8 @@ def test_delegated_and_detached_it_is_in_the_ledger(fleet: Fleet) -> None:
 def test_delegated_to_a_host_that_cannot_be_reached_nothing_is_in_doubt(fleet: Fleet) -> None:
     """Unless the module has begun, nobody has to wonder what it opened."""
     fleet.inventory = {"gateways": {"hosts": {"gateway": {"ansible_host": "127.0.0.1", "ansible_port": 1}}}}
-    run = fleet.run(
-        [
-            {
-                "hosts": "localhost",
-                "gather_facts": False,
-                "tasks": [
-                    {
-                        "name": "open",
-                        "remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services[0]},
-                        "delegate_to": "gateway",
-                    }
-                ],
-            }
-        ]
-    )
+    opening = {"deviceaddress": fleet.services[0]}
+    run = fleet.on_localhost([{"name": "open", "remoteit.fleet.remoteit_connect": opening, "delegate_to": "gateway"}])
     assert run.status("open") == {"localhost": "unreachable"}
     assert run.recap is None
     assert fleet.ledgers() == []
@@ -436,7 +410,7 @@ def test_bad_input_is_refused_before_any_request(fleet: Fleet, subtests: Any) ->
         {"name": "half a stop", "remoteit.fleet.remoteit_disconnect": {"deviceaddress": service}, "ignore_errors": True}
     )
     table["half a stop"] = ({}, "connectionid")
-    run = fleet.run([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}])
+    run = fleet.on_localhost(tasks)
     assert run.rc == 0
     assert run.requests == []
     for name, (_, words) in table.items():

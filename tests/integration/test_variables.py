@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -158,12 +159,15 @@ ROLE = {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}
 ELSEWHERE = {"ansible_host": "127.0.0.9", "ansible_port": 9}
 
 
-@pytest.mark.parametrize("name", ["ansible_host", "ansible_port", "ansible_ssh_common_args"])
-@pytest.mark.parametrize("source", ["extra", "role", "include_role", "include_tasks"])
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        *itertools.product(["extra", "role"], ["ansible_host", "ansible_port", "ansible_ssh_common_args"]),
+        *itertools.product(["include_role", "include_tasks"], ["ansible_host"]),
+    ],
+)
 def test_what_would_override_the_session_is_named_before_any_request(fleet: Fleet, source: str, name: str) -> None:
     """Never the wrong machine."""
-    if source in ("include_role", "include_tasks") and name != "ansible_host":
-        pytest.skip("the same way as ansible_host")
     fleet.write("on_the_devices.yml", [{"name": "never", "ansible.builtin.raw": "true"}])
     fleet.write("with_open.yml", [{"include_role": ROLE}, {"name": "never", "ansible.builtin.raw": "true"}])
     value = {**ELSEWHERE, "ansible_ssh_common_args": "-v"}[name]
@@ -184,6 +188,14 @@ def test_what_would_override_the_session_is_named_before_any_request(fleet: Flee
     assert run.status("never") == {}
     assert run.failures()
     assert all(name in reason for reason in run.failures().values())
+
+
+@pytest.mark.parametrize("gather_facts", [False, True])
+def test_a_host_key_checking_of_the_users_own_is_warned_of(fleet: Fleet, gather_facts: bool) -> None:
+    fleet.inventory["fleet"]["vars"]["ansible_ssh_common_args"] = "-o StrictHostKeyChecking=no"
+    run = fleet.session([look("during")], remoteit_session_gather_facts=gather_facts)
+    assert run.rc == 0
+    assert "ssh takes the first" in " ".join(run.text.split())
 
 
 def test_another_connection_plugin_is_refused(fleet: Fleet) -> None:
