@@ -8,6 +8,20 @@ from __future__ import annotations
 class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
+  access_key_id:
+    description:
+      - The id of an access key, which the vendor's portal makes under its account settings. It is used together with
+        O(secret_access_key), speaks the GraphQL API, and needs nothing else. It works with two-factor authentication
+        and single sign-on as well.
+      - If it is not given, these are used, in this order - the environment variable E(R3_ACCESS_KEY_ID), and the key of
+        the same name of O(profile) in O(credentials_file).
+    type: str
+  secret_access_key:
+    description:
+      - The secret that belongs to O(access_key_id).
+      - If it is not given, these are used, in this order - the environment variable E(R3_SECRET_ACCESS_KEY), and the
+        key of the same name of O(profile) in O(credentials_file).
+    type: str
   token:
     description:
       - The token of a login, for the REST API. It is used together with O(developer_key).
@@ -23,7 +37,7 @@ options:
   username:
     description:
       - The user name (an e-mail address) to log in with, once for the whole run.
-      - An account with two-factor authentication or single sign-on cannot log in so. Give O(token) instead.
+      - An account with two-factor authentication or single sign-on cannot log in so. Give O(access_key_id) instead.
       - If it is not given, the environment variable E(REMOTEIT_USERNAME) is used.
     type: str
   password:
@@ -48,6 +62,12 @@ options:
       - If it is not given, the environment variable E(REMOTEIT_API_URL) is used, and then
         V(https://api.remot3.it/apv/v27).
     type: str
+  graphql_url:
+    description:
+      - The URL of the GraphQL API, which O(access_key_id) speaks.
+      - If it is not given, the environment variable E(REMOTEIT_GRAPHQL_URL) is used, and then
+        V(https://api.remote.it/graphql/v1).
+    type: str
   concurrency:
     description:
       - How many calls may be under way at once.
@@ -62,11 +82,95 @@ options:
     default: 60
 notes:
   - Credentials are looked for in the options, then in the environment (of the task, then of the process), then in the
-    credentials file. The first of these that holds a complete set is used. The developer key alone may come from a
-    later one.
+    credentials file. The first of these that holds a complete set is used, and if it holds two, the access key. The
+    developer key alone may come from a later one.
   - The task runs on the controller, and uses the controller's environment and files, without C(delegate_to). Delegated
     to another host, the call is made from there, with the credentials that were found on the controller; that host
     needs the Python library C(requests).
+requirements:
+  - requests (Python library, on the controller)
+"""
+
+    PLUGIN = r"""
+options:
+  access_key_id:
+    description:
+      - The id of an access key, which the vendor's portal makes under its account settings. It is used together with
+        O(secret_access_key), speaks the GraphQL API, and needs nothing else.
+      - The profile in O(credentials_file) may hold it as C(R3_ACCESS_KEY_ID).
+    type: str
+    env:
+      - name: R3_ACCESS_KEY_ID
+  secret_access_key:
+    description:
+      - The secret that belongs to O(access_key_id).
+      - The profile in O(credentials_file) may hold it as C(R3_SECRET_ACCESS_KEY).
+    type: str
+    env:
+      - name: R3_SECRET_ACCESS_KEY
+  token:
+    description:
+      - The token of a login, for the REST API. It is used together with O(developer_key).
+    type: str
+    env:
+      - name: REMOTEIT_TOKEN
+  developer_key:
+    description:
+      - The developer key of the account, which the REST API asks for in addition to O(token), or O(username) and
+        O(password).
+      - The profile in O(credentials_file) may hold it as C(R3_DEVELOPER_API_KEY).
+    type: str
+    env:
+      - name: REMOTEIT_DEVELOPER_KEY
+      - name: R3_DEVELOPER_API_KEY
+  username:
+    description:
+      - The user name (an e-mail address) to log in with.
+      - An account with two-factor authentication or single sign-on cannot log in so. Give O(access_key_id) instead.
+    type: str
+    env:
+      - name: REMOTEIT_USERNAME
+  password:
+    description:
+      - The password that belongs to O(username).
+    type: str
+    env:
+      - name: REMOTEIT_PASSWORD
+  profile:
+    description:
+      - The section of O(credentials_file) to read, V(DEFAULT) if it is not given. The name's exact form comes first,
+        then its form in any case.
+    type: str
+    env:
+      - name: REMOTEIT_PROFILE
+  credentials_file:
+    description:
+      - The vendor's INI file with credentials. If it is not given, it is V(~/.remoteit/credentials), which need not
+        exist.
+    type: path
+    env:
+      - name: REMOTEIT_CREDENTIALS_FILE
+  api_url:
+    description:
+      - The base URL of the REST API, V(https://api.remot3.it/apv/v27) if it is not given.
+    type: str
+    env:
+      - name: REMOTEIT_API_URL
+  graphql_url:
+    description:
+      - The URL of the GraphQL API, V(https://api.remote.it/graphql/v1) if it is not given.
+    type: str
+    env:
+      - name: REMOTEIT_GRAPHQL_URL
+  timeout:
+    description:
+      - How long to wait for the answer to a call, in seconds.
+    type: int
+    default: 60
+notes:
+  - Credentials are looked for in the options, then in the environment, then in the credentials file. The first of these
+    that holds a complete set is used, and if it holds two, the access key. The developer key alone may come from a
+    later one.
 requirements:
   - requests (Python library, on the controller)
 """

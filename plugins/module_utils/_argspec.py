@@ -21,9 +21,12 @@ AUTH_SPEC: dict[str, t.Any] = {
     "developer_key": {"type": "str", "no_log": True},
     "username": {"type": "str"},
     "password": {"type": "str", "no_log": True},
+    "access_key_id": {"type": "str", "no_log": True},
+    "secret_access_key": {"type": "str", "no_log": True},
     "profile": {"type": "str"},
     "credentials_file": {"type": "path"},
     "api_url": {"type": "str"},
+    "graphql_url": {"type": "str"},
     "concurrency": {"type": "int", "default": 16},
     "timeout": {"type": "int", "default": 60},
 }
@@ -37,7 +40,7 @@ def account_of(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> 
     credentials = _credentials.resolve(options, environ)
     return Account(
         credentials,
-        Transport.from_environment(environ, credentials.api_url),
+        Transport.from_environment(environ, credentials.url),
         timeout=options["timeout"],
         concurrency=options["concurrency"],
     )

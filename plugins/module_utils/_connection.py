@@ -6,7 +6,8 @@
 """The connection value: what an opening call answered, read with suspicion.
 
 What the API sends ends up on ssh's command line, so nothing is taken over that does not look as it must.
-Facts about the answer: https://docs.remote.it/api-reference/devices/connect
+Facts about the answers: https://docs.remote.it/api-reference/devices/connect (REST) and
+https://docs.remote.it/developer-tools/api/usage (GraphQL).
 """
 
 from __future__ import annotations
@@ -104,10 +105,7 @@ class Connection:
             raise
         seconds = _seconds(body.get("expirationsec", body.get("proxyExpirationSec")))
         if connectionid is None:
-            raise BadAnswerError(
-                "the answer has no connectionid, so the connection that it opened cannot be stopped"
-                + (f"; it ends at the latest at {_end(seconds)}" if seconds is not None else "")
-            )
+            raise _without_id(seconds)
         return cls(
             deviceaddress=service_id,
             connectionid=connectionid,
@@ -122,15 +120,59 @@ class Connection:
             overrode=truthy(body.get("connectionOverridden")),
         )
 
+    @classmethod
+    def from_graphql(cls, answer: t.Mapping[str, t.Any], service_id: str, hostip: str | None) -> Connection:
+        """Read what C(connect) answered, into the same form.
+
+        Where nobody is named, this API lets the first comer in.
+
+        :raises BadAnswerError: with C(connectionid) in its details if there is one, so that it can be stopped.
+        """
+        connectionid = answer["id"] if is_connection_id(answer.get("id")) else None
+        reverse = truthy(answer.get("reverseProxy"))
+        try:
+            host = _host(answer.get("host"))
+            port = 443 if reverse else _port(answer.get("port"))
+        except BadAnswerError as error:
+            error.details["connectionid"] = connectionid
+            raise
+        seconds = _seconds(answer.get("timeout"))
+        if connectionid is None:
+            raise _without_id(seconds)
+        name = f"[{host}]" if ":" in host else host
+        return cls(
+            deviceaddress=service_id,
+            connectionid=connectionid,
+            proxy=f"https://{name}" if reverse else f"http://{name}:{port}",
+            host=host,
+            port=port,
+            scheme="https" if reverse else "tcp",
+            reverse_proxy=reverse,
+            restriction="public" if reverse else restriction_of(hostip or LATCHING),
+            expirationsec=seconds,
+            expires_at=_end(seconds),
+        )
+
+
+def _without_id(seconds: int | None) -> BadAnswerError:
+    return BadAnswerError(
+        "the answer has no connectionid, so the connection that it opened cannot be stopped"
+        + (f"; it ends at the latest at {_end(seconds)}" if seconds is not None else "")
+    )
+
 
 def find_connection_id(answer: t.Mapping[str, t.Any]) -> str | None:
     """The connection id, which the API has put inside C(connection), beside it, or nowhere."""
     body = answer.get("connection")
     for place in (body if isinstance(body, dict) else {}, answer):
         value = place.get("connectionid")
-        if isinstance(value, str) and CONNECTION_ID.fullmatch(value):
+        if is_connection_id(value):
             return value
     return None
+
+
+def is_connection_id(value: t.Any) -> bool:
+    return isinstance(value, str) and CONNECTION_ID.fullmatch(value) is not None
 
 
 def parse_proxy(body: t.Mapping[str, t.Any]) -> tuple[str, str, int, str]:

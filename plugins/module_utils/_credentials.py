@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import base64
 import configparser
 import dataclasses
 import hashlib
@@ -15,19 +16,28 @@ import re
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, OptionsError
+from ansible_collections.remoteit.fleet.plugins.module_utils._signature import hmac_key
 
 DEFAULT_API_URL = "https://api.remot3.it/apv/v27"
+DEFAULT_GRAPHQL_URL = "https://api.remote.it/graphql/v1"
 DEFAULT_CREDENTIALS_FILE = "~/.remoteit/credentials"
 DEFAULT_PROFILE = "DEFAULT"
 
-#: The sets that make a login. Each option's environment variable is C(REMOTEIT_) and its name in capitals.
-_SETS: tuple[tuple[str, ...], ...] = (("token",), ("username", "password"))
+_ACCESS_KEY = ("access_key_id", "secret_access_key")
+#: The sets that make a login, the best first.
+_SETS: tuple[tuple[str, ...], ...] = (_ACCESS_KEY, ("token",), ("username", "password"))
+_NAMES = tuple(name for names in _SETS for name in names)
+#: The names of the access key in the environment and in the file. What else there is in the environment is called
+#: C(REMOTEIT_) and the option's name in capitals.
+_R3 = {"access_key_id": "R3_ACCESS_KEY_ID", "secret_access_key": "R3_SECRET_ACCESS_KEY"}
 _DEVELOPER_KEY_ENVIRONMENT = ("REMOTEIT_DEVELOPER_KEY", "R3_DEVELOPER_API_KEY")
 
 _HOW_TO = (
-    "give a token (option token or REMOTEIT_TOKEN), or a user name and a password (options username and password, or"
-    " REMOTEIT_USERNAME and REMOTEIT_PASSWORD); and with either a developer key (option developer_key,"
-    " REMOTEIT_DEVELOPER_KEY, R3_DEVELOPER_API_KEY, or R3_DEVELOPER_API_KEY in the profile {profile} of {file})"
+    "give an access key (options access_key_id and secret_access_key; or R3_ACCESS_KEY_ID and R3_SECRET_ACCESS_KEY, in"
+    " the environment or in the profile {profile} of {file}); or a token (option token or REMOTEIT_TOKEN), or a user"
+    " name and a password (options username and password, or REMOTEIT_USERNAME and REMOTEIT_PASSWORD), and with either"
+    " of the two a developer key (option developer_key, REMOTEIT_DEVELOPER_KEY, R3_DEVELOPER_API_KEY, or"
+    " R3_DEVELOPER_API_KEY in that profile)"
 )
 
 
@@ -35,32 +45,49 @@ _HOW_TO = (
 class Credentials:
     """What the API is shown. Nothing of it is ever printed, C(repr) included."""
 
-    api_url: str
-    developer_key: str = dataclasses.field(repr=False)
+    api_url: str = DEFAULT_API_URL
+    developer_key: str | None = dataclasses.field(default=None, repr=False)
     token: str | None = dataclasses.field(default=None, repr=False)
     username: str | None = dataclasses.field(default=None, repr=False)
     password: str | None = dataclasses.field(default=None, repr=False)
+    access_key_id: str | None = dataclasses.field(default=None, repr=False)
+    secret_access_key: str | None = dataclasses.field(default=None, repr=False)
+    graphql_url: str = DEFAULT_GRAPHQL_URL
+
+    @property
+    def url(self) -> str:
+        """The URL of the API that these credentials speak."""
+        return self.graphql_url if self.access_key_id else self.api_url
 
     def fingerprint(self) -> str:
         """A name for the account, and one for the login, that give nothing of the credentials away.
 
-        Both are the same in every run, but that a new token is a new login.
+        Both are the same in every run, but that a new token is a new login. An access key is an account of its own: it
+        does not tell whose it is.
         """
-        account, login = (self.api_url, self.developer_key), (self.username or self.token or "",)
+        account: tuple[str, ...] = (self.url, self.access_key_id or self.developer_key or "")
+        login: tuple[str, ...] = () if self.access_key_id else (self.username or self.token or "",)
         return "-".join(
             hashlib.sha256("\0".join(part).encode()).hexdigest()[:12] for part in (account, account + login)
         )
 
     def as_options(self) -> dict[str, str]:
-        """The module options that hold these credentials: all of them are C(no_log)."""
+        """The module options that hold these credentials: all that is secret of them is C(no_log)."""
         return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
 
     def secrets(self) -> list[str]:
-        return [value for value in (self.developer_key, self.token, self.password) if value]
+        """Everything that must not be shown, in every form in which it could be."""
+        secrets = [self.developer_key, self.token, self.password, self.access_key_id, self.secret_access_key]
+        if self.secret_access_key:
+            key = hmac_key(self.secret_access_key)
+            encoded = (base64.b64encode(key), base64.urlsafe_b64encode(key))
+            secrets += [text.decode().rstrip("=") for text in encoded]
+            secrets += [key.hex(), key.decode("utf-8", "replace"), key.decode("latin-1")]
+        return [value for value in secrets if value]
 
 
 def is_same_account(fingerprint: str, other: str) -> bool:
-    """Whether they are of one developer key, if perhaps of two logins."""
+    """Whether they are of one developer key, if perhaps of two logins, or of one access key."""
     return fingerprint.split("-")[0] == other.split("-")[0]
 
 
@@ -72,41 +99,61 @@ def resolve(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Cre
     :raises OptionsError: the options contradict each other, or the file or its profile is not there.
     :raises AuthError: nothing complete was found; the message lists every way to give them.
     """
-    given = {key: options[key] for key in ("token", "username", "password") if options.get(key)}
-    complete = [names for names in _SETS if all(name in given for name in names)]
-    if "token" in given and len(given) > 1:
-        raise OptionsError("the options mix two sets of credentials: give either token, or username and password")
-    if given and not complete:
-        missing = "password" if "username" in given else "username"
-        raise OptionsError(f"the option {missing} is missing: username and password belong together")
+    given = {name: options[name] for name in _NAMES if options.get(name)}
+    started = [names for names in _SETS if any(name in given for name in names)]
+    if len(started) > 1:
+        raise OptionsError(
+            "the options mix two sets of credentials: give either access_key_id and secret_access_key, or token, or"
+            " username and password"
+        )
+    chosen = _complete(given)
+    if started and not chosen:
+        (missing,) = (name for name in started[0] if name not in given)
+        raise OptionsError(f"the option {missing} is missing: {' and '.join(started[0])} belong together")
 
-    chosen: dict[str, str] = given
-    if not chosen:
-        level = {name: environ.get(f"REMOTEIT_{name.upper()}") or "" for names in _SETS for name in names}
-        for names in _SETS:
-            if all(level[name] for name in names):
-                chosen = {name: level[name] for name in names}
-                break
+    in_environment = {name: environ.get(_R3.get(name, f"REMOTEIT_{name.upper()}")) for name in _NAMES}
+    chosen = chosen or _complete(in_environment)
 
     developer_key = options.get("developer_key")
     for name in _DEVELOPER_KEY_ENVIRONMENT:
         developer_key = developer_key or environ.get(name)
-    from_file = _read_profile(options, environ, needed=not developer_key)
-    developer_key = developer_key or from_file.get("R3_DEVELOPER_API_KEY")
+    enough = "access_key_id" in chosen or (chosen and developer_key)
+    from_file = _read_profile(options, environ, needed=not enough)
+    chosen = chosen or _complete({name: from_file.get(key) for name, key in _R3.items()})
 
-    if not chosen or not developer_key:
-        raise AuthError(_what_is_missing(bool(chosen), options, environ, from_file))
-    for name, value in {**chosen, "developer_key": developer_key}.items():
+    if "access_key_id" not in chosen:
+        developer_key = developer_key or from_file.get("R3_DEVELOPER_API_KEY")
+        if not chosen or not developer_key:
+            raise AuthError(_what_is_missing(bool(chosen), options, environ, from_file))
+        chosen["developer_key"] = developer_key
+    for name, value in chosen.items():
         if name not in ("username", "password") and not re.fullmatch(r"[!-~]+", value):
             raise OptionsError(f"the {name} holds white space or a character that cannot be sent in an HTTP header")
-    return Credentials(api_url=api_url(options, environ), developer_key=developer_key, **chosen)
+    if "access_key_id" in chosen:
+        if re.search(r'["\\]', chosen["access_key_id"]):
+            raise OptionsError("the access_key_id holds a quote or a backslash, so it is none")
+        hmac_key(chosen["secret_access_key"])
+    return Credentials(
+        api_url=_url("api_url", DEFAULT_API_URL, options, environ),
+        graphql_url=_url("graphql_url", DEFAULT_GRAPHQL_URL, options, environ),
+        **chosen,
+    )
 
 
-def api_url(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> str:
-    url = options.get("api_url") or environ.get("REMOTEIT_API_URL") or DEFAULT_API_URL
+def _complete(level: t.Mapping[str, str | None]) -> dict[str, str]:
+    """The best complete set of a level, if there is one."""
+    for names in _SETS:
+        values = {name: value for name in names for value in [level.get(name)] if value}
+        if len(values) == len(names):
+            return values
+    return {}
+
+
+def _url(name: str, default: str, options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> str:
+    url = options.get(name) or environ.get(f"REMOTEIT_{name.upper()}") or default
     if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", url):
         # not shown: there may be a password in it
-        raise OptionsError(f"api_url is not the URL of an API, without user name and query, such as {DEFAULT_API_URL}")
+        raise OptionsError(f"{name} is not the URL of an API, without user name and query, such as {default}")
     return url.rstrip("/")
 
 
@@ -120,10 +167,13 @@ def _what_is_missing(
     how_to = _HOW_TO.format(profile=profile, file=path)
     if has_login:
         return f"the developer key is missing: {how_to}"
-    hint = ""
-    if environ.get("R3_ACCESS_KEY_ID") or "R3_ACCESS_KEY_ID" in from_file:
-        hint = "; the access key that was found cannot be used by this version"
-    return f"there are no credentials for remote.it: {how_to}{hint}"
+    halves = [
+        f"; {key} is there without {other}"
+        for level in (environ, from_file)
+        for key, other in (tuple(_R3.values()), tuple(_R3.values())[::-1])
+        if level.get(key) and not level.get(other)
+    ]
+    return f"there are no credentials for remote.it: {how_to}{''.join(halves)}"
 
 
 def _file_and_profile(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> tuple[str, str]:

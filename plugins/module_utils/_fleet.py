@@ -13,12 +13,14 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Session, Wanted, Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     BadAnswerError,
     CallTimeoutError,
     NetworkError,
     RemoteItError,
 )
+from ansible_collections.remoteit.fleet.plugins.module_utils._graphql import GraphQlApi
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Http, Transport
 from ansible_collections.remoteit.fleet.plugins.module_utils._rest import RestApi
 
@@ -33,9 +35,23 @@ STILL_USED = "still_used"
 class Api(t.Protocol):
     """One account, whichever of the vendor's APIs it speaks."""
 
-    def connect(self, service_id: str, hostip: str | None = None, wait: bool = True) -> Connection: ...
+    def connect(self, service_id: str, hostip: str | None = None, wait: bool = True) -> Connection:
+        """Open a connection. Never sent twice: a lost answer may be the answer of an open connection.
 
-    def disconnect(self, service_id: str, connectionid: str) -> bool: ...
+        :raises BadAnswerError: with C(connectionid) in its details when there is something to stop.
+        """
+
+    def disconnect(self, service_id: str, connectionid: str) -> bool:
+        """Stop a connection; true when this call ended it, false when it was gone already."""
+
+    def devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
+        """The devices that are wanted, fetched while they are consumed. What is odd or missing is told.
+
+        :raises OptionsError: at once, if this API cannot tell what is asked for.
+        """
+
+    def sessions(self) -> list[Session] | None:
+        """The connections that are open on everything the account sees; none if this API cannot tell."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +63,10 @@ class Account:
     timeout: float = 60.0
     concurrency: int = 16
 
-    def api(self) -> RestApi:
-        return RestApi(self.credentials, Http(self.transport, timeout=self.timeout, width=self.concurrency))
+    def api(self) -> Api:
+        """The API that the credentials speak."""
+        http = Http(self.transport, timeout=self.timeout, width=self.concurrency)
+        return (GraphQlApi if self.credentials.access_key_id else RestApi)(self.credentials, http)
 
 
 @dataclasses.dataclass(frozen=True)

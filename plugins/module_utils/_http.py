@@ -201,8 +201,13 @@ def _retry_after(value: str | None) -> float | None:
         return float(min(int(value), 86400))
     except ValueError:
         pass
+    return seconds_until(value)
+
+
+def seconds_until(date: str | None) -> float | None:
+    """How far ahead the date of an HTTP header is by the clock of this machine; none if it is not a date."""
     try:
-        moment = email.utils.parsedate_to_datetime(value)
+        moment = email.utils.parsedate_to_datetime(date or "")
         return (moment - datetime.datetime.now(moment.tzinfo or datetime.timezone.utc)).total_seconds()
     except (TypeError, ValueError, OverflowError):
         return None

@@ -14,27 +14,17 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, truthy
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Wanted, Warn, devices_from_rest
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     AuthError,
     BadAnswerError,
-    NotFoundError,
-    NotSharedError,
-    OfflineError,
+    OptionsError,
     RemoteItError,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Answer, Http
+from ansible_collections.remoteit.fleet.plugins.module_utils._reasons import REASONS as _REASONS
+from ansible_collections.remoteit.fleet.plugins.module_utils._reasons import printable
 
-#: What the API's reasons are known to contain. The numbers in brackets are the stable part of a reason; its HTTP code
-#: and its C(code) tell nothing.
-_REASONS: tuple[tuple[str, type[RemoteItError], str], ...] = (
-    (r"\[0102\]|missing user", AuthError, "check the user name and the password"),
-    (r"api key|apikey|application key|developer ?key", AuthError, "check the developer key"),
-    (r"api token|token expired|invalid token", AuthError, "the token is wrong or has expired; log in for a new one"),
-    (r"invalid date|INVALID_AUTH", AuthError, "check the clock of this machine"),
-    (r"\[0861\]", NotFoundError, "check the service id (it is the service's, not the device's)"),
-    (r"\[0405\]|not shared", NotSharedError, "ask its owner to share it with this account"),
-    (r"inactive|offline|not online", OfflineError, "the device is not connected to remote.it"),
-)
 #: Reasons that may be about the connection or service that the call named, and not about who called.
 _ABOUT_ONE = re.compile(r"connection|session|unknown|not found|no such|expired|already|incorrect", re.IGNORECASE)
 _MFA_CODES = ("SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP")
@@ -87,6 +77,26 @@ class RestApi:
             return False
         return True
 
+    def devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
+        """The account's devices, put together by C(devices_from_rest).
+
+        The vendor's page says that this call is for 100 devices or less:
+        U(https://docs.remote.it/api-reference/devices/list)
+        """
+        for name in ("tags_any", "tags_all", "organisation"):
+            if getattr(wanted, name):
+                raise OptionsError(f"the REST API cannot tell {name}: give an access key in place of the token")
+        return self._devices(wanted, warn)
+
+    def _devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
+        rows = self._call("GET", "/device/list/all", repeat=True).get("devices")
+        if not isinstance(rows, list):
+            raise BadAnswerError("the API's answer has no list of devices")
+        yield from filter(None, map(wanted.matches, devices_from_rest(rows, warn)))
+
+    def sessions(self) -> None:
+        """This API does not tell what is open."""
+
     def _prove_credentials(self) -> None:
         if time.monotonic() - self._proven >= _PROOF_SECONDS:
             self._call("GET", "/device/list/all", repeat=True)
@@ -120,7 +130,7 @@ class RestApi:
             return self._token
 
     def _send(self, method: str, path: str, body: t.Any, token: str | None, repeat: bool) -> dict[str, t.Any]:
-        headers = {"developerkey": self._credentials.developer_key}
+        headers = {"developerkey": self._credentials.developer_key or ""}
         if token is not None:
             headers["token"] = token
         answer = self._http.call(method, self._credentials.api_url + path, headers=headers, body=body, repeat=repeat)
@@ -151,8 +161,4 @@ class RestApi:
         return error(message, http_status=answer.status, unexplained=unexplained or None)
 
     def _printable(self, reason: t.Any) -> str:
-        """The API's words without anything that must not be shown."""
-        text = " ".join(reason.split()) if isinstance(reason, str) else ""
-        for secret in (*self._credentials.secrets(), self._token):
-            text = text.replace(secret, "********") if secret else text
-        return "".join(character if character.isprintable() else "?" for character in text[:300])
+        return printable(reason, (*self._credentials.secrets(), self._token))

@@ -43,10 +43,13 @@ options:
     aliases: [service_id, service_ids]
   hostip:
     description:
-      - Who may use a port proxy - one IPv4 address; V(255.255.255.255) for the first address that uses it (latching);
-        V(0.0.0.0) for everyone, which is dangerous and gives a warning.
-      - If it is not given, the API restricts the proxy to the address from which it was called. Give it when SSH leaves
-        by another address than HTTP does.
+      - Who may use a port proxy, and what RV(connections.restriction) says then.
+      - Not given, with a token (REST) - the address from which the API was called, V(caller). Give an address when SSH
+        leaves by another one than HTTP does.
+      - Not given, with an access key (GraphQL) - the first address that uses it, V(latching).
+      - An IPv4 address - only that one, V(address).
+      - V(255.255.255.255) - the first address that uses it, V(latching).
+      - V(0.0.0.0) - everyone, V(public), which is dangerous and gives a warning.
       - The run looks from time to time whether the proxy answers. With latching that makes the controller the first
         comer, if nobody was before; for another machine give its address.
       - It has no effect on the reverse proxy of a web service, whose URL is always open to everyone.
@@ -54,7 +57,7 @@ options:
   wait:
     description:
       - Whether the API answers only when the connection is ready. V(false) gives a warning, because the vendor does not
-        document what it answers then.
+        document what it answers then. It makes no difference with an access key (GraphQL).
     type: bool
     default: true
   reuse:
@@ -84,7 +87,8 @@ seealso:
 """
 
 EXAMPLES = r"""
-# Credentials come from the environment: REMOTEIT_TOKEN and REMOTEIT_DEVELOPER_KEY
+# Credentials come from the environment: R3_ACCESS_KEY_ID and R3_SECRET_ACCESS_KEY, or REMOTEIT_TOKEN and
+# REMOTEIT_DEVELOPER_KEY
 - name: Open a connection
   remoteit.fleet.remoteit_connect:
     deviceaddress: "{{ remoteit_deviceaddress }}"

@@ -81,7 +81,7 @@ class Office:
         # what has to be quick does not queue behind openings
         self.quick = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="quick")
         self.timeout = account.timeout
-        self.api_url = account.credentials.api_url
+        self.api_url = account.credentials.url
         self.fingerprint = account.credentials.fingerprint()
 
 

@@ -1,0 +1,380 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""Devices, services and sessions: what the API tells of an account, read so that no oddity of one loses the others.
+
+Names, tags and attributes are chosen by whoever owns a device: they are data, never templates, and nothing relies on
+their form. Facts about the fields: https://docs.remote.it/developer-tools/api/usage
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import math
+import re
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
+    SERVICE_ID,
+    is_connection_id,
+    iso,
+    truthy,
+)
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
+
+Warn = t.Callable[[str], None]
+
+#: The application that is the device itself. Nothing connects to it.
+BULK = 35
+
+#: The ids of the vendor's applications: https://github.com/remoteit/desktop (common/src/applications.ts)
+APPLICATIONS: dict[str, int] = {
+    "tcp": 1, "vnc": 4, "rdp": 5, "http": 7, "https": 8, "ssh": 28, "generic-tcp": 29, "basic-web": 30,
+    "secure-web": 33, "samba": 34, "nxwitness": 37, "nextcloud": 38, "openvpn-tcp": 39, "minecraft": 41,
+    "admin-panel": 42, "terraria": 43, "redis": 44, "mysql": 45, "postgresql": 46, "docker": 47, "screenview": 48,
+    "socks": 49, "udp": 32769, "wireguard": 32770, "minecraft-bedrock": 32771, "openvpn-udp": 32772,
+}  # fmt: skip
+
+_NAMES = {number: name for name, number in APPLICATIONS.items()}
+_DEEPEST = 20
+_UTC = re.compile(r"([0-9T:-]{19})(\.[0-9]+)?Z")
+
+
+def application_id(application: str | int) -> int:
+    """The id of an application that is given by its name or its id; an id need not be a known one.
+
+    :raises OptionsError: the name is not known, or it is no service's.
+    """
+    text = re.sub(r"[\s_-]+", "-", str(application).strip().lower())
+    if re.fullmatch(r"[0-9]{1,5}", text):
+        number = int(text)
+    elif text in APPLICATIONS:
+        number = APPLICATIONS[text]
+    else:
+        raise OptionsError(f"unknown application {text!r}; give its id, or one of {', '.join(APPLICATIONS)}")
+    if number == BULK:
+        raise OptionsError(f"the application {BULK} is the device itself, which nothing can connect to")
+    return number
+
+
+def application_name(number: int | None) -> str | None:
+    return None if number is None else _NAMES.get(number)
+
+
+class Service(t.NamedTuple):
+    """Something on a device that can be connected to."""
+
+    id: str
+    name: str | None
+    application: int | None
+    title: str | None  # what the vendor calls the application
+    port: int | None
+    online: bool
+    enabled: bool
+
+
+class Device(t.NamedTuple):
+    """A device, with the services that this account may see. Times are ISO 8601, UTC."""
+
+    id: str
+    name: str | None
+    online: bool
+    state: str | None
+    tags: tuple[str, ...]
+    platform: int | None
+    attributes: dict[str, t.Any]
+    created: str | None
+    last_reported: str | None
+    owner: str | None  # an e-mail address
+    external_address: str | None
+    internal_address: str | None
+    services: tuple[Service, ...]
+
+    def as_result(self) -> dict[str, t.Any]:
+        """In plain types, which JSON knows."""
+        services = [service._asdict() for service in self.services]
+        return {**self._asdict(), "tags": list(self.tags), "services": services}
+
+
+class Session(t.NamedTuple):
+    """Somebody's connection to a service, at this moment."""
+
+    id: str  # of a proxy connection, also its connectionid
+    service_id: str
+    started: str | None  # ISO 8601, UTC
+    user_id: str | None
+    user: str | None  # an e-mail address
+    is_ours: bool
+    is_proxy: bool
+
+    def as_result(self) -> dict[str, t.Any]:
+        return self._asdict()
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """Which devices, and which of their services. Empty is everything; names and tags are exact.
+
+    :param state: C(active) or C(inactive).
+    :param organisation: the id, the e-mail address or the name of an organisation that the account is a member of.
+    """
+
+    devices: t.Collection[str] = ()
+    services: t.Collection[str] = ()
+    tags_any: t.Collection[str] = ()
+    tags_all: t.Collection[str] = ()
+    state: str | None = None
+    applications: t.Collection[int] = ()
+    organisation: str | None = None
+
+    def matches(self, device: Device) -> Device | None:
+        """The device with those of its services that are wanted; none if it is not, or has no such service.
+
+        The API filters as well, but coarsely: by a part of a name, in any case.
+        """
+        if self.devices and device.name not in self.devices:
+            return None
+        if self.state and device.online != (self.state == "active"):
+            return None
+        if self.tags_any and not any(tag in self.tags_any for tag in device.tags):
+            return None
+        if self.tags_all and not all(tag in device.tags for tag in self.tags_all):
+            return None
+        if not self.services and not self.applications:
+            return device
+        services = tuple(
+            service
+            for service in device.services
+            if (not self.services or service.name in self.services)
+            and (not self.applications or service.application in self.applications)
+        )
+        return device._replace(services=services) if services else None
+
+
+# -- reading GraphQL ---------------------------------------------------------------------------------------------------
+
+
+def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
+    """Read one of C(devices.items); none, with a warning, if nothing can be done with it."""
+    if not isinstance(item, dict) or not _is_id(item.get("id")):
+        warn(f"a device is passed over, because it has no usable id: {_what(item)}")
+        return None
+    services = []
+    for entry in _list(item.get("services")):
+        service = _service_from_graphql(entry)
+        if service is None:
+            warn(f"a service of device {item['id']} is passed over, because it has no usable id: {_what(entry)}")
+        elif service.application != BULK:
+            services.append(service)
+    endpoint = _dict(item.get("endpoint"))
+    tags = (_text(_dict(tag).get("name")) for tag in _list(item.get("tags")))
+    return Device(
+        id=item["id"],
+        name=_text(item.get("name")),
+        online=_is_online(item),
+        state=_text(item.get("state")),
+        tags=tuple([tag for tag in tags if tag]),
+        platform=_number(item.get("platform")),
+        attributes=plain(_dict(item.get("attributes"))),
+        created=_utc(item.get("created")),
+        last_reported=_utc(item.get("lastReported")),
+        owner=_text(_dict(item.get("owner")).get("email")),
+        external_address=_text(endpoint.get("externalAddress")),
+        internal_address=_text(endpoint.get("internalAddress")),
+        services=tuple(services),
+    )
+
+
+def _service_from_graphql(entry: t.Any) -> Service | None:
+    if not isinstance(entry, dict) or not _is_id(entry.get("id")):
+        return None
+    return Service(
+        id=entry["id"],
+        name=_text(entry.get("name")),
+        application=_number(entry.get("application")),
+        title=_text(entry.get("title")),
+        port=_number(entry.get("port")),
+        online=_is_online(entry),
+        enabled=entry.get("enabled") is not False,
+    )
+
+
+def _is_online(item: dict[str, t.Any]) -> bool:
+    """The vendor's own app goes by the state; C(online) stands in for a missing one."""
+    state = item.get("state")
+    return state in ("active", "connected") if isinstance(state, str) else truthy(item.get("online"))
+
+
+def session_from_graphql(item: t.Any, account_id: t.Any) -> Session | None:
+    """Read one of C(sessions); none if nothing can be done with it."""
+    target, user = _dict(_dict(item).get("target")), _dict(_dict(item).get("user"))
+    if not is_connection_id(_dict(item).get("id")) or not _is_id(target.get("id")):
+        return None
+    user_id = _text(user.get("id"))
+    return Session(
+        id=item["id"],
+        service_id=target["id"],
+        started=_utc(item.get("timestamp")),
+        user_id=user_id,
+        user=_text(user.get("email")),
+        is_ours=user_id is not None and user_id == account_id,
+        is_proxy=_dict(item.get("endpoint")).get("proxy") is True,
+    )
+
+
+# -- reading REST ------------------------------------------------------------------------------------------------------
+
+
+def devices_from_rest(rows: t.Any, warn: Warn) -> list[Device]:
+    """Read the rows of C(/device/list/all): U(https://docs.remote.it/api-reference/devices/list)
+
+    There is a row for each service, and one for the device, whose application is "Bulk Service"; the vendor's page
+    names nothing that tells which belong together. They are put together when both carry the same C(hardwareid), as
+    other calls' rows do. Where a row has none, four things together have to say so: the same owner, the same external
+    and the same internal address, and a name that begins with the device's, as the vendor's own tools name services
+    ("kiosk-1" and "kiosk-1-ssh"; the longest such name counts, and two devices of one name count for nothing).
+    A service that is not put to a device so stands alone, as a device of its own id and name.
+    """
+    devices: list[tuple[dict[str, t.Any], list[Service]]] = []
+    services: list[tuple[dict[str, t.Any], Service]] = []
+    for row in _list(rows):
+        if not isinstance(row, dict) or not _is_id(row.get("deviceaddress")):
+            warn(f"a row is passed over, because it has no usable deviceaddress: {_what(row)}")
+            continue
+        service = _service_from_row(row)
+        if service.application == BULK:
+            devices.append((row, []))
+        else:
+            services.append((row, service))
+
+    by_hardware: dict[str, list[list[Service]]] = collections.defaultdict(list)
+    by_name: dict[tuple[str, ...], list[list[Service]]] = collections.defaultdict(list)
+    for row, own in devices:
+        hardware, place, name = _evidence(row)
+        if hardware:
+            by_hardware[hardware].append(own)
+        if place and name:
+            by_name[(*place, name)].append(own)
+
+    alone: list[tuple[dict[str, t.Any], list[Service]]] = []
+    for row, service in services:
+        hardware, place, name = _evidence(row)
+        found: list[list[Service]] = []
+        if hardware:
+            found = by_hardware.get(hardware, [])
+        elif place:
+            ends = [match.start() for match in re.finditer(r"[-_ ]", name)]
+            found = next((by_name[key] for end in ends[::-1] for key in [(*place, name[:end])] if key in by_name), [])
+        if len(found) == 1:
+            found[0].append(service)
+        else:
+            alone.append((row, [service]))
+    return [_device_from_row(row, own) for row, own in (*devices, *alone)]
+
+
+def _evidence(row: dict[str, t.Any]) -> tuple[str | None, tuple[str, ...], str]:
+    """What tells whose row it is: C((hardware id, owner and addresses, name))."""
+    place = tuple(_text(row.get(key)) or "" for key in ("ownerusername", "devicelastip", "lastinternalip"))
+    return _text(row.get("hardwareid")), place if all(place) else (), _text(row.get("devicealias")) or ""
+
+
+def _device_from_row(row: dict[str, t.Any], services: t.Iterable[Service]) -> Device:
+    return Device(
+        id=row["deviceaddress"],
+        name=_text(row.get("devicealias")),
+        online=_is_online({"state": row.get("devicestate")}),
+        state=_text(row.get("devicestate")),
+        tags=(),
+        platform=None,
+        attributes={},
+        created=_utc(row.get("createdate")),
+        last_reported=_utc(row.get("lastcontacted")),
+        owner=_text(row.get("ownerusername")),
+        external_address=_text(row.get("devicelastip")),
+        internal_address=_text(row.get("lastinternalip")),
+        services=tuple(services),
+    )
+
+
+def _service_from_row(row: dict[str, t.Any]) -> Service:
+    """Octets 1 and 2 of the device type are the application, 11 and 12 the port."""
+    octets: list[int] = []
+    devicetype = row.get("devicetype")
+    if isinstance(devicetype, str) and re.fullmatch(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){11,15}", devicetype):
+        octets = [int(octet, 16) for octet in devicetype.split(":")]
+    title = _text(row.get("servicetitle"))
+    application = octets[0] * 256 + octets[1] if octets else None
+    return Service(
+        id=row["deviceaddress"],
+        name=_text(row.get("devicealias")),
+        application=BULK if title == "Bulk Service" else application,
+        title=title,
+        port=octets[10] * 256 + octets[11] if octets else None,
+        online=_is_online({"state": row.get("devicestate")}),
+        enabled=True,
+    )
+
+
+# -- values of unknown origin ------------------------------------------------------------------------------------------
+
+
+def plain(value: t.Any, depth: int = 0) -> t.Any:
+    """A copy that can be written as JSON and as UTF-8; what cannot, or is nested absurdly deep, is null."""
+    if isinstance(value, str):
+        return _encodable(value)
+    if isinstance(value, dict):
+        return {_encodable(key): plain(item, depth + 1) for key, item in value.items()} if depth < _DEEPEST else None
+    if isinstance(value, list):
+        return [plain(item, depth + 1) for item in value] if depth < _DEEPEST else None
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _encodable(text: str) -> str:
+    """JSON may hold half a character, which nothing could print."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _text(value: t.Any) -> str | None:
+    return _encodable(value) if isinstance(value, str) and value else None
+
+
+def _number(value: t.Any) -> int | None:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _dict(value: t.Any) -> dict[str, t.Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: t.Any) -> list[t.Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_id(value: t.Any) -> bool:
+    return isinstance(value, str) and SERVICE_ID.fullmatch(value) is not None
+
+
+def _utc(value: t.Any) -> str | None:
+    """A moment as ISO 8601 in UTC, to the second."""
+    if not isinstance(value, str):
+        return None
+    match = _UTC.fullmatch(value)
+    try:
+        if match:  # as nearly always, and much quicker
+            return iso(datetime.datetime.fromisoformat(match.group(1)))
+        form = "%Y-%m-%dT%H:%M:%S.%f%z" if "." in value else "%Y-%m-%dT%H:%M:%S%z"
+        return iso(datetime.datetime.strptime(value, form).astimezone(datetime.timezone.utc))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _what(item: t.Any) -> str:
+    """What it is instead, in a few words."""
+    name = item.get("name", item.get("devicealias")) if isinstance(item, dict) else item
+    return ascii(name)[:80]
