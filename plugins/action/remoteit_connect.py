@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _connect
+from ansible_collections.remoteit.fleet.plugins.module_utils import _connect
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError, from_failure
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Opened, Order
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import Progress, RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import close_at_the_end_of_this_run
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient, Outcomes
@@ -18,30 +21,53 @@ close_at_the_end_of_this_run()
 
 class ActionModule(RemoteItAction):
     SPEC = _connect.ARGUMENT_SPEC
+    RULES = _connect.RULES
 
     def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        if self.runs_elsewhere():
-            return self._elsewhere(options, task_vars)
-        result = _connect.connect(
-            options, self.environment(), KeeperClient(), check_mode=self._task.check_mode, progress=Progress
-        )
+        fleet = _Elsewhere(self, options, task_vars) if self.runs_elsewhere() else KeeperClient()
+        try:
+            result = _connect.connect(
+                options, self.environment(), fleet, check_mode=self._task.check_mode, progress=Progress
+            )
+        except _NoAnswerError as error:
+            result = error.result
         return {**result, "run_id": THIS_RUN.id}
 
-    def _elsewhere(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        """Let the other host call the API, so that the API sees that host's address; the keeper learns of it."""
-        account = _argspec.account_of(options, self.environment())
-        order = _connect.order_of(options, _argspec.check_service_ids(options["deviceaddress"]))
-        self._low_level_execute_command("true")  # a host that cannot be reached has opened nothing
+
+class _NoAnswerError(RemoteItError):
+    """The module on the other host failed before it could tell of any service."""
+
+    def __init__(self, result: dict[str, t.Any]) -> None:
+        super().__init__(str(result.get("msg")))
+        self.result = result
+
+
+class _Elsewhere(KeeperClient):
+    """Lets another host call the API, so that the API sees that host's address; the keeper learns of what it opens."""
+
+    def __init__(self, action: RemoteItAction, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> None:
+        super().__init__()
+        self._action = action
+        self._options = options
+        self._task_vars = task_vars
+
+    def open(
+        self, account: Account, order: Order, claims: t.Mapping[str, t.Sequence[str]] | None = None
+    ) -> t.Iterator[Opened]:
+        self._action.reach()  # a host that cannot be reached has opened nothing
         result: dict[str, t.Any] = {}
 
         def run_module() -> Outcomes:
-            result.update(self.run_module("remoteit.fleet.remoteit_connect", options, account, task_vars))
+            options = {**self._options, "deviceaddress": list(order.services), "services": None}
+            result.update(self._action.run_module("remoteit.fleet.remoteit_connect", options, account, self._task_vars))
             if "connections" not in result and "failure" in result:  # it gave up before its first call
                 return dict.fromkeys(order.services, result["failure"])
             return {**result.get("connections", {}), **result.get("failures", {})}
 
-        if self._task.check_mode:
-            run_module()
-        else:
-            KeeperClient().adopt(account, order, run_module)
-        return {**result, "run_id": THIS_RUN.id}
+        self.adopt(account, order, run_module)
+        if "connections" not in result:
+            raise _NoAnswerError(result)
+        for service, entry in result["connections"].items():
+            yield service, Connection.from_result(entry)
+        for service, failure in result["failures"].items():
+            yield service, from_failure(failure)

@@ -15,14 +15,25 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUT
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import LATCHING, PUBLIC, Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Fleet, Order
+from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     **AUTH_SPEC,
     "deviceaddress": {
         "type": "list",
         "elements": "str",
-        "required": True,
         "aliases": ["service_id", "service_ids"],
+    },
+    "services": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "device": {"type": "str", "required": True},
+            "service": {"type": "str"},
+            "application": {"type": "str"},
+        },
+        "mutually_exclusive": [("service", "application")],
+        "required_one_of": [("service", "application")],
     },
     "hostip": {"type": "str"},
     "wait": {"type": "bool", "default": True},
@@ -30,6 +41,8 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "detach": {"type": "bool", "default": False},
     "fail_on": {"type": "str", "choices": ["any", "all"], "default": "any"},
 }
+
+RULES: dict[str, t.Any] = {"required_one_of": [("deviceaddress", "services")]}
 
 #: What exactly one service has at top level as well.
 _TOP_LEVEL = ("proxy", "connectionid", "host", "port", "expirationsec")
@@ -48,42 +61,53 @@ def connect(
     :param progress: called with the number of services; what it returns is called with what became of each.
     :raises RemoteItError: nothing was opened.
     """
-    spellings = check_service_ids(options["deviceaddress"])
-    order = order_of(options, spellings)
+    given = options["deviceaddress"] or []
+    targets = [Target.of(**entry) for entry in options["services"] or []]
+    if given or not targets:
+        check_service_ids(given)
+    check_hostip(options["hostip"])
     account = account_of(options, environ)
     warnings = _warnings(options)
 
     connections: dict[str, dict[str, t.Any]] = {}
-    failures: dict[str, dict[str, str]] = {}
-    if check_mode:
-        connections = {spelling: _predicted(spelling) for spelling in spellings}
-        return _result(connections, failures, warnings, changed=True)
+    failures: dict[str, dict[str, t.Any]] = {}
+    wanted: dict[str, tuple[str, str | None]] = {spelling: (spelling, None) for spelling in given}  # id and name
+    for target, found in (fleet.resolve(account, targets, warnings.append) if targets else {}).items():
+        if isinstance(found, RemoteItError):
+            failures[str(target)] = found.as_failure()
+        else:
+            wanted[str(target)] = found.id, found.name
+    spellings = check_service_ids([spelling for spelling, _ in wanted.values()]) if wanted else {}
+    order = _order(options, spellings.values())
 
     outcomes: dict[str, Connection | RemoteItError] = {}
     tell = progress(len(order.services))
-    for service, outcome in fleet.open(account, order):
+    for service, outcome in () if check_mode or not wanted else fleet.open(account, order):
         outcomes[service] = outcome
         tell(outcome)
 
-    for spelling, service in spellings.items():
-        outcome = outcomes[service]
+    for key, (spelling, name) in wanted.items():
+        if check_mode:
+            connections[key] = {**_predicted(spelling), "name": name}
+            continue
+        outcome = outcomes[spellings[spelling]]
         if isinstance(outcome, RemoteItError):
-            failures[spelling] = outcome.as_failure()
+            failures[key] = outcome.as_failure()
         else:
-            connections[spelling] = dataclasses.replace(outcome, deviceaddress=spelling).as_result()
+            connections[key] = dataclasses.replace(outcome, deviceaddress=spelling, name=name).as_result()
 
     if order.hostip and any(entry["reverse_proxy"] for entry in connections.values()):
         warnings.append("hostip does not protect a reverse proxy: the URL of a web service is open to everyone")
     opened = [entry for entry in connections.values() if not entry["reused"]]
     result = _result(connections, failures, warnings, changed=bool(opened))
     if failures and (options["fail_on"] == "any" or not connections):
-        result.update(_failed(failures, len(spellings)))
+        result.update(_failed(failures, len(connections) + len(failures)))
     return result
 
 
-def order_of(options: t.Mapping[str, t.Any], spellings: t.Mapping[str, str]) -> Order:
+def _order(options: t.Mapping[str, t.Any], services: t.Iterable[str]) -> Order:
     return Order(
-        tuple(dict.fromkeys(spellings.values())),
+        tuple(dict.fromkeys(services)),
         hostip=check_hostip(options["hostip"]),
         wait=options["wait"],
         reuse=options["reuse"],
@@ -121,7 +145,7 @@ def _predicted(spelling: str) -> dict[str, t.Any]:
 
 def _result(
     connections: dict[str, dict[str, t.Any]],
-    failures: dict[str, dict[str, str]],
+    failures: dict[str, dict[str, t.Any]],
     warnings: list[str],
     *,
     changed: bool,
@@ -136,7 +160,7 @@ def _result(
     return result
 
 
-def _failed(failures: dict[str, dict[str, str]], total: int) -> dict[str, t.Any]:
+def _failed(failures: dict[str, dict[str, t.Any]], total: int) -> dict[str, t.Any]:
     shown = [f"{service}: {failure['message']}" for service, failure in list(failures.items())[:10]]
     if len(failures) > len(shown):
         shown.append(f"and {len(failures) - len(shown)} more, see failures")

@@ -23,6 +23,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
 from ansible_collections.remoteit.fleet.plugins.module_utils._graphql import GraphQlApi
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Http, Transport
 from ansible_collections.remoteit.fleet.plugins.module_utils._rest import RestApi
+from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target, resolve
 
 Item = t.TypeVar("Item")
 Result = t.TypeVar("Result")
@@ -87,11 +88,13 @@ Stopped = tuple[Stop, t.Union[str, RemoteItError]]
 
 
 class Fleet(t.Protocol):
-    """Who opens and closes: this process itself, or the keeper of the run."""
+    """Who finds, opens and closes: this process itself, or the keeper of the run."""
 
     def open(self, account: Account, order: Order) -> t.Iterator[Opened]: ...
 
     def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]: ...
+
+    def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved: ...
 
 
 class Direct:
@@ -104,6 +107,9 @@ class Direct:
     def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
         api = account.api()
         return in_parallel(lambda stop: close_one(api, stop), stops, account.concurrency)
+
+    def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
+        return resolve(account.api(), targets, warn)
 
 
 def open_one(api: Api, service: str, order: Order) -> Connection:

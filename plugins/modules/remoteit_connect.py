@@ -26,7 +26,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - No request is sent. The entries of RV(connections) have V(null) where only the API knows the value.
+      - Nothing is opened. The entries of RV(connections) have V(null) where only the answer to that tells the value.
   idempotent:
     support: partial
     details:
@@ -37,10 +37,29 @@ options:
       - The service ids to connect to, for instance V(80:00:00:00:01:00:40:C5). It is the id of the service, not of its
         device.
       - An id that is given twice is opened once.
+      - This or O(services) is required.
     type: list
     elements: str
-    required: true
     aliases: [service_id, service_ids]
+  services:
+    description:
+      - The services to connect to by name. One query finds all of them.
+      - Names are compared to the letter. A name that no device or several devices have is a failure of its own,
+        V(not_found), which lists what there is.
+      - In RV(connections) and RV(failures) the key of such a service is C(DEVICE/SERVICE), or C(DEVICE/APPLICATION).
+    type: list
+    elements: dict
+    suboptions:
+      device:
+        description: The name of the device.
+        type: str
+        required: true
+      service:
+        description: The name of the service. Give either this or O(services[].application).
+        type: str
+      application:
+        description: What the service is, by name, for instance V(ssh) or V(http), or by the vendor's number for it.
+        type: str
   hostip:
     description:
       - Who may use a port proxy, and what RV(connections.restriction) says then.
@@ -107,6 +126,12 @@ EXAMPLES = r"""
   register: kiosks
   run_once: true
 
+- name: Open a connection to a service that is known by its names
+  remoteit.fleet.remoteit_connect:
+    services:
+      - device: "{{ remoteit_device }}"
+        application: ssh
+
 - name: Show those that could not be opened
   ansible.builtin.debug:
     var: kiosks.failures
@@ -116,8 +141,10 @@ EXAMPLES = r"""
 RETURN = r"""
 connections:
   description:
-    - What was opened, by service id as it was given. Each value has the keys below.
-    - In check mode all values but RV(connections.deviceaddress) and RV(connections.reused) are V(null).
+    - What was opened, by service id as it was given, or by the names as O(services) says. Each value has the keys
+      below.
+    - In check mode all values but RV(connections.deviceaddress), RV(connections.name) and RV(connections.reused) are
+      V(null).
   returned: always, also when the task failed because of some services
   type: dict
   sample:
@@ -186,7 +213,7 @@ connections:
       returned: always
       type: bool
 failures:
-  description: What could not be opened, by service id as it was given. Each value has the keys below.
+  description: What could not be opened, by the keys that RV(connections) would have. Each value has the keys below.
   returned: always, empty when all could be opened
   type: dict
   sample:
@@ -276,12 +303,12 @@ failure:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connect import ARGUMENT_SPEC, connect
+from ansible_collections.remoteit.fleet.plugins.module_utils._connect import ARGUMENT_SPEC, RULES, connect
 from ansible_collections.remoteit.fleet.plugins.module_utils._module import run_module
 
 
 def main() -> None:
-    run_module(AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True), connect)
+    run_module(AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True, **RULES), connect)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,10 @@ class RemoteItAction(ActionBase):
         """Whether the task is delegated to another host than the controller."""
         return bool(self._task.delegate_to) and self._connection.transport != "local"
 
+    def reach(self) -> None:
+        """Make sure that the host to which the task is delegated can be reached at all."""
+        self._low_level_execute_command("true")
+
     def run_module(
         self, name: str, options: dict[str, t.Any], account: Account, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:

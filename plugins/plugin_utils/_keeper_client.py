@@ -19,8 +19,14 @@ import sys
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError, from_failure
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Service, Warn
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
+    NotFoundError,
+    RemoteItError,
+    from_failure,
+)
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Opened, Order, Stop, Stopped
+from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _keeper_main
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, Run, private_folder, runs_folder
@@ -55,6 +61,19 @@ class KeeperClient:
                 yield event["service"], Connection.from_result(event["connection"])
             else:
                 yield event["service"], from_failure(event["failure"])
+
+    def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
+        """Find the services by name."""
+        found: Resolved = {}
+        request = {"do": "resolve", "account": _plain(account), "targets": list(targets)}
+        for event in self._ask(request, start=True):
+            if "warning" in event:
+                warn(event["warning"])
+            elif "service" in event:
+                found[Target(*event["target"])] = Service(*event["service"])
+            else:
+                found[Target(*event["target"])] = t.cast(NotFoundError, from_failure(event["failure"]))
+        return found
 
     def close(self, account: Account, stops: t.Sequence[Stop], holders: t.Sequence[str] = ()) -> t.Iterator[Stopped]:
         """Close the connections, or give up holding them. Without a keeper the API is asked directly."""

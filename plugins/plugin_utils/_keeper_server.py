@@ -21,6 +21,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
+from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import Event, Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import hold_folder, remove_folder, sweep
@@ -56,6 +57,16 @@ class _Handler(socketserver.StreamRequestHandler):
         keeper = self.server.keeper
         if request["do"] == "open":
             yield from keeper.open(_account(request["account"]), _order(request["order"]), request["claims"])
+        elif request["do"] == "resolve":
+            warnings: list[str] = []
+            targets = [Target(*fields) for fields in request["targets"]]
+            found = keeper.resolve(_account(request["account"]), targets, warnings.append)
+            for target, service in found.items():
+                if isinstance(service, RemoteItError):
+                    yield {"target": target, "failure": service.as_failure()}
+                else:
+                    yield {"target": target, "service": service}
+            yield from ({"warning": warning} for warning in warnings)
         elif request["do"] == "close":
             yield from keeper.close(_account(request["account"]), request["stops"])
         elif request["do"] == "adopt":
