@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils import _connection_info_spec
+from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _connection_info_spec
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NoCredentialsError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import listing
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import runs_folder
@@ -17,4 +18,20 @@ class ActionModule(RemoteItAction):
     SPEC = _connection_info_spec.ARGUMENT_SPEC
 
     def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        return {"changed": False, "connections": listing(runs_folder(), options["run_id"])}
+        connections = listing(runs_folder(), options["run_id"])
+        return {"changed": False, "connections": connections, "sessions": self._sessions(options)}
+
+    def _sessions(self, options: dict[str, t.Any]) -> list[dict[str, t.Any]] | None:
+        """The account's own proxy connections, if there are credentials for an API that can tell."""
+        try:
+            account = _argspec.account_of(options, self.environment())
+        except NoCredentialsError:
+            return None
+        sessions = account.api().sessions()
+        if sessions is None:
+            return None
+        return [
+            {"connectionid": session.id, "deviceaddress": session.service_id, "opened_at": session.started}
+            for session in sessions
+            if session.is_ours and session.is_proxy
+        ]

@@ -15,7 +15,7 @@ import os
 import re
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, OptionsError
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NoCredentialsError, OptionsError
 from ansible_collections.remoteit.fleet.plugins.module_utils._signature import hmac_key
 
 DEFAULT_API_URL = "https://api.remot3.it/apv/v27"
@@ -97,7 +97,7 @@ def resolve(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Cre
     :param options: the module's options.
     :param environ: the environment, the task's laid over the process's.
     :raises OptionsError: the options contradict each other, or the file or its profile is not there.
-    :raises AuthError: nothing complete was found; the message lists every way to give them.
+    :raises NoCredentialsError: nothing complete was found; the message lists every way to give them.
     """
     given = {name: options[name] for name in _NAMES if options.get(name)}
     started = [names for names in _SETS if any(name in given for name in names)]
@@ -124,7 +124,7 @@ def resolve(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Cre
     if "access_key_id" not in chosen:
         developer_key = developer_key or from_file.get("R3_DEVELOPER_API_KEY")
         if not chosen or not developer_key:
-            raise AuthError(_what_is_missing(bool(chosen), options, environ, from_file))
+            raise NoCredentialsError(_what_is_missing(bool(chosen), options, environ, from_file))
         chosen["developer_key"] = developer_key
     for name, value in chosen.items():
         if name not in ("username", "password") and not re.fullmatch(r"[!-~]+", value):

@@ -39,6 +39,10 @@ class AuthError(RemoteItError):
     code = "auth"
 
 
+class NoCredentialsError(AuthError):
+    """There are none, at least no complete ones."""
+
+
 class NotFoundError(RemoteItError):
     """The API does not know the service."""
 

@@ -14,7 +14,8 @@ author:
   - remoteit.fleet contributors (!UNKNOWN)
 description:
   - Lists what is open according to the ledgers on this controller, of runs that live and of runs that are dead.
-  - No request is sent. Credentials are accepted, so that the defaults of the action group fit, and not used.
+  - With an access key it also lists the account's own proxy connections that are open at this moment, whoever opened
+    them. Without one no request is sent.
 extends_documentation_fragment:
   - remoteit.fleet._auth
   - remoteit.fleet._attributes
@@ -39,12 +40,41 @@ EXAMPLES = r"""
   remoteit.fleet.remoteit_connection_info:
   register: connections
 
+- name: Name the connections of this account that no run on this controller has opened
+  ansible.builtin.debug:
+    msg: "{{ connections.sessions | default([], true) | map(attribute='connectionid')
+      | difference(connections.connections | map(attribute='connectionid')) }}"
+
 - name: Name the services whose connections a dead run has left open
   ansible.builtin.debug:
     msg: "{{ connections.connections | rejectattr('alive') | map(attribute='deviceaddress') | list }}"
 """
 
 RETURN = r"""
+sessions:
+  description:
+    - The proxy connections that this account has open, according to the API. V(null) without an access key, because the
+      REST API cannot tell.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    connectionid:
+      description: The connection id.
+      returned: always
+      type: str
+    deviceaddress:
+      description: The service id.
+      returned: always
+      type: str
+    opened_at:
+      description: When it was opened, in UTC.
+      returned: always
+      type: str
+  sample:
+    - connectionid: 48844999-bbf4-48cf-9a3a-353b7385737a
+      deviceaddress: "80:00:00:00:01:00:40:C5"
+      opened_at: "2026-01-15T23:20:00Z"
 connections:
   description: The connections that are not closed, according to the ledgers.
   returned: always

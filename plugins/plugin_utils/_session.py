@@ -17,9 +17,11 @@ from ansible import constants as C
 from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import how_ids_look
 from ansible_collections.remoteit.fleet.plugins.module_utils._connect import check_hostip
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID, Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._disconnect import result_of
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order, Stop
+from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import Progress
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._hosts import Hosts, Variables
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
@@ -50,11 +52,12 @@ def open_session(hosts: Hosts, names: t.Sequence[str], account: Account, *, nest
     :param tasks: the tasks file, which has to be the same for all of them.
     :raises OptionsError: something is wrong with a host's variables; nothing was opened.
     """
-    there = _members(hosts, names, tasks)
+    warnings: list[str] = []
+    there = _resolved(_members(hosts, names, tasks), account, warnings.append)
     outcomes = _open(there, account)
-    result: Result = {"changed": False, "hosts": [], "others": [], "failures": {}}
+    result: Result = {"changed": False, "hosts": [], "others": [], "failures": {}, "warnings": warnings}
     for member in there:
-        outcome = outcomes[member.key]
+        outcome = member.unresolved or outcomes[member.key]
         if isinstance(outcome, RemoteItError):
             failure = {**outcome.as_failure(), "deviceaddress": member.service}
             result["failures"][member.host] = failure
@@ -70,7 +73,8 @@ def send_along(hosts: Hosts, account: Account) -> None:
     if KeeperClient().is_first(hosts.batch_name):
         found = [Member.of(name, hosts.variables(name)) for name in hosts.batch]
         # what is wrong with the others will be said by their own tasks
-        _open([member for member in found if member and member.mistake is None], account, claim=False)
+        well = [member for member in found if member and member.mistake is None]
+        _open(_resolved(well, account, lambda warning: None), account, claim=False)
 
 
 def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], Account]) -> Result:
@@ -104,6 +108,21 @@ def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], 
     return {**result, **{name: closed[name] for name in ("changed", "failures")}, "problem": closed.get("msg")}
 
 
+def _resolved(there: t.Sequence[Member], account: Account, warn: Warn) -> list[Member]:
+    """The same with the service ids of those who go by name, and the reason why one has none."""
+    targets = {member.target for member in there if member.target}
+    found = KeeperClient().resolve(account, targets, warn) if targets else {}
+    members = []
+    for member in there:
+        service = found[member.target] if member.target else None
+        if isinstance(service, RemoteItError):
+            member = dataclasses.replace(member, unresolved=service)
+        elif service:
+            member = dataclasses.replace(member, service=service.id)
+        members.append(member)
+    return members
+
+
 def _open(
     there: t.Sequence[Member], account: Account, *, claim: bool = True
 ) -> dict[tuple[str, str | None], Connection | RemoteItError]:
@@ -113,6 +132,8 @@ def _open(
     """
     claims: dict[str | None, dict[str, list[str]]] = {}
     for member in there:
+        if member.unresolved:
+            continue
         holders = claims.setdefault(member.hostip, {}).setdefault(member.service.upper(), [])
         holders += [_holder(member.host)] if claim else []
     progress = Progress(sum(map(len, claims.values())))
@@ -140,23 +161,30 @@ class Member:
     before: dict[str, t.Any]
     depth: int
     older: str | None
+    target: Target | None = None  # by which its service is found, if it does not say its id
+    unresolved: RemoteItError | None = None
 
     @classmethod
     def of(cls, host: str, variables: Variables) -> Member | None:
         """Read a host's variables; none if it names no service."""
-        service = variables.get("remoteit_deviceaddress")
-        if not service:
+        service, device = variables.get("remoteit_deviceaddress"), variables.get("remoteit_device")
+        target = None
+        if not service and device:
+            name = variables.get("remoteit_service")
+            target = Target.of(str(device), str(name)) if name else Target.of(str(device), application="ssh")
+        elif not service:
             return None
         record = variables.get(RECORD) or {}
         return cls(
             host,
-            str(service),
+            str(target or service),
             variables.get("remoteit_session_hostip") or None,
             HostKeys(*(variables.get(f"remoteit_session_{name}") for name in ("host_key_checking", "known_hosts"))),
             variables.get("remoteit_session_tasks"),
             before=record.get("before") or {name: variables.get(name) for name in VARIABLES},
             depth=record.get("depth", 0),
             older=next((name for name in OLDER_NAMES if variables.get(name) is not None), None),
+            target=target,
         )
 
     @property
@@ -166,7 +194,7 @@ class Member:
     @property
     def mistake(self) -> str | None:
         """What is wrong with its variables."""
-        if not SERVICE_ID.fullmatch(self.service):
+        if not self.target and not SERVICE_ID.fullmatch(self.service):
             return f"remoteit_deviceaddress is not a service id: {self.service!r}; {how_ids_look([self.service])}"
         if self.older:
             return f"{self.older} overrides what the session sets; use its newer name, without ssh_"
@@ -222,9 +250,9 @@ def _members(hosts: Hosts, names: t.Sequence[str], tasks: str | None) -> list[Me
     without = [name for name, member in found.items() if member is None]
     if without:
         raise OptionsError(
-            f"no remoteit_deviceaddress is set for {', '.join(without[:10])}"
-            f"{' and others' if len(without) > 10 else ''}: set it to the id of the service to connect to, or leave the"
-            " host out of the play"
+            f"neither remoteit_deviceaddress nor remoteit_device is set for {', '.join(without[:10])}"
+            f"{' and others' if len(without) > 10 else ''}: set one to the id of the service to connect to, or the"
+            " other to the name of its device, or leave the host out of the play"
         )
     there = [member for member in found.values() if member is not None]
     mistakes = [f"{member.host}: {member.mistake}" for member in there if member.mistake]
