@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _service_info
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Direct
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 
 
@@ -18,4 +19,4 @@ class ActionModule(RemoteItAction):
         if self.runs_elsewhere():
             account = _argspec.account_of(options, self.environment())
             return self.run_module("remoteit.fleet.remoteit_service_info", options, account, task_vars)
-        return _service_info.service_info(options, self.environment())
+        return _service_info.service_info(options, self.environment(), Direct(), check_mode=self._task.check_mode)

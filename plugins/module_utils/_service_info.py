@@ -34,7 +34,11 @@ ARGUMENT_SPEC: dict[str, t.Any] = {**AUTH_SPEC, **FILTER_SPEC}
 
 
 def service_info(
-    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], fleet: Fleet | None = None, *, check_mode: bool = False
+    options: t.Mapping[str, t.Any],
+    environ: t.Mapping[str, str],
+    fleet: Fleet | None = None,
+    *,
+    check_mode: bool = False,
 ) -> dict[str, t.Any]:
     """List what the options ask for and return the task's result. It changes nothing, so nothing is to be foreseen.
 

@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - remoteit.fleet contributors (!UNKNOWN)
 description:
-  - Lists devices and their services by name, tag, state, application and organisation. All of the options that are given
-    have to fit; without any, everything that the account sees is listed.
+  - Lists devices and their services by name, tag, state, application and organisation. All options that are given have
+    to fit; without any, everything that the account sees is listed.
   - With a token (REST) tags and organisations cannot be asked for, and a service whose device the API does not tell is
     listed as a device of its own.
 extends_documentation_fragment:
@@ -52,8 +52,8 @@ options:
     choices: [active, inactive]
   application:
     description:
-      - What the services are, by name, for instance V(ssh) or V(http), or by the vendor's number. Only these services are
-        listed, and only devices that have one.
+      - What the services are, by name, for instance V(ssh) or V(http), or by the vendor's number. Only these services
+        are listed, and only devices that have one.
     type: list
     elements: str
   organisation:
@@ -187,7 +187,8 @@ failure:
   type: dict
   contains:
     code:
-      description: V(not_found) if several devices have a name, or one of the codes of M(remoteit.fleet.remoteit_connect).
+      description:
+        - V(not_found) if several devices have a name, or another of the codes of M(remoteit.fleet.remoteit_connect).
       returned: always
       type: str
     message:
