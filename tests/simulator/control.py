@@ -112,6 +112,7 @@ class Control:
         if "services" in row:
             for service in device.services:
                 service.fields = row["services"].get(service.address, {})
+        device.revision += 1
         if "hang" in row:
             device.hang = row["hang"]
             self._world.connections.refresh(device)

@@ -37,12 +37,17 @@ class Service:
 
     def shown(self, name: str) -> Any:
         """What the API says of a field that can be changed: `name`, `application`, `title`, `port`."""
-        return self.fields.get(name, getattr(self, name))
+        return self._changes.get(name, getattr(self, name))
 
     @property
     def state(self) -> Any:
         """A service may be inactive on a device that is not."""
-        return self.fields.get("state", self.device.state)
+        return self._changes.get("state", self.device.state)
+
+    @property
+    def _changes(self) -> dict[str, Any]:
+        """The device itself is its Bulk service."""
+        return {**self.device.fields, **self.fields} if self.application == BULK else self.fields
 
     @property
     def devicetype(self) -> str:
@@ -77,6 +82,8 @@ class Device:
     gone: bool = False
     """The API does not know it any more."""
     fields: dict[str, Any] = field(default_factory=dict)
+    revision: int = 0
+    """Grows with every change of what the API says of it."""
     services: list[Service] = field(default_factory=list)
 
     def __post_init__(self) -> None:

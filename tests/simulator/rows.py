@@ -61,11 +61,13 @@ def iso(moment: float) -> str:
 
 
 class Rows:
-    """Makes a device's row when it is asked for, and keeps it until the device changes."""
+    """Makes a device's row once, and again when a test has changed the device."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._known: dict[Device, tuple[Any, Row]] = {}
+        self._known: dict[Device, tuple[int, Row]] = {}
+        for device in world.fleet.devices:
+            self.device(device, world.account.user)
 
     def login(self) -> Row:
         """The account, and from there everything else."""
@@ -166,41 +168,45 @@ class Rows:
 
     def device(self, device: Device, user: User) -> Row:
         """The row of a device that this user owns, unless a test has said otherwise."""
-        version = (device.online, device.fields, *(service.fields for service in device.services))
         known = self._known.get(device)
-        if known is None or known[0] != version:
-            known = self._known[device] = (version, self._make_device(device, user))
+        if known is None or known[0] != device.revision:
+            known = self._known[device] = (device.revision, self._make_device(device, user))
         return known[1]
 
     def _make_device(self, device: Device, user: User) -> Row:
-        bulk = device.services[0]
+        number = device.number
+        common = _common(device, user)
         row = {
-            **self._common(bulk, user),
+            **common,
+            **_own(device.services[0]),
             "tags": _tags(device),
-            "hardwareId": f"HW-{device.prefix[-3:-1]}-{device.number:06}",
-            "platform": (1200, 1207, 1085)[device.number % 3],
+            "hardwareId": f"HW-{device.prefix[-3:-1]}-{number:06}",
+            "platform": (1200, 1207, 1085)[number % 3],
             "manufacturer": 1024,
-            "version": (4.17, 5.1, 5.2)[device.number % 3],
+            "version": (4.17, 5.1, 5.2)[number % 3],
             "presenceAddress": None,
             "sessions": lambda: self.sessions(lambda connection: connection.device is device),
             "timeout": 30,
             "ttl": 300,
             "configurable": True,
-            "upgradeable": device.number % 3 == 0,
-            "statusA": "ready" if device.number % 2 else "needs attention",
-            "categoryA": device.number % 5,
+            "upgradeable": number % 3 == 0,
+            "statusA": "ready" if number % 2 else "needs attention",
+            "categoryA": number % 5,
         }
-        row["services"] = [self._make_service(service, row, user) for service in device.services]
+        row["services"] = [self._make_service(service, row, common, user) for service in device.services]
         return self._finish(row, device.fields, user)
 
     def _service(self, service: Service, user: User) -> Row:
         row = self.device(service.device, user)
-        known = next((s for s in row["services"] or [] if s["id"] == service.address), None)
-        return known or self._make_service(service, row, user)
+        for known in row["services"] or []:
+            if known["id"] == service.address:
+                return known
+        return self._make_service(service, row, _common(service.device, user), user)
 
-    def _make_service(self, service: Service, device: Row, user: User) -> Row:
+    def _make_service(self, service: Service, device: Row, common: Row, user: User) -> Row:
         row = {
-            **self._common(service, user),
+            **common,
+            **_own(service),
             "tags": [],
             "host": "127.0.0.1",
             "subdomain": None,
@@ -218,45 +224,6 @@ class Rows:
         row["tags"] = lambda accountId=None: tags if (accountId or mine) == user.id else []
         row["attribute"] = lambda name: attributes.get(name) if isinstance(attributes, dict) else None
         return row
-
-    def _common(self, service: Service, user: User) -> Row:
-        """What a device has in common with a service; it is its own Bulk service."""
-        device = service.device
-        number = device.number
-        city, state, country, latitude, longitude = CITIES[number % len(CITIES)]
-        attributes = {"room": f"room {number % 10}", "rack": number % 40, "$remoteit": {"color": number % 7}}
-        return {
-            "id": service.address,
-            "name": service.name,
-            "state": service.state,
-            "online": service.state == "active",
-            "enabled": True,
-            "type": service.devicetype,
-            "title": service.title,
-            "application": service.application,
-            "port": service.port,
-            "protocol": "TCP",
-            "created": iso(STARTED + number * 60),
-            "lastReported": iso(STARTED + (200 if service.state == "active" else 100) * 86400 + number),
-            "license": {3: "NON_COMMERCIAL", 7: "UNLICENSED"}.get(number % 10, "LICENSED"),
-            "permissions": PERMISSIONS,
-            "can": lambda permission: permission in PERMISSIONS,
-            "owner": user.row(),
-            "access": [],
-            "attributes": attributes,
-            "endpoint": {
-                "externalAddress": f"203.0.113.{number % 250 + 1}",
-                "internalAddress": f"10.61.{number // 250 % 250}.{number % 250 + 1}",
-                "quality": "GOOD",
-                "geo": {
-                    "city": city,
-                    "stateName": state,
-                    "countryName": country,
-                    "latitude": latitude,
-                    "longitude": longitude,
-                },
-            },
-        }
 
     def sessions(self, wanted: Callable[[Connection], bool]) -> list[Row]:
         return [self.session(each) for each in self._world.connections.all_open() if wanted(each)]
@@ -287,6 +254,50 @@ class Rows:
                 "geo": None,
             },
         }
+
+
+def _common(device: Device, user: User) -> Row:
+    """What a device and its services have in common."""
+    number = device.number
+    city, state, country, latitude, longitude = CITIES[number % len(CITIES)]
+    return {
+        "enabled": True,
+        "protocol": "TCP",
+        "created": iso(STARTED + number * 60),
+        "lastReported": iso(STARTED + (200 if device.state == "active" else 100) * 86400 + number),
+        "license": {3: "NON_COMMERCIAL", 7: "UNLICENSED"}.get(number % 10, "LICENSED"),
+        "permissions": PERMISSIONS,
+        "can": lambda permission: permission in PERMISSIONS,
+        "owner": user.row(),
+        "access": [],
+        "attributes": {"room": f"room {number % 10}", "rack": number % 40, "$remoteit": {"color": number % 7}},
+        "endpoint": {
+            "externalAddress": f"203.0.113.{number % 250 + 1}",
+            "internalAddress": f"10.61.{number // 250 % 250}.{number % 250 + 1}",
+            "quality": "GOOD",
+            "geo": {
+                "city": city,
+                "stateName": state,
+                "countryName": country,
+                "latitude": latitude,
+                "longitude": longitude,
+            },
+        },
+    }
+
+
+def _own(service: Service) -> Row:
+    """What makes a service itself; a device is its own Bulk service."""
+    return {
+        "id": service.address,
+        "name": service.shown("name"),
+        "state": service.state,
+        "online": service.state == "active",
+        "type": service.devicetype,
+        "title": service.title,
+        "application": service.application,
+        "port": service.port,
+    }
 
 
 def _tags(device: Device) -> list[Row]:
