@@ -127,7 +127,7 @@ class _Planner:
         given = frozenset(
             argument.name.value
             for argument in nodes[0].arguments or ()
-            if argument.value.kind != "variable" or argument.value.name.value in self._variables.sources
+            if argument.value.kind != "variable" or argument.value.name.value in self._variables.coerced
         )
         selections = [node.selection_set for node in nodes if node.selection_set]
         of_type = get_named_type(definition.type)
