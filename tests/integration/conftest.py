@@ -128,8 +128,9 @@ class Fleet:
     :ivar environ: the environment of the runs to come.
     """
 
-    def __init__(self, simulator: Simulator, folder: Path, runtime: Path) -> None:
+    def __init__(self, simulator: Simulator, folder: Path, runtime: Path, api: str) -> None:
         self.simulator = simulator
+        self.api = api
         self.ansible_playbook = ANSIBLE_PLAYBOOK
         self.folder = folder
         self.project = folder / "project"
@@ -145,9 +146,7 @@ class Fleet:
         self.services = [simulator.service(device) for device in self.devices]
         self.environ = {
             **self._clean_environment(),
-            "REMOTEIT_API_URL": simulator.state["api_url"],
-            "REMOTEIT_TOKEN": simulator.state["token"],
-            "REMOTEIT_DEVELOPER_KEY": simulator.state["developer_key"],
+            **self.credentials,
         }
         self.inventory: dict[str, Any] = {
             "fleet": {
@@ -155,6 +154,19 @@ class Fleet:
                 "vars": {**self.login, **self.host_keys},
             }
         }
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """What an environment needs for the API that is tested."""
+        names = {
+            "rest": {"API_URL": "api_url", "TOKEN": "token", "DEVELOPER_KEY": "developer_key"},
+            "graphql": {"GRAPHQL_URL": "graphql_url"},
+        }[self.api]
+        found = {f"REMOTEIT_{name}": self.simulator.state[key] for name, key in names.items()}
+        if self.api == "graphql":
+            keys = ("access_key_id", "secret_access_key")
+            found.update({f"R3_{key.upper()}": self.simulator.state[key] for key in keys})
+        return found
 
     @property
     def login(self) -> dict[str, Any]:
@@ -367,12 +379,23 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def fleet(simulator: Simulator, tmp_path: Path) -> Iterator[Fleet]:
+def api() -> str:
+    """The API that is spoken; both, one after the other, in modules that are marked C(each_api)."""
+    return "rest"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "api" in metafunc.fixturenames and metafunc.definition.get_closest_marker("each_api"):
+        metafunc.parametrize("api", ["rest", "graphql"])
+
+
+@pytest.fixture
+def fleet(simulator: Simulator, tmp_path: Path, api: str) -> Iterator[Fleet]:
     known = _known_hosts_of_the_user()
     before = known.read_bytes() if known.exists() else None
     simulator.begin_anew()
     with tempfile.TemporaryDirectory(prefix="rf-", dir="/tmp") as runtime:
-        fleet = Fleet(simulator, tmp_path, Path(runtime))
+        fleet = Fleet(simulator, tmp_path, Path(runtime), api)
         yield fleet
         fleet.end()
     assert (known.read_bytes() if known.exists() else None) == before

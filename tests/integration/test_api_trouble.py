@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from conftest import Fleet, one_line
 
+pytestmark = pytest.mark.each_api
+
 
 @dataclasses.dataclass
 class Trouble:

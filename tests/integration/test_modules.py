@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from conftest import Fleet
 
+pytestmark = pytest.mark.each_api
+
 TEN_LINES = """\
 - hosts: localhost
   gather_facts: false

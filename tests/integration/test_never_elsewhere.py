@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from conftest import Fleet
 
+pytestmark = pytest.mark.each_api
+
 
 def reach(name: str) -> dict[str, Any]:
     return {"name": name, "ansible.builtin.raw": "cat device-name"}

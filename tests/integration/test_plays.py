@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from conftest import Fleet
 
+pytestmark = pytest.mark.each_api
+
 OPEN = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}, "tags": ["always"]}
 CLOSE = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "close"}, "tags": ["always"]}
 

@@ -12,6 +12,8 @@ import requests
 from conftest import Fleet
 from support import WEB
 
+pytestmark = pytest.mark.each_api
+
 WHO: list[dict[str, Any]] = [{"name": "who", "ansible.builtin.raw": "cat device-name"}]
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from conftest import Fleet
 
+pytestmark = pytest.mark.each_api
+
 TASKS = [
     {"name": "who", "ansible.builtin.raw": "cat device-name"},
     {"name": "vars", "ansible.builtin.debug": {"var": "remoteit_connection"}},

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from conftest import Fleet, Run, SshCall
 
+pytestmark = pytest.mark.each_api
+
 OPEN = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}}
 CLOSE = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "close"}}
 
