@@ -124,7 +124,8 @@ class GraphQlApi:
             refusal = RemoteItError("the API did not stop the connection, and gave no reason")
         elif isinstance(refusal, AuthError) or refusal.details["http_status"] >= 500:
             raise refusal
-        if any(session.id.lower() == connectionid.lower() for session in self.sessions()):
+        _account_id, items = self._sessions(None)
+        if any(str(_dict(item).get("id")).lower() == connectionid.lower() for item in items):
             raise refusal
         return False
 
@@ -133,12 +134,16 @@ class GraphQlApi:
 
         :param warn: is told of what is missing, which is an error without it.
         """
+        account_id, items = self._sessions(warn)
+        read = (session_from_graphql(item, account_id) for item in items)
+        return [session for session in read if session is not None]
+
+    def _sessions(self, warn: Warn | None) -> tuple[t.Any, list[t.Any]]:
         login = self._login(f"query Sessions {{ login {{ id sessions {{ {_SESSION} }} }} }}", {}, warn)
         items = login.get("sessions") or []
         if not isinstance(items, list):
             raise BadAnswerError("the API's answer has no list of sessions")
-        read = (session_from_graphql(item, login.get("id")) for item in items)
-        return [session for session in read if session is not None]
+        return login.get("id"), items
 
     # -- devices ---------------------------------------------------------------------------------------------------
 

@@ -115,7 +115,6 @@ def test_a_device_without_an_id_is_passed_over_and_told(item: t.Any) -> None:
         ({"name": ""}, {"name": None}),
         ({"name": 7}, {"name": None}),
         ({"name": "{{ lookup('pipe', 'id') }}"}, {"name": "{{ lookup('pipe', 'id') }}"}),
-        ({"name": "half \ud83d a face"}, {"name": "half ? a face"}),
         ({"services": None}, {"services": ()}),
         ({"services": "x"}, {"services": ()}),
         (
@@ -138,7 +137,6 @@ def test_a_device_without_an_id_is_passed_over_and_told(item: t.Any) -> None:
         ({"endpoint": None}, {"external_address": None, "internal_address": None}),
         ({"attributes": None}, {"attributes": {}}),
         ({"attributes": [1]}, {"attributes": {}}),
-        ({"attributes": {"a": float("nan"), "\ud800": ["\udfff"]}}, {"attributes": {"a": None, "?": ["?"]}}),
         ({"created": "yesterday"}, {"created": None}),
         ({"created": "9999-99-99T99:99:99Z"}, {"created": None}),
         ({"created": 1587257611}, {"created": None}),
@@ -155,9 +153,13 @@ def test_odd_values(changes: dict[str, t.Any], expected: dict[str, t.Any]) -> No
 
 def test_attributes_that_are_nested_absurdly_deep() -> None:
     deep: dict[str, t.Any] = {}
-    for _ in range(900):
-        deep = {"deeper": deep}
-    assert len(json.dumps(device(attributes=deep).as_result())) < 2000
+    for _ in range(500):
+        deep = {"deeper": [deep]}
+    found, warnings = read(attributes=deep)
+    assert found is not None
+    assert found.attributes == {}
+    assert "nested too deep" in warnings[0]
+    assert device(attributes={"a": {"b": [{"c": 1}]}}).attributes == {"a": {"b": [{"c": 1}]}}
 
 
 @pytest.mark.parametrize("entry", [None, 7, {}, {**SSH, "id": "x"}])

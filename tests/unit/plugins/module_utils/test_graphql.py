@@ -318,6 +318,13 @@ def test_a_connection_whose_session_is_there_is_not_gone(conversation: Conversat
         api().disconnect(SERVICE, ID)
 
 
+def test_a_session_that_is_odd_otherwise_is_there_all_the_same(conversation: Conversation) -> None:
+    conversation.expect_query(STOP, stopped(False))
+    conversation.expect_query({}, Reply({"data": {"login": {"sessions": [None, {"id": ID, "target": None}]}}}))
+    with pytest.raises(RemoteItError, match="did not stop"):
+        api().disconnect(SERVICE, ID)
+
+
 @pytest.mark.parametrize(
     "proof", [Reply("", 403), errors("no"), errors("half", data={"login": {"sessions": []}}), Reply("")]
 )
