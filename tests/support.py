@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -51,8 +52,17 @@ class Simulator:
         return response.json()
 
     @property
-    def secrets(self) -> list[str]:
-        return [self.state[name] for name in ("token", "developer_key", "password", "secret_access_key")]
+    def secrets(self) -> dict[str, str]:
+        """What may not be shown, in every form in which it could be."""
+        names = ("token", "developer_key", "password", "access_key_id", "secret_access_key")
+        found = {name: self.state[name] for name in names}
+        key = base64.b64decode(found["secret_access_key"])
+        return {
+            **found,
+            "the decoded key in hexadecimal digits": key.hex(),
+            "the key in the other alphabet": base64.urlsafe_b64encode(key).decode().rstrip("="),
+            "the secret encoded once more": base64.b64encode(found["secret_access_key"].encode()).decode().rstrip("="),
+        }
 
     def service(self, device: str, application: int = SSH) -> str:
         """The id of a device's SSH (or web) service."""

@@ -22,8 +22,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     RemoteItError,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Answer, Http
-from ansible_collections.remoteit.fleet.plugins.module_utils._reasons import REASONS as _REASONS
-from ansible_collections.remoteit.fleet.plugins.module_utils._reasons import printable
+from ansible_collections.remoteit.fleet.plugins.module_utils._reasons import REASONS, printable
 
 #: Reasons that may be about the connection or service that the call named, and not about who called.
 _ABOUT_ONE = re.compile(r"connection|session|unknown|not found|no such|expired|already|incorrect", re.IGNORECASE)
@@ -149,7 +148,7 @@ class RestApi:
                 " authentication; give a token instead"
             )
         reason = self._printable(content.get("reason") or content.get("message") or content.get("Error"))
-        for pattern, error, advice in _REASONS:
+        for pattern, error, advice in REASONS:
             if re.search(pattern, f"{reason} {code}", re.IGNORECASE):
                 return error(f"the API says: {reason} ({advice})", http_status=answer.status)
         said = f"the API says: {reason}" if reason else "the API refused and gave no reason"

@@ -169,6 +169,11 @@ class Fleet:
         return found
 
     @property
+    def restriction(self) -> str:
+        """Who may use a port proxy if nobody says so."""
+        return {"rest": "caller", "graphql": "latching"}[self.api]
+
+    @property
     def login(self) -> dict[str, Any]:
         """How to log in to a device."""
         return {
@@ -323,9 +328,7 @@ class Fleet:
 
     def secrets_in(self, *texts: str) -> list[str]:
         """What may not be there, by name."""
-        state = self.simulator.state
-        names = ("token", "developer_key", "password", "secret_access_key")
-        return [name for name in names if any(state[name] in text for text in texts)]
+        return [name for name, secret in self.simulator.secrets.items() if any(secret in text for text in texts)]
 
     def processes(self) -> dict[int, str]:
         """Every process of the run that lives, but for ssh masters that do not belong to a session."""

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Trouble with the API: each has its own clear error, nothing is opened twice, and nothing is left open."""
+"""Trouble with the REST API: each has its own clear error, nothing is opened twice, and nothing is left open."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 from conftest import Fleet, one_line
-
-pytestmark = pytest.mark.each_api
 
 
 @dataclasses.dataclass

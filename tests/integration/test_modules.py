@@ -68,7 +68,7 @@ def test_a_host_that_cannot_be_reached_yet_opens_its_own_connection(fleet: Fleet
             name: fact[name] for name in ("proxy", "host", "port", "expirationsec")
         }
         assert (fact["scheme"], fact["reverse_proxy"], fact["restriction"], fact["reused"]) == (
-            "tcp", False, "caller", False,
+            "tcp", False, fleet.restriction, False,
         )  # fmt: skip
         assert isinstance(fact["port"], int)
         assert isinstance(fact["expirationsec"], int)
@@ -232,63 +232,6 @@ def test_check_mode_sends_nothing(fleet: Fleet) -> None:
     assert closed["failures"] == {}
     assert run.requests == []
     assert run.recap is None
-
-
-def test_credentials_of_the_task(fleet: Fleet) -> None:
-    """From the environment of a task, from module_defaults for the group, from a file, and by one login for the run."""
-    state = fleet.simulator.state
-    for name in ("REMOTEIT_TOKEN", "REMOTEIT_DEVELOPER_KEY"):
-        del fleet.environ[name]
-    fleet.write("credentials", f"[work]\nR3_DEVELOPER_API_KEY={state['developer_key']}\n")
-    login = {name: state[name] for name in ("username", "password")}
-    fleet.write("secrets.yml", {**{name: state[name] for name in ("token", "developer_key")}, "login": login})
-    fleet.inventory = {}
-    run = fleet.run(
-        """\
-        - hosts: localhost
-          gather_facts: false
-          vars_files: secrets.yml
-          tasks:
-            - name: nothing
-              remoteit.fleet.remoteit_connect: {deviceaddress: "{{ service }}"}
-              ignore_errors: true
-            - name: environment
-              remoteit.fleet.remoteit_connect: {deviceaddress: "{{ service }}", reuse: false}
-              environment: {REMOTEIT_TOKEN: "{{ token }}", REMOTEIT_DEVELOPER_KEY: "{{ developer_key }}"}
-            - name: file
-              remoteit.fleet.remoteit_connect:
-                deviceaddress: "{{ service }}"
-                token: "{{ token }}"
-                profile: WORK
-                credentials_file: credentials
-                reuse: false
-        - hosts: localhost
-          gather_facts: false
-          vars_files: secrets.yml
-          module_defaults:
-            group/remoteit.fleet.remoteit:
-              username: "{{ login.username }}"
-              password: "{{ login.password }}"
-              developer_key: "{{ developer_key }}"
-          tasks:
-            - name: login
-              remoteit.fleet.remoteit_connect: {deviceaddress: "{{ service }}", reuse: false}
-              register: opened
-              loop: [1, 2]
-            - name: logout
-              remoteit.fleet.remoteit_disconnect: {connections: "{{ opened.results[0] }}"}
-        """,
-        "-e", f"service={fleet.services[0]}",
-    )  # fmt: skip
-    assert run.rc == 0
-    missing = run.result("nothing")
-    assert missing["failure"]["code"] == "auth"
-    for way in ("REMOTEIT_TOKEN", "REMOTEIT_USERNAME", "REMOTEIT_DEVELOPER_KEY", "R3_DEVELOPER_API_KEY", "credentials"):
-        assert way in missing["msg"]
-    calls = [request["call"] for request in run.requests]
-    assert calls[:5] == ["connect", "connect", "login", "connect", "connect"]
-    assert calls[5:] == ["stop"] * 4
-    assert {c["closed_by"] for c in run.connections} == {"stop"}
 
 
 def test_detached_connection_outlives_its_run(fleet: Fleet) -> None:

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Fleet
-
-pytestmark = pytest.mark.each_api
 
 TASKS = [
     {"name": "who", "ansible.builtin.raw": "cat device-name"},
@@ -67,20 +66,36 @@ class Watch:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-@pytest.mark.parametrize("source", ["environment", "options", "login"])
+@pytest.mark.parametrize(
+    ("api", "source"),
+    [
+        *itertools.product(["rest"], ["environment", "options", "login"]),
+        *itertools.product(["graphql"], ["environment", "options", "file"]),
+    ],
+)
 def test_secrets_are_nowhere(fleet: Fleet, source: str) -> None:
     """At -vvvv: neither on the screen nor in results, arguments of processes, files, or the keeper's environment."""
     state = fleet.simulator.state
     fleet.inventory["fleet"]["hosts"].pop("pi-0003")
     fleet.inventory["gateways"] = {"hosts": {"gateway": fleet.plain_way("pi-0005")}}
     play: dict[str, Any] = {"hosts": "fleet", "gather_facts": False}
-    if source != "environment":
-        for name in ("REMOTEIT_TOKEN", "REMOTEIT_DEVELOPER_KEY"):
-            del fleet.environ[name]
-        names = ("token", "developer_key") if source == "options" else ("username", "password", "developer_key")
+    options: dict[str, str] = {}
+    if source == "file":
+        keys = {"R3_ACCESS_KEY_ID": "access_key_id", "R3_SECRET_ACCESS_KEY": "secret_access_key"}
+        lines = [f"{name}={state[key]}\n" for name, key in keys.items()]
+        options = {"credentials_file": str(fleet.write("secrets.ini", "".join(["[DEFAULT]\n", *lines])))}
+    elif source != "environment":
+        names = {
+            "rest": ("token", "developer_key") if source == "options" else ("username", "password", "developer_key"),
+            "graphql": ("access_key_id", "secret_access_key"),
+        }[fleet.api]
         fleet.write("secrets.yml", {f"the_{name}": state[name] for name in names})
         play["vars_files"] = ["secrets.yml"]
         options = {name: f"{{{{ the_{name} }}}}" for name in names}
+    if options:
+        for name in fleet.credentials:
+            if not name.endswith("_URL"):
+                del fleet.environ[name]
         play["module_defaults"] = {"group/remoteit.fleet.remoteit": options}
     fleet.write("on_the_devices.yml", TASKS)
     variables = {"remoteit_session_tasks": "on_the_devices.yml", "remoteit_session_gather_facts": True}
@@ -94,7 +109,7 @@ def test_secrets_are_nowhere(fleet: Fleet, source: str) -> None:
     assert watch.keepers > 0
     assert watch.ledgers > 0
     assert watch.found == set()
-    left = [path for path in fleet.folder.rglob("*") if path.is_file() and path.name != "secrets.yml"]
+    left = [path for path in fleet.folder.rglob("*") if path.is_file() and path.stem != "secrets"]
     assert [path for path in left if fleet.secrets_in(path.read_text(errors="replace"))] == []
     for device in (*fleet.devices, "pi-0005"):
         home = fleet.simulator.home(device)

@@ -381,7 +381,7 @@ def test_requests_are_noted_without_secrets(sim: Client) -> None:
     assert (log[0]["deviceaddress"], log[0]["hostip"], log[0]["variables"]) == (service, None, {"service": service})
     assert (log[0]["query"], log[1]["connectionid"]) == (CONNECT, connection["id"])
     assert log[0]["secrets"]["authorization"]
-    assert not any(secret in json.dumps(log) for secret in sim.secrets)
+    assert not any(secret in json.dumps(log) for secret in sim.secrets.values())
 
 
 def test_faults_meet_calls_of_both_apis(sim: Client) -> None:
