@@ -17,6 +17,7 @@ import concurrent.futures
 import dataclasses
 import datetime
 import itertools
+import os
 import socket
 import threading
 import typing as t
@@ -41,9 +42,10 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     open_one,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target, resolve
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, known
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._unanswered import Intent, explain
 
 #: A connection that ends within so many seconds is not handed out again.
 NEAR_END_SECONDS = 300
@@ -64,7 +66,16 @@ class Held:
     opening: concurrent.futures.Future[Connection]
     holders: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     claimed: bool = False
+    sent_at: str | None = None
     closing: concurrent.futures.Future[str] | None = None
+
+
+class Doubt(t.NamedTuple):
+    """An opening call that may have opened something of which nobody knows."""
+
+    held: Held
+    intent: Intent
+    event: Event
 
 
 class RunEndsError(RemoteItError):
@@ -100,7 +111,7 @@ class Keeper:
         self._held: list[Held] = []  # everything, in the order of its opening
         self._current: dict[t.Any, Held] = {}  # by account, hostip and service: what reuse hands out
         self._by_connection: dict[str, Held] = {}
-        self._unsure: list[Event] = []  # opening calls that may have opened something nobody can stop
+        self._unsure: list[Doubt] = []
         self._failed_stops: dict[int, Event] = {}
         self._ended_early: list[Event] = []
         self._batches: set[str] = set()
@@ -225,6 +236,7 @@ class Keeper:
             self._settle(held, connection)
 
     def _intend(self, held: Held) -> None:
+        held.sent_at = iso(utc_now())
         self._ledger.intent(held.number, held.service, held.office.api_url, held.office.fingerprint)
 
     def _settle(self, held: Held, outcome: Connection | RemoteItError) -> None:
@@ -265,15 +277,19 @@ class Keeper:
     def _note_failed_opening(self, held: Held, error: RemoteItError) -> None:
         """Note what may be open all the same. Needs the lock."""
         if "connectionid" in error.details:  # it could be neither used nor stopped; the end of the run tries again
-            unusable = Connection.unusable(held.service, error.details["connectionid"])
-            again = dataclasses.replace(held, opening=concurrent.futures.Future())
-            again.opening.set_result(unusable)
-            self._held.append(again)
-            self._record(again, unusable)
+            self._record_unusable(held, error.details["connectionid"])
         elif error.details.get("may_be_open"):
-            self._unsure.append({"service": held.service, "at": iso(utc_now()), "why": error.message})
+            self._note_unsure(held, error.message)
         else:
             self._ledger.closed(held.number, "refused")
+
+    def _record_unusable(self, held: Held, connectionid: str) -> None:
+        """Note a connection that can only be stopped. Needs the lock."""
+        unusable = Connection.unusable(held.service, connectionid)
+        again = dataclasses.replace(held, opening=concurrent.futures.Future(), detach=False)
+        again.opening.set_result(unusable)
+        self._held.append(again)
+        self._record(again, unusable)
 
     # -- closing ---------------------------------------------------------------------------------------------------
 
@@ -366,16 +382,43 @@ class Keeper:
         self._stop_all(lambda held: held.closing is None or not held.closing.done())
         for held in self._held:
             if held.opening in hanging:
-                self._unsure.append({"service": held.service, "at": iso(utc_now()), "why": "it does not end"})
+                self._note_unsure(held, "it does not end")
+        self._look_for_unsure()
         if not self._unsure and not any(map(_may_be_open, self._held)):
             self._ledger.remove()
         return {
             "opened": self._opened,
             "closed": self._closed,
             "left": list(self._failed_stops.values()),
-            "unsure": list(self._unsure),
+            "unsure": [doubt.event for doubt in self._unsure],
             "ended_early": list(self._ended_early),
         }
+
+    def _note_unsure(self, held: Held, why: str) -> None:
+        now = iso(utc_now())
+        intent = Intent(held.number, held.service, held.sent_at or now)
+        self._unsure.append(Doubt(held, intent, {"service": held.service, "at": now, "why": why}))
+
+    def _look_for_unsure(self) -> None:
+        """Stop what the account's sessions show to be the fruit of such a call."""
+        for office in self._offices.values():
+            doubts = {doubt.intent: doubt for doubt in self._unsure if doubt.held.office is office}
+            try:
+                sessions = office.api.sessions() if doubts else None
+            except RemoteItError:
+                continue
+            if sessions is None:
+                continue
+            ids, rivals = known(os.path.dirname(self._ledger.path), self._ledger.path)
+            with self._lock:
+                ids |= {connectionid.lower() for connectionid in self._by_connection}
+                for intent, session in explain(doubts, sessions, ids, rivals).items():
+                    self._unsure.remove(doubts[intent])
+                    if session is None:
+                        self._ledger.closed(intent.number, "never opened")
+                    else:
+                        self._record_unusable(doubts[intent].held, session.id)
+        self._stop_all(lambda held: held.closing is None)
 
     def _stop_all(self, wanted: t.Callable[[Held], bool]) -> None:
         with self._lock:

@@ -23,7 +23,13 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import IDLE_SECONDS, Connection, iso, utc_now
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
+    IDLE_SECONDS,
+    Connection,
+    iso,
+    moment,
+    utc_now,
+)
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import create_locked, lives
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import as_id, is_ours, private_folder
@@ -128,12 +134,12 @@ class Entry:
     def ends_by_itself_at(self) -> str:
         """When the vendor ends it at the latest. An opening whose answer was lost has nobody who uses it."""
         if self.connectionid is None:
-            return iso(_moment(self.intended_at) + datetime.timedelta(seconds=IDLE_SECONDS))
-        return self.expires_at or iso(_moment(self.opened_at or self.intended_at) + datetime.timedelta(hours=8))
+            return iso(moment(self.intended_at) + datetime.timedelta(seconds=IDLE_SECONDS))
+        return self.expires_at or iso(moment(self.opened_at or self.intended_at) + datetime.timedelta(hours=8))
 
     @property
     def has_ended(self) -> bool:
-        return _moment(self.ends_by_itself_at) + datetime.timedelta(seconds=_GRACE_SECONDS) < utc_now()
+        return moment(self.ends_by_itself_at) + datetime.timedelta(seconds=_GRACE_SECONDS) < utc_now()
 
     def as_info(self, record: Record) -> dict[str, t.Any]:
         opened_at = self.opened_at or self.intended_at
@@ -143,9 +149,9 @@ class Entry:
             "deviceaddress": self.service,
             "connectionid": self.connectionid,
             "opened_at": opened_at,
-            "age": int((utc_now() - _moment(opened_at)).total_seconds()),
+            "age": int((utc_now() - moment(opened_at)).total_seconds()),
             "ends_by_itself_at": self.ends_by_itself_at,
-            "time_left": max(0, int((_moment(self.ends_by_itself_at) - utc_now()).total_seconds())),
+            "time_left": max(0, int((moment(self.ends_by_itself_at) - utc_now()).total_seconds())),
             "detached": self.detached,
             "account": self.account,
             "api_url": self.api_url,
@@ -178,6 +184,24 @@ def listing(folder: str, run_id: str | None) -> list[dict[str, t.Any]]:
             record = _record(path, file, kept=not _lock(file))
             found += [entry.as_info(record) for entry in record.open if record.is_of(run_id)]
     return found
+
+
+def known(folder: str, but: str) -> tuple[set[str], set[str]]:
+    """The ids of all connections of which ledgers tell, in small letters, and the services, in capitals, that other
+    ledgers say are being opened.
+
+    :param but: the ledger that is not another one.
+    """
+    ids: set[str] = set()
+    services: set[str] = set()
+    for path in _paths(folder):
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+            for entry in _record(path, file, kept=True).entries:
+                if entry.connectionid is not None:
+                    ids.add(entry.connectionid.lower())
+                elif entry.closed is None and path != but and not entry.has_ended:
+                    services.add(entry.service.upper())
+    return ids, services
 
 
 @contextlib.contextmanager
@@ -239,7 +263,7 @@ def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
                 record.run_id = str(event["run"])
                 record.alive = kept or lives(event.get("controller"))
             elif kind == "intent":
-                _moment(event["at"])
+                moment(event["at"])
                 entries[number] = Entry(number, event["service"], event["api_url"], event["account"], event["at"])
             elif kind == "opened":
                 entry = entries[number]
@@ -253,7 +277,3 @@ def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
             continue
     record.entries = list(entries.values())
     return record
-
-
-def _moment(text: str) -> datetime.datetime:
-    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)

@@ -7,18 +7,22 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import is_same_account
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Session
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     ALREADY_CLOSED,
     CLOSED,
     Account,
     Fleet,
+    Stop,
     Stopped,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Entry, Ledger, Record, of_dead_runs
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Entry, Ledger, Record, known, of_dead_runs
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._unanswered import Intent, explain
 
 
 def teardown(
@@ -38,19 +42,30 @@ def _finish(
     record: Record, ledger: Ledger, account: t.Callable[[], Account], fleet: Fleet, check_mode: bool
 ) -> t.Iterator[Stopped]:
     left = 0
-    ours: dict[tuple[str, str], Entry] = {}
+    ours: dict[Stop, Entry] = {}
+    doubtful: list[Entry] = []
     for entry in record.open:
         if entry.has_ended:
             if entry.connectionid is not None:
                 yield (entry.service, entry.connectionid), ALREADY_CLOSED
         elif entry.connectionid is None:
-            left += 1
-            yield (entry.service, ""), _unanswered(record, entry)
+            doubtful.append(entry)
         elif not is_same_account(entry.account, account().credentials.fingerprint()):
             left += 1
             yield (entry.service, entry.connectionid), _foreign(record, entry)
         else:
             ours[entry.service, entry.connectionid] = entry
+    explained = _explained(record, doubtful, account) if doubtful else {}
+    for entry in doubtful:
+        if entry.number not in explained:
+            left += 1
+            yield (entry.service, ""), _unanswered(record, entry)
+            continue
+        session = explained[entry.number]
+        if session is not None:
+            ours[entry.service, session.id] = entry
+        elif not check_mode:
+            ledger.closed(entry.number, "never opened")
     if check_mode:
         yield from ((stop, CLOSED) for stop in ours)
         return
@@ -65,6 +80,21 @@ def _finish(
             yield stop, outcome
     if not left:
         ledger.remove()
+
+
+def _explained(record: Record, entries: list[Entry], account: t.Callable[[], Account]) -> dict[int, Session | None]:
+    """What the account's sessions tell of openings without an answer, by their numbers."""
+    try:
+        login = account().credentials.fingerprint()
+        mine = [entry for entry in entries if entry.account == login]
+        sessions = account().api().sessions() if mine else None
+    except RemoteItError:
+        return {}  # it is told that nobody knows
+    if sessions is None:
+        return {}
+    intents = [Intent(entry.number, entry.service, entry.intended_at) for entry in mine]
+    found = explain(intents, sessions, *known(os.path.dirname(record.path), record.path))
+    return {intent.number: session for intent, session in found.items()}
 
 
 def _unanswered(record: Record, entry: Entry) -> RemoteItError:

@@ -89,6 +89,21 @@ def opened(
     return Reply({"status": "true", "connection": connection, "wait": True})
 
 
+def sessions(*ids: str, user: str = "me", service: str = SERVICE, started: str = "2026-01-15T23:20:00.000Z") -> Reply:
+    """GraphQL's answer about the sessions of an account whose id is C(me)."""
+    items = [
+        {
+            "id": each,
+            "timestamp": started,
+            "user": {"id": user, "email": "someone@example.com"},
+            "target": {"id": service},
+            "endpoint": {"proxy": True},
+        }
+        for each in ids
+    ]
+    return Reply({"data": {"login": {"id": "me", "sessions": items}}})
+
+
 def refused(reason: str, status: int = 401, **more: t.Any) -> Reply:
     return Reply({"status": "false", "reason": reason, "code": "GENERAL_ERROR", **more}, status)
 

@@ -35,6 +35,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     Conversation,
     Reply,
     account,
+    sessions,
 )
 
 CONNECTION = {"id": ID, "host": "proxy18.rt3.io", "port": 37488, "reverseProxy": False, "timeout": 28800}
@@ -56,20 +57,6 @@ def stopped(answer: t.Any = True) -> Reply:
 
 def errors(*messages: str, data: t.Any = None, status: int = 200) -> Reply:
     return Reply({"errors": [{"message": message} for message in messages], "data": data}, status)
-
-
-def sessions(*ids: str, user: str = "me") -> Reply:
-    items = [
-        {
-            "id": each,
-            "timestamp": "2026-01-15T23:20:00.000Z",
-            "user": {"id": user, "email": "someone@example.com"},
-            "target": {"id": SERVICE},
-            "endpoint": {"proxy": True},
-        }
-        for each in ids
-    ]
-    return Reply({"data": {"login": {"id": "me", "sessions": items}}})
 
 
 def item(number: int, name: str | None = None, **more: t.Any) -> dict[str, t.Any]:

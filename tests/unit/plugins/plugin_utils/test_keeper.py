@@ -17,7 +17,7 @@ import typing as t
 import pytest
 import requests
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, iso, utc_now
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import DEFAULT_API_URL, Credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
@@ -31,11 +31,13 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     SERVICES,
     STOPPED,
     TOKEN,
+    WITH_ACCESS_KEY,
     Conversation,
     Reply,
     account,
     opened,
     refused,
+    sessions,
 )
 
 ACCOUNT = account()
@@ -440,6 +442,22 @@ def test_a_call_without_a_clear_answer_is_not_forgotten(
     assert (unsure["service"], unsure["why"]) == (A, event["failure"]["message"])
     assert datetime.datetime.strptime(unsure["at"], "%Y-%m-%dT%H:%M:%SZ")
     assert written(ledger) == [("intent", 1, None)]
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_what_the_sessions_show_of_a_call_without_an_answer_is_closed(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, shown: bool
+) -> None:
+    who = account(WITH_ACCESS_KEY)
+    conversation.expect_query({"serviceId": SERVICE}, requests.exceptions.ConnectionError())
+    assert ask(keeper, SERVICE, who=who)[0]["failure"]["may_be_open"]
+    conversation.expect_query({}, sessions(*(["id-x"] if shown else []), started=iso(utc_now())))
+    if shown:
+        conversation.expect_query({"connectionId": "id-x", "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
+    recap = keeper.finish()
+    assert (recap["opened"], recap["closed"]) == ((1, 1) if shown else (0, 0))
+    assert len(recap["unsure"]) == (0 if shown else 1)
+    assert os.path.exists(ledger.path) != shown
 
 
 @pytest.mark.parametrize("answer", [refused("[0861]", 200), WRONG_KEY, Reply("", 429), Reply({"status": "false"})])

@@ -22,11 +22,13 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import te
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     SERVICE,
     STOPPED,
+    WITH_ACCESS_KEY,
     WITH_TOKEN,
     Conversation,
     Reply,
     account,
     refused,
+    sessions,
 )
 
 OURS = WITH_TOKEN.fingerprint()
@@ -117,6 +119,49 @@ def test_an_opening_without_an_answer_is_told_until_it_must_have_ended(conversat
     with pytest.raises(RemoteItError, match=r"job-1 died while it opened this service .* ends by itself at"):
         raise run(folder)[SERVICE, ""]
     assert os.path.exists(ledger.path)
+
+
+@pytest.fixture
+def lost(folder: str) -> Ledger:
+    """An opening with an access key whose answer was lost."""
+    return left_behind(folder, who=WITH_ACCESS_KEY.fingerprint(), opened=False)
+
+
+def run_with_access_key(folder: str, *, check_mode: bool = False) -> dict[Stop, t.Any]:
+    return dict(teardown(folder, None, lambda: account(WITH_ACCESS_KEY), Direct(), check_mode=check_mode))
+
+
+def test_an_opening_without_an_answer_is_found_among_the_sessions_and_closed(
+    conversation: Conversation, folder: str, lost: Ledger
+) -> None:
+    conversation.expect_query({}, sessions(STOP[1], started=iso(utc_now())))
+    assert run_with_access_key(folder, check_mode=True) == {STOP: "closed"}
+    conversation.expect_query({}, sessions(STOP[1], started=iso(utc_now())))
+    conversation.expect_query({"connectionId": STOP[1], "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
+    assert run_with_access_key(folder) == {STOP: "closed"}
+    assert not os.path.exists(lost.path)
+
+
+@pytest.mark.parametrize(
+    "answer", [sessions(), sessions("id-a", user="somebody else", started=iso(utc_now())), refused("no", 403)]
+)
+def test_an_opening_that_the_sessions_do_not_show_yet_is_told(
+    conversation: Conversation, folder: str, lost: Ledger, answer: Reply
+) -> None:
+    conversation.expect_query({}, answer)
+    with pytest.raises(RemoteItError, match="died while it opened this service"):
+        raise run_with_access_key(folder)[SERVICE, ""]
+    assert os.path.exists(lost.path)
+
+
+def test_an_opening_is_not_explained_by_what_another_run_has_opened(
+    conversation: Conversation, folder: str, lost: Ledger
+) -> None:
+    another = Ledger.begin(folder, "another")
+    another.intent(1, SERVICE, DEFAULT_API_URL, WITH_ACCESS_KEY.fingerprint())
+    another.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
+    conversation.expect_query({}, sessions(STOP[1], started=iso(utc_now())))
+    assert list(run_with_access_key(folder)) == [(SERVICE, "")]
 
 
 def test_what_must_have_ended_by_itself_is_not_asked_for(conversation: Conversation, folder: str) -> None:
