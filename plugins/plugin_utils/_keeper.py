@@ -28,7 +28,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connection import 
     iso,
     utc_now,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Service, Warn
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError, from_failure
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     ALREADY_CLOSED,
@@ -41,7 +41,8 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     close_one,
     open_one,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target, resolve
+from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._finder import Finder
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, known
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
@@ -93,7 +94,7 @@ class Office:
         self.pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="open")
         # what has to be quick does not queue behind openings
         self.quick = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="quick")
-        self.found: Resolved = {}
+        self.finder = Finder(self.api)
         self.timeout = account.timeout
         self.api_url = account.credentials.url
         self.fingerprint = account.credentials.fingerprint()
@@ -124,15 +125,10 @@ class Keeper:
     # -- finding -----------------------------------------------------------------------------------------------------
 
     def resolve(self, account: Account, targets: list[Target], warn: Warn) -> Resolved:
-        """The service of each target, asked for once in a run."""
+        """The service of each target."""
         with self._lock:
             office = self._office(account)
-        found = {target: office.found[target] for target in targets if target in office.found}
-        missing = [target for target in targets if target not in found]
-        if missing:
-            found.update(resolve(office.api, missing, warn))
-            office.found.update({target: service for target, service in found.items() if isinstance(service, Service)})
-        return found
+        return office.finder.resolve(targets, warn)
 
     # -- opening ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,144 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Trouble with the GraphQL API: each has its own clear error, nothing is opened twice, and nothing is left open."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from typing import Any
+
+import pytest
+from conftest import Fleet
+from support import until
+from test_ends import running, the_keeper
+
+
+@pytest.fixture
+def api() -> str:
+    return "graphql"
+
+
+def broken(**connection: Any) -> dict[str, Any]:
+    """A connection that is real, but whose proxy cannot be used."""
+    return {"fault": "body", "override": {"data": {"connect": connection}}}
+
+
+#: Name: the code and the words of its failure, how many connections the vendor opened, and the fault.
+TROUBLES: dict[str, tuple[str, str, int, dict[str, Any]]] = {
+    "HTML": ("bad_answer", "HTML page", 0, {"fault": "html"}),
+    "empty body": ("bad_answer", "empty body", 0, {"fault": "empty"}),
+    "a list": ("bad_answer", "list", 0, {"fault": "body", "json": []}),
+    "no data": ("bad_answer", "no connection", 0, {"fault": "body", "json": {"data": None}}),
+    "429": ("throttled", "429", 0, {"fault": "throttle"}),
+    "500": ("api", "500", 0, {"fault": "http", "status": 500}),
+    "an error": ("api", "it is Monday", 0, {"fault": "http", "status": 200, "reason": "it is Monday"}),
+    "forbidden": ("auth", "access key", 0, {"fault": "http", "status": 403, "reason": "Forbidden"}),
+    "dropped": ("network", "no answer", 0, {"fault": "drop"}),
+    "option as host": ("bad_answer", "host", 1, broken(host="-oProxyCommand=evil")),
+    "blank in the host": ("bad_answer", "host", 1, broken(host="a b")),
+    "port 0": ("bad_answer", "port", 1, broken(port=0)),
+    "port as a text with an option": ("bad_answer", "port", 1, broken(port="22 -oProxyCommand=x")),
+    "answer lost": ("network", "no answer", 1, {"fault": "lost"}),
+}
+
+
+def test_each_trouble_of_a_connect(fleet: Fleet, subtests: Any) -> None:
+    """One run meets them all, each with a service of its own. What was opened is found, and stopped, in the end."""
+    fleet.inventory = {}
+    tasks: list[dict[str, Any]] = []
+    for number, (name, (*_, fault)) in enumerate(TROUBLES.items(), 11):
+        service = fleet.simulator.service(f"pi-{number:04}")
+        fleet.simulator.fault(service, call="connect", **fault)
+        tasks.append(
+            {"name": name, "remoteit.fleet.remoteit_connect": {"deviceaddress": service}, "ignore_errors": True}
+        )
+    for name, service in {"unknown": "80:00:00:00:01:FF:FF:F1", "foreign": "80:00:00:00:02:00:00:11"}.items():
+        tasks.append(
+            {"name": name, "remoteit.fleet.remoteit_connect": {"deviceaddress": service}, "ignore_errors": True}
+        )
+    run = fleet.on_localhost(tasks)
+    assert run.rc == 0
+    assert len([request for request in run.requests if request["call"] == "connect"]) == len(TROUBLES) + 2
+    assert len(run.connections) == sum(opened for _, _, opened, _ in TROUBLES.values())
+    assert {entry["closed_by"] for entry in run.connections} == {"stop"}
+    for name, (code, words, _, _) in {
+        **TROUBLES,
+        "unknown": ("not_found", "not found", 0, {}),
+        "foreign": ("not_shared", "not shared", 0, {}),
+    }.items():
+        with subtests.test(name):
+            (failure,) = run.result(name)["failures"].values()
+            assert failure["code"] == code
+            assert words in failure["message"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"access_key": False}, "disabled"),
+        ({"clock_skew": 1000}, "1000 seconds behind"),
+        ({"clock_skew": -1000}, "1000 seconds ahead"),
+        ({"graphql_refusal": "unauthorized", "access_key": False}, "HTTP 401"),
+    ],
+)
+def test_a_refused_signature_is_explained(fleet: Fleet, settings: dict[str, Any], words: str) -> None:
+    fleet.simulator.settings(**settings)
+    run = fleet.on_localhost(
+        [{"name": "open", "remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services[0]}}]
+    )
+    assert run.result("open")["failure"]["code"] == "auth"
+    message = run.result("open")["msg"]
+    assert words in message.replace("999 ", "1000 ").replace("1001 ", "1000 ")
+    assert "access key" in message
+
+
+def test_nobody_listens(fleet: Fleet) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+    fleet.environ["REMOTEIT_GRAPHQL_URL"] = f"http://127.0.0.1:{port}/graphql/v1"
+    run = fleet.session([{"name": "never", "ansible.builtin.raw": "true"}])
+    assert sorted(run.failures()) == fleet.devices
+    assert all("refused" in reason and str(port) in reason for reason in run.failures().values())
+
+
+@pytest.mark.parametrize("unknown", ["false", "error"])
+def test_what_is_gone_is_no_failure_and_what_is_not_is_one(fleet: Fleet, unknown: str) -> None:
+    """An unknown connection is answered by false, or by an error; so may be one that goes on."""
+    fleet.simulator.settings(disconnect_unknown=unknown)
+    gone, stays = fleet.simulator.connect("pi-0001"), fleet.simulator.connect("pi-0002")
+    fleet.simulator.stop(gone)
+    fleet.simulator.fault(fleet.services[1], call="stop", fault="body", json={"data": {"disconnect": False}})
+    close = "remoteit.fleet.remoteit_disconnect"
+    run = fleet.on_localhost(
+        [
+            {
+                "name": name,
+                close: {"deviceaddress": service, "connectionid": way["connectionid"]},
+                "ignore_errors": True,
+            }
+            for name, service, way in (("gone", fleet.services[0], gone), ("stays", fleet.services[1], stays))
+        ]
+    )
+    assert run.status("gone") == {"localhost": "ok"}
+    assert run.status("stays") == {"localhost": "ignored"}
+    fleet.simulator.stop(stays)
+
+
+def test_an_opening_that_the_keeper_died_over_is_found_by_the_teardown(fleet: Fleet) -> None:
+    """The ledger knows of an intent, the account's sessions know what came of it; those of others are left alone."""
+    other = fleet.simulator.session_of("somebody@example.com", fleet.services[0])
+    fleet.simulator.settings(latency=3)
+    task = {"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services[0]}}
+    with running(fleet, [{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]) as process:
+        until(lambda: any(request["call"] == "connect" for request in fleet.simulator.requests()), 40)
+        os.kill(the_keeper(fleet), signal.SIGKILL)
+        assert process.wait(40) != 0
+    until(lambda: len(fleet.simulator.open_connections()) == 2)
+    teardown = fleet.run("remoteit.fleet.teardown")
+    assert teardown.rc == 0
+    assert [entry["connectionid"] for entry in fleet.simulator.open_connections()] == [other["connectionid"]]
+    assert fleet.ledgers() == []
