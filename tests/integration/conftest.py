@@ -157,16 +157,23 @@ class Fleet:
 
     @property
     def credentials(self) -> dict[str, str]:
-        """What an environment needs for the API that is tested."""
+        return self.credentials_of(self.simulator)
+
+    def credentials_of(self, simulator: Simulator) -> dict[str, str]:
+        """What an environment needs to speak to it by the API that is tested."""
         names = {
-            "rest": {"API_URL": "api_url", "TOKEN": "token", "DEVELOPER_KEY": "developer_key"},
-            "graphql": {"GRAPHQL_URL": "graphql_url"},
+            "rest": {
+                "REMOTEIT_API_URL": "api_url",
+                "REMOTEIT_TOKEN": "token",
+                "REMOTEIT_DEVELOPER_KEY": "developer_key",
+            },
+            "graphql": {
+                "REMOTEIT_GRAPHQL_URL": "graphql_url",
+                "R3_ACCESS_KEY_ID": "access_key_id",
+                "R3_SECRET_ACCESS_KEY": "secret_access_key",
+            },
         }[self.api]
-        found = {f"REMOTEIT_{name}": self.simulator.state[key] for name, key in names.items()}
-        if self.api == "graphql":
-            keys = ("access_key_id", "secret_access_key")
-            found.update({f"R3_{key.upper()}": self.simulator.state[key] for key in keys})
-        return found
+        return {name: simulator.state[key] for name, key in names.items()}
 
     @property
     def restriction(self) -> str:

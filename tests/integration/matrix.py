@@ -12,6 +12,7 @@ import pytest
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "teardown.md"
 _TABLE = re.compile(r"(?<=<!-- table -->\n).*(?=<!-- end of table -->)", re.DOTALL)
+_APIS = {"rest": "REST", "graphql": "GraphQL"}
 _SIGNS = {"passed": "✔", "failed": "✘", "skipped": "-"}
 
 
@@ -28,7 +29,8 @@ class Matrix:
 
     def pytest_sessionfinish(self) -> None:
         engines = sorted({engine for row in self.rows.values() for engine in row})
-        lines = [f"| how the run ends | {' | '.join(engines)} |", "|---" * (len(engines) + 1) + "|"]
+        heads = [f"{engine}, {_APIS[api_of(engine)]}" for engine in engines]
+        lines = [f"| how the run ends | {' | '.join(heads)} |", "|---" * (len(engines) + 1) + "|"]
         for name in sorted(self.rows):
             signs = [_SIGNS[self.rows[name].get(engine, "skipped")] for engine in engines]
             lines.append(f"| {name} | {' | '.join(signs)} |")
@@ -45,6 +47,10 @@ def row_of(test: pytest.Function) -> tuple[str, str]:
 
 def engine_of(ansible_playbook: Path) -> str:
     return ansible_playbook.parents[1].name.lstrip(".")
+
+
+def api_of(engine: str) -> str:
+    return "graphql" if engine == "2.19" else "rest"
 
 
 def rows_of_the_page() -> set[str]:
