@@ -83,7 +83,8 @@ class Simulator:
     def settings(self, **changes: Any) -> None:
         self._control("POST", "settings", changes)
 
-    def device(self, name: str, **switches: bool) -> dict[str, Any]:
+    def device(self, name: str, **switches: Any) -> dict[str, Any]:
+        """A device as it is behind the scenes; changed, if there is anything to change."""
         return self._control("POST", "devices", {"name": name, **switches})[0]
 
     def home(self, device: str) -> Path:
@@ -98,6 +99,10 @@ class Simulator:
         """A way to the device that no session knows of, with C(host) and C(port)."""
         entry = self._call("/device/connect", {"deviceaddress": self.service(device), "wait": "true"})["connection"]
         return {**entry, "host": entry["proxyserver"], "port": int(entry["proxyport"])}
+
+    def session_of(self, email: str, service: str) -> dict[str, Any]:
+        """Somebody else opens a connection to the service."""
+        return self._control("POST", "sessions", {"deviceaddress": service, "email": email})
 
     def stop(self, entry: dict[str, Any]) -> None:
         self._call("/device/connect/stop", {name: entry[name] for name in ("deviceaddress", "connectionid")})
@@ -114,7 +119,7 @@ class Simulator:
         self.forget_faults()
         self._control("POST", "settings", self._settings)
         devices = self._control("GET", "devices")
-        switches = {"online": True, "hang": False, "drop": False}
+        switches = {"online": True, "hang": False, "drop": False, "gone": False, "fields": {}, "services": {}}
         self._control("POST", "devices", [{"name": device["name"], **switches} for device in devices])
         for device in devices:
             home = Path(device["home"])
@@ -123,6 +128,7 @@ class Simulator:
                     shutil.rmtree(path, ignore_errors=True)
                 elif path.is_file() and path.name != "device-name":
                     path.unlink()
+        self._control("DELETE", "sessions")
         for entry in self.open_connections():
             self.stop(entry)
         self._control("DELETE", "requests")

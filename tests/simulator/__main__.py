@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -21,16 +22,17 @@ from typing import Any
 import asyncssh
 from aiohttp import web
 
-from accounts import Account
+from accounts import Account, User
 from api import BASE, RestApi
 from certificate import Certificate
 from clock import Clock
 from connections import Connections
 from control import Control
-from devices import Fleet
+from devices import ORGANISATION_PREFIX, Fleet
+from graphql_api import PATH, GraphQLApi
 from settings import CHOICES, Settings
 from sshd import SSH_USER, kill_strays
-from world import World
+from world import Organisation, World
 
 
 def main() -> int:
@@ -60,6 +62,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--listen", type=_address, default=("127.0.0.1", 0), metavar="HOST:PORT")
     parser.add_argument("--devices", type=_count, default=3, metavar="N")
     parser.add_argument("--offline", type=_count, default=0, metavar="K", help="the last K devices are offline")
+    parser.add_argument("--organisation-devices", type=_count, default=3, metavar="N", help="what its account owns")
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="what a connect takes")
     parser.add_argument("--state", type=Path, metavar="FILE", help="write it when ready")
     parser.add_argument("--second-connect", choices=CHOICES["second_connect"], default="add")
@@ -97,10 +100,12 @@ async def serve(options: argparse.Namespace, folder: Path) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, ended.set)
     key_file = folder / "id_ed25519"
+    # A large fleet is a million objects that live to the end: the collector need not look through them again and again.
+    gc.disable()
     world, certificate = make_world(options, folder, client_key(key_file))
-    app = web.Application(client_max_size=2**20)
-    Control(world).add_routes(app)
-    RestApi(world).add_routes(app)
+    app = make_app(world)
+    gc.freeze()
+    gc.enable()
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, *options.listen, backlog=2048)
@@ -117,8 +122,21 @@ async def serve(options: argparse.Namespace, folder: Path) -> None:
         await runner.cleanup()
         world.connections.end()
         world.fleet.close()
+        world.organisation.fleet.close()
         # Let commands and streams that were cut off a moment ago finish their clean-up.
         await asyncio.sleep(0.05)
+
+
+def make_app(world: World) -> web.Application:
+    app = web.Application(client_max_size=2**20)
+    for part in (Control(world), RestApi(world), GraphQLApi(world)):
+        part.add_routes(app)
+
+    async def tell_the_time(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = world.account.access_key.date()
+
+    app.on_response_prepare.append(tell_the_time)
+    return app
 
 
 def make_world(options: argparse.Namespace, folder: Path, public_key: str) -> tuple[World, Certificate]:
@@ -126,9 +144,14 @@ def make_world(options: argparse.Namespace, folder: Path, public_key: str) -> tu
     settings = Settings(latency=options.latency, second_connect=options.second_connect)
     certificate = Certificate(folder)
     fleet = Fleet(options.devices, options.offline, folder / "devices", public_key)
-    host = options.proxy_host
-    connections = Connections(clock, settings, host, certificate.context)
-    return World(clock, settings, Account(clock, settings), fleet, connections), certificate
+    organisation = Organisation(
+        id="8c1f7a52-3d0e-4f6b-9a57-2f3c1e0d4b68",
+        name="Headquarters",
+        user=User.called("headquarters@example.com"),
+        fleet=Fleet(options.organisation_devices, 0, folder / "devices", public_key, "hq", ORGANISATION_PREFIX),
+    )
+    connections = Connections(clock, settings, options.proxy_host, certificate.context)
+    return World(clock, settings, Account(clock, settings), fleet, organisation, connections), certificate
 
 
 def client_key(path: Path) -> str:
@@ -147,8 +170,9 @@ def describe(world: World, address: tuple[Any, ...], key_file: Path, certificate
     account = world.account
     return {
         "api_url": root + BASE,
-        "graphql_url": root + "/graphql/v1",
+        "graphql_url": root + PATH,
         "control_url": root + "/_sim",
+        "account_id": account.user.id,
         "username": account.username,
         "password": account.password,
         "developer_key": account.developer_key,
@@ -160,6 +184,13 @@ def describe(world: World, address: tuple[Any, ...], key_file: Path, certificate
         "ca_file": str(certificate.ca_file),
         "pid": os.getpid(),
         "services": world.fleet.summary(),
+        "organisation": {
+            "id": world.organisation.id,
+            "name": world.organisation.name,
+            "account_id": world.organisation.user.id,
+            "email": world.organisation.user.email,
+            "services": world.organisation.fleet.summary(),
+        },
     }
 
 

@@ -1,19 +1,38 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one account: its secrets, its login tokens, and the check of both."""
+"""The one account: its secrets, its login tokens, and the check of both; and the other users that it meets."""
 
 from __future__ import annotations
 
 import base64
 import secrets
 import string
+import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from answers import Refusal
 from clock import Clock
 from settings import Settings
+from signature import AccessKey
+
+
+@dataclass(frozen=True)
+class User:
+    """Who owns a device or a connection."""
+
+    id: str
+    email: str
+
+    @classmethod
+    def called(cls, email: str) -> User:
+        """Somebody, who is the same in each run."""
+        return cls(str(uuid.uuid5(uuid.NAMESPACE_URL, f"mailto:{email}")), email)
+
+    def row(self) -> dict[str, Any]:
+        return {"id": self.id, "email": self.email}
 
 
 class Account:
@@ -23,12 +42,13 @@ class Account:
         self._clock = clock
         self._settings = settings
         self._tokens: dict[str, float] = {}
-        self.username = "fleet@example.com"
+        self.user = User.called("fleet@example.com")
+        self.username = self.user.email
         self.password = secrets.token_hex(12)
         self.developer_key = secrets.token_hex(20).upper()
         self.access_key_id = "".join(secrets.choice(string.ascii_uppercase + "234567") for _ in range(20))
-        self.secret_access_key = base64.b64encode(secrets.token_bytes(30)).decode()
-        self.userid = secrets.token_hex(16)
+        self.secret_access_key = _base64_secret()
+        self.access_key = AccessKey(self.access_key_id, self.secret_access_key, settings)
 
     def issue_token(self) -> tuple[str, int]:
         """Return a new token, 32 lower-case hex digits, and the Unix time at which it expires."""
@@ -67,7 +87,7 @@ class Account:
             "token": token,
             "token_index": "email",
             "email": self.username,
-            "guid": self.userid,
+            "guid": self.user.id,
             "service_authhash": secrets.token_hex(20).upper(),
             "service_level": "BASIC",
             "storage_plan": "BASIC",
@@ -82,3 +102,10 @@ class Account:
             "portal_plan_expires": "2038-01-01 00:00:00",
             "announcements": [],
         }
+
+
+def _base64_secret() -> str:
+    """30 random bytes, of which the two alphabets of base64 make different texts."""
+    while not set("+/") & set(secret := base64.b64encode(secrets.token_bytes(30)).decode()):
+        pass
+    return secret

@@ -41,7 +41,7 @@ def encode(body: Any, settings: Settings) -> str:
     return text.replace("/", "\\/") if settings.escaped_slashes else text
 
 
-def connected(connection: Connection, life_left: float, wait: bool, username: str, settings: Settings) -> Answer:
+def connected(connection: Connection, life_left: float, wait: bool, settings: Settings) -> Answer:
     """The answer to a connect (section 4.3), in the form that the settings choose."""
     # The vendor's bodies show a few seconds less than the whole life.
     seconds = max(0, round(life_left) - 3)
@@ -50,7 +50,7 @@ def connected(connection: Connection, life_left: float, wait: bool, username: st
     elif settings.body == "minimal":
         inner, top = _minimal_body(connection, seconds), False
     else:
-        inner, top = _full_body(connection, seconds, username), True
+        inner, top = _full_body(connection, seconds), True
     in_place = settings.connectionid or ("both" if top else "inner")
     if in_place in ("top", "absent"):
         del inner["connectionid"]
@@ -65,14 +65,18 @@ def connected(connection: Connection, life_left: float, wait: bool, username: st
     if settings.extra_keys:
         inner["futureKey"] = {"nested": [1, "two", None]}
         body["announcement"] = "unknown keys are normal"
-    facts = {
+    return Answer(body, facts(connection))
+
+
+def facts(connection: Connection) -> dict[str, str]:
+    """What a fault's template may use."""
+    return {
         "connectionid": connection.connectionid,
         "deviceaddress": connection.service.address,
         "host": connection.host,
         "port": str(connection.port),
         "proxy": connection.url,
     }
-    return Answer(body, facts)
 
 
 def _minimal_body(connection: Connection, seconds: int) -> dict[str, Any]:
@@ -85,7 +89,7 @@ def _minimal_body(connection: Connection, seconds: int) -> dict[str, Any]:
     }
 
 
-def _full_body(connection: Connection, seconds: int, username: str) -> dict[str, Any]:
+def _full_body(connection: Connection, seconds: int) -> dict[str, Any]:
     """As recorded in 2021. For a reverse proxy, `proxyserver` and the ports lead nowhere, as they did then."""
     server, port = ("proxy1.localhost", 24292) if connection.reverse else (connection.host, connection.port)
     filtered = {"public": "none", "latching": "latching"}.get(connection.restriction, connection.hostip)
@@ -101,7 +105,7 @@ def _full_body(connection: Connection, seconds: int, username: str) -> dict[str,
         "proxyServerPort": port,
         "proxyExpirationSec": seconds,
         "sessionID": secrets.token_hex(20).upper(),
-        "initiator": username,
+        "initiator": connection.user.email,
         "targetUID": connection.service.address,
         "clientID": "WeavedRESTAPI6yThKw9",
         "filteredIP": filtered,
@@ -162,15 +166,15 @@ def _row(service: Service, owner: str, since: str) -> dict[str, Any]:
     return {
         "createdate": "2018-03-29T04:19:02.19-04:00",
         "deviceaddress": service.address,
-        "devicealias": service.name,
+        "devicealias": service.shown("name"),
         "devicelastip": "203.0.113.49",
-        "devicestate": "active" if service.device.online else "inactive",
+        "devicestate": service.state,
         "devicetype": service.devicetype,
         "georegion": "Asia",
         "lastcontacted": since,
         "lastinternalip": "10.61.12.80",
         "ownerusername": owner,
-        "servicetitle": service.title,
+        "servicetitle": service.shown("title"),
         "shared": "not-shared",
         "webenabled": "1",
         "weburi": [None],

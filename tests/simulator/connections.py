@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from accounts import User
 from clock import Clock
 from devices import REVERSE_PROXIED, Device, Service
 from proxies import PortProxy, WebProxy
@@ -26,6 +27,7 @@ LATCHING = "255.255.255.255"
 class Connection:
     """One connection, open or closed. It is also the gate of its proxy."""
 
+    user: User
     service: Service
     connectionid: str
     hostip: str
@@ -104,6 +106,7 @@ class Connection:
             "restriction": self.restriction,
             "latched": self.latched,
             "caller": self.caller,
+            "user": self.user.email,
             "device": self.device.name,
             "name": self.service.name,
             "application": self.service.application,
@@ -127,25 +130,47 @@ class Connections:
         self._open: dict[str, Connection] = {}
         self.history: list[Connection] = []
 
-    async def connect(self, service: Service, hostip: str | None, caller: str) -> Connection:
-        """Open a connection, or return the open one where a second connect reuses it."""
+    async def connect(
+        self,
+        user: User,
+        service: Service,
+        hostip: str | None,
+        caller: str,
+        reverse: bool | None = None,
+        default_hostip: str | None = None,
+    ) -> Connection:
+        """Open a connection, or return the user's open one where a second connect reuses it.
+
+        `reverse` chooses the kind of the proxy, or leaves it to the application. The default address is the caller's.
+        """
+        if reverse is None:
+            reverse = service.application in REVERSE_PROXIED
         async with self._turns.setdefault(service, asyncio.Lock()):
-            earlier = [connection for connection in self._open.values() if connection.service is service]
+            earlier = [old for old in self._open.values() if (old.service, old.user) == (service, user)]
             way = self._settings.second_connect
             if earlier and way == "reuse":
                 return earlier[-1]
-            connection = await self._create(service, hostip, caller)
+            now = self._clock.now()
+            connection = Connection(
+                user,
+                service,
+                str(uuid.uuid4()),
+                hostip or default_hostip or caller,
+                hostip,
+                caller,
+                now,
+                self._clock,
+                last_used=now,
+            )
+            await self._start(connection, reverse)
             if earlier and way == "override":
                 connection.previous = earlier[-1]
                 for old in earlier:
                     self.close(old, "overridden")
             return connection
 
-    async def _create(self, service: Service, hostip: str | None, caller: str) -> Connection:
-        now = self._clock.now()
-        effective = hostip or caller
-        connection = Connection(service, str(uuid.uuid4()), effective, hostip, caller, now, self._clock, last_used=now)
-        if service.application in REVERSE_PROXIED:
+    async def _start(self, connection: Connection, reverse: bool) -> None:
+        if reverse:
             connection.proxy = WebProxy(connection, self._tls)
             connection.host = self._settings.web_host.replace("*", secrets.token_hex(5))
         else:
@@ -154,12 +179,16 @@ class Connections:
         connection.port = await connection.proxy.listen(self._host)
         self._open[connection.connectionid] = connection
         self.history.append(connection)
+
+    def find(self, user: User, connectionid: str, service: Service | None = None) -> Connection | None:
+        """An open connection of this user (to this service). The id may come back in either case."""
+        connection = self._open.get(connectionid.lower())
+        if connection is None or connection.user != user or service not in (None, connection.service):
+            return None
         return connection
 
-    def find(self, service: Service | None, connectionid: str) -> Connection | None:
-        """An open connection of this service. The id may come back in either case."""
-        connection = self._open.get(connectionid.lower())
-        return connection if connection is not None and connection.service is service else None
+    def all_open(self) -> list[Connection]:
+        return list(self._open.values())
 
     def close(self, connection: Connection, reason: str) -> None:
         self._open.pop(connection.connectionid, None)
@@ -171,7 +200,7 @@ class Connections:
     def sweep(self) -> None:
         """Close what is due: used up its life, or idle since its last stream or request ended (section 4.6)."""
         now = self._clock.now()
-        for connection in list(self._open.values()):
+        for connection in self.all_open():
             if self.life_left(connection) <= 0:
                 self.close(connection, "expired")
             elif not connection.proxy.busy and now - connection.last_used >= self._settings.idle:
@@ -190,5 +219,5 @@ class Connections:
 
     def end(self) -> None:
         """The simulator ends."""
-        for connection in list(self._open.values()):
+        for connection in self.all_open():
             self.close(connection, "simulator ended")

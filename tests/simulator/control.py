@@ -9,10 +9,14 @@ from typing import Any
 
 from aiohttp import web
 
+from accounts import User
 from devices import Device
+from projection import SCHEMA
 from world import World
 
-SWITCHES = ("online", "hang", "drop", "rekey")
+SWITCHES = ("online", "hang", "drop", "rekey", "gone")
+ELSEWHERE = "203.0.113.9"
+"""Where other users are."""
 
 
 class Control:
@@ -34,6 +38,8 @@ class Control:
         app.router.add_get("/_sim/requests", self._requests)
         app.router.add_delete("/_sim/requests", self._clear_requests)
         app.router.add_delete("/_sim/tokens", self._expire_tokens)
+        app.router.add_post("/_sim/sessions", self._add_session)
+        app.router.add_delete("/_sim/sessions", self._end_sessions)
 
     async def _connections(self, request: web.Request) -> web.Response:
         return web.json_response([connection.summary() for connection in self._world.connections.history])
@@ -73,7 +79,7 @@ class Control:
         return web.json_response(self._world.settings.as_dict())
 
     async def _devices(self, request: web.Request) -> web.Response:
-        return web.json_response([device.summary() for device in self._world.fleet.devices])
+        return web.json_response([device.summary() for device in self._world.devices()])
 
     async def _change_devices(self, request: web.Request) -> web.Response:
         """Take one object or a list of them; nothing is changed unless all of them make sense."""
@@ -84,16 +90,29 @@ class Control:
         return web.json_response([device.summary() for device, _ in changes])
 
     def _device_change(self, row: Any) -> tuple[Device, dict[str, Any]]:
-        device = self._world.fleet.device(str(row.get("name"))) if isinstance(row, dict) else None
+        device = self._world.device(str(row.get("name"))) if isinstance(row, dict) else None
         if device is None:
             raise _bad("name is the name of a device")
         for name, value in row.items():
-            if name != "name" and (name not in SWITCHES or not isinstance(value, bool)):
+            if name == "fields":
+                _check_fields("Device", value)
+            elif name == "services":
+                if not isinstance(value, dict) or not set(value) <= {service.address for service in device.services}:
+                    raise _bad(f"services is an object whose keys are ids of services of {device.name}")
+                for fields in value.values():
+                    _check_fields("Service", fields)
+            elif name != "name" and (name not in SWITCHES or not isinstance(value, bool)):
                 raise _bad(f"{name} is not one of {SWITCHES}, or not true or false")
         return device, row
 
     def _change(self, device: Device, row: dict[str, Any]) -> None:
         device.online = row.get("online", device.online)
+        device.gone = row.get("gone", device.gone)
+        device.fields = row.get("fields", device.fields)
+        if "services" in row:
+            for service in device.services:
+                service.fields = row["services"].get(service.address, {})
+        device.revision += 1
         if "hang" in row:
             device.hang = row["hang"]
             self._world.connections.refresh(device)
@@ -111,6 +130,29 @@ class Control:
 
     async def _expire_tokens(self, request: web.Request) -> web.Response:
         return web.json_response({"expired": self._world.account.expire_tokens()})
+
+    async def _add_session(self, request: web.Request) -> web.Response:
+        """Somebody opens a connection to a service that is shared with them."""
+        row = await _object(request)
+        service = self._world.service(str(row.get("deviceaddress")))
+        email = row.get("email", "somebody@example.com")
+        if service is None or not isinstance(email, str):
+            raise _bad("deviceaddress is the id of a service, and email a text")
+        connection = await self._world.connections.connect(User.called(email), service, None, ELSEWHERE)
+        return web.json_response(connection.summary())
+
+    async def _end_sessions(self, request: web.Request) -> web.Response:
+        """The others end theirs."""
+        others = [each for each in self._world.connections.all_open() if each.user != self._world.account.user]
+        for connection in others:
+            self._world.connections.close(connection, "stop")
+        return web.json_response({"ended": len(others)})
+
+
+def _check_fields(kind: str, fields: Any) -> None:
+    known = SCHEMA.type_map[kind].fields
+    if not isinstance(fields, dict) or not set(fields) <= set(known):
+        raise _bad(f"fields is an object, and its keys are of {sorted(known)}")
 
 
 def _bad(problem: object) -> web.HTTPBadRequest:

@@ -16,8 +16,10 @@ BULK, SSH, HTTP, HTTPS = 35, 28, 7, 8
 REVERSE_PROXIED = (HTTP, HTTPS)
 """Applications that get a reverse proxy instead of a port (reference, section 6.3)."""
 
+OWN_PREFIX = "80:00:00:00:01:"
 FOREIGN_PREFIX = "80:00:00:00:02:"
 """Ids that begin so belong to somebody who does not share them."""
+ORGANISATION_PREFIX = "80:00:00:00:03:"
 
 
 @dataclass(eq=False)
@@ -30,14 +32,30 @@ class Service:
     port: int
     title: str
     device: Device
+    fields: dict[str, Any] = field(default_factory=dict)
+    """What a test has the API say in place of the truth."""
+
+    def shown(self, name: str) -> Any:
+        """What the API says of a field that can be changed: `name`, `application`, `title`, `port`."""
+        return self._changes.get(name, getattr(self, name))
+
+    @property
+    def state(self) -> Any:
+        """A service may be inactive on a device that is not."""
+        return self._changes.get("state", self.device.state)
+
+    @property
+    def _changes(self) -> dict[str, Any]:
+        """The device itself is its Bulk service."""
+        return {**self.device.fields, **self.fields} if self.application == BULK else self.fields
 
     @property
     def devicetype(self) -> str:
         """16 octets: the application in the first two, the port in the 11th and 12th (section 6.1)."""
         octets = [0] * 16
-        octets[0:2] = divmod(self.application, 256)
+        octets[0:2] = divmod(self.shown("application") or 0, 256)
         octets[5], octets[8], octets[9], octets[13] = 1, 4, 0x60, 1
-        octets[10:12] = divmod(self.port, 256)
+        octets[10:12] = divmod(self.shown("port") or 0, 256)
         return ":".join(f"{octet:02X}" for octet in octets)
 
     def summary(self) -> dict[str, Any]:
@@ -57,9 +75,15 @@ class Device:
 
     number: int
     shell: DeviceShell
+    prefix: str = OWN_PREFIX
     online: bool = True
     hang: bool = False
     """Streams to it are accepted, and nothing ever comes back."""
+    gone: bool = False
+    """The API does not know it any more."""
+    fields: dict[str, Any] = field(default_factory=dict)
+    revision: int = 0
+    """Grows with every change of what the API says of it."""
     services: list[Service] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -75,9 +99,13 @@ class Device:
     def name(self) -> str:
         return self.shell.name
 
+    @property
+    def state(self) -> Any:
+        return self.fields.get("state", "active" if self.online else "inactive")
+
     def _address(self, slot: int) -> str:
         octets = (self.number * 16 + slot).to_bytes(3, "big")
-        return "80:00:00:00:01:" + ":".join(f"{octet:02X}" for octet in octets)
+        return self.prefix + ":".join(f"{octet:02X}" for octet in octets)
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -85,6 +113,9 @@ class Device:
             "online": self.online,
             "hang": self.hang,
             "drop": self.shell.dropped,
+            "gone": self.gone,
+            "fields": self.fields,
+            "services": {service.address: service.fields for service in self.services},
             "home": str(self.shell.home),
             "host_key": self.shell.public_host_key,
             "ssh_connections": len(self.shell.live),
@@ -92,26 +123,36 @@ class Device:
 
 
 class Fleet:
-    """All devices, found by name or by the id of one of their services."""
+    """The devices of one account, found by name or by the id of one of their services."""
 
-    def __init__(self, count: int, offline: int, folder: Path, client_key: str) -> None:
+    def __init__(
+        self, count: int, offline: int, folder: Path, client_key: str, kind: str = "pi", prefix: str = OWN_PREFIX
+    ) -> None:
         width = max(4, len(str(count)))
+        shells = [DeviceShell(f"{kind}-{number:0{width}}", folder, client_key) for number in range(1, count + 1)]
         self.devices = [
-            Device(number, DeviceShell(f"pi-{number:0{width}}", folder, client_key), online=number <= count - offline)
-            for number in range(1, count + 1)
+            Device(number, shell, prefix, online=number <= count - offline) for number, shell in enumerate(shells, 1)
         ]
         self._by_name = {device.name: device for device in self.devices}
         self._by_address = {service.address.lower(): service for service in self.services()}
 
+    def present(self) -> list[Device]:
+        """The devices that the API knows."""
+        return [device for device in self.devices if not device.gone]
+
     def services(self) -> Iterator[Service]:
-        return (service for device in self.devices for service in device.services)
+        return (service for device in self.present() for service in device.services)
 
     def device(self, name: str) -> Device | None:
         return self._by_name.get(name)
 
     def service(self, address: str) -> Service | None:
         """Find a service by its id. The case of ids varies (section 0)."""
-        return self._by_address.get(address.lower())
+        service = self._by_address.get(address.lower())
+        return None if service is None or service.device.gone else service
+
+    def owns(self, service: Service) -> bool:
+        return self._by_address.get(service.address.lower()) is service
 
     def summary(self) -> list[dict[str, Any]]:
         """The SSH services of all devices, then the web services; the Bulk rows are not for connecting."""

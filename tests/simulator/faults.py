@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-CALLS = ("connect", "stop", "login", "list", "any")
+CALLS = ("connect", "stop", "login", "list", "sessions", "account", "any")
 KINDS = ("http", "html", "empty", "delay", "drop", "throttle", "lost", "body")
 
 

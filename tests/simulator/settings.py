@@ -15,6 +15,10 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "numbers": ("mixed", "strings", "numbers"),
     "failures": ("codes", "bare", "bare-everywhere"),
     "web_host": ("*.p1.localhost", "localhost", "127.0.0.1"),
+    "graphql_refusal": ("forbidden", "unauthorized"),
+    "disconnect_unknown": ("false", "error"),
+    "pages": ("honest", "endless", "repeating"),
+    "between_pages": (None, "vanish", "return"),
     "mfa": (None, "SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP"),
 }
 
@@ -48,6 +52,24 @@ class Settings:
     in 2021; or so to every call."""
     mfa: str | None = None
     """The account asks for a second factor: no login by password."""
+    access_key: bool = True
+    """The access key is enabled."""
+    signature_window: float = 300.0
+    """By how many seconds the date of a signature may differ from the server's real time; the true one is unknown."""
+    clock_skew: float = 0.0
+    """By how many seconds the server's real time, its `Date` header included, is ahead of ours."""
+    graphql_refusal: str = "forbidden"
+    """A signature that is refused: 403 `Forbidden`, or 401 `Unauthorized`; both were seen (section 3.6)."""
+    disconnect_unknown: str = "false"
+    """What disconnecting an unknown connection answers: `false`, or an error. Nobody knows."""
+    bulk_in_services: bool = True
+    """A device's services include the device itself, its Bulk service."""
+    session_ids_match: bool = True
+    """A session has its connection's id, as since 2022; or an id of its own (section 6.4)."""
+    pages: str = "honest"
+    """What `hasMore` says after the last device: the truth; or true, and empty pages; or true, and all over again."""
+    between_pages: str | None = None
+    """After a page with more to come: its first device is gone; or all that were gone are back."""
     life: float = 28800.0
     idle: float = 900.0
     token_life: float = 604800.0
@@ -65,7 +87,7 @@ class Settings:
             elif isinstance(getattr(self, name), bool):
                 if not isinstance(value, bool):
                     raise ValueError(f"{name} is true or false, not {value!r}")
-            elif isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+            elif isinstance(value, bool) or not isinstance(value, (int, float)) or (value < 0 and name != "clock_skew"):
                 raise ValueError(f"{name} is a number of seconds, not {value!r}")
             clean[name] = value
         for name, value in clean.items():

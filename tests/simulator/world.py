@@ -8,12 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from accounts import Account
+from accounts import Account, User
 from clock import Clock
 from connections import Connections
-from devices import Fleet
+from devices import Device, Fleet, Service
 from faults import Faults
 from settings import Settings
+
+
+@dataclass
+class Organisation:
+    """An account of others, of which the account is a member."""
+
+    id: str
+    name: str
+    user: User
+    fleet: Fleet
 
 
 @dataclass
@@ -22,7 +32,18 @@ class World:
     settings: Settings
     account: Account
     fleet: Fleet
+    organisation: Organisation
     connections: Connections
     faults: Faults = field(default_factory=Faults)
     requests: list[dict[str, Any]] = field(default_factory=list)
     """The log of API requests. It tells which secrets came along, and never a secret."""
+
+    def service(self, address: str) -> Service | None:
+        """A service to which the account may connect: its own, or the organisation's."""
+        return self.fleet.service(address) or self.organisation.fleet.service(address)
+
+    def device(self, name: str) -> Device | None:
+        return self.fleet.device(name) or self.organisation.fleet.device(name)
+
+    def devices(self) -> list[Device]:
+        return [*self.fleet.devices, *self.organisation.fleet.devices]

@@ -1,0 +1,705 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The simulator's GraphQL side behaves as the vendor's documents say, and as the other tests need it."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from email.utils import formatdate, parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from support import SSH, WEB, Simulator
+
+FOUR = "(request-target) host date content-type"
+FIVE = f"{FOUR} content-length"
+BULK = 35
+OTHER = "somebody@example.com"
+
+CONNECT = """
+mutation ($service: String!, $hostIP: String, $type: ProxyType) {
+  connect(serviceId: $service, hostIP: $hostIP, type: $type) { id created host port url reverseProxy timeout }
+}"""
+DISCONNECT = """
+mutation ($id: String!, $service: String) { disconnect(connectionId: $id, serviceId: $service) }"""
+DEVICES = """
+query ($size: Int, $from: Int, $after: ID, $sort: String! = "name", $state: String, $name: String, $id: [String!],
+       $application: [Int!], $owner: Boolean, $tag: ListFilter, $platform: [Int!], $hardwareId: String) {
+  login { devices(size: $size, from: $from, after: $after, sort: $sort, state: $state, name: $name, id: $id,
+                  application: $application, owner: $owner, tag: $tag, platform: $platform, hardwareId: $hardwareId) {
+    total hasMore last
+    items { id name state tags { name } services { id name application state } }
+  } }
+}"""
+SESSIONS = """
+fragment session on Session {
+  id timestamp connected user { id email } target { id name application device { id name } } endpoint { proxy }
+}
+{ login { id sessions { ...session } } }"""
+
+
+def signed(keyid: str, secret: str, url: str, body: bytes, date: str, names: str = FOUR) -> dict[str, str]:
+    """The headers of a POST, by the vendor's page https://docs.remote.it/developer-tools/authentication."""
+    place = urlsplit(url)
+    values = {
+        "(request-target)": f"post {place.path}",
+        "host": place.netloc,
+        "date": date,
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+    }
+    text = "\n".join(f"{name}: {values[name]}" for name in names.split())
+    signature = base64.b64encode(hmac.digest(base64.b64decode(secret), text.encode(), "sha256")).decode()
+    parameters = f'keyId="{keyid}",algorithm="hmac-sha256",headers="{names}",signature="{signature}"'
+    return {"Date": date, "Content-Type": "application/json", "Authorization": f"Signature {parameters}"}
+
+
+class Client(Simulator):
+    """Speaks GraphQL with the account's access key."""
+
+    def headers(self, url: str, body: bytes, names: str = FOUR, ago: float = 0, zone: str = "GMT") -> dict[str, str]:
+        date = formatdate(time.time() - ago, usegmt=True).replace("GMT", zone)
+        return signed(self.state["access_key_id"], self.state["secret_access_key"], url, body, date, names)
+
+    def post(self, query: str, variables: dict[str, Any] | None = None, **form: Any) -> requests.Response:
+        url = self.state["graphql_url"]
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        return requests.post(url, data=body, headers=self.headers(url, body, **form), timeout=30)
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The data of an answer that must be a good one."""
+        answer = self.post(query, variables).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    def error(self, query: str, **variables: Any) -> str:
+        """The message of an answer that must be a failure, with no data."""
+        response = self.post(query, variables)
+        assert response.status_code == 200
+        assert response.json().get("data") is None
+        return response.json()["errors"][0]["message"]
+
+    def devices(self, **filters: Any) -> dict[str, Any]:
+        return self.ask(DEVICES, **filters)["login"]["devices"]
+
+    def names(self, **filters: Any) -> list[str | None]:
+        return [device["name"] for device in self.devices(**filters)["items"]]
+
+    def opened(self, service: str, **more: Any) -> dict[str, Any]:
+        return self.ask(CONNECT, service=service, **more)["connect"]
+
+    def entry(self, connectionid: str) -> dict[str, Any]:
+        (entry,) = (entry for entry in self.connections() if entry["connectionid"] == connectionid)
+        return entry
+
+    def rest(self, path: str, body: dict[str, Any], **changes: str | None) -> requests.Response:
+        """A call of REST, signed as well."""
+        url = self.state["api_url"] + path
+        data = json.dumps(body).encode()
+        headers = {**self.headers(url, data), "developerkey": self.state["developer_key"], **changes}
+        return requests.post(url, data=data, headers=headers, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    client = Client(tmp_path_factory.mktemp("sim"), "--devices", "23")
+    yield client
+    client.end()
+
+
+@pytest.fixture
+def sim(shared: Client) -> Client:
+    shared.begin_anew()
+    return shared
+
+
+# Who may call
+
+
+def test_our_own_signing_is_right() -> None:
+    """Known answers, by the vendor's sample key (which does not work) and sample date."""
+    key = ("PV7BWOOSA34XBPHDYFFO", "UZGhn/fqEYUPnhX6kZ3Z5uces3i0dq9YNw2+cOKh", "https://api.remote.it/graphql/v1")
+    body, date = b'{"query":"{ login { id } }"}', "Tue, 07 Jun 2022 20:51:35 GMT"
+    assert "phXkERhDC/YXWIhVE/KlDrVH6cALe59KE0lF9ar4y+U=" in signed(*key, body, date)["Authorization"]
+    assert "9BzteYeGNRZSa+qQdX6FVoX3Z/JSjAdilZ3I2pyXP4E=" in signed(*key, body, date, FIVE)["Authorization"]
+
+
+@pytest.mark.parametrize("zone", ["GMT", "UTC"])
+@pytest.mark.parametrize("names", [FOUR, FIVE, "date", "content-type date"])
+def test_a_signature_is_accepted(sim: Client, names: str, zone: str) -> None:
+    response = sim.post("{ login { id email } }", names=names, zone=zone)
+    assert response.status_code == 200
+    login = {"id": sim.state["account_id"], "email": sim.state["username"]}
+    assert response.json() == {"data": {"login": login}}
+    assert parsedate_to_datetime(response.headers["Date"]).timestamp() == pytest.approx(time.time(), abs=5)
+
+
+def test_a_slash_at_the_end_is_accepted(sim: Client) -> None:
+    url, body = sim.state["graphql_url"] + "/", b'{"query": "{ login { id } }"}'
+    assert requests.post(url, data=body, headers=sim.headers(url, body), timeout=30).status_code == 200
+    assert requests.get(url, timeout=30).status_code == 405
+
+
+def test_the_secret_tells_the_alphabets_apart(sim: Client) -> None:
+    assert set("+/") & set(sim.state["secret_access_key"])
+
+
+def replaced(old: str, new: str) -> Callable[[Client, dict[str, str]], None]:
+    """Falsify the header that carries the signature."""
+    return lambda sim, headers: headers.update(Authorization=headers["Authorization"].replace(old, new))
+
+
+def otherwise(**form: Any) -> Callable[[Client, dict[str, str]], None]:
+    """Sign in another way."""
+    return lambda sim, headers: headers.update(sim.headers(sim.state["graphql_url"], b"", **form))
+
+
+SPOILED: dict[str, Callable[[Client, dict[str, str]], Any]] = {
+    "no signature": lambda sim, headers: headers.pop("Authorization"),
+    "another key": replaced("keyId=", "keyId=X"),
+    "another signature": replaced('signature="', 'signature="A'),
+    "another algorithm": replaced("hmac-sha256", "rsa-sha256"),
+    "another content type": lambda sim, headers: headers.update({"Content-Type": "text/plain"}),
+    "another host": lambda sim, headers: headers.update(Host="other.example.com"),
+    "another path": lambda sim, headers: headers.update(sim.headers(sim.state["graphql_url"] + "x", b"")),
+    "date is not signed": otherwise(names="host content-type"),
+    "too old": otherwise(ago=310),
+    "too new": otherwise(ago=-310),
+    "disabled": lambda sim, headers: sim.settings(access_key=False),
+    "only a token": lambda sim, headers: headers.update(Authorization="", token=sim.state["token"]),
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_a_signature_is_refused(sim: Client, how: str) -> None:
+    url, body = sim.state["graphql_url"], b'{"query": "{ login { id } }"}'
+    headers = sim.headers(url, body)
+    SPOILED[how](sim, headers)
+    response = requests.post(url, data=body, headers=headers, timeout=30)
+    assert (response.status_code, response.text) == (403, "Forbidden")
+    sim.settings(graphql_refusal="unauthorized")
+    response = requests.post(url, data=body, headers=headers, timeout=30)
+    assert (response.status_code, response.text) == (401, "Unauthorized")
+    assert [entry["status"] for entry in sim.requests()] == [403, 401]
+
+
+@pytest.mark.parametrize("zone", ["CEST", "+0200", ""])
+def test_a_date_that_cannot_be_read(sim: Client, zone: str) -> None:
+    response = sim.post("{ login { id } }", zone=zone)
+    assert (response.status_code, response.json()["reason"], response.json()["code"]) == (
+        401,
+        "Invalid Date",
+        "INVALID_AUTH",
+    )
+
+
+def test_real_time_judges_dates(sim: Client) -> None:
+    sim.advance(100_000)
+    assert sim.post("{ login { id } }", ago=290).status_code == 200
+    sim.settings(signature_window=60)
+    assert sim.post("{ login { id } }", ago=90).status_code == 403
+    for skew in (-3600, 3600):
+        sim.settings(clock_skew=skew)
+        response = sim.post("{ login { id } }")
+        assert response.status_code == 403
+        told = parsedate_to_datetime(response.headers["Date"]).timestamp()
+        assert told == pytest.approx(time.time() + skew, abs=5)
+        assert sim.post("{ login { id } }", ago=-skew).status_code == 200
+
+
+def test_rest_accepts_the_same_signature(sim: Client) -> None:
+    service = {"deviceaddress": sim.service("pi-0001")}
+    assert sim.rest("/device/connect", service).json()["status"] == "true"
+    assert sim.rest("/device/connect", service, developerkey=None).json()["reason"] == "api key failed validation"
+    sim.settings(access_key=False)
+    response = sim.rest("/device/connect", service)
+    assert (response.status_code, response.json()["status"]) == (403, "false")
+    sim.settings(access_key=True, clock_skew=9000)
+    assert sim.rest("/device/connect", service).status_code == 403
+    assert len(sim.open_connections()) == 1
+
+
+# The language
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "word"),
+    [
+        ("{ login { id colour } }", {}, "colour"),
+        ("{ login { devices { items { device } } } }", {}, "device"),
+        ("mutation { reboot(serviceId: 1) }", {}, "reboot"),
+        ("{ login { devices(sise: 3) { total } } }", {}, "sise"),
+        ("query ($size: Int) { login { devices(size: $size) { total } } }", {"size": "many"}, "size"),
+        ("query ($id: [String!]!) { login { service(id: $id) { id } } }", {}, "id"),
+        ("mutation { connect(serviceId: null) { id } }", {}, "String!"),
+        ("query a { login { id } } query b { login { id } }", {}, "operations"),
+        ("{ login {", {}, "Syntax Error"),
+        ("", {}, "Syntax Error"),
+    ],
+)
+def test_what_is_not_in_the_schema_is_refused(sim: Client, query: str, variables: dict[str, Any], word: str) -> None:
+    assert word in sim.error(query, **variables)
+    assert sim.requests()[0]["call"] == "unknown"
+
+
+def test_aliases_fragments_and_directives(sim: Client) -> None:
+    query = """
+        query ($no: Boolean!, $yes: Boolean! = true) {
+          me: login { __typename ...basics email @skip(if: $yes) ... on User @include(if: $no) { sessions { id } } }
+          login { id } login { email }
+        }
+        fragment basics on User { number: id }"""
+    identity = sim.state["account_id"]
+    assert sim.ask(query, no=False) == {
+        "me": {"__typename": "User", "number": identity},
+        "login": {"id": identity, "email": sim.state["username"]},
+    }
+    assert sim.ask(query, no=True)["me"]["sessions"] == []
+
+
+def test_the_schema_tells_of_itself(sim: Client) -> None:
+    fields = sim.ask('{ __type(name: "Connection") { fields { name } } }')["__type"]["fields"]
+    names = ["id", "reverseProxy", "host", "port", "url", "created", "timeout", "session"]
+    assert [field["name"] for field in fields] == names
+
+
+# Connections
+
+
+def test_connect_and_disconnect(sim: Client) -> None:
+    service = sim.service("pi-0001")
+    connection = sim.opened(service)
+    created = connection.pop("created")
+    entry = sim.entry(connection["id"])
+    assert connection == {
+        "id": entry["connectionid"],
+        "host": "127.0.0.1",
+        "port": entry["port"],
+        "url": entry["proxy"],
+        "reverseProxy": False,
+        "timeout": 28800,
+    }
+    assert len(created) == len("2020-01-01T01:20:00.000Z")
+    assert (entry["restriction"], entry["hostip"], entry["hostip_sent"]) == ("latching", "255.255.255.255", None)
+    with socket.create_connection(("127.0.0.1", connection["port"]), timeout=5) as tcp:
+        assert tcp.recv(4) == b"SSH-"
+    assert sim.ask(DISCONNECT, id=connection["id"].upper(), service=service.lower()) == {"disconnect": True}
+    assert sim.entry(connection["id"])["closed_by"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("hostip", "restriction"),
+    [("0.0.0.0", "public"), ("255.255.255.255", "latching"), ("203.0.113.7", "address")],
+)
+def test_hostip(sim: Client, hostip: str, restriction: str) -> None:
+    entry = sim.entry(sim.opened(sim.service("pi-0001"), hostIP=hostip)["id"])
+    assert (entry["hostip_sent"], entry["restriction"]) == (hostip, restriction)
+    assert sim.requests("connect")[0]["hostip"] == hostip
+
+
+def test_a_web_service(sim: Client) -> None:
+    service = sim.service("pi-0001", WEB)
+    reverse = sim.opened(service)
+    assert (reverse["reverseProxy"], reverse["port"]) == (True, None)
+    assert reverse["url"].startswith(f"https://{reverse['host']}:")
+    assert sim.entry(reverse["id"])["restriction"] == "public"
+    port = sim.opened(service, type="PORT_PROXY")
+    assert (port["reverseProxy"], port["url"]) == (False, f"http://127.0.0.1:{port['port']}")
+
+
+def test_both_apis_have_the_same_connections(sim: Client) -> None:
+    service = sim.service("pi-0001")
+    connection = sim.opened(service)
+    body = {"deviceaddress": service, "connectionid": connection["id"]}
+    assert sim.rest("/device/connect/stop", body).json()["status"] == "true"
+    entry = sim.connect("pi-0001")
+    assert sim.ask(DISCONNECT, id=entry["connectionid"]) == {"disconnect": True}
+    assert sim.open_connections() == []
+    sim.settings(second_connect="reuse")
+    assert sim.connect("pi-0001")["connectionid"] == sim.opened(service)["id"]
+    sim.settings(second_connect="override")
+    assert sim.opened(service)["id"] == sim.open_connections()[0]["connectionid"]
+    assert len(sim.open_connections()) == 1
+
+
+def test_many_in_one_request(sim: Client) -> None:
+    one, two = sim.service("pi-0001"), sim.service("pi-0002")
+    data = sim.ask(f'mutation {{ a: connect(serviceId: "{one}") {{ id }} b: connect(serviceId: "{two}") {{ port }} }}')
+    entries = {entry["deviceaddress"]: entry for entry in sim.open_connections()}
+    assert data == {"a": {"id": entries[one]["connectionid"]}, "b": {"port": entries[two]["port"]}}
+
+
+def test_connects_that_fail(sim: Client) -> None:
+    sim.device("pi-0002", online=False)
+    asleep = sim.service("pi-0003")
+    sim.device("pi-0003", services={asleep: {"state": "inactive"}})
+    for service in (sim.service("pi-0002"), asleep):
+        assert "inactive" in sim.error(CONNECT, service=service)
+    assert sim.opened(sim.service("pi-0003", WEB))
+    messages = {sim.error(CONNECT, service=f"80:00:00:00:0{digit}:FF:FF:F1") for digit in (1, 2)}
+    assert len(messages) == 2
+
+
+def test_disconnect_of_what_is_not_there(sim: Client) -> None:
+    one, two = sim.service("pi-0001"), sim.service("pi-0002")
+    connection = sim.opened(one)
+    foreign = sim.session_of(OTHER, one)
+    unknown = [{"id": "x"}, {"id": connection["id"], "service": two}, {"id": connection["id"], "service": "x"}]
+    unknown.append({"id": foreign["connectionid"], "service": one})
+    for arguments in unknown:
+        assert sim.ask(DISCONNECT, **arguments) == {"disconnect": False}
+    sim.settings(disconnect_unknown="error")
+    for arguments in unknown:
+        assert sim.error(DISCONNECT, **arguments)
+    assert len(sim.open_connections()) == 2
+
+
+# The log and the faults
+
+
+def test_requests_are_noted_without_secrets(sim: Client) -> None:
+    service = sim.service("pi-0001")
+    connection = sim.opened(service)
+    sim.ask(DISCONNECT, id=connection["id"], service=service)
+    sim.devices(size=1)
+    sim.ask(SESSIONS)
+    sim.ask("{ login { account(email: null) { devices { total } } } }")
+    sim.ask("{ login { membership { role } } }")
+    log = sim.requests()
+    assert [entry["call"] for entry in log] == ["connect", "stop", "list", "sessions", "list", "account"]
+    assert {(entry["api"], entry["method"], entry["status"]) for entry in log} == {("graphql", "POST", 200)}
+    assert (log[0]["deviceaddress"], log[0]["hostip"], log[0]["variables"]) == (service, None, {"service": service})
+    assert (log[0]["query"], log[1]["connectionid"]) == (CONNECT, connection["id"])
+    assert log[0]["secrets"]["authorization"]
+    assert not any(secret in json.dumps(log) for secret in sim.secrets)
+
+
+def test_faults_meet_calls_of_both_apis(sim: Client) -> None:
+    service = sim.service("pi-0001")
+    sim.fault(service.lower(), call="connect", fault="http", status=503, reason="busy", times=2)
+    response = sim.post(CONNECT, {"service": service})
+    assert (response.status_code, response.json()) == (503, {"errors": [{"message": "busy"}]})
+    assert sim.rest("/device/connect", {"deviceaddress": service}).json()["reason"] == "busy"
+    sim.fault(call="stop", fault="throttle", retry_after=3)
+    assert sim.post(DISCONNECT, {"id": "x"}).headers["Retry-After"] == "3"
+    sim.fault(call="sessions", fault="html", status=502)
+    assert sim.post(SESSIONS).status_code == 502
+    sim.fault(call="connect", fault="lost")
+    with pytest.raises(requests.ConnectionError):
+        sim.post(CONNECT, {"service": service})
+    assert len(sim.open_connections()) == 1
+    sim.fault(call="connect", fault="body", override={"data": {"connect": {"host": "-oProxyCommand={port}"}}})
+    connection = sim.opened(service)
+    assert connection["host"] == f"-oProxyCommand={connection['port']}"
+
+
+def test_partial_answers(sim: Client) -> None:
+    sim.fault(call="list", fault="body", override={"errors": [{"message": "some are missing"}]})
+    answer = sim.post(DEVICES, {}).json()
+    assert answer["data"]["login"]["devices"]["total"] == 23
+    assert answer["errors"][0]["message"] == "some are missing"
+    sim.fault(call="list", fault="body", override={"data": {"login": None}})
+    assert sim.ask(DEVICES) == {"login": None}
+
+
+# Devices
+
+
+def test_a_device(sim: Client) -> None:
+    query = """query ($id: [String!]!) { login { device(id: $id) {
+        id name state online enabled title application port hardwareId platform manufacturer version license permissions
+        created lastReported attributes room: attribute(name: "room") can(permission: "CONNECT")
+        owner { id email } tags { name } endpoint { externalAddress internalAddress geo { city } }
+        services { id name state enabled title application port protocol host type device { name } }
+    } } }"""
+    bulk = "80:00:00:00:01:00:00:10"
+    service = sim.service("pi-0001")
+    (device,) = sim.ask(query, id=[bulk.lower(), service, "80:00:00:00:01:99:99:99"])["login"]["device"]
+    assert (device["id"], device["name"], device["state"], device["online"]) == (bulk, "pi-0001", "active", True)
+    assert (device["application"], device["title"]) == (BULK, "Bulk Service")
+    assert device["owner"] == {"id": sim.state["account_id"], "email": sim.state["username"]}
+    assert [tag["name"] for tag in device["tags"]] == ["site-a", "kiosk"]
+    assert device["room"] == device["attributes"]["room"] == "room 1"
+    assert "$remoteit" in device["attributes"]
+    assert device["can"]
+    assert "CONNECT" in device["permissions"]
+    assert device["endpoint"]["geo"]["city"]
+    assert [each["application"] for each in device["services"]] == [BULK, SSH, WEB]
+    ssh = device["services"][1]
+    assert (ssh["id"], ssh["name"], ssh["port"], ssh["title"]) == (service, "pi-0001-ssh", 22, "SSH")
+    assert (ssh["type"][:5], ssh["protocol"], ssh["device"]) == ("00:1C", "TCP", {"name": "pi-0001"})
+    sim.settings(bulk_in_services=False)
+    assert [each["application"] for each in sim.devices()["items"][0]["services"]] == [SSH, WEB]
+
+
+def test_services_by_id(sim: Client) -> None:
+    one, two = sim.service("pi-0001"), sim.service("pi-0002", WEB)
+    query = "query ($id: [String!]!) { login { service(id: $id) { id device { name } } } }"
+    assert sim.ask(query, id=[two.lower(), "unknown", one, one])["login"]["service"] == [
+        {"id": two, "device": {"name": "pi-0002"}},
+        {"id": one, "device": {"name": "pi-0001"}},
+    ]
+
+
+def test_pages(sim: Client) -> None:
+    every = [f"pi-{number:04}" for number in range(1, 24)]
+    first = sim.devices(size=10)
+    assert [device["name"] for device in first["items"]] == every[:10]
+    assert (first["total"], first["hasMore"], first["last"]) == (23, True, first["items"][-1]["id"])
+    assert sim.names(size=10, after=first["last"]) == every[10:20]
+    last = sim.devices(size=10, **{"from": 20})
+    assert [device["name"] for device in last["items"]] == every[20:]
+    assert not last["hasMore"]
+    beyond = sim.devices(size=10, **{"from": 30})
+    assert (beyond["items"], beyond["hasMore"], beyond["last"]) == ([], False, None)
+
+
+@pytest.mark.parametrize(
+    ("filters", "numbers"),
+    [
+        ({"state": "inactive"}, [22, 23]),
+        ({"name": "I-000"}, [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        ({"id": ["80:00:00:00:01:00:00:30", "80:00:00:00:01:00:00:10"]}, [1, 3]),
+        ({"sort": "-name", "name": "-002"}, [23, 22, 21, 20]),
+        ({"sort": "state,-name", "name": "-002"}, [21, 20, 23, 22]),
+        ({"tag": {"values": ["kiosk"]}}, [1, 4, 7, 13, 16, 19, 22]),
+        ({"tag": {"values": ["kiosk", "site-b"], "operator": "ALL"}}, [4, 16, 22]),
+        ({"tag": {"values": ["nothing", "kiosk"], "operator": "ANY"}, "name": "-001"}, [13, 16, 19]),
+        ({"platform": [1200]}, [3, 6, 9, 12, 15, 18, 21]),
+        ({"hardwareId": "HW-01-000007"}, [7]),
+        ({"owner": False}, [2]),
+        ({"owner": True, "name": "000"}, [1, 3, 4, 5, 6, 7, 8, 9]),
+        ({"application": [22]}, []),
+    ],
+)
+def test_filters(sim: Client, filters: dict[str, Any], numbers: list[int]) -> None:
+    for name in ("pi-0022", "pi-0023"):
+        sim.device(name, online=False)
+    sim.device("pi-0002", fields={"owner": {"id": "1", "email": OTHER}})
+    expected = [f"pi-{number:04}" for number in numbers]
+    page = sim.devices(**filters)
+    assert ([device["name"] for device in page["items"]], page["total"]) == (expected, len(numbers))
+
+
+def test_the_application_filters_the_services_as_well(sim: Client) -> None:
+    sim.device("pi-0002", services={sim.service("pi-0002"): {"application": 66}})
+    page = sim.devices(application=[SSH])
+    assert page["total"] == 22
+    assert {service["application"] for device in page["items"] for service in device["services"]} == {SSH}
+    assert sim.names(application=[66]) == ["pi-0002"]
+
+
+def test_application_types(sim: Client) -> None:
+    types = sim.ask("{ login { applicationTypes { id name port proxy scheme protocol } } }")["login"][
+        "applicationTypes"
+    ]
+    assert {"id": 28, "name": "SSH", "port": 22, "proxy": False, "scheme": "ssh", "protocol": "TCP"} in types
+    assert {each["id"] for each in types if each["proxy"]} == {7, 8}
+
+
+def test_an_organisation(sim: Client) -> None:
+    mine = sim.state["organisation"]
+    query = "{ login { membership { role customRole { name } organization { id name account { id email } } } } }"
+    known, former = [each["organization"] for each in sim.ask(query)["login"]["membership"]]
+    account = {"id": mine["account_id"], "email": mine["email"]}
+    assert known == {"id": mine["id"], "name": mine["name"], "account": account}
+    query = """query ($id: String, $email: String, $tags: String) { login { account(id: $id, email: $email) { id
+        devices { total items { name owner { email } tags(accountId: $tags) { name } services { id } } }
+    } } }"""
+    devices = sim.ask(query, id=account["id"], tags=account["id"])["login"]["account"]["devices"]
+    assert [device["name"] for device in devices["items"]] == ["hq-0001", "hq-0002", "hq-0003"]
+    assert {device["owner"]["email"] for device in devices["items"]} == {mine["email"]}
+    assert devices["items"][0]["tags"][0] == {"name": "site-a"}
+    untagged = sim.ask(query, email=account["email"])["login"]["account"]["devices"]["items"]
+    assert [device["tags"] for device in untagged] == [[], [], []]
+    for unknown in ({"id": former["account"]["id"]}, {"id": "nobody"}, {"email": OTHER}):
+        assert sim.ask(query, **unknown)["login"] == {"account": None}
+    assert sim.names(name="hq") == []
+    service = mine["services"][0]["deviceaddress"]
+    assert (
+        sim.ask("query ($id: [String!]!) { login { service(id: $id) { id } } }", id=[service])["login"]["service"] == []
+    )
+    assert sim.entry(sim.opened(service)["id"])["device"] == "hq-0001"
+
+
+# Oddities
+
+
+@pytest.mark.parametrize("name", [None, "pi-0002", "{{ lookup('pipe', 'id') }}", "Küche 厨房", "x" * 300, ""])
+def test_odd_names(sim: Client, name: str | None) -> None:
+    service = sim.service("pi-0001")
+    sim.device("pi-0001", fields={"name": name}, services={service: {"name": name}})
+    (device,) = sim.devices(id=["80:00:00:00:01:00:00:10"])["items"]
+    assert [device["name"]] + [each["name"] for each in device["services"]] == [name, name, name, "pi-0001-web"]
+    response = requests.get(
+        sim.state["api_url"] + "/device/list/all",
+        headers={"developerkey": sim.state["developer_key"], "token": sim.state["token"]},
+        timeout=30,
+    )
+    assert [row["devicealias"] for row in response.json()["devices"][:3]] == [name, name, "pi-0001-web"]
+    assert sim.device("pi-0001", fields={}, services={})["fields"] == {}
+    assert sim.names()[:2] == ["pi-0001", "pi-0002"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "shown"),
+    [
+        ("tags { name }", None, None),
+        (
+            "tags { name }",
+            [{"name": "one"}, {"name": None}, None, "two"],
+            [{"name": "one"}, {"name": None}, None, "two"],
+        ),
+        (
+            "attributes",
+            {"deep": [[1], None, {"$remoteit": "{{ x }}"}]},
+            {"deep": [[1], None, {"$remoteit": "{{ x }}"}]},
+        ),
+        ("attributes", None, None),
+        ("owner { id }", None, None),
+        ("services { id }", None, None),
+        ("license", "FUTURE", "FUTURE"),
+        ("application", 4711, 4711),
+        ("endpoint { geo { city } }", {"geo": None}, {"geo": None}),
+    ],
+)
+def test_odd_values(sim: Client, field: str, value: Any, shown: Any) -> None:
+    name = field.split()[0]
+    sim.device("pi-0001", fields={name: value})
+    query = f"query ($tag: ListFilter) {{ login {{ devices(tag: $tag) {{ items {{ name {field} }} }} }} }}"
+    devices = sim.ask(query)["login"]["devices"]["items"]
+    assert devices[0] == {"name": "pi-0001", name: shown}
+    assert devices[1][name] != shown
+    assert len(devices) == 23
+    for filters in (
+        {"owner": True},
+        {"application": [SSH]},
+        {"tag": {"values": ["one"]}},
+        {"sort": "license,platform"},
+    ):
+        sim.devices(**filters)
+
+
+def test_a_device_that_vanishes(sim: Client) -> None:
+    sim.device("pi-0003", gone=True)
+    assert "pi-0003" not in sim.names()
+    assert sim.error(CONNECT, service=sim.service("pi-0003"))
+    sim.device("pi-0003", gone=False)
+    sim.settings(between_pages="vanish")
+    assert sim.names(size=10)[-1] == "pi-0010"
+    assert sim.names(size=10, **{"from": 10})[0] == "pi-0012"
+    sim.settings(between_pages="return")
+    assert sim.names(size=10)[-1] == "pi-0011"
+    assert sim.names(size=10, **{"from": 10})[0] == "pi-0011"
+
+
+@pytest.mark.parametrize(("way", "first"), [("endless", []), ("repeating", ["pi-0001"])])
+def test_pages_without_end(sim: Client, way: str, first: list[str]) -> None:
+    sim.settings(pages=way)
+    page = sim.devices(size=10, **{"from": 23})
+    assert page["hasMore"]
+    assert [device["name"] for device in page["items"]][:1] == first
+
+
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [
+        ("devices", {"name": "pi-0001", "fields": {"nmae": "x"}}),
+        ("devices", {"name": "pi-0001", "fields": None}),
+        ("devices", {"name": "pi-0001", "services": {"unknown": {}}}),
+        ("devices", {"name": "pi-0001", "services": {"80:00:00:00:01:00:00:11": {"platform": 1}}}),
+        ("sessions", {"deviceaddress": "unknown"}),
+        ("settings", {"pages": "few"}),
+        ("settings", {"signature_window": -1}),
+    ],
+)
+def test_controls_refuse_what_they_do_not_know(sim: Client, what: str, body: Any) -> None:
+    assert requests.post(f"{sim.state['control_url']}/{what}", json=body, timeout=30).status_code == 400
+
+
+# Sessions
+
+
+def test_sessions(sim: Client) -> None:
+    service = sim.service("pi-0001")
+    assert sim.ask(SESSIONS)["login"]["sessions"] == []
+    mine = sim.connect("pi-0001")["connectionid"]
+    foreign = sim.session_of(OTHER, service)
+    assert (foreign["user"], foreign["caller"]) == (OTHER, "203.0.113.9")
+    answer = sim.ask(SESSIONS)["login"]
+    assert [(each["id"], each["user"]["email"]) for each in answer["sessions"]] == [
+        (mine, sim.state["username"]),
+        (foreign["connectionid"], OTHER),
+    ]
+    session = answer["sessions"][0]
+    assert session["user"]["id"] == answer["id"] != answer["sessions"][1]["user"]["id"]
+    assert session["target"] == {
+        "id": service,
+        "name": "pi-0001-ssh",
+        "application": SSH,
+        "device": {"id": "80:00:00:00:01:00:00:10", "name": "pi-0001"},
+    }
+    assert (session["endpoint"], session["connected"]) == ({"proxy": True}, True)
+    assert datetime.fromisoformat(session["timestamp"]).timestamp() == pytest.approx(
+        sim.entry(mine)["opened_at"], abs=0.01
+    )
+    query = "query ($id: [String!]!) { login { service(id: $id) { sessions { id } device { sessions { id } } } } }"
+    (both,) = sim.ask(query, id=[service])["login"]["service"]
+    assert both["sessions"] == both["device"]["sessions"] == [{"id": mine}, {"id": foreign["connectionid"]}]
+    (none,) = sim.ask(query, id=[sim.service("pi-0002")])["login"]["service"]
+    assert none == {"sessions": [], "device": {"sessions": []}}
+    sim.settings(session_ids_match=False)
+    assert sim.ask(SESSIONS)["login"]["sessions"][0]["id"] not in {mine, foreign["connectionid"]}
+    sim.begin_anew()
+    assert sim.ask(SESSIONS)["login"]["sessions"] == []
+    assert not sim.entry(foreign["connectionid"])["open"]
+
+
+def test_sessions_of_the_organisation(sim: Client) -> None:
+    organisation = sim.state["organisation"]
+    service = organisation["services"][0]["deviceaddress"]
+    mine, foreign = sim.opened(service)["id"], sim.session_of(OTHER, service)["connectionid"]
+    sim.opened(sim.service("pi-0001"))
+    query = f'{{ login {{ sessions {{ id }} account(id: "{organisation["account_id"]}") {{ sessions {{ id }} }} }} }}'
+    login = sim.ask(query)["login"]
+    assert [each["id"] for each in login["account"]["sessions"]] == [mine, foreign]
+    assert [each["id"] for each in login["sessions"]] != [mine, foreign]
+    assert mine in [each["id"] for each in login["sessions"]]
+    assert foreign not in [each["id"] for each in login["sessions"]]
+
+
+def test_nobody_is_given_somebody_elses_connection(sim: Client) -> None:
+    sim.settings(second_connect="reuse")
+    service = sim.service("pi-0001")
+    assert sim.session_of(OTHER, service)["connectionid"] != sim.opened(service)["id"]
+
+
+# Many
+
+
+def test_thousands_of_devices(tmp_path: Path) -> None:
+    client = Client(tmp_path, "--devices", "10000", "--offline", "1", "--organisation-devices", "0")
+    try:
+        names: list[Any] = []
+        while True:
+            page = client.devices(size=5000, **{"from": len(names)})
+            names += [device["name"] for device in page["items"]]
+            assert len(page["items"]) == 1000
+            if not page["hasMore"]:
+                break
+        assert names == [f"pi-{number:05}" for number in range(1, 10001)]
+        assert [len(client.devices(size=size)["items"]) for size in (0, -1, 1, 1000)] == [0, 0, 1, 1000]
+        assert client.names(state="inactive") == ["pi-10000"]
+        assert client.state["organisation"]["services"] == []
+    finally:
+        client.end()

@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all calls of both APIs have in common: the log, the faults, and the answers that are not the API's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+import answers
+from answers import Answer, Refusal
+from faults import Fault, fill, merge
+from world import World
+
+SECRET_HEADERS = ("developerkey", "apikey", "token", "authorization")
+
+
+class Dropped(Exception):
+    """The connection ends without an answer."""
+
+
+@dataclass
+class Call:
+    """What a request asks for: the call's name, what the log says of it, and how it is done."""
+
+    name: str
+    perform: Callable[[], Awaitable[Answer | web.Response]]
+    facts: dict[str, Any] = field(default_factory=dict)
+    has_password: bool = False
+
+
+class Api(ABC):
+    """A way to call."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @abstractmethod
+    def _understand(self, request: web.Request, raw: bytes) -> Call:
+        """Find out what is asked for; nothing is done yet."""
+
+    @abstractmethod
+    def _refuse(self, name: str, refusal: Refusal) -> web.Response:
+        """How a failure looks."""
+
+    @abstractmethod
+    def _failure(self, fault: Fault, reason: str) -> dict[str, Any]:
+        """The body of a fault that has a status and a reason."""
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        """Find the call, note it, answer it."""
+        call = self._understand(request, await request.read())
+        entry = self._note(request, call)
+        response: web.Response | None = None
+        try:
+            fault = self._world.faults.take(call.name, entry["deviceaddress"])
+            response = await self._answer(call, fault)
+        except Dropped:
+            if request.transport is not None:
+                request.transport.abort()
+        entry["answered"] = self._world.clock.now()
+        entry["status"] = response.status if response is not None else None
+        return response or web.Response()
+
+    def _note(self, request: web.Request, call: Call) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "call": call.name,
+            "method": request.method,
+            "deviceaddress": None,
+            "connectionid": None,
+            "hostip": None,
+            "wait": None,
+            **call.facts,
+            "time": self._world.clock.now(),
+            "answered": None,
+            "status": None,
+            "peer": request.remote,
+            "user_agent": request.headers.get("User-Agent"),
+            "content_type": request.headers.get("Content-Type"),
+            "secrets": {name: name in request.headers for name in SECRET_HEADERS} | {"password": call.has_password},
+        }
+        self._world.requests.append(entry)
+        return entry
+
+    async def _answer(self, call: Call, fault: Fault | None) -> web.Response:
+        if fault is not None:
+            await asyncio.sleep(fault.seconds)
+            early = self._instead(fault)
+            if early is not None:
+                return early
+        try:
+            answer = await call.perform()
+        except Refusal as refusal:
+            if fault is not None and fault.fault == "lost":
+                raise Dropped from None
+            return self._refuse(call.name, refusal)
+        if isinstance(answer, web.Response):
+            return answer
+        if fault is not None:
+            return self._afterwards(fault, answer)
+        return self._json(answer.body)
+
+    def _instead(self, fault: Fault) -> web.Response | None:
+        """The answer of a fault that does not let the call happen."""
+        if fault.fault == "drop":
+            raise Dropped
+        if fault.fault == "html":
+            return page(fault.status or 500, fault.title)
+        if fault.fault == "empty":
+            return web.Response(status=fault.status or 200, content_type="application/json")
+        if fault.fault == "http":
+            body = self._failure(fault, fault.reason or "something went wrong")
+            return web.json_response(body, status=fault.status or 500)
+        if fault.fault == "throttle":
+            headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+            body = self._failure(fault, fault.reason or "too many requests")
+            return web.json_response(body, status=429, headers=headers)
+        if fault.fault == "body" and not fault.create and fault.override is None:
+            return _literal(fault, {})
+        return None
+
+    def _afterwards(self, fault: Fault, answer: Answer) -> web.Response:
+        """The call was done; spoil its answer."""
+        if fault.fault == "lost":
+            raise Dropped
+        if fault.fault != "body":
+            return self._json(answer.body)
+        if fault.override is not None:
+            return self._json(merge(answer.body, fill(fault.override, answer.facts)), fault.status or 200)
+        return _literal(fault, answer.facts)
+
+    def _json(self, body: Any, status: int = 200) -> web.Response:
+        text = answers.encode(body, self._world.settings)
+        return web.Response(text=text, status=status, content_type="application/json")
+
+
+def parse(raw: bytes) -> dict[str, Any] | None:
+    """JSON, whatever the content type says (section 1.3); None where it is not an object."""
+    if not raw.strip():
+        return {}
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def page(status: int, title: str) -> web.Response:
+    """The server is a PHP framework and shows its own pages for some failures (section 8)."""
+    text = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
+    return web.Response(status=status, text=text, content_type="text/html")
+
+
+def _literal(fault: Fault, facts: dict[str, str]) -> web.Response:
+    """Exactly what the test wants to be answered."""
+    text = fill(fault.text, facts) if fault.text is not None else json.dumps(fill(fault.json, facts))
+    return web.Response(status=fault.status or 200, text=text, content_type=fault.content_type)

@@ -1,0 +1,339 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What GraphQL tells of accounts, devices, services and sessions, as the dictionaries that queries are answered from.
+
+A value that is a function takes the arguments of its field. What a device is like follows from its number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from accounts import User
+from connections import Connection
+from devices import Device, Fleet, Service
+from world import World
+
+Row = dict[str, Any]
+Thing = TypeVar("Thing")
+
+MOST = 1000
+"""Devices a page, whatever is asked for (section 6.2)."""
+
+FORMER = {"id": "0b9f4e1c-6c2e-4d57-8d2a-5f1b7c3a9e04", "name": "Former Customer"}
+"""An organisation that the account has left: its own account is null."""
+
+PERMISSIONS = ["VIEW", "CONNECT", "SCRIPTING", "MANAGE", "ADMIN"]
+STARTED = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+CITIES = (
+    ("Berlin", "Land Berlin", "Germany", 52.52, 13.41),
+    ("Portland", "Oregon", "United States", 45.52, -122.68),
+    ("Osaka", "Osaka", "Japan", 34.69, 135.5),
+)
+
+APPLICATIONS = [
+    {"id": number, "name": name, "description": name, "port": port, "proxy": proxy, "scheme": scheme, "protocol": "TCP"}
+    for number, name, port, proxy, scheme in (
+        (1, "TCP", None, False, None),
+        (4, "VNC", 5900, False, "vnc"),
+        (5, "RDP", 3389, False, "rdp"),
+        (7, "HTTP", 80, True, "http"),
+        (8, "HTTPS", 443, True, "https"),
+        (28, "SSH", 22, False, "ssh"),
+        (29, "Generic TCP", None, False, None),
+        (30, "Basic Web", 80, False, "http"),
+        (33, "Secure Web", 443, False, "https"),
+        (34, "Samba", 445, False, "smb"),
+        (35, "Bulk Service", 65535, False, None),
+        (44, "Redis", 6379, False, "redis"),
+        (45, "MySQL", 3306, False, "mysql"),
+        (46, "PostgreSQL", 5432, False, "postgresql"),
+    )
+]
+
+
+def iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Rows:
+    """Makes a device's row once, and again when a test has changed the device."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._known: dict[Device, tuple[int, Row]] = {}
+        for device in world.fleet.devices:
+            self.device(device, world.account.user)
+
+    def login(self) -> Row:
+        """The account, and from there everything else."""
+        return {
+            **self._account(self._world.account.user, self._world.fleet),
+            "membership": self._membership(),
+            "account": self._other_account,
+            "sessions": lambda: self.sessions(
+                lambda c: c.user == self._world.account.user or self._world.fleet.owns(c.service)
+            ),
+        }
+
+    def _account(self, user: User, fleet: Fleet) -> Row:
+        return {
+            **user.row(),
+            "devices": lambda **wanted: self._page(user, fleet, **wanted),
+            "device": lambda id: [self.device(d, user) for d in _unique(s.device for s in _services(fleet, id))],
+            "service": lambda id: [self._service(service, user) for service in _unique(_services(fleet, id))],
+            "sessions": lambda: self.sessions(lambda c: fleet.owns(c.service)),
+            "membership": [],
+            "account": lambda id=None, email=None: None,
+            "applicationTypes": APPLICATIONS,
+        }
+
+    def _membership(self) -> list[Row]:
+        organisation = self._world.organisation
+        account = {"id": organisation.id, "name": organisation.name, "account": organisation.user.row()}
+        former = {**FORMER, "account": User.called("former@example.com").row()}
+        return [{"role": "ADMIN", "customRole": None, "organization": each} for each in (account, former)]
+
+    def _other_account(self, id: str | None = None, email: str | None = None) -> Row | None:
+        """The organisation's account; nobody is told of any other."""
+        user = self._world.organisation.user
+        if (id or email) and id in (None, user.id) and email in (None, user.email):
+            return self._account(user, self._world.organisation.fleet)
+        return self.login() if id == self._world.account.user.id else None
+
+    def _page(
+        self,
+        user: User,
+        fleet: Fleet,
+        sort: str,
+        size: int | None = None,
+        after: str | None = None,
+        application: list[int] | None = None,
+        tag: Row | None = None,
+        owner: bool | None = None,
+        name: str | None = None,
+        id: list[str] | None = None,
+        platform: list[int] | None = None,
+        **more: Any,
+    ) -> Row:
+        """One page of `devices`, by section 6.2 of the reference; `more` are from, state and hardwareId."""
+        found = [(device, self.device(device, user)) for device in fleet.present()]
+        settings = self._world.settings
+        if name is not None:
+            found = [(d, row) for d, row in found if name.lower() in str(row["name"] or "").lower()]
+        if id is not None:
+            ids = {each.lower() for each in id}
+            found = [(d, row) for d, row in found if row["id"].lower() in ids]
+        if platform is not None:
+            found = [(d, row) for d, row in found if row["platform"] in platform]
+        for field in ("state", "hardwareId"):
+            if more.get(field) is not None:
+                found = [(d, row) for d, row in found if row[field] == more[field]]
+        if owner is not None:
+            found = [(d, row) for d, row in found if ((row["owner"] or {}).get("id") == user.id) == owner]
+        if tag is not None:
+            enough = all if tag["operator"] == "ALL" else any
+            found = [(d, row) for d, row in found if enough(value in _tag_names(row) for value in tag["values"])]
+        if application is not None:
+            found = [(d, row) for d, only in found if (row := _with(only, application))["services"]]
+        for field in reversed(sort.split(",")):
+            plain = field.strip().lstrip("-")
+            found.sort(key=lambda pair: _rank(pair[1].get(plain)), reverse=field.strip().startswith("-"))
+        begin = max(0, more.get("from") or 0)
+        if after is not None:
+            begin += next((index for index, (_, row) in enumerate(found, 1) if row["id"] == after), 0)
+        count = max(0, min(100 if size is None else size, MOST))
+        if settings.pages == "repeating" and found:
+            begin %= len(found)
+        page = found[begin : begin + count]
+        more_to_come = begin + count < len(found) or settings.pages != "honest"
+        if more_to_come and page:
+            self._between_pages(fleet, page[0][0])
+        items = [row for _, row in page]
+        if not settings.bulk_in_services:
+            items = [_without_itself(row) for row in items]
+        last = items[-1]["id"] if items else None
+        return {"items": items, "hasMore": more_to_come, "last": last, "total": len(found)}
+
+    def _between_pages(self, fleet: Fleet, first: Device) -> None:
+        if self._world.settings.between_pages == "vanish":
+            first.gone = True
+        elif self._world.settings.between_pages == "return":
+            for device in fleet.devices:
+                device.gone = False
+
+    def device(self, device: Device, user: User) -> Row:
+        """The row of a device that this user owns, unless a test has said otherwise."""
+        known = self._known.get(device)
+        if known is None or known[0] != device.revision:
+            known = self._known[device] = (device.revision, self._make_device(device, user))
+        return known[1]
+
+    def _make_device(self, device: Device, user: User) -> Row:
+        number = device.number
+        common = _common(device, user)
+        row = {
+            **common,
+            **_own(device.services[0]),
+            "tags": _tags(device),
+            "hardwareId": f"HW-{device.prefix[-3:-1]}-{number:06}",
+            "platform": (1200, 1207, 1085)[number % 3],
+            "manufacturer": 1024,
+            "version": (4.17, 5.1, 5.2)[number % 3],
+            "presenceAddress": None,
+            "sessions": lambda: self.sessions(lambda connection: connection.device is device),
+            "timeout": 30,
+            "ttl": 300,
+            "configurable": True,
+            "upgradeable": number % 3 == 0,
+            "statusA": "ready" if number % 2 else "needs attention",
+            "categoryA": number % 5,
+        }
+        row["services"] = [self._make_service(service, row, common, user) for service in device.services]
+        return self._finish(row, device.fields, user)
+
+    def _service(self, service: Service, user: User) -> Row:
+        row = self.device(service.device, user)
+        for known in row["services"] or []:
+            if known["id"] == service.address:
+                return known
+        return self._make_service(service, row, _common(service.device, user), user)
+
+    def _make_service(self, service: Service, device: Row, common: Row, user: User) -> Row:
+        row = {
+            **common,
+            **_own(service),
+            "tags": [],
+            "host": "127.0.0.1",
+            "subdomain": None,
+            "device": device,
+            "sessions": lambda: self.sessions(lambda connection: connection.service is service),
+        }
+        return self._finish(row, service.fields, user)
+
+    def _finish(self, row: Row, fields: Row, user: User) -> Row:
+        """Let a test have its way. Tags belong to an account: the organisation's are shown with its id only."""
+        row.update(fields)
+        tags, attributes = row["tags"], row["attributes"]
+        mine = self._world.account.user.id
+        row["_tags"] = tags
+        row["tags"] = lambda accountId=None: tags if (accountId or mine) == user.id else []
+        row["attribute"] = lambda name: attributes.get(name) if isinstance(attributes, dict) else None
+        return row
+
+    def sessions(self, wanted: Callable[[Connection], bool]) -> list[Row]:
+        return [self.session(each) for each in self._world.connections.all_open() if wanted(each)]
+
+    def session(self, connection: Connection) -> Row:
+        """An open connection is a session: since 2022 of the same id (section 6.4)."""
+        other = hashlib.sha1(connection.connectionid.encode(), usedforsecurity=False).hexdigest().upper()
+        moment = iso(connection.opened_at)
+        owner = self._world.account.user
+        if self._world.organisation.fleet.owns(connection.service):
+            owner = self._world.organisation.user
+        return {
+            "id": connection.connectionid if self._world.settings.session_ids_match else other,
+            "timestamp": moment,
+            "state": "connected",
+            "connected": True,
+            "encryption": "AES",
+            "source": "EXTERNAL",
+            "address": connection.caller,
+            "user": connection.user.row(),
+            "target": self._service(connection.service, owner),
+            "endpoint": {
+                "proxy": True,
+                "externalAddress": connection.latched or connection.caller,
+                "platform": 0,
+                "manufacturer": 256,
+                "timestamp": moment,
+                "geo": None,
+            },
+        }
+
+
+def _common(device: Device, user: User) -> Row:
+    """What a device and its services have in common."""
+    number = device.number
+    city, state, country, latitude, longitude = CITIES[number % len(CITIES)]
+    return {
+        "enabled": True,
+        "protocol": "TCP",
+        "created": iso(STARTED + number * 60),
+        "lastReported": iso(STARTED + (200 if device.state == "active" else 100) * 86400 + number),
+        "license": {3: "NON_COMMERCIAL", 7: "UNLICENSED"}.get(number % 10, "LICENSED"),
+        "permissions": PERMISSIONS,
+        "can": lambda permission: permission in PERMISSIONS,
+        "owner": user.row(),
+        "access": [],
+        "attributes": {"room": f"room {number % 10}", "rack": number % 40, "$remoteit": {"color": number % 7}},
+        "endpoint": {
+            "externalAddress": f"203.0.113.{number % 250 + 1}",
+            "internalAddress": f"10.61.{number // 250 % 250}.{number % 250 + 1}",
+            "quality": "GOOD",
+            "geo": {
+                "city": city,
+                "stateName": state,
+                "countryName": country,
+                "latitude": latitude,
+                "longitude": longitude,
+            },
+        },
+    }
+
+
+def _own(service: Service) -> Row:
+    """What makes a service itself; a device is its own Bulk service."""
+    return {
+        "id": service.address,
+        "name": service.shown("name"),
+        "state": service.state,
+        "online": service.state == "active",
+        "type": service.devicetype,
+        "title": service.title,
+        "application": service.application,
+        "port": service.port,
+    }
+
+
+def _tags(device: Device) -> list[Row]:
+    """Every third device stands in a kiosk, every tenth has no tags, the others are at one of two sites."""
+    number = device.number
+    names = ["site-a" if number % 2 else "site-b"] + ["kiosk"] * (number % 3 == 1)
+    return [
+        {"name": name, "color": index, "created": iso(STARTED)}
+        for index, name in enumerate(names if number % 10 else [])
+    ]
+
+
+def _tag_names(row: Row) -> list[Any]:
+    tags = row["_tags"] if isinstance(row["_tags"], list) else []
+    return [tag.get("name") for tag in tags if isinstance(tag, dict)]
+
+
+def _with(row: Row, applications: list[int]) -> Row:
+    """The device with its services of these kinds only."""
+    return {**row, "services": [each for each in row["services"] or [] if each["application"] in applications]}
+
+
+def _without_itself(row: Row) -> Row:
+    return {**row, "services": row["services"] and [each for each in row["services"] if each["id"] != row["id"]]}
+
+
+def _services(fleet: Fleet, ids: list[str]) -> list[Service]:
+    return [service for service in map(fleet.service, ids) if service is not None]
+
+
+def _unique(things: Iterable[Thing]) -> list[Thing]:
+    return list(dict.fromkeys(things))
+
+
+def _rank(value: Any) -> tuple[bool, bool, Any]:
+    """For sorting, whatever the values are: numbers, then text in any case, then nothing."""
+    if isinstance(value, (int, float)):
+        return False, False, value
+    return value is None, True, str(value).lower()

@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Verifies requests that are signed with the access key (section 3.2 of the reference)."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+import time
+from datetime import UTC, datetime
+from email.utils import formatdate
+
+from aiohttp import web
+
+from answers import Refusal
+from settings import Settings
+
+PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+
+
+class Forged(Exception):
+    """The signature is not one of the account's."""
+
+
+class AccessKey:
+    """The key pair. Dates are judged by real time: a test that moves the clock does not make signatures old."""
+
+    def __init__(self, keyid: str, secret: str, settings: Settings) -> None:
+        self._keyid = keyid
+        self._secret = base64.b64decode(secret)
+        self._settings = settings
+
+    def date(self) -> str:
+        """The server's idea of now, as its `Date` header tells it."""
+        return formatdate(self._now(), usegmt=True)
+
+    def _now(self) -> float:
+        return time.time() + self._settings.clock_skew
+
+    def check(self, request: web.Request) -> None:
+        """Raise Forged, or Refusal for a date that cannot be read. Which headers are signed is the client's choice."""
+        scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
+        given = dict(PARAMETER.findall(rest))
+        names = given.get("headers", "date").lower().split()
+        if scheme.lower() != "signature" or given.get("keyId") != self._keyid or not self._settings.access_key:
+            raise Forged
+        if given.get("algorithm", "hmac-sha256") != "hmac-sha256" or "date" not in names:
+            raise Forged
+        if abs(self._now() - _moment(request.headers.get("Date", ""))) > self._settings.signature_window:
+            raise Forged
+        text = "\n".join(f"{name}: {_value(request, name)}" for name in names)
+        expected = base64.b64encode(hmac.digest(self._secret, text.encode(), "sha256")).decode()
+        if not hmac.compare_digest(expected.encode(), given.get("signature", "").encode()):
+            raise Forged
+
+
+def _value(request: web.Request, name: str) -> str:
+    if name == "(request-target)":
+        return f"{request.method.lower()} {request.raw_path}"
+    if name not in request.headers:
+        raise Forged
+    return ", ".join(value.strip() for value in request.headers.getall(name))
+
+
+def _moment(date: str) -> float:
+    """RFC 1123 with either name for Greenwich; both are in the vendor's samples (section 3.4)."""
+    text, _, zone = date.rpartition(" ")
+    try:
+        moment = datetime.strptime(text, "%a, %d %b %Y %H:%M:%S")
+    except ValueError:
+        moment = None
+    if moment is None or zone not in ("GMT", "UTC"):
+        raise Refusal(401, "Invalid Date", "INVALID_AUTH")
+    return moment.replace(tzinfo=UTC).timestamp()
