@@ -157,6 +157,7 @@ from ansible.inventory.data import InventoryData
 from ansible.inventory.group import Group
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.utils.vars import combine_vars
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Wanted, application_id
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
@@ -271,10 +272,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
         for name, device, its_variables in zip(names, listing.devices, variables):
             self.inventory.add_host(name)
-            # to the host itself: the inventory would note for each value which file it comes from
+            # at once: the inventory would look at each value, and note for each which file it comes from
             host = self.inventory.hosts[name]
-            for key, value in its_variables.items():
-                host.set_variable(key, value)
+            host.vars = combine_vars(host.vars, its_variables)
             for tag in device.tags if of_tag else ():
                 of_tag[tag].add_host(host)
             if of_state:
