@@ -14,7 +14,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-import math
 import re
 import typing as t
 
@@ -171,7 +170,11 @@ def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
         elif service.application != BULK:
             services.append(service)
     endpoint = _dict(item.get("endpoint"))
-    tags = (_text(_dict(tag).get("name")) for tag in _list(item.get("tags")))
+    tags = [_text(_dict(tag).get("name")) for tag in _list(item.get("tags"))]
+    attributes = _dict(item.get("attributes"))
+    if _is_deep(attributes):
+        warn(f"the attributes of device {item['id']} are passed over, because they are nested too deep")
+        attributes = {}
     return Device(
         id=item["id"],
         name=_text(item.get("name")),
@@ -179,7 +182,7 @@ def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
         state=_text(item.get("state")),
         tags=tuple([tag for tag in tags if tag]),
         platform=_number(item.get("platform")),
-        attributes=plain(_dict(item.get("attributes"))),
+        attributes=attributes,
         created=_utc(item.get("created")),
         last_reported=_utc(item.get("lastReported")),
         owner=_text(_dict(item.get("owner")).get("email")),
@@ -193,13 +196,13 @@ def _service_from_graphql(entry: t.Any) -> Service | None:
     if not isinstance(entry, dict) or not _is_id(entry.get("id")):
         return None
     return Service(
-        id=entry["id"],
-        name=_text(entry.get("name")),
-        application=_number(entry.get("application")),
-        title=_text(entry.get("title")),
-        port=_number(entry.get("port")),
-        online=_is_online(entry),
-        enabled=entry.get("enabled") is not False,
+        entry["id"],
+        _text(entry.get("name")),
+        _number(entry.get("application")),
+        _text(entry.get("title")),
+        _number(entry.get("port")),
+        _is_online(entry),
+        entry.get("enabled") is not False,
     )
 
 
@@ -322,29 +325,17 @@ def _service_from_row(row: dict[str, t.Any]) -> Service:
 # -- values of unknown origin ------------------------------------------------------------------------------------------
 
 
-def plain(value: t.Any, depth: int = 0) -> t.Any:
-    """A copy that can be written as JSON and as UTF-8; what cannot, or is nested absurdly deep, is null."""
-    if isinstance(value, str):
-        return _encodable(value)
-    if isinstance(value, dict):
-        return {_encodable(key): plain(item, depth + 1) for key, item in value.items()} if depth < _DEEPEST else None
-    if isinstance(value, list):
-        return [plain(item, depth + 1) for item in value] if depth < _DEEPEST else None
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _encodable(text: str) -> str:
-    """JSON may hold half a character, which nothing could print."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+def _is_deep(value: t.Any, depth: int = 0) -> bool:
+    """Whether it is nested more than anybody could mean; what it gets handed to recurses."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth > _DEEPEST or any(_is_deep(item, depth + 1) for item in inner if isinstance(item, (dict, list)))
 
 
 def _text(value: t.Any) -> str | None:
-    return _encodable(value) if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value else None
 
 
 def _number(value: t.Any) -> int | None:
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
-        return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
@@ -367,7 +358,8 @@ def _utc(value: t.Any) -> str | None:
     match = _UTC.fullmatch(value)
     try:
         if match:  # as nearly always, and much quicker
-            return iso(datetime.datetime.fromisoformat(match.group(1)))
+            datetime.datetime.fromisoformat(match.group(1))
+            return f"{match.group(1)}Z"
         form = "%Y-%m-%dT%H:%M:%S.%f%z" if "." in value else "%Y-%m-%dT%H:%M:%S%z"
         return iso(datetime.datetime.strptime(value, form).astimezone(datetime.timezone.utc))
     except (ValueError, OverflowError):

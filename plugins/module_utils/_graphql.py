@@ -124,7 +124,8 @@ class GraphQlApi:
             refusal = RemoteItError("the API did not stop the connection, and gave no reason")
         elif isinstance(refusal, AuthError) or refusal.details["http_status"] >= 500:
             raise refusal
-        if any(session.id.lower() == connectionid.lower() for session in self.sessions()):
+        _account_id, items = self._sessions(None)
+        if any(str(_dict(item).get("id")).lower() == connectionid.lower() for item in items):
             raise refusal
         return False
 
@@ -133,20 +134,24 @@ class GraphQlApi:
 
         :param warn: is told of what is missing, which is an error without it.
         """
+        account_id, items = self._sessions(warn)
+        read = (session_from_graphql(item, account_id) for item in items)
+        return [session for session in read if session is not None]
+
+    def _sessions(self, warn: Warn | None) -> tuple[t.Any, list[t.Any]]:
         login = self._login(f"query Sessions {{ login {{ id sessions {{ {_SESSION} }} }} }}", {}, warn)
         items = login.get("sessions") or []
         if not isinstance(items, list):
             raise BadAnswerError("the API's answer has no list of sessions")
-        read = (session_from_graphql(item, login.get("id")) for item in items)
-        return [session for session in read if session is not None]
+        return login.get("id"), items
 
     # -- devices ---------------------------------------------------------------------------------------------------
 
     def devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
         """The devices that are wanted, page by page while they are consumed.
 
-        A device that vanishes between two pages moves those behind it forward, so that as many are read again; what
-        comes twice is dropped.
+        A device that vanishes between two pages moves those behind it forward, so the page is read again from as far
+        before; what comes twice is dropped.
 
         :raises NotFoundError, OptionsError: the organisation is not one of the account's, or two are called so.
         :raises BadAnswerError: the API sends no list, or one without end.
@@ -154,7 +159,7 @@ class GraphQlApi:
         account = self._organisation(wanted.organisation) if wanted.organisation else None
         filters = _filters(wanted)
         seen: set[str] = set()
-        start, total = 0, None
+        start, total, again = 0, None, False
         for _ in range(MOST_PAGES):
             page = self._page(account, {**filters, "from": start}, warn)
             known = len(seen)
@@ -165,13 +170,15 @@ class GraphQlApi:
                 chosen = wanted.matches(device)
                 if chosen is not None:
                     yield chosen
+            before, total = total, page.get("total")
+            if isinstance(before, int) and isinstance(total, int) and total < before:
+                start, again = max(0, start - (before - total)), True
+                continue
             if not page["items"] or not truthy(page.get("hasMore")):
                 return
-            if len(seen) == known:
+            if len(seen) == known and not again:
                 break
-            before, total = total, page.get("total")
-            vanished = before - total if isinstance(before, int) and isinstance(total, int) else 0
-            start += max(1, len(page["items"]) - max(0, vanished))
+            start, again = start + len(page["items"]), False
         raise BadAnswerError(f"the API's list of devices does not end: nothing new comes after {len(seen)} devices")
 
     def _page(self, account: str | None, filters: dict[str, t.Any], warn: Warn) -> dict[str, t.Any]:

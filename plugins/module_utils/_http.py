@@ -12,6 +12,7 @@ import datetime
 import email.utils
 import json
 import random
+import re
 import ssl
 import time
 import traceback
@@ -169,11 +170,7 @@ class Http:
                 text = _read(response)
         except requests.exceptions.RequestException as error:
             raise self._translate(error, _where(url)) from error
-        try:
-            parsed = json.loads(text)
-        except (ValueError, RecursionError):
-            parsed = None
-        answer = Answer(response.status_code, parsed, text, response.headers.get("Date"))
+        answer = Answer(response.status_code, _parse(text), text, response.headers.get("Date"))
         return answer, _retry_after(response.headers.get("Retry-After"))
 
     def _translate(self, error: requests.exceptions.RequestException, where: str) -> NetworkError | CallTimeoutError:
@@ -221,6 +218,17 @@ def _read(response: requests.Response) -> str:
         if len(content) > LARGEST_BODY:
             raise BadAnswerError(f"the API answered HTTP {response.status_code} with more than {LARGEST_BODY} bytes")
     return content.decode("utf-8", "replace")
+
+
+def _parse(text: str) -> t.Any:
+    """The JSON, or none; without NaN and half characters, which could not be written again."""
+    try:
+        parsed = json.loads(text, parse_constant=lambda name: None)
+        if re.search(r"\\u[dD]", text):  # perhaps half of a pair
+            parsed = json.loads(json.dumps(parsed, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return parsed
 
 
 def _where(url: str) -> str:

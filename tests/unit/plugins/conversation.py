@@ -18,7 +18,11 @@ import requests
 import requests.adapters
 import requests.structures
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import DEFAULT_API_URL, Credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import (
+    DEFAULT_API_URL,
+    DEFAULT_GRAPHQL_URL,
+    Credentials,
+)
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
 
 SERVICE = "80:00:00:00:01:00:40:C5"
@@ -31,6 +35,11 @@ PASSWORD = "the-password"
 
 WITH_TOKEN = Credentials(api_url=DEFAULT_API_URL, developer_key=KEY, token=TOKEN)
 WITH_PASSWORD = Credentials(api_url=DEFAULT_API_URL, developer_key=KEY, username="someone", password=PASSWORD)
+
+# the pair that the vendor's documentation prints, which does not work
+ACCESS_KEY_ID = "PV7BWOOSA34XBPHDYFFO"
+SECRET_ACCESS_KEY = "UZGhn/fqEYUPnhX6kZ3Z5uces3i0dq9YNw2+cOKh"
+WITH_ACCESS_KEY = Credentials(access_key_id=ACCESS_KEY_ID, secret_access_key=SECRET_ACCESS_KEY)
 
 
 def account(credentials: Credentials = WITH_TOKEN, concurrency: int = 4) -> Account:
@@ -111,6 +120,18 @@ class Expected:
         return None
 
 
+class ExpectedQuery(Expected):
+    def objection(self, request: requests.PreparedRequest) -> str | None:
+        """What is wrong with the request: the C(body) is that of its variables."""
+        content = json.loads(request.body or "null")
+        if set(content) != {"query", "variables"}:
+            return f"{self.path} was sent {content}"
+        query = dataclasses.replace(Expected(**vars(self)), body=None).objection(request)
+        if query is None and self.body is not None and content["variables"] != self.body:
+            return f"{content['query']} was sent {content['variables']} instead of {self.body}"
+        return query
+
+
 class Conversation(requests.adapters.BaseAdapter):
     """Expects calls in their order, or, for threads, in any; a wrong, an extra and a missing one fail the test."""
 
@@ -141,6 +162,11 @@ class Conversation(requests.adapters.BaseAdapter):
     def expect_stop(self, service: str, connectionid: str, *answers: Answer) -> None:
         body = {"deviceaddress": service, "connectionid": connectionid}
         self.expect("POST", "/device/connect/stop", *answers, body=body)
+
+    def expect_query(self, variables: t.Any, *answers: Answer) -> None:
+        """Expect a GraphQL call with these variables once for each answer."""
+        with self._lock:
+            self._expected += [ExpectedQuery("POST", DEFAULT_GRAPHQL_URL, answer, variables, {}) for answer in answers]
 
     def send(
         self,

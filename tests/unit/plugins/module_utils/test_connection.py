@@ -351,3 +351,77 @@ def test_flags_come_as_booleans_and_as_strings(value: t.Any, expected: bool) -> 
 def test_a_result_reads_back_as_the_connection_that_it_describes() -> None:
     connection = read(RECORDED_2021)
     assert Connection.from_result({**connection.as_result(), "something_new": 1}) == connection
+
+
+# -- GraphQL -----------------------------------------------------------------------------------------------------------
+
+# as the vendor's page shows them: https://docs.remote.it/developer-tools/api/usage
+PORT_ANSWER = {"id": ID, "host": "proxy18.rt3.io", "port": 37488, "reverseProxy": False, "timeout": 28800}
+URL_ANSWER = {"id": ID, "host": "a4csg2w9f8wipk.p16.rt3.io", "port": None, "reverseProxy": True, "timeout": 28800}
+
+
+def from_graphql(hostip: str | None = None, **changes: t.Any) -> Connection:
+    return Connection.from_graphql({**PORT_ANSWER, **changes}, SERVICE, hostip)
+
+
+@pytest.mark.parametrize(
+    ("answer", "proxy", "port", "scheme", "restriction"),
+    [
+        (PORT_ANSWER, "http://proxy18.rt3.io:37488", 37488, "tcp", "latching"),
+        (URL_ANSWER, "https://a4csg2w9f8wipk.p16.rt3.io", 443, "https", "public"),
+        ({**URL_ANSWER, "port": 24292}, "https://a4csg2w9f8wipk.p16.rt3.io", 443, "https", "public"),
+        ({**PORT_ANSWER, "host": "203.0.113.9"}, "http://203.0.113.9:37488", 37488, "tcp", "latching"),
+        ({**PORT_ANSWER, "host": "2001:db8::7"}, "http://[2001:db8::7]:37488", 37488, "tcp", "latching"),
+    ],
+)
+def test_an_answer_of_graphql_takes_the_form_of_rest(
+    answer: dict[str, t.Any], proxy: str, port: int, scheme: str, restriction: str
+) -> None:
+    connection = Connection.from_graphql(answer, SERVICE, None)
+    assert (connection.proxy, connection.host, connection.port) == (proxy, answer["host"], port)
+    assert (connection.scheme, connection.restriction, connection.expirationsec) == (scheme, restriction, 28800)
+    assert (connection.deviceaddress, connection.connectionid) == (SERVICE, ID)
+    assert connection.expires_at is not None
+    # read back by the rules of REST, it is the same place
+    assert parse_proxy({"proxy": proxy}) == (proxy, answer["host"], port, scheme)
+
+
+@pytest.mark.parametrize(
+    ("hostip", "restriction"),
+    [(None, "latching"), ("255.255.255.255", "latching"), ("0.0.0.0", "public"), ("203.0.113.7", "address")],
+)
+def test_who_may_use_a_port_proxy_of_graphql(hostip: str | None, restriction: str) -> None:
+    assert from_graphql(hostip).restriction == restriction
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host": "-oProxyCommand=x"},
+        {"host": "proxy18.rt3.io\n"},
+        {"host": "fe80::1%\nHost *"},
+        {"host": None},
+        {"host": ["proxy18.rt3.io"]},
+        {"port": None},
+        {"port": 0},
+        {"port": 65536},
+        {"port": "22 -oX"},
+        {"port": True},
+        {"host": "-oX", "reverseProxy": True},
+    ],
+)
+def test_an_evil_answer_of_graphql_is_refused_with_what_to_stop(changes: dict[str, t.Any]) -> None:
+    with pytest.raises(BadAnswerError) as caught:
+        from_graphql(**changes)
+    assert caught.value.details["connectionid"] == ID
+
+
+@pytest.mark.parametrize("value", [None, "", 7, "-rf", "a b", "a/b", "x" * 129])
+def test_an_answer_of_graphql_without_a_usable_id_says_when_it_ends(value: t.Any) -> None:
+    with pytest.raises(BadAnswerError, match=r"cannot be stopped.* at the latest at "):
+        from_graphql(id=value)
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("28800", 28800), (None, None), (-1, None), (True, None), ("x", None)])
+def test_timeout_may_be_odd(value: t.Any, seconds: int | None) -> None:
+    assert from_graphql(timeout=value).expirationsec == seconds

@@ -19,6 +19,11 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import
     resolve,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, OptionsError
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+    ACCESS_KEY_ID,
+    SECRET_ACCESS_KEY,
+    WITH_ACCESS_KEY,
+)
 
 KEY = "R3_DEVELOPER_API_KEY"
 
@@ -86,9 +91,68 @@ def test_the_first_level_with_a_complete_set_wins(
     assert found(options, environ) == expected
 
 
+O_KEY = {"access_key_id": "O", "secret_access_key": "b3B0aW9u"}
+E_KEY = {"R3_ACCESS_KEY_ID": "E", "R3_SECRET_ACCESS_KEY": "ZW52"}
+F_KEY = {"R3_ACCESS_KEY_ID": "F", "R3_SECRET_ACCESS_KEY": "ZmlsZQ=="}
+TOKEN_OPTIONS = {"token": "o", "developer_key": "o-key"}
+TOKEN_ENVIRONMENT = {"REMOTEIT_TOKEN": "e", **ENVIRONMENT_KEY}
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "expected"),
+    [
+        # within one level the access key comes first, and a level comes before the next
+        (O_KEY, {**E_KEY, **TOKEN_ENVIRONMENT}, "O"),
+        ({}, {**E_KEY, **TOKEN_ENVIRONMENT, **LOGIN_ENVIRONMENT}, "E"),
+        ({}, {}, "F"),
+        (TOKEN_OPTIONS, E_KEY, None),
+        ({**LOGIN_OPTIONS, "developer_key": "o-key"}, E_KEY, None),
+        ({}, TOKEN_ENVIRONMENT, None),
+        ({}, {"REMOTEIT_TOKEN": "e", KEY: "k"}, None),
+        # a developer key alone is no set
+        ({"developer_key": "o-key"}, E_KEY, "E"),
+        ({**O_KEY, "developer_key": "o-key"}, {}, "O"),
+        ({}, ENVIRONMENT_KEY, "F"),
+        # nor is half a set, and it is not completed from another level
+        ({}, {"R3_ACCESS_KEY_ID": "E"}, "F"),
+        ({}, {"R3_SECRET_ACCESS_KEY": "ZW52", "REMOTEIT_USERNAME": "u"}, "F"),
+        ({}, {"R3_ACCESS_KEY_ID": "E", **TOKEN_ENVIRONMENT}, None),
+        ({"access_key_id": "", "secret_access_key": ""}, {**E_KEY, "REMOTEIT_TOKEN": ""}, "E"),
+    ],
+)
+def test_where_an_access_key_comes_from(
+    home: pathlib.Path, options: dict[str, str], environ: dict[str, str], expected: str | None
+) -> None:
+    write(home, "[DEFAULT]\n" + "".join(f"{key} = {value}\n" for key, value in {**F_KEY, KEY: "f-key"}.items()))
+    credentials = resolve(options, environ)
+    secrets = {"O": "b3B0aW9u", "E": "ZW52", "F": "ZmlsZQ==", None: None}
+    assert (credentials.access_key_id, credentials.secret_access_key) == (expected, secrets[expected])
+    assert bool(expected) is (credentials.token is credentials.username is credentials.developer_key is None)
+    assert credentials.url == (credentials.graphql_url if expected else credentials.api_url)
+
+
+def test_a_profile_is_never_completed_by_another(home: pathlib.Path) -> None:
+    write(home, "[DEFAULT]\nR3_SECRET_ACCESS_KEY=ZmlsZQ==\n[work]\nr3_access_key_id=F\n")
+    with pytest.raises(AuthError, match="R3_ACCESS_KEY_ID is there without R3_SECRET_ACCESS_KEY"):
+        resolve({"profile": "work"}, {})
+
+
+def test_the_default_file_is_not_looked_at_for_nothing(home: pathlib.Path) -> None:
+    (home / ".remoteit" / "credentials").mkdir(parents=True)  # reading it would fail
+    assert resolve(O_KEY, {}).access_key_id == "O"
+    assert resolve({}, E_KEY).access_key_id == "E"
+    with pytest.raises(OptionsError, match="Is a directory"):
+        resolve({}, {})
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"access_key_id": "a"}, "the option secret_access_key is missing"),
+        ({"secret_access_key": "s"}, "the option access_key_id is missing"),
+        ({"access_key_id": "a", "token": "t"}, "mix two sets"),
+        ({**O_KEY, "token": "t", "developer_key": "k"}, "mix two sets"),
+        ({**O_KEY, "password": "p"}, "mix two sets"),
         ({"username": "u"}, "the option password is missing"),
         ({"password": "p"}, "the option username is missing"),
         ({"token": "t", "username": "u"}, "mix two sets"),
@@ -107,6 +171,7 @@ def test_nothing_complete_lists_every_way(environ: dict[str, str]) -> None:
     with pytest.raises(AuthError) as caught:
         resolve({}, environ)
     ways = ["option token", "REMOTEIT_TOKEN", "username and password", "REMOTEIT_USERNAME", "REMOTEIT_PASSWORD"]
+    ways += ["options access_key_id and secret_access_key", "R3_ACCESS_KEY_ID", "R3_SECRET_ACCESS_KEY"]
     ways += ["option developer_key", "REMOTEIT_DEVELOPER_KEY", KEY, "DEFAULT", "~/.remoteit/credentials"]
     for way in ways:
         assert way in caught.value.message
@@ -219,6 +284,24 @@ def test_what_cannot_stand_in_a_header_is_refused_and_not_shown(name: str, value
     assert "hunter2" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"access_key_id": "hunter2 x"}, "the access_key_id holds white space"),
+        ({"access_key_id": "hunter2\r\nX-Evil: 1"}, "the access_key_id holds white space"),
+        ({"access_key_id": 'hunter2",algorithm="none'}, "a quote or a backslash"),
+        ({"access_key_id": "hunter2\\"}, "a quote or a backslash"),
+        ({"secret_access_key": "hunter2\n"}, "the secret_access_key holds white space"),
+        ({"secret_access_key": "hunter2!"}, "not base64"),
+        ({"secret_access_key": "hunter222"}, "not base64"),
+    ],
+)
+def test_an_access_key_that_is_none_is_refused_and_not_shown(options: dict[str, str], message: str) -> None:
+    with pytest.raises(OptionsError, match=message) as caught:
+        resolve({**O_KEY, **options}, {})
+    assert "hunter2" not in caught.value.message
+
+
 def test_a_password_may_hold_anything() -> None:
     options = {"username": "some one@example.com", "password": " pä ss\t", "developer_key": "k"}
     assert found(options, {}) == (None, "some one@example.com", " pä ss\t", "k")
@@ -238,6 +321,20 @@ def test_the_url_of_the_api(options: dict[str, str], environ: dict[str, str], ex
 
 
 @pytest.mark.parametrize(
+    ("options", "environ", "expected"),
+    [
+        ({}, {}, "https://api.remote.it/graphql/v1"),
+        ({}, {"REMOTEIT_GRAPHQL_URL": "http://127.0.0.1:1/v1/graphql/"}, "http://127.0.0.1:1/v1/graphql"),
+        ({"graphql_url": "http://127.0.0.1:8080"}, {"REMOTEIT_GRAPHQL_URL": "https://e"}, "http://127.0.0.1:8080"),
+    ],
+)
+def test_the_url_of_graphql(options: dict[str, str], environ: dict[str, str], expected: str) -> None:
+    credentials = resolve({**O_KEY, **options}, environ)
+    assert credentials.graphql_url == credentials.url == expected
+
+
+@pytest.mark.parametrize("name", ["api_url", "graphql_url"])
+@pytest.mark.parametrize(
     "url",
     [
         "api.remot3.it",
@@ -248,9 +345,9 @@ def test_the_url_of_the_api(options: dict[str, str], environ: dict[str, str], ex
         "https://a/?x#y",
     ],
 )
-def test_a_url_that_is_none(url: str) -> None:
-    with pytest.raises(OptionsError, match="api_url is not the URL of an API"):
-        resolve({"token": "t", "developer_key": "k", "api_url": url}, {})
+def test_a_url_that_is_none(name: str, url: str) -> None:
+    with pytest.raises(OptionsError, match=f"^{name} is not the URL of an API"):
+        resolve({"token": "t", "developer_key": "k", name: url}, {})
 
 
 def test_a_refused_url_does_not_show_a_password() -> None:
@@ -262,6 +359,7 @@ def test_a_refused_url_does_not_show_a_password() -> None:
 CREDENTIALS = [
     Credentials(DEFAULT_API_URL, "s3cret-key", token="s3cret-token"),
     Credentials(DEFAULT_API_URL, "s3cret-key", username="s3cret-user", password="s3cret-password"),
+    Credentials(access_key_id="s3cret-id", secret_access_key="s3cretsecret"),
 ]
 
 
@@ -289,3 +387,22 @@ def test_the_fingerprint_tells_accounts_apart_and_is_the_same_in_every_run() -> 
 @pytest.mark.parametrize("credentials", CREDENTIALS)
 def test_as_options_gives_back_the_same_credentials(credentials: Credentials) -> None:
     assert resolve(credentials.as_options(), {}) == credentials
+
+
+def test_the_fingerprint_of_an_access_key() -> None:
+    secret = Credentials(access_key_id=ACCESS_KEY_ID, secret_access_key="T3RoZXI=")
+    others = [
+        Credentials(access_key_id="OTHER", secret_access_key=SECRET_ACCESS_KEY),
+        Credentials(access_key_id=ACCESS_KEY_ID, secret_access_key=SECRET_ACCESS_KEY, graphql_url="https://e"),
+        Credentials(developer_key=ACCESS_KEY_ID, token=ACCESS_KEY_ID),
+    ]
+    fingerprint = WITH_ACCESS_KEY.fingerprint()
+    assert fingerprint == "14a2927f7279-14a2927f7279"  # the same in every run
+    assert secret.fingerprint() == fingerprint  # nothing of the secret is in it
+    assert not any(is_same_account(fingerprint, other.fingerprint()) for other in others)
+
+
+def test_the_forms_in_which_a_secret_could_show() -> None:
+    secrets = Credentials(access_key_id="id", secret_access_key="-_-_aHVudGVyMg").secrets()
+    assert {"id", "-_-_aHVudGVyMg", "+/+/aHVudGVyMg", b"\xfb\xff\xbfhunter2".hex()} <= set(secrets)
+    assert any(secret.endswith("hunter2") for secret in secrets)

@@ -12,6 +12,7 @@ import requests
 
 from ansible_collections.remoteit.fleet.plugins.module_utils import _errors
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import BadAnswerError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     ALREADY_CLOSED,
@@ -20,12 +21,17 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     Order,
     open_one,
 )
+from ansible_collections.remoteit.fleet.plugins.module_utils._graphql import GraphQlApi
+from ansible_collections.remoteit.fleet.plugins.module_utils._rest import RestApi
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     ID,
     SERVICE,
     SERVICES,
     STOPPED,
     TOKEN,
+    WITH_ACCESS_KEY,
+    WITH_PASSWORD,
+    WITH_TOKEN,
     Answer,
     Conversation,
     Reply,
@@ -127,6 +133,27 @@ def test_the_width_is_used_and_kept(conversation: Conversation) -> None:
 
 def test_an_account_is_safe_to_print() -> None:
     assert TOKEN not in repr(account())
+    assert not any(secret in repr(account(WITH_ACCESS_KEY)) for secret in WITH_ACCESS_KEY.secrets())
+
+
+@pytest.mark.parametrize(
+    ("credentials", "api"), [(WITH_TOKEN, RestApi), (WITH_PASSWORD, RestApi), (WITH_ACCESS_KEY, GraphQlApi)]
+)
+def test_the_credentials_choose_the_api(credentials: Credentials, api: type[object]) -> None:
+    assert type(account(credentials).api()) is api
+    assert type(account(Credentials(**credentials.as_options())).api()) is api
+
+
+def test_many_over_graphql(conversation: Conversation) -> None:
+    conversation.in_any_order = True
+    connection = {"id": ID, "host": "proxy18.rt3.io", "port": 37488, "reverseProxy": False, "timeout": 28800}
+    conversation.expect_query({"serviceId": SERVICES[0]}, Reply({"data": {"connect": connection}}))
+    conversation.expect_query({"serviceId": SERVICES[1]}, Reply({"errors": [{"message": "inactive"}]}))
+    outcomes = dict(Direct().open(account(WITH_ACCESS_KEY), Order(SERVICES[:2])))
+    assert isinstance(outcomes[SERVICES[0]], Connection)
+    assert isinstance(outcomes[SERVICES[1]], _errors.OfflineError)
+    conversation.expect_query({"connectionId": ID, "serviceId": SERVICES[0]}, Reply({"data": {"disconnect": True}}))
+    assert dict(Direct().close(account(WITH_ACCESS_KEY), [(SERVICES[0], ID)])) == {(SERVICES[0], ID): CLOSED}
 
 
 def test_the_codes_of_failures_are_a_closed_list_and_survive_a_journey() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import email.utils
+import json
 import pathlib
 import re
 import sys
@@ -235,6 +236,21 @@ def test_an_answer_that_does_not_end_is_a_bad_answer(conversation: Conversation)
     conversation.expect("POST", URL, Reply("x" * (_http.LARGEST_BODY + 1)))
     with pytest.raises(BadAnswerError, match="more than"):
         call()
+
+
+@pytest.mark.parametrize(
+    ("text", "body"),
+    [
+        (r'{"a": "half \ud83d a face", "\uDFFF": [-1]}', {"a": "half ? a face", "?": [-1]}),
+        (r'{"a": "a whole \ud83d\ude00 one"}', {"a": "a whole \U0001f600 one"}),
+        (r'{"a": "no \\ud83d at all"}', {"a": r"no \ud83d at all"}),
+        ('{"a": [NaN, Infinity, -Infinity]}', {"a": [None, None, None]}),
+    ],
+)
+def test_what_is_read_can_be_written_again(conversation: Conversation, text: str, body: t.Any) -> None:
+    conversation.expect("POST", URL, Reply(text))
+    assert call().json_object() == body
+    json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
 
 def test_an_answer_is_utf_8_whatever_it_claims(conversation: Conversation) -> None:

@@ -14,10 +14,12 @@ import pytest
 import requests
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Wanted
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     AuthError,
     BadAnswerError,
     NetworkError,
+    OptionsError,
     RemoteItError,
     ThrottledError,
 )
@@ -370,3 +372,54 @@ def test_a_stop_that_says_why_it_is_refused_is_a_failure(conversation: Conversat
     with pytest.raises(RemoteItError) as caught:
         rest.disconnect(SERVICE, ID)
     assert caught.value.code == code
+
+
+# -- devices and sessions ----------------------------------------------------------------------------------------------
+
+# the row that the vendor's page shows: https://docs.remote.it/api-reference/devices/list
+ROW = {
+    "createdate": "2018-03-29T04:19:02.19-04:00",
+    "deviceaddress": "80:00:00:80:01:00:01:25",
+    "devicealias": "Demo_Router_Web_Port_80",
+    "devicelastip": "126.237.116.49",
+    "devicestate": "active",
+    "devicetype": "00:1E:00:00:00:01:00:00:04:60:00:50:00:01:00:00",
+    "georegion": "Asia",
+    "lastcontacted": "2018-12-29T14:56:50-05:00",
+    "lastinternalip": "10.61.12.80",
+    "ownerusername": "someone@example.com",
+    "servicetitle": "Basic Web",
+    "shared": "shared-from",
+}
+
+
+def test_the_list_of_devices(conversation: Conversation, pauses: list[float]) -> None:
+    conversation.expect("GET", LIST, Reply("", 500), headers={"developerkey": KEY, "token": TOKEN})
+    conversation.expect("GET", LIST, Reply({"devices": [ROW, None], "status": "true"}))
+    warnings: list[str] = []
+    (device,) = api().devices(Wanted(applications=(30,), state="active"), warnings.append)
+    assert (device.name, device.last_reported) == ("Demo_Router_Web_Port_80", "2018-12-29T19:56:50Z")
+    assert [(service.id, service.port) for service in device.services] == [("80:00:00:80:01:00:01:25", 80)]
+    assert len(warnings) == 1
+
+
+def test_the_list_is_filtered(conversation: Conversation) -> None:
+    conversation.expect("GET", LIST, Reply({"devices": [ROW], "status": "true"}))
+    assert list(api().devices(Wanted(devices=("Demo",)), pytest.fail)) == []
+
+
+@pytest.mark.parametrize("devices", [None, {}, "x"])
+def test_a_missing_list_is_an_error(conversation: Conversation, devices: t.Any) -> None:
+    conversation.expect("GET", LIST, Reply({"devices": devices, "status": "true"}))
+    with pytest.raises(BadAnswerError, match="no list of devices"):
+        list(api().devices(Wanted(), pytest.fail))
+
+
+@pytest.mark.parametrize("wanted", [Wanted(tags_any=("a",)), Wanted(tags_all=("a",)), Wanted(organisation="o")])
+def test_what_rest_cannot_tell_needs_an_access_key(conversation: Conversation, wanted: Wanted) -> None:
+    with pytest.raises(OptionsError, match="give an access key"):
+        api().devices(wanted, pytest.fail)  # at once, not when the first device is asked for
+
+
+def test_sessions_are_not_told(conversation: Conversation) -> None:
+    assert api().sessions() is None

@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The documentation of the credentials says the same for modules and for plugins, and what the code does."""
+
+from __future__ import annotations
+
+import typing as t
+
+import yaml
+
+from ansible_collections.remoteit.fleet.plugins.doc_fragments._auth import ModuleDocFragment
+from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import resolve
+
+MODULE = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+PLUGIN = yaml.safe_load(ModuleDocFragment.PLUGIN)["options"]
+
+
+def test_the_options_are_those_of_the_code() -> None:
+    assert {name: (option["type"], option.get("default")) for name, option in MODULE.items()} == {
+        name: (option["type"], option.get("default")) for name, option in AUTH_SPEC.items()
+    }
+    assert [name for name in MODULE if name != "concurrency"] == list(PLUGIN)
+    assert all(PLUGIN[name]["type"] == MODULE[name]["type"] for name in PLUGIN)
+
+
+def test_each_variable_is_named_by_both() -> None:
+    for name, option in PLUGIN.items():
+        for variable in option.get("env", ()):
+            assert f"E({variable['name']})" in " ".join(MODULE[name]["description"])
+
+
+def test_the_variables_are_those_of_the_code() -> None:
+    """The search for credentials asks for each of them, and for no other."""
+
+    class Asked(dict[str, t.Any]):
+        def get(self, key: str, default: t.Any = None) -> t.Any:
+            names.add(key)
+            return super().get(key, default)
+
+    names: set[str] = set()
+    resolve({}, Asked(REMOTEIT_TOKEN="t", R3_DEVELOPER_API_KEY="k"))
+    assert names == {variable["name"] for option in PLUGIN.values() for variable in option.get("env", ())}
+
+
+def test_secrets_are_marked() -> None:
+    hidden = {name for name, option in AUTH_SPEC.items() if option.get("no_log")}
+    assert hidden == {"token", "developer_key", "password", "access_key_id", "secret_access_key"}
