@@ -134,7 +134,7 @@ compose:
 groups:
   seen_from_berlin: remoteit_external_address is match('203\.0\.113\.')
 keyed_groups:
-  - key: remoteit_attributes.rack
+  - key: remoteit_attributes.rack | string
     prefix: rack
 cache: true
 cache_plugin: ansible.builtin.jsonfile

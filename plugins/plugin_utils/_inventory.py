@@ -141,7 +141,7 @@ def harmless(name: str) -> str:
 
     It may be empty.
     """
-    return re.sub(r"[^\w.-]+", "_", "".join(name)).strip("_").lstrip(".-")[:200]
+    return re.sub(r"[^\w.-]+", "_", "".join(name)).rstrip("_").lstrip("_.-")[:200]
 
 
 def host_names(wanted: t.Sequence[tuple[str, str]], taken: t.Container[str]) -> tuple[list[str], list[str]]:
