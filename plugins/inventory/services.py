@@ -207,8 +207,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         if cache and self._option("cache"):
             try:
                 listing = Listing.load(self._cache[key])
-            except (KeyError, TypeError, ValueError):
-                pass
+            except (LookupError, TypeError, ValueError):
+                pass  # nothing, or nothing of ours
             else:
                 if account in (None, listing.account):
                     return listing

@@ -53,7 +53,7 @@ class Listing:
     def load(cls, text: str) -> Listing:
         """Read what C(dump) wrote.
 
-        :raises ValueError, TypeError: it is something else.
+        :raises LookupError, TypeError, ValueError: it is something else.
         """
         account, warnings, rows = json.loads(text)
         return cls(account, [str(warning) for warning in warnings], [_device(row) for row in rows])

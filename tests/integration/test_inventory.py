@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 import yaml
 from conftest import ANSIBLE_PLAYBOOK, DEVICES, Fleet, Run, one_line
 from matrix import engine_of
-from support import WEB
+from support import WEB, Simulator
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINES = sorted(ROOT.glob(".venv/engines/*/bin/ansible-playbook"))
@@ -45,8 +47,8 @@ class Account:
             "ANSIBLE_PRIVATE_KEY_FILE": state["ssh_private_key_file"],
         }
 
-    def source(self, name: str = "fleet.remoteit.yml", **options: Any) -> Path:
-        return self.fleet.write(name, {"plugin": PLUGIN, **options})
+    def source(self, **options: Any) -> Path:
+        return self.fleet.write("fleet.remoteit.yml", {"plugin": PLUGIN, **options})
 
     def ask(self, *arguments: str, without: tuple[str, ...] = (), **environ: str) -> subprocess.CompletedProcess[str]:
         """Run ansible-inventory on the source file."""
@@ -343,6 +345,31 @@ def test_trouble_on_the_way_is_told_in_one_place(account: Account, trouble: dict
     assert any(text in refusal for text in ("HTML page", "HTTP 429", "no answer from"))
 
 
+@pytest.mark.parametrize("between", ["vanish", None])
+def test_a_query_for_a_thousand_devices_and_one_that_vanishes(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, between: str | None
+) -> None:
+    simulator = Simulator(tmp_path_factory.mktemp("large"), "--devices", "2500")
+    try:
+        simulator.settings(between_pages=between)
+        with tempfile.TemporaryDirectory(prefix="rf-", dir="/tmp") as runtime:
+            account = Account(Fleet(simulator, tmp_path, Path(runtime)))
+            account.source()
+            listing = account.listing()
+    finally:
+        simulator.end()
+    assert set(listing.variables) == {f"pi-{number:04}" for number in range(1, 2501)}
+
+
+def test_without_requests(account: Account) -> None:
+    account.source(cache=True, cache_plugin="ansible.builtin.jsonfile", cache_connection="cache")
+    account.fleet.write("broken/requests.py", "raise ImportError('there is no requests')\n")
+    refusal = account.refusal(PYTHONPATH=str(account.fleet.project / "broken"))
+    assert "the Python library requests is needed" in refusal
+    account.listing()
+    assert account.listing(PYTHONPATH=str(account.fleet.project / "broken")).variables
+
+
 def test_a_wrong_option_is_told(account: Account) -> None:
     for options, message in (
         ({"application": ["sssh"]}, "unknown application 'sssh'"),
@@ -481,21 +508,30 @@ def test_a_cache_of_something_else_is_not_read(account: Account) -> None:
 # -- the documentation -------------------------------------------------------------------------------------------------
 
 
-def examples() -> dict[str, dict[str, Any]]:
-    """The source files of the plugin's documentation."""
-    texts = (ROOT / "plugins" / "inventory" / "services.py").read_text().partition('EXAMPLES = r"""')[2]
-    return {
-        text.strip().split(":")[0].removeprefix("# "): yaml.safe_load(text)
-        for text in texts.partition('"""')[0].split("---")
-    }
+def sources(text: str) -> dict[str, dict[str, Any]]:
+    """The source files in a text, by their names."""
+    found = re.findall(r"^# (\w+\.remoteit\.yml)(.*?)(?=^---|^```|\"\"\")", text, re.DOTALL | re.MULTILINE)
+    return {name: yaml.safe_load(f"#{content}") for name, content in found}
 
 
-@pytest.mark.parametrize("name", sorted(examples()))
-def test_the_examples(account: Account, name: str) -> None:
-    options = examples()[name]
+EXAMPLES = {
+    (path, name): options
+    for path in ("README.md", "plugins/inventory/services.py")
+    for name, options in sources((ROOT / path).read_text()).items()
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=" ".join)
+def test_the_examples(account: Account, example: tuple[str, str]) -> None:
+    options = EXAMPLES[example]
     if "organisation" in options:
         options["organisation"] = account.simulator.state["organisation"]["name"]
-    account.fleet.write("fleet.remoteit.yml", options)
+    account.source(**options)
     listing = account.listing()
     assert listing.variables
     assert "WARNING" not in listing.stderr
+
+
+def test_every_source_of_the_documentation_is_an_example() -> None:
+    texts = [(ROOT / path).read_text() for path in ("README.md", "plugins/inventory/services.py")]
+    assert sum(len(re.findall(rf"^plugin: {PLUGIN}$", text, re.MULTILINE)) for text in texts) == len(EXAMPLES) == 5
