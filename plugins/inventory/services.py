@@ -159,7 +159,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.vars import combine_vars
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Wanted, application_id
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Wanted, application_id
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
     Choice,
@@ -235,7 +235,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             organisation=self._option("organisation"),
         )
 
-    def _fetch(self, config: t.Mapping[str, t.Any], wanted: Wanted, warn: t.Callable[[str], None]) -> t.Iterator[t.Any]:
+    def _fetch(
+        self, config: t.Mapping[str, t.Any], wanted: Wanted, warn: t.Callable[[str], None]
+    ) -> t.Iterator[Device]:
         # C(requests) takes longer to import than a cache takes to read
         from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC, account_of
 
@@ -281,8 +283,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                 of_state[device.online].add_host(host)
 
         self._construct(names, variables)
-        if shared:
-            self._warn([f"several devices are called {name!r}: their ids are part of their names" for name in shared])
+        self._warn([f"several devices are called {name!r}: their ids are part of their names" for name in shared])
         self._warn(listing.warnings)
 
     def _group(self, name: str) -> Group:

@@ -25,7 +25,7 @@ _MARKS = tuple(map(int, ansible_version.split(".")[:2])) < (2, 19)
 
 #: What cannot be part of a template, nor of an expression that calls anything. It is not marked: C(ansible-inventory
 #: --list) shows a marked string as C({"__ansible_unsafe": ...}).
-_HARMLESS = re.compile(r"[\w .:@+-]*")
+_HARMLESS = re.compile(r"[\w .:@+$-]*")
 
 #: Names that mean something else to the engine.
 _TAKEN = frozenset({"all", "ungrouped", "localhost", "127.0.0.1"})
@@ -105,7 +105,7 @@ def host_variables(device: Device, service: Service | None) -> dict[str, t.Any]:
 
     :param service: what Ansible uses; without one, nothing says how to reach the device.
     """
-    variables = {
+    variables: dict[str, t.Any] = {
         "remoteit_device": device.name,
         "remoteit_device_id": device.id,
         "remoteit_online": device.online,
@@ -122,7 +122,30 @@ def host_variables(device: Device, service: Service | None) -> dict[str, t.Any]:
     if service is not None:
         variables["remoteit_deviceaddress"] = service.id
         variables["remoteit_service"] = service.name
-    return t.cast("dict[str, t.Any]", _never_a_template(variables)) if _MARKS else variables
+    if _MARKS and not _is_harmless(device):
+        variables = {key: _never_a_template(value) for key, value in variables.items()}
+    return variables
+
+
+def _is_harmless(device: Device) -> bool:
+    """Whether no string needs a mark, looked at all together: what is not a string from elsewhere, we have made."""
+    texts: list[str | None] = [*_texts(device.attributes), *device.tags]
+    texts += (device.name, device.owner, device.external_address, device.internal_address)
+    for service in device.services:
+        texts += (service.name, service.title)
+    return _HARMLESS.fullmatch(" ".join(filter(None, texts))) is not None
+
+
+def _texts(value: t.Any) -> t.Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
 
 
 def _never_a_template(value: t.Any) -> t.Any:
