@@ -469,7 +469,8 @@ def test_pages(sim: Client) -> None:
     [
         ({"state": "inactive"}, [22, 23]),
         ({"name": "I-000"}, [1, 2, 3, 4, 5, 6, 7, 8, 9]),
-        ({"id": ["80:00:00:00:01:00:00:30", "80:00:00:00:01:00:00:10"]}, [1, 3]),
+        ({"id": ["80:00:00:00:01:00:00:a0", "80:00:00:00:01:00:00:10"]}, [1, 10]),
+        ({"id": []}, []),
         ({"sort": "-name", "name": "-002"}, [23, 22, 21, 20]),
         ({"sort": "state,-name", "name": "-002"}, [21, 20, 23, 22]),
         ({"tag": {"values": ["kiosk"]}}, [1, 4, 7, 13, 16, 19, 22]),
@@ -568,6 +569,8 @@ def test_odd_names(sim: Client, name: str | None) -> None:
         ("attributes", None, None),
         ("owner { id }", None, None),
         ("services { id }", None, None),
+        ("services { id }", "none", "none"),
+        ("services { id }", [None, {"id": 1}], [None, {"id": 1}]),
         ("license", "FUTURE", "FUTURE"),
         ("application", 4711, 4711),
         ("endpoint { geo { city } }", {"geo": None}, {"geo": None}),

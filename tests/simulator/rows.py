@@ -113,51 +113,34 @@ class Rows:
         size: int | None = None,
         after: str | None = None,
         application: list[int] | None = None,
-        tag: Row | None = None,
-        owner: bool | None = None,
-        name: str | None = None,
-        id: list[str] | None = None,
-        platform: list[int] | None = None,
-        **more: Any,
+        **wanted: Any,
     ) -> Row:
-        """One page of `devices`, by section 6.2 of the reference; `more` are from, state and hardwareId."""
-        found = [(device, self.device(device, user)) for device in fleet.present()]
+        """One page of `devices` (section 6.2)."""
         settings = self._world.settings
-        if name is not None:
-            found = [(d, row) for d, row in found if name.lower() in str(row["name"] or "").lower()]
-        if id is not None:
-            ids = {each.lower() for each in id}
-            found = [(d, row) for d, row in found if row["id"].lower() in ids]
-        if platform is not None:
-            found = [(d, row) for d, row in found if row["platform"] in platform]
-        for field in ("state", "hardwareId"):
-            if more.get(field) is not None:
-                found = [(d, row) for d, row in found if row[field] == more[field]]
-        if owner is not None:
-            found = [(d, row) for d, row in found if ((row["owner"] or {}).get("id") == user.id) == owner]
-        if tag is not None:
-            enough = all if tag["operator"] == "ALL" else any
-            found = [(d, row) for d, row in found if enough(value in _tag_names(row) for value in tag["values"])]
+        if wanted.get("id"):
+            wanted["id"] = {each.upper() for each in wanted["id"]}
+        filters = [(FILTERS[name], value) for name, value in wanted.items() if name in FILTERS and value is not None]
+        rows = [self.device(device, user) for device in fleet.present()]
+        for fits, value in filters:
+            rows = [row for row in rows if fits(row, value)]
         if application is not None:
-            found = [(d, row) for d, only in found if (row := _with(only, application))["services"]]
+            rows = [row for whole in rows if (row := _with(whole, application))["services"]]
         for field in reversed(sort.split(",")):
-            plain = field.strip().lstrip("-")
-            found.sort(key=lambda pair: _rank(pair[1].get(plain)), reverse=field.strip().startswith("-"))
-        begin = max(0, more.get("from") or 0)
+            name = field.strip().lstrip("-")
+            rows.sort(key=lambda row, name=name: _rank(row.get(name)), reverse=field.strip().startswith("-"))
+        begin = max(0, wanted.get("from") or 0)
         if after is not None:
-            begin += next((index for index, (_, row) in enumerate(found, 1) if row["id"] == after), 0)
-        count = max(0, min(100 if size is None else size, MOST))
-        if settings.pages == "repeating" and found:
-            begin %= len(found)
-        page = found[begin : begin + count]
-        more_to_come = begin + count < len(found) or settings.pages != "honest"
+            begin += next((index for index, row in enumerate(rows, 1) if row["id"] == after), 0)
+        if settings.pages == "repeating" and rows:
+            begin %= len(rows)
+        end = begin + max(0, min(100 if size is None else size, MOST))
+        page = rows[begin:end]
+        more_to_come = end < len(rows) or settings.pages != "honest"
         if more_to_come and page:
-            self._between_pages(fleet, page[0][0])
-        items = [row for _, row in page]
-        if not settings.bulk_in_services:
-            items = [_without_itself(row) for row in items]
+            self._between_pages(fleet, page[0]["_device"])
+        items = page if settings.bulk_in_services else [_without_itself(row) for row in page]
         last = items[-1]["id"] if items else None
-        return {"items": items, "hasMore": more_to_come, "last": last, "total": len(found)}
+        return {"items": items, "hasMore": more_to_come, "last": last, "total": len(rows)}
 
     def _between_pages(self, fleet: Fleet, first: Device) -> None:
         if self._world.settings.between_pages == "vanish":
@@ -193,13 +176,14 @@ class Rows:
             "statusA": "ready" if number % 2 else "needs attention",
             "categoryA": number % 5,
         }
+        row["_device"] = device
         row["services"] = [self._make_service(service, row, common, user) for service in device.services]
         return self._finish(row, device.fields, user)
 
     def _service(self, service: Service, user: User) -> Row:
         row = self.device(service.device, user)
-        for known in row["services"] or []:
-            if known["id"] == service.address:
+        for known in _objects(row["services"]):
+            if known.get("id") == service.address:
                 return known
         return self._make_service(service, row, _common(service.device, user), user)
 
@@ -220,7 +204,7 @@ class Rows:
         row.update(fields)
         tags, attributes = row["tags"], row["attributes"]
         mine = self._world.account.user.id
-        row["_tags"] = tags
+        row["_tags"], row["_mine"] = tags, isinstance(row["owner"], dict) and row["owner"].get("id") == user.id
         row["tags"] = lambda accountId=None: tags if (accountId or mine) == user.id else []
         row["attribute"] = lambda name: attributes.get(name) if isinstance(attributes, dict) else None
         return row
@@ -310,18 +294,42 @@ def _tags(device: Device) -> list[Row]:
     ]
 
 
-def _tag_names(row: Row) -> list[Any]:
-    tags = row["_tags"] if isinstance(row["_tags"], list) else []
-    return [tag.get("name") for tag in tags if isinstance(tag, dict)]
+def _objects(value: Any) -> list[Row]:
+    """What a list ought to hold, whatever a test has made of it."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _has_tag(row: Row, wanted: Row) -> bool:
+    names = [tag.get("name") for tag in _objects(row["_tags"])]
+    enough = all if wanted["operator"] == "ALL" else any
+    return enough(value in names for value in wanted["values"])
+
+
+def _has_name(row: Row, part: str) -> bool:
+    return part.lower() in str(row["name"] or "").lower()
+
+
+FILTERS: dict[str, Callable[[Row, Any], bool]] = {
+    "name": _has_name,
+    "tag": _has_tag,
+    "id": lambda row, ids: row["id"] in ids,
+    "platform": lambda row, platforms: row["platform"] in platforms,
+    "state": lambda row, state: row["state"] == state,
+    "hardwareId": lambda row, hardware: row["hardwareId"] == hardware,
+    "owner": lambda row, mine: row["_mine"] == mine,
+}
+"""What `devices` can be narrowed down by, but for the application, which narrows the services as well."""
 
 
 def _with(row: Row, applications: list[int]) -> Row:
     """The device with its services of these kinds only."""
-    return {**row, "services": [each for each in row["services"] or [] if each["application"] in applications]}
+    return {**row, "services": [each for each in _objects(row["services"]) if each.get("application") in applications]}
 
 
 def _without_itself(row: Row) -> Row:
-    return {**row, "services": row["services"] and [each for each in row["services"] if each["id"] != row["id"]]}
+    if not isinstance(row["services"], list):
+        return row
+    return {**row, "services": [each for each in _objects(row["services"]) if each.get("id") != row["id"]]}
 
 
 def _services(fleet: Fleet, ids: list[str]) -> list[Service]:
