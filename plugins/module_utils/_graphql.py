@@ -41,6 +41,9 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._signature import S
 PAGE_SIZE = 1000
 MOST_PAGES = 1000
 
+#: How often a page is read again in an account whose devices vanish all the time.
+MOST_REREADS = 3
+
 #: Clocks that differ by less than so many seconds are called equal.
 _SAME_TIME = 30
 
@@ -159,7 +162,7 @@ class GraphQlApi:
         account = self._organisation(wanted.organisation) if wanted.organisation else None
         filters = _filters(wanted)
         seen: set[str] = set()
-        start, total, again = 0, None, False
+        start, total, again = 0, None, 0
         for _ in range(MOST_PAGES):
             page = self._page(account, {**filters, "from": start}, warn)
             known = len(seen)
@@ -171,14 +174,14 @@ class GraphQlApi:
                 if chosen is not None:
                     yield chosen
             before, total = total, page.get("total")
-            if isinstance(before, int) and isinstance(total, int) and total < before:
-                start, again = max(0, start - (before - total)), True
+            if isinstance(before, int) and isinstance(total, int) and total < before and again < MOST_REREADS:
+                start, again = max(0, start - (before - total)), again + 1
                 continue
             if not page["items"] or not truthy(page.get("hasMore")):
                 return
             if len(seen) == known and not again:
                 break
-            start, again = start + len(page["items"]), False
+            start, again = start + len(page["items"]), 0
         raise BadAnswerError(f"the API's list of devices does not end: nothing new comes after {len(seen)} devices")
 
     def _page(self, account: str | None, filters: dict[str, t.Any], warn: Warn) -> dict[str, t.Any]:

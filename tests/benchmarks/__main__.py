@@ -1,23 +1,26 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures, side by side in one run, what the collection costs over the bare minimum: C(make bench)."""
+"""Measures, side by side in one run, what the collection costs over the bare minimum: C(make bench).
+
+C(python -m benchmarks inventory) measures one of them alone.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import requests
+from benchmarks import inventory
+from benchmarks.report import show
 from support import SSH, Simulator
 
 SERVICES, LATENCY, WIDTH, REPEATS = 500, 0.3, 16, 3
@@ -37,6 +40,13 @@ ONE_CALL = [
 
 
 def main() -> None:
+    """Measure what the command line names, or everything."""
+    benchmarks = {"connections": connections, "inventory": inventory.main}
+    for name in sys.argv[1:] or benchmarks:
+        benchmarks[name]()
+
+
+def connections() -> None:
     with tempfile.TemporaryDirectory(prefix="remoteit-bench-") as folder:
         simulator = Simulator(Path(folder), "--devices", str(SERVICES), "--latency", str(LATENCY))
         try:
@@ -140,11 +150,6 @@ class Memory(threading.Thread):
         self._done.set()
         self.join()
         return self._peak / 1024
-
-
-def show(what: str, values: t.Sequence[float], unit: str) -> None:
-    median = statistics.median(values)
-    print(f"  {what:<58} {median:8.2f} {unit:<3} ({min(values):.2f} to {max(values):.2f})")
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def test_the_readmes_inventory_and_command(fleet: Fleet) -> None:
     inventory["kiosks"]["vars"] |= {**fleet.login, **fleet.host_keys}
     fleet.inventory = inventory
     lines = (line.strip() for line in README.splitlines())
-    command, teardown = (shlex.split(line) for line in lines if line.startswith("ansible-playbook "))
+    command, _, teardown = (shlex.split(line) for line in lines if line.startswith("ansible-playbook "))
     assert command[:3] == ["ansible-playbook", "-i", "inventory.yml"]
     run = fleet.run(*command[3:])
     assert run.rc == 0

@@ -1,0 +1,337 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: services
+short_description: The devices of a remote.it account as hosts
+version_added: 0.1.0
+author:
+  - remoteit.fleet contributors (!UNKNOWN)
+description:
+  - Lists the devices of an account, with groups by tag and by state, and with what the role
+    P(remoteit.fleet.remoteit_session#role) needs to reach them.
+  - The name of the source file ends with V(remoteit.yml) or V(remoteit.yaml).
+  - The names of all variables start with C(remoteit_). C(remoteit_deviceaddress) is the id of the service that Ansible
+    uses, and C(remoteit_service) its name; a device that has no such service is listed without the two. The others are
+    C(remoteit_device), C(remoteit_device_id), C(remoteit_online), C(remoteit_tags), C(remoteit_services),
+    C(remoteit_attributes), C(remoteit_platform) (a number), C(remoteit_owner), C(remoteit_created),
+    C(remoteit_last_reported), C(remoteit_external_address) and C(remoteit_internal_address).
+  - Names, tags and attributes are chosen by whoever owns a device. They are never templated.
+  - A host's name consists of letters, digits, C(.), C(_) and C(-), with C(_) in place of anything else. Devices whose
+    names are equal get their ids appended, and are warned of.
+extends_documentation_fragment:
+  - remoteit.fleet._auth.plugin
+  - ansible.builtin.constructed
+  - ansible.builtin.inventory_cache
+options:
+  plugin:
+    description: The name of this plugin.
+    type: str
+    required: true
+    choices: [remoteit.fleet.services]
+  organisation:
+    description:
+      - List the devices of this organisation in place of the account's own. The account is a member of it.
+      - Its name, its id, or the e-mail address of its account. Needs an access key.
+    type: str
+  device:
+    description: List only devices of these names.
+    type: list
+    elements: str
+    default: []
+  service:
+    description: List only services of these names, and devices that have one.
+    type: list
+    elements: str
+    default: []
+  application:
+    description: List only services of these applications, by name (V(ssh), V(http)) or id, and devices that have one.
+    type: list
+    elements: str
+    default: []
+  tags_any:
+    description: List only devices that have any of these tags. Needs an access key.
+    type: list
+    elements: str
+    default: []
+  tags_all:
+    description: List only devices that have all of these tags. Needs an access key.
+    type: list
+    elements: str
+    default: []
+  state:
+    description: List only devices in this state.
+    type: str
+    choices: [active, inactive]
+  include_offline:
+    description:
+      - List devices that are offline as well, so that a run tells of them.
+      - V(false) is the same as O(state=active).
+    type: bool
+    default: true
+  use_application:
+    description:
+      - The applications that Ansible may use to reach a device, by name or id, in the order of preference.
+      - A service fits if O(use_application), O(use_service) or O(use_port) has it. Of several, the one is used that
+        comes first by application, among equals by name, then by port, then by id. Disabled services are never used.
+    type: list
+    elements: str
+    default: [ssh]
+  use_service:
+    description: The names of services that Ansible may use, in the order of preference. See O(use_application).
+    type: list
+    elements: str
+    default: []
+  use_port:
+    description: The ports on the device that Ansible may use, in the order of preference. See O(use_application).
+    type: list
+    elements: int
+    default: []
+  hostnames:
+    description:
+      - What a host is called, in the order of preference; the first that is not empty is taken, and at last the
+        device's id.
+      - V(device) is the device's name, V(service) that of the service that Ansible uses, V(id) the device's id.
+        Anything else is a Jinja expression over the host's variables, without braces.
+    type: list
+    elements: str
+    default: [device]
+  group_by:
+    description:
+      - The groups to make without further ado. V(tag) makes a group for each tag, such as C(remoteit_tag_kiosk), and
+        V(state) the groups C(remoteit_state_active) and C(remoteit_state_inactive).
+    type: list
+    elements: str
+    choices: [tag, state]
+    default: [tag, state]
+  group_prefix:
+    description: What the names of the groups of O(group_by) begin with.
+    type: str
+    default: remoteit_
+notes:
+  - The credentials may be templates, for instance with P(ansible.builtin.env#lookup), or vaulted.
+  - With a cache, neither the API nor credentials are needed until it expires. C(--flush-cache) and
+    C(meta=refresh_inventory) ask the API again.
+seealso:
+  - plugin: remoteit.fleet.remoteit_session
+    plugin_type: role
+"""
+
+EXAMPLES = r"""
+# fleet.remoteit.yml: every device, with groups such as remoteit_tag_kiosk and remoteit_state_active
+plugin: remoteit.fleet.services
+---
+# kiosks.remoteit.yml: some devices, their names from an attribute, and groups by what is known of them
+plugin: remoteit.fleet.services
+tags_all: [kiosk]
+hostnames: [remoteit_attributes.hostname, device]
+compose:
+  ansible_user: "'pi'"
+  room: remoteit_attributes.room
+groups:
+  seen_from_berlin: remoteit_external_address is match('203\.0\.113\.')
+keyed_groups:
+  - key: remoteit_attributes.rack | string
+    prefix: rack
+cache: true
+cache_plugin: ansible.builtin.jsonfile
+cache_connection: ~/.cache/remoteit
+cache_timeout: 600
+---
+# web.remoteit.yml: an organisation's devices, reached through a TCP service called "maintenance" before their SSH
+plugin: remoteit.fleet.services
+organisation: Example Museums
+use_application: []
+use_service: [maintenance, ssh]
+include_offline: false
+"""
+
+import os
+import typing as t
+
+from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.inventory.data import InventoryData
+from ansible.inventory.group import Group
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.utils.vars import combine_vars
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Wanted, application_id
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
+    Choice,
+    Listing,
+    digest,
+    harmless,
+    host_names,
+    host_variables,
+)
+
+#: Of one kind, no more warnings are shown, and no more names in one of them.
+MOST_NAMED = 10
+
+
+class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]
+    NAME = "remoteit.fleet.services"
+
+    inventory: t.Any  # not None, once it is parsed
+
+    def verify_file(self, path: str) -> bool:
+        is_file = bool(super().verify_file(path))  # type: ignore[no-untyped-call]
+        return is_file and path.endswith(("remoteit.yml", "remoteit.yaml"))
+
+    def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
+        super().parse(inventory, loader, path, cache)
+        config = self._read_config_data(path)  # type: ignore[no-untyped-call]
+        try:
+            listing = self._listing(config, path, cache)
+            self._populate(listing)
+        except RemoteItError as error:
+            raise AnsibleParserError(error.message) from None
+
+    def _option(self, name: str) -> t.Any:
+        return self.get_option(name)  # type: ignore[no-untyped-call]
+
+    # -- devices ---------------------------------------------------------------------------------------------------
+
+    def _listing(self, config: t.Mapping[str, t.Any], path: str, cache: bool) -> Listing:
+        """The devices: from the cache, before anything else is looked at, or from the API."""
+        wanted = self._wanted()
+        whose = self._option("access_key_id") or self._option("username")
+        account = digest(str(whose)) if whose else None
+        where = [self._option(name) for name in ("api_url", "graphql_url", "profile", "credentials_file")]
+        key = f"{self.get_cache_key(path)}_{digest(path, Listing.FORMAT, where, vars(wanted))}"
+        if cache and self._option("cache"):
+            try:
+                listing = Listing.load(self._cache[key])
+            except (LookupError, TypeError, ValueError):
+                pass  # nothing, or nothing of ours
+            else:
+                if account in (None, listing.account):
+                    return listing
+        listing = Listing(account, [], [])
+        listing.devices.extend(self._fetch(config, wanted, listing.warnings.append))
+        if self._option("cache"):
+            self._cache[key] = listing.dump()
+        return listing
+
+    def _wanted(self) -> Wanted:
+        state = self._option("state")
+        if not self._option("include_offline"):
+            if state == "inactive":
+                raise OptionsError("state: inactive and include_offline: false leave nothing to list")
+            state = "active"
+        texts = {name: [str(text) for text in self._option(name)] for name in ("device", "service")}
+        return Wanted(
+            devices=texts["device"],
+            services=texts["service"],
+            tags_any=[str(tag) for tag in self._option("tags_any")],
+            tags_all=[str(tag) for tag in self._option("tags_all")],
+            state=state,
+            applications=[application_id(str(each)) for each in self._option("application")],
+            organisation=self._option("organisation"),
+        )
+
+    def _fetch(
+        self, config: t.Mapping[str, t.Any], wanted: Wanted, warn: t.Callable[[str], None]
+    ) -> t.Iterator[Device]:
+        # C(requests) takes longer to import than a cache takes to read
+        from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC, account_of
+
+        # those of the environment come after all of the source file's, which C(account_of) sees to
+        given = {name: self._credential(name) for name in AUTH_SPEC if config.get(name) is not None}
+        options = {**dict.fromkeys(AUTH_SPEC), **given, "concurrency": 1, "timeout": self._option("timeout")}
+        return account_of(options, os.environ).api().devices(wanted, warn)
+
+    def _credential(self, name: str) -> str:
+        value = self._option(name)
+        if self.templar.is_template(value):
+            self.templar.available_variables = dict(self._vars or {})
+            value = self.templar.template(value)
+        return str(value)
+
+    # -- hosts -----------------------------------------------------------------------------------------------------
+
+    def _populate(self, listing: Listing) -> None:
+        choice = Choice(
+            [application_id(str(each)) for each in self._option("use_application")],
+            [str(name) for name in self._option("use_service")],
+            [int(port) for port in self._option("use_port")],
+        )
+        group_by, prefix = self._option("group_by"), self._option("group_prefix")
+        tags = dict.fromkeys(tag for device in listing.devices for tag in device.tags) if "tag" in group_by else ()
+        of_tag = {tag: self._group(f"{prefix}tag_{tag}") for tag in tags}
+        states = ((True, "active"), (False, "inactive")) if "state" in group_by else ()
+        of_state = {online: self._group(f"{prefix}state_{state}") for online, state in states}
+
+        variables = [host_variables(device, choice.of(device)) for device in listing.devices]
+        wanted = [(each["remoteit_device_id"], harmless(self._host_name(each))) for each in variables]
+        other_groups = map(self._sanitize_group_name, self._option("groups"))
+        names, shared = host_names(wanted, {*self.inventory.groups, *other_groups})
+
+        for name, device, its_variables in zip(names, listing.devices, variables):
+            self.inventory.add_host(name)
+            # at once: the inventory would look at each value, and note for each which file it comes from
+            host = self.inventory.hosts[name]
+            host.vars = combine_vars(host.vars, its_variables)
+            for tag in device.tags if of_tag else ():
+                of_tag[tag].add_host(host)
+            if of_state:
+                of_state[device.online].add_host(host)
+
+        self._construct(names, variables)
+        self._warn([f"several devices are called {name!r}: their ids are part of their names" for name in shared])
+        self._warn(listing.warnings)
+
+    def _group(self, name: str) -> Group:
+        return self.inventory.groups[self.inventory.add_group(self._sanitize_group_name(name))]
+
+    def _host_name(self, variables: dict[str, t.Any]) -> str:
+        """The first name that the device has, of those that are preferred."""
+        for name in self._option("hostnames"):
+            if name in _NAMES:
+                value = variables.get(_NAMES[name])
+            else:
+                try:
+                    value = self._compose(name, variables)  # type: ignore[no-untyped-call]
+                except Exception as error:
+                    if self._option("strict"):
+                        raise AnsibleParserError(f"hostnames: {name}: {error}") from error
+                    continue
+            if value is not None and value != "":
+                return str(value)
+        return ""
+
+    def _construct(self, names: t.Iterable[str], variables: t.Iterable[dict[str, t.Any]]) -> None:
+        """What the user's own expressions make of the hosts; one that is odd does not keep the others from it."""
+        compose, groups, keyed, strict = (
+            self._option(name) for name in ("compose", "groups", "keyed_groups", "strict")
+        )
+        if not (compose or groups or keyed):
+            return
+        odd = []
+        for name, its_variables in zip(names, variables):
+            if name in self.inventory.groups:  # by now; the engine would take the host for the group
+                odd.append(f"host {name} is in no constructed group, because one has its name")
+                continue
+            try:
+                self._set_composite_vars(compose, its_variables, name, strict)  # type: ignore[no-untyped-call]
+                self._add_host_to_composed_groups(groups, its_variables, name, strict)  # type: ignore[no-untyped-call]
+                self._add_host_to_keyed_groups(keyed, its_variables, name, strict)  # type: ignore[no-untyped-call]
+            except AnsibleError as error:
+                if strict:
+                    raise
+                odd.append(f"host {name} is not in all of its constructed groups: {error}")
+        self._warn(odd)
+
+    def _warn(self, messages: t.Sequence[str]) -> None:
+        for message in messages[:MOST_NAMED]:
+            self.display.warning(f"remote.it: {message}")
+        if len(messages) > MOST_NAMED:
+            self.display.warning(f"remote.it: and {len(messages) - MOST_NAMED} more warnings like this")
+
+
+_NAMES = {"device": "remoteit_device", "service": "remoteit_service", "id": "remoteit_device_id"}

@@ -1,0 +1,539 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The inventory plugin, as ansible-inventory and ansible-playbook use it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ANSIBLE_PLAYBOOK, DEVICES, Fleet, Run, one_line
+from matrix import engine_of
+from support import WEB, Simulator
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINES = sorted(ROOT.glob(".venv/engines/*/bin/ansible-playbook"))
+PLUGIN = "remoteit.fleet.services"
+TRAP = "{{ lookup('pipe', 'touch trapped') }}"
+on_every_engine = pytest.mark.parametrize("engine", ENGINES or [Path(ANSIBLE_PLAYBOOK)], ids=engine_of, indirect=True)
+
+
+class Account:
+    """What ansible-inventory makes of the account."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        state = fleet.simulator.state
+        fleet.inventory = {"all": {"vars": {"ansible_python_interpreter": sys.executable}}}
+        self.fleet = fleet
+        self.simulator = fleet.simulator
+        self.access_key = {
+            "R3_ACCESS_KEY_ID": state["access_key_id"],
+            "R3_SECRET_ACCESS_KEY": state["secret_access_key"],
+        }
+        for name in ("REMOTEIT_TOKEN", "REMOTEIT_DEVELOPER_KEY"):
+            del fleet.environ[name]
+        fleet.environ |= {
+            **self.access_key,
+            "REMOTEIT_GRAPHQL_URL": state["graphql_url"],
+            "ANSIBLE_REMOTE_USER": state["ssh_user"],
+            "ANSIBLE_PRIVATE_KEY_FILE": state["ssh_private_key_file"],
+        }
+
+    def source(self, **options: Any) -> Path:
+        return self.fleet.write("fleet.remoteit.yml", {"plugin": PLUGIN, **options})
+
+    def ask(self, *arguments: str, without: tuple[str, ...] = (), **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run ansible-inventory on the source file."""
+        command = [self.fleet.ansible_playbook.replace("ansible-playbook", "ansible-inventory")]
+        command += ["-i", "fleet.remoteit.yml", *arguments]
+        environment = {**self.fleet.environ, "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true", **environ}
+        environment = {name: value for name, value in environment.items() if name not in without}
+        done = subprocess.run(
+            command, cwd=self.fleet.project, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+        print(done.stdout, done.stderr)
+        assert not self.fleet.secrets_in(done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        return done
+
+    def listing(self, *arguments: str, without: tuple[str, ...] = (), **environ: str) -> Listing:
+        done = self.ask("--list", *arguments, without=without, **environ)
+        assert done.returncode == 0
+        return Listing(json.loads(done.stdout, object_hook=bare), one_line(done.stderr))
+
+    def refusal(self, *arguments: str, without: tuple[str, ...] = (), **environ: str) -> str:
+        done = self.ask("--list", *arguments, without=without, **environ)
+        assert done.returncode != 0
+        return one_line(done.stderr)
+
+    def play(self, tasks: list[dict[str, Any]], *arguments: str, hosts: str = "all") -> Run:
+        """Run tasks on the controller, for the hosts of the source file."""
+        plays = [{"hosts": hosts, "gather_facts": False, "connection": "local", "tasks": tasks}]
+        return self.fleet.run(plays, "-i", "fleet.remoteit.yml", *arguments)
+
+
+def bare(item: dict[str, Any]) -> Any:
+    """Without the marks by which the engine shows what it never takes for a template."""
+    return item.get("__ansible_unsafe", item)
+
+
+class Listing:
+    def __init__(self, answer: dict[str, Any], stderr: str) -> None:
+        self.variables = answer.pop("_meta")["hostvars"]
+        self.groups = {name: set(group.get("hosts", ())) for name, group in answer.items()}
+        self.stderr = stderr
+
+    def of(self, device: str) -> dict[str, Any]:
+        """The variables of the host that is this device."""
+        (found,) = (host for host in self.variables.values() if host["remoteit_device"] == device)
+        return found
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, fleet: Fleet) -> None:
+    fleet.ansible_playbook = str(request.param)
+
+
+@pytest.fixture
+def account(fleet: Fleet) -> Account:
+    return Account(fleet)
+
+
+# -- groups and variables ----------------------------------------------------------------------------------------------
+
+
+@on_every_engine
+def test_a_source_of_one_line_shows_groups_by_tag_and_by_state(engine: None, account: Account) -> None:
+    account.simulator.device("pi-0003", online=False)
+    account.fleet.write("fleet.remoteit.yml", f"plugin: {PLUGIN}\n")
+    graph = account.ask("--graph").stdout
+    inactive = graph.partition("@remoteit_state_inactive:")[2].partition("@")[0]
+    assert inactive.split() == ["|", "|--pi-0003"]
+    for group in ("@remoteit_tag_site_a:", "@remoteit_tag_site_b:", "@remoteit_tag_kiosk:", "@remoteit_state_active:"):
+        assert group in graph
+    assert graph.count("pi-0003") == 2  # it also is at site a
+
+
+@on_every_engine
+def test_the_variables_of_a_host(engine: None, account: Account) -> None:
+    account.source()
+    host = account.listing().variables["pi-0001"]
+    assert all(name.startswith("remoteit_") for name in host)
+    assert host["remoteit_deviceaddress"] == account.fleet.services[0]
+    assert host["remoteit_service"] == "pi-0001-ssh"
+    assert (host["remoteit_device"], host["remoteit_online"]) == ("pi-0001", True)
+    assert host["remoteit_tags"] == ["site-a", "kiosk"]
+    assert host["remoteit_attributes"] == {"room": "room 1", "rack": 1, "$remoteit": {"color": 1}}
+    assert [service["application"] for service in host["remoteit_services"]] == [28, 7]
+    assert host["remoteit_external_address"] == "203.0.113.2"
+    assert host["remoteit_created"] == "2026-01-01T00:01:00Z"
+
+
+@on_every_engine
+def test_the_run_playbook_reaches_the_devices(engine: None, account: Account) -> None:
+    source = account.source(device=account.fleet.devices)
+    account.fleet.write("tasks.yml", [{"name": "who", "ansible.builtin.raw": "cat device-name"}])
+    account.fleet.write("keys.yml", account.fleet.host_keys)  # of this test's machine, not of the fleet
+    variables = ("-e", "remoteit_session_tasks=tasks.yml", "-e", "@keys.yml")
+    run = account.fleet.run("remoteit.fleet.run", "-i", str(source), *variables)
+    assert run.rc == 0
+    assert run.stdout_of("who") == {device: device for device in account.fleet.devices}
+
+
+def test_a_device_that_is_offline_is_listed_and_told_of(account: Account) -> None:
+    account.simulator.device("pi-0002", online=False)
+    account.source(device=account.fleet.devices)
+    listing = account.listing()
+    assert listing.groups["remoteit_state_inactive"] == {"pi-0002"}
+    assert listing.variables["pi-0002"]["remoteit_deviceaddress"] == account.fleet.services[1]
+    account.source(device=account.fleet.devices, include_offline=False)
+    assert set(account.listing().variables) == {"pi-0001", "pi-0003"}
+
+
+def test_groups_and_variables_of_the_users_own(account: Account) -> None:
+    account.source(
+        compose={"ansible_user": "'pi'", "where": "remoteit_attributes.room"},
+        groups={"third": "remoteit_device is search('3$')"},
+        keyed_groups=[{"key": "remoteit_attributes.room", "prefix": "in"}],
+        group_by=["state"],
+        group_prefix="edge_",
+        device=account.fleet.devices,
+    )
+    listing = account.listing()
+    assert listing.variables["pi-0002"]["ansible_user"] == "pi"
+    assert listing.variables["pi-0002"]["where"] == "room 2"
+    assert listing.groups["third"] == {"pi-0003"}
+    assert listing.groups["in_room_2"] == {"pi-0002"}
+    assert listing.groups["edge_state_active"] == set(account.fleet.devices)
+    assert not any("tag" in group for group in listing.groups)
+
+
+@pytest.mark.parametrize(
+    ("options", "devices"),
+    [
+        ({"device": ["pi-0002", "pi-000"]}, {2}),
+        ({"service": ["pi-0003-web"]}, {3}),
+        ({"tags_any": ["kiosk", "site-b"], "device": ["pi-0001", "pi-0002", "pi-0003"]}, {1, 2}),
+        ({"tags_all": ["kiosk", "site-b"], "device": ["pi-0001", "pi-0002", "pi-0004"]}, {4}),
+        ({"state": "inactive"}, {5}),
+        ({"application": ["http"], "device": ["pi-0006"]}, {6}),
+        ({"application": [22]}, set()),
+    ],
+)
+def test_filters(account: Account, options: dict[str, Any], devices: set[int]) -> None:
+    account.simulator.device("pi-0005", online=False)
+    account.source(**options)
+    assert set(account.listing().variables) == {f"pi-{number:04}" for number in devices}
+
+
+def test_the_service_that_ansible_uses(account: Account) -> None:
+    address = account.simulator.service
+    devices = account.fleet.devices
+    account.simulator.device(devices[1], services={address(devices[1]): {"enabled": False}})
+    account.simulator.device(devices[2], services={address(devices[2], WEB): {"port": 2222, "application": 28}})
+
+    def used(**options: Any) -> list[str | None]:
+        account.source(device=devices, **options)
+        variables = account.listing().variables
+        return [variables[device].get("remoteit_deviceaddress") for device in devices]
+
+    assert used() == [address(devices[0]), None, address(devices[2])]
+    assert used(use_application=["http", "ssh"])[:2] == [address(device, WEB) for device in devices[:2]]
+    assert used(use_port=[2222]) == [address(devices[0]), None, address(devices[2], WEB)]
+    assert used(use_application=[], use_service=["pi-0001-web"]) == [address(devices[0], WEB), None, None]
+
+
+def test_an_organisations_devices(account: Account) -> None:
+    organisation = account.simulator.state["organisation"]
+    account.source(organisation=organisation["name"])
+    listing = account.listing()
+    assert {host["remoteit_owner"] for host in listing.variables.values()} == {organisation["email"]}
+    assert "remoteit_tag_site_a" in listing.groups
+    account.source(organisation="Nobody's")
+    assert "not a member of an organisation" in account.refusal()
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def test_devices_of_one_name_are_told_apart_whatever_their_order(account: Account) -> None:
+    for device in ("pi-0001", "pi-0002"):
+        account.simulator.device(device, fields={"name": "kiosk"})
+    account.source()
+    listing = account.listing()
+    assert {"kiosk-8000000001000010", "kiosk-8000000001000020"} < set(listing.variables)
+    assert "several devices are called 'kiosk'" in listing.stderr
+    assert len(listing.variables) == DEVICES
+    account.simulator.device("pi-0001", fields={"name": "kiosk", "lastReported": None})
+    assert set(account.listing().variables) == set(listing.variables)
+
+
+@on_every_engine
+def test_names_from_elsewhere_are_harmless(engine: None, account: Account) -> None:
+    names = {
+        "pi-0001": None,
+        "pi-0002": "-oProxyCommand=touch trapped",
+        "pi-0003": "all",
+        "pi-0004": "../../a b,c:d&e!f[0]\n*",
+        "pi-0005": "localhost",
+        "pi-0006": "remoteit_tag_site_a",
+        "pi-0007": "...",
+    }
+    for device, name in names.items():
+        account.simulator.device(device, fields={"name": name})
+    account.source()
+    listing = account.listing()
+    assert {
+        "80-00-00-00-01-00-00-10",
+        "oProxyCommand_touch_trapped",
+        "all-8000000001000030",
+        "a_b_c_d_e_f_0",
+        "localhost-8000000001000050",
+        "remoteit_tag_site_a-8000000001000060",
+        "80-00-00-00-01-00-00-70",
+    } < set(listing.variables)
+    assert len(listing.variables) == DEVICES
+
+
+def test_hosts_are_called_as_is_preferred(account: Account) -> None:
+    account.simulator.device("pi-0002", fields={"attributes": {"hostname": "lobby"}})
+    account.source(device=account.fleet.devices, hostnames=["remoteit_attributes.hostname", "service"])
+    assert set(account.listing().variables) == {"pi-0001-ssh", "lobby", "pi-0003-ssh"}
+    account.source(device=account.fleet.devices, hostnames=["remoteit_attributes.hostname"], strict=True)
+    assert "remoteit_attributes.hostname" in account.refusal()
+
+
+# -- remote strings are data -------------------------------------------------------------------------------------------
+
+
+@on_every_engine
+def test_what_owners_write_is_never_templated(engine: None, account: Account) -> None:
+    fields = {
+        "name": TRAP,
+        "tags": [{"name": TRAP}, {"name": "plain"}],
+        "attributes": {"note": TRAP, "deep": [{TRAP: TRAP}], "brace": "{", "rest": TRAP[1:], "words": TRAP[3:-3]},
+    }
+    service = account.fleet.services[0]
+    account.simulator.device("pi-0001", fields=fields, services={service: {"name": TRAP}})
+    account.source(
+        device=[TRAP],
+        compose={
+            "copied": "remoteit_attributes.note",
+            "joined": "remoteit_attributes.brace ~ remoteit_attributes.rest",
+            "deep": "remoteit_attributes.deep",
+        },
+        keyed_groups=[{"key": "remoteit_attributes.note", "prefix": "note"}, {"key": "remoteit_tags", "prefix": "t"}],
+        groups={"odd": "remoteit_attributes.note"},
+        hostnames=["remoteit_attributes.note"],
+        cache=True,
+        cache_plugin="ansible.builtin.jsonfile",
+        cache_connection="cache",
+    )
+    names = ["remoteit_device", "remoteit_service", "remoteit_tags", "remoteit_attributes", "copied", "joined", "deep"]
+    tasks: list[dict[str, Any]] = [
+        {"name": name, "ansible.builtin.debug": {"msg": "{{ lookup('vars', '" + name + "') }}"}} for name in names
+    ]
+    tasks.append({"name": "used", "ansible.builtin.set_fact": {"fact": "{{ remoteit_attributes.note ~ '!' }}"}})
+    tasks.append({"name": "fact", "ansible.builtin.debug": {"msg": "{{ fact }}"}})
+    bare = {"when": "{{ remoteit_attributes.words }}", "ignore_errors": True}
+    tasks.append({"name": "condition", "ansible.builtin.debug": {"msg": "no"}, **bare})
+    for _ in ("from the API", "from the cache"):
+        run = account.play(tasks)
+        assert run.rc == 0
+        (said,) = {entry["host"] for entry in run.journal}
+        assert run.result("remoteit_device")["msg"] == run.result("copied")["msg"] == TRAP
+        assert run.result("remoteit_service")["msg"] == run.result("joined")["msg"] == TRAP
+        assert run.result("remoteit_tags")["msg"] == [TRAP, "plain"]
+        assert run.result("deep")["msg"] == [{TRAP: TRAP}]
+        assert run.result("fact")["msg"] == TRAP + "!"
+        assert said == "lookup_pipe_touch_trapped"
+    assert not list(account.fleet.folder.rglob("trapped"))
+
+
+# -- oddities of the API -----------------------------------------------------------------------------------------------
+
+
+def test_one_odd_device_does_not_end_the_run(account: Account) -> None:
+    odd = {"tags": None, "attributes": None, "services": None, "owner": None, "endpoint": None, "created": "yesterday"}
+    account.simulator.device("pi-0001", fields=odd)
+    account.simulator.device("pi-0002", fields={"id": "80:nonsense"})
+    account.source(keyed_groups=[{"key": "remoteit_attributes.rack | default('none')", "prefix": "rack"}])
+    listing = account.listing()
+    assert len(listing.variables) == DEVICES - 1
+    assert "remoteit_deviceaddress" not in listing.variables["pi-0001"]
+    assert listing.groups["rack_none"] == {"pi-0001"}
+    assert "a device is passed over, because it has no usable id: 'pi-0002'" in listing.stderr
+    assert "host pi-0003 is not in all of its constructed groups: Invalid group name format" in listing.stderr
+
+
+@pytest.mark.parametrize("trouble", [{"fault": "html"}, {"fault": "throttle", "retry_after": 0}, {"fault": "drop"}])
+def test_trouble_on_the_way_is_told_in_one_place(account: Account, trouble: dict[str, Any]) -> None:
+    account.simulator.fault(
+        call="list", times="always", **trouble, **({} if trouble["fault"] != "html" else {"status": 404})
+    )
+    account.source()
+    refusal = account.refusal()
+    assert f"{account.fleet.project}/fleet.remoteit.yml" in refusal
+    assert any(text in refusal for text in ("HTML page", "HTTP 429", "no answer from"))
+
+
+@pytest.mark.parametrize("between", ["vanish", None])
+def test_a_query_for_a_thousand_devices_and_one_that_vanishes(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, between: str | None
+) -> None:
+    simulator = Simulator(tmp_path_factory.mktemp("large"), "--devices", "2500")
+    try:
+        simulator.settings(between_pages=between)
+        with tempfile.TemporaryDirectory(prefix="rf-", dir="/tmp") as runtime:
+            account = Account(Fleet(simulator, tmp_path, Path(runtime)))
+            account.source()
+            listing = account.listing()
+        asked = len(simulator.requests("list"))
+    finally:
+        simulator.end()
+    assert set(listing.variables) == {f"pi-{number:04}" for number in range(1, 2501)}
+    assert asked == 3 or between
+
+
+def test_without_requests(account: Account) -> None:
+    account.source(cache=True, cache_plugin="ansible.builtin.jsonfile", cache_connection="cache")
+    account.fleet.write("broken/requests.py", "raise ImportError('there is no requests')\n")
+    refusal = account.refusal(PYTHONPATH=str(account.fleet.project / "broken"))
+    assert "the Python library requests is needed" in refusal
+    account.listing()
+    assert account.listing(PYTHONPATH=str(account.fleet.project / "broken")).variables
+
+
+def test_a_wrong_option_is_told(account: Account) -> None:
+    for options, message in (
+        ({"application": ["sssh"]}, "unknown application 'sssh'"),
+        ({"state": "inactive", "include_offline": False}, "leave nothing to list"),
+        ({"token": "x", "access_key_id": "y", "secret_access_key": "z"}, "mix two sets of credentials"),
+        ({"timeout": 0}, "timeout must be at least 1"),
+    ):
+        account.source(**options)
+        assert message in account.refusal()
+
+
+# -- credentials -------------------------------------------------------------------------------------------------------
+
+KEYS = ("R3_ACCESS_KEY_ID", "R3_SECRET_ACCESS_KEY")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"REMOTEIT_TOKEN": "token", "REMOTEIT_DEVELOPER_KEY": "developer_key"},
+        {"REMOTEIT_TOKEN": "token", "R3_DEVELOPER_API_KEY": "developer_key"},
+        {"REMOTEIT_USERNAME": "username", "REMOTEIT_PASSWORD": "password", "REMOTEIT_DEVELOPER_KEY": "developer_key"},
+    ],
+    ids="-".join,
+)
+def test_rest_credentials_of_the_environment(account: Account, names: dict[str, str]) -> None:
+    account.source()
+    listing = account.listing(without=KEYS, **{name: account.simulator.state[key] for name, key in names.items()})
+    assert listing.variables["pi-0001"]["remoteit_deviceaddress"] == account.fleet.services[0]
+    assert len(listing.groups["remoteit_state_active"]) == len(listing.variables) == DEVICES
+    assert not any("tag" in group for group in listing.groups)
+
+
+def test_rest_cannot_tell_tags(account: Account) -> None:
+    state = account.simulator.state
+    for option in ({"tags_any": ["kiosk"]}, {"organisation": "Somebody"}):
+        account.source(**option, token=state["token"], developer_key=state["developer_key"])
+        assert "give an access key in place of the token" in account.refusal()
+
+
+def test_a_profile_of_the_file(account: Account) -> None:
+    keys = "\n".join(f"{name} = {value}" for name, value in account.access_key.items())
+    path = account.fleet.write("credentials", f"[fleet]\n{keys}\n")
+    account.source()
+    variables = {"REMOTEIT_CREDENTIALS_FILE": str(path), "REMOTEIT_PROFILE": "fleet"}
+    assert len(account.listing(without=KEYS, **variables).variables) == DEVICES
+    account.source(credentials_file=str(path), profile="fleet")
+    assert len(account.listing(without=KEYS).variables) == DEVICES
+
+
+@on_every_engine
+def test_credentials_may_be_templates(engine: None, account: Account) -> None:
+    account.source(access_key_id="{{ key_id }}", secret_access_key="{{ lookup('ansible.builtin.env', 'ELSEWHERE') }}")
+    values = dict(zip(("key_id", "ELSEWHERE"), account.access_key.values(), strict=True))
+    arguments = ("-e", f"key_id={values.pop('key_id')}")
+    assert len(account.listing(*arguments, without=KEYS, **values).variables) == DEVICES
+
+
+def test_the_sources_credentials_come_before_the_environments(account: Account) -> None:
+    account.source(token="not-a-token", developer_key="not-a-key")
+    assert "api key failed validation" in account.refusal()
+
+
+# -- cache -------------------------------------------------------------------------------------------------------------
+
+CACHE = {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_connection": "cache"}
+
+
+@on_every_engine
+def test_a_filled_cache_needs_neither_the_api_nor_credentials_until_it_is_flushed(
+    engine: None, account: Account
+) -> None:
+    account.source(**CACHE)
+    before = account.listing()
+    account.simulator.device("pi-0002", gone=True)
+    sent = len(account.simulator.requests())
+    after = account.listing(without=KEYS)
+    assert (after.groups, after.variables) == (before.groups, before.variables)
+    assert len(account.simulator.requests()) == sent
+    show = [{"name": "hosts", "ansible.builtin.debug": {"msg": "{{ groups.all }}"}, "run_once": True}]
+    assert "pi-0002" in account.play(show).result("hosts")["msg"]
+    assert "pi-0002" not in account.play(show, "--flush-cache").result("hosts")["msg"]
+    assert "pi-0002" not in account.listing(without=KEYS).variables
+
+
+def test_meta_refresh_inventory_asks_again(account: Account) -> None:
+    account.source(**CACHE, device=account.fleet.devices)
+    account.listing()
+    url = f"{account.simulator.state['control_url']}/devices"
+    body = {"name": "pi-0002", "gone": True}
+    run = account.play(
+        [
+            {"name": "before", "ansible.builtin.debug": {"msg": "{{ groups.all | sort }}"}, "run_once": True},
+            {
+                "ansible.builtin.uri": {"url": url, "method": "POST", "body": body, "body_format": "json"},
+                "run_once": True,
+            },
+            {"ansible.builtin.meta": "refresh_inventory"},
+            {"name": "after", "ansible.builtin.debug": {"msg": "{{ groups.all | sort }}"}, "run_once": True},
+        ]
+    )
+    assert run.result("before")["msg"] == account.fleet.devices
+    assert run.result("after")["msg"] == ["pi-0001", "pi-0003"]
+
+
+def test_what_was_odd_is_told_from_the_cache_as_well(account: Account) -> None:
+    account.simulator.device("pi-0002", fields={"id": "80:nonsense"})
+    account.source(**CACHE)
+    assert all("no usable id: 'pi-0002'" in account.listing().stderr for _ in range(2))
+
+
+def test_the_cache_depends_on_what_is_fetched_and_holds_no_secret(account: Account) -> None:
+    account.source(**CACHE)
+    assert len(account.listing().variables) == DEVICES
+    account.source(**CACHE, device=["pi-0001"])
+    assert set(account.listing().variables) == {"pi-0001"}
+    account.source(**CACHE, device=["pi-0001"], hostnames=["id"])  # changes nothing of what is fetched
+    assert set(account.listing(without=KEYS).variables) == {"80_00_00_00_01_00_00_10"}
+    other = {"R3_ACCESS_KEY_ID": "somebody-elses"}
+    assert "signed request" in account.refusal(**other)
+    files = list((account.fleet.project / "cache").iterdir())
+    assert len(files) == 2
+    for path in files:
+        found = [value for value in account.access_key.values() if value in path.name + path.read_text()]
+        assert not found
+
+
+def test_a_cache_of_something_else_is_not_read(account: Account) -> None:
+    account.source(**CACHE)
+    account.listing()
+    (path,) = (account.fleet.project / "cache").iterdir()
+    path.write_text(json.dumps("[1, 2, 3]"))
+    assert len(account.listing().variables) == DEVICES
+
+
+# -- the documentation -------------------------------------------------------------------------------------------------
+
+
+def sources(text: str) -> dict[str, dict[str, Any]]:
+    """The source files in a text, by their names."""
+    found = re.findall(r"^# (\w+\.remoteit\.yml)(.*?)(?=^---|^```|\"\"\")", text, re.DOTALL | re.MULTILINE)
+    return {name: yaml.safe_load(f"#{content}") for name, content in found}
+
+
+EXAMPLES = {
+    (path, name): options
+    for path in ("README.md", "plugins/inventory/services.py")
+    for name, options in sources((ROOT / path).read_text()).items()
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=" ".join)
+def test_the_examples(account: Account, example: tuple[str, str]) -> None:
+    options = EXAMPLES[example]
+    if "organisation" in options:
+        options["organisation"] = account.simulator.state["organisation"]["name"]
+    account.source(**options)
+    listing = account.listing()
+    assert listing.variables
+    assert "WARNING" not in listing.stderr
+
+
+def test_every_source_of_the_documentation_is_an_example() -> None:
+    texts = [(ROOT / path).read_text() for path in ("README.md", "plugins/inventory/services.py")]
+    assert sum(len(re.findall(rf"^plugin: {PLUGIN}$", text, re.MULTILINE)) for text in texts) == len(EXAMPLES) == 5

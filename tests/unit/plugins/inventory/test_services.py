@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible import constants
+from ansible.errors import AnsibleParserError
+from ansible.inventory.data import InventoryData
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.doc_fragments import constructed, inventory_cache
+
+from ansible_collections.remoteit.fleet.plugins.doc_fragments._auth import ModuleDocFragment
+from ansible_collections.remoteit.fleet.plugins.inventory import services
+from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import Conversation, Reply
+
+PLUGIN = "remoteit.fleet.services"
+ID = "80:00:00:00:01:00:{:02X}:{:02X}"
+
+TEXTS = (
+    services.DOCUMENTATION,
+    ModuleDocFragment.PLUGIN,
+    constructed.ModuleDocFragment.DOCUMENTATION,
+    inventory_cache.ModuleDocFragment.DOCUMENTATION,
+)
+
+
+def loaded() -> services.InventoryModule:
+    """The plugin as the engine's loader makes it; the loader itself would take over all imports of this process."""
+    options = {name: option for text in TEXTS for name, option in yaml.safe_load(text)["options"].items()}
+    constants.config.initialize_plugin_configuration_definitions("inventory", PLUGIN, options)
+    plugin = services.InventoryModule()
+    plugin._load_name = plugin.ansible_name = PLUGIN
+    plugin._redirected_names = [PLUGIN]
+    return plugin
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("R3_ACCESS_KEY_ID", "the-key")
+    monkeypatch.setenv("R3_SECRET_ACCESS_KEY", "c2VjcmV0")
+
+
+def device(number: int, **fields: t.Any) -> dict[str, t.Any]:
+    ssh = {"id": ID.format(number, 1), "name": "ssh", "state": "active", "application": 28, "port": 22}
+    row = {"id": ID.format(number, 0), "name": f"pi-{number}", "state": "active", "attributes": {}, "services": [ssh]}
+    return {**row, "tags": [], **fields}
+
+
+def page(*devices: t.Any, more: bool = False, total: int = 9) -> Reply:
+    return Reply({"data": {"login": {"devices": {"items": devices, "hasMore": more, "total": total}}}})
+
+
+def parse(folder: Path, **options: t.Any) -> InventoryData:
+    source = folder / "fleet.remoteit.yml"
+    source.write_text(yaml.safe_dump({"plugin": PLUGIN, **options}))
+    inventory = InventoryData()
+    loaded().parse(inventory, DataLoader(), str(source))
+    return inventory
+
+
+@pytest.mark.parametrize(
+    ("name", "is_ours"),
+    [
+        ("fleet.remoteit.yml", True),
+        ("remoteit.yaml", True),
+        ("remoteit.yml", True),
+        ("fleet.yml", False),
+        ("remoteit.json", False),
+        ("remoteit.yml.bak", False),
+    ],
+)
+def test_the_names_of_source_files(tmp_path: Path, name: str, is_ours: bool) -> None:
+    path = tmp_path / name
+    path.write_text("")
+    assert loaded().verify_file(str(path)) is is_ours
+    assert not loaded().verify_file(str(tmp_path / "absent.remoteit.yml"))
+
+
+def test_pages_are_asked_for_by_what_arrived(tmp_path: Path, conversation: Conversation) -> None:
+    conversation.expect_query({"size": 1000, "from": 0}, page(device(1), device(2), more=True))
+    conversation.expect_query({"size": 1000, "from": 2}, page(device(3)))
+    assert list(parse(tmp_path).hosts) == ["pi-1", "pi-2", "pi-3"]
+
+
+def test_filters_are_the_apis_as_far_as_it_can(tmp_path: Path, conversation: Conversation) -> None:
+    sent = {"size": 1000, "from": 0, "name": "pi-2", "state": "active", "application": [7, 28]}
+    sent["tag"] = {"operator": "ALL", "values": ["a"]}
+    tags = [{"name": "a"}]
+    conversation.expect_query(sent, page(device(2, tags=tags), device(20, tags=tags)))
+    options = {"device": ["pi-2"], "include_offline": False, "application": ["ssh", 7], "tags_all": ["a"]}
+    inventory = parse(tmp_path, **options)
+    assert list(inventory.hosts) == ["pi-2"]
+    assert [host.name for host in inventory.groups["remoteit_tag_a"].get_hosts()] == ["pi-2"]
+
+
+def test_tags_that_look_alike_are_one_group(tmp_path: Path, conversation: Conversation) -> None:
+    tags = [{"name": "site-a"}, {"name": "site a"}, {"name": "site_a"}]
+    conversation.expect_query(None, page(device(1, tags=tags), device(2, tags=tags[1:2])))
+    inventory = parse(tmp_path)
+    assert [host.name for host in inventory.groups["remoteit_tag_site_a"].get_hosts()] == ["pi-1", "pi-2"]
+    assert inventory.hosts["pi-1"].vars["remoteit_tags"] == ["site-a", "site a", "site_a"]
+
+
+def test_a_host_that_is_called_like_a_group_keeps_its_variables_to_itself(
+    tmp_path: Path, conversation: Conversation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The engine's own calls would set the variables of a device called "room_1" on the group of that name."""
+    rooms = [device(1, attributes={"room": "1"}), device(2, name="room_1", attributes={"room": "2"})]
+    conversation.expect_query(None, page(*rooms))
+    keyed = [{"key": "remoteit_attributes.room", "prefix": "room"}]
+    inventory = parse(tmp_path, keyed_groups=keyed, compose={"ansible_user": "remoteit_device"})
+    assert inventory.hosts["room_1"].vars["remoteit_device"] == "room_1"
+    assert not inventory.groups["room_1"].vars
+    assert [host.name for host in inventory.groups["room_1"].get_hosts()] == ["pi-1"]
+    assert "host room_1 is in no constructed group" in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_the_api_refuses_is_the_sources_error(tmp_path: Path, conversation: Conversation) -> None:
+    conversation.expect_query(None, Reply("Forbidden", status=403))
+    with pytest.raises(AnsibleParserError, match="does not accept the signed request"):
+        parse(tmp_path)
+
+
+def test_what_is_missing_from_an_answer_is_warned_of(
+    tmp_path: Path, conversation: Conversation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reply = page(device(1))
+    reply.body["errors"] = [{"message": "some of it is lost"}]
+    conversation.expect_query(None, reply)
+    assert list(parse(tmp_path).hosts) == ["pi-1"]
+    assert "some of it is lost" in capsys.readouterr().err
+
+
+def test_no_default_hides_a_variable_of_the_environment() -> None:
+    options = yaml.safe_load(ModuleDocFragment.PLUGIN)["options"]
+    assert set(options) == set(AUTH_SPEC) - {"concurrency"}
+    assert not [name for name, option in options.items() if "env" in option and "default" in option]
+    assert [name for name, option in options.items() if "env" not in option] == ["timeout"]

@@ -1,0 +1,142 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import typing as t
+
+import pytest
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Service
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
+    Choice,
+    Listing,
+    digest,
+    harmless,
+    host_names,
+    host_variables,
+)
+
+ID = "80:00:00:00:01:00:00:{:02X}"
+
+
+def service(number: int, **fields: t.Any) -> Service:
+    values = {"name": f"s{number}", "application": 28, "title": "SSH", "port": 22, "online": True, "enabled": True}
+    return Service(id=ID.format(number), **{**values, **fields})
+
+
+def device(*services: Service, **fields: t.Any) -> Device:
+    values = dict.fromkeys(Device._fields)
+    values |= {"id": ID.format(0), "name": "kiosk", "online": True, "tags": ("a", "b"), "attributes": {"x": [1, None]}}
+    return Device(**{**values, "services": services, **fields})
+
+
+def test_a_listing_survives_being_written() -> None:
+    listing = Listing("mark", ["odd"], [device(service(1), service(2, name=None)), device(id=ID.format(9), tags=())])
+    again = Listing.load(listing.dump())
+    assert again.account == "mark"
+    assert again.warnings == ["odd"]
+    assert [host_variables(each, None) for each in again.devices] == [
+        host_variables(each, None) for each in listing.devices
+    ]
+    assert again.devices[0].services == listing.devices[0].services
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[1, 2]", "{}", '["", [], [[]]]', '["", [], [[1, []]]]', "null", 7, None])
+def test_something_else_is_no_listing(text: t.Any) -> None:
+    with pytest.raises((LookupError, TypeError, ValueError)):
+        Listing.load(text)
+
+
+def test_variables_are_what_json_knows() -> None:
+    chosen = service(1)
+    variables = host_variables(device(chosen), chosen)
+    assert json.loads(json.dumps(variables)) == variables
+    assert all(name.startswith("remoteit_") for name in variables)
+    assert not {"remoteit_deviceaddress", "remoteit_service"} & set(host_variables(device(chosen), None))
+
+
+@pytest.mark.parametrize(
+    ("choice", "number"),
+    [
+        (Choice([28]), 2),
+        (Choice([28], names=["s4"]), 4),
+        (Choice([28], ports=[2222]), 3),
+        (Choice([28], names=["s4"], ports=[2222]), 4),
+        (Choice([7, 28]), 5),
+        (Choice([], names=["s5", "s4"]), 5),
+        (Choice([], ports=[80]), 5),
+        (Choice([1]), None),
+        (Choice([]), None),
+        (Choice([4]), None),
+    ],
+)
+def test_which_service_is_used(choice: Choice, number: int | None) -> None:
+    services = [
+        service(1, enabled=False),
+        service(2),
+        service(3, port=2222),
+        service(4),
+        service(5, application=7, port=80),
+        service(6, application=4, enabled=False),
+        service(7, application=None, port=None, name=None),
+    ]
+    for order in (services, services[::-1]):
+        chosen = choice.of(device(*order))
+        assert chosen == (service(number) if number in (2, 4) else chosen)
+        assert (chosen.id if chosen else None) == (ID.format(number) if number else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("kiosk-1.example.org", "kiosk-1.example.org"),
+        ("Küche 2", "Küche_2"),
+        ("-oProxyCommand=x", "oProxyCommand_x"),
+        ("a,b:c&d!e~f*g[1]", "a_b_c_d_e_f_g_1"),
+        ("../../etc/passwd", "etc_passwd"),
+        ("a\nb\tc\u2028d\0e", "a_b_c_d_e"),
+        ("{{ x }}", "x"),
+        ("...", ""),
+        ("@#", ""),
+        ("", ""),
+        ("x" * 500, "x" * 200),
+    ],
+)
+def test_harmless_names(name: str, host: str) -> None:
+    assert harmless(name) == host
+    assert not re.search(r"[^\w.-]|^-", host)
+
+
+def test_names_are_distinct_and_do_not_depend_on_the_order() -> None:
+    wanted = [
+        (ID.format(1), "kiosk"),
+        (ID.format(2), "kiosk"),
+        (ID.format(3), "kiosk-8000000001000001"),  # as the first will be called
+        (ID.format(4), ""),
+        (ID.format(5), "80-00-00-00-01-00-00-04"),  # as the fourth will be called
+        (ID.format(6), "gateway-00124B0001ABCDEF"),
+        (ID.format(7), "web"),
+    ]
+    expected = {
+        ID.format(1): "kiosk-8000000001000001",
+        ID.format(2): "kiosk-8000000001000002",
+        ID.format(3): "kiosk-8000000001000001-8000000001000003",
+        ID.format(4): "80-00-00-00-01-00-00-04",
+        ID.format(5): "80-00-00-00-01-00-00-04-8000000001000005",
+        ID.format(6): "gateway-00124B0001ABCDEF",
+        ID.format(7): "web-8000000001000007",
+    }
+    for order in itertools.permutations(wanted, len(wanted)):
+        names, shared = host_names(order, taken={"web"})
+        assert dict(zip([number for number, _ in order], names, strict=True)) == expected
+        assert shared == ["kiosk"]
+
+
+def test_a_digest_tells_apart_and_gives_nothing_away() -> None:
+    assert digest("a", "b") != digest("ab") != digest("a", None)
+    assert "secret" not in digest("secret")
