@@ -32,11 +32,7 @@ def main() -> int:
         home = Path(folder)
         say(f"A simulated remote.it account with {DEVICES} devices, {OFFLINE} of them offline")
         with simulator(home) as account:
-            for service in account["services"]:
-                if service["application"] == 28:
-                    print(
-                        f"  {service['device']}  {service['deviceaddress']}  {'' if service['online'] else 'offline'}"
-                    )
+            ansible(home, account, "ansible-inventory", "--graph").wait()
             say("ansible-playbook opens a connection to each, works over SSH, and closes them all")
             code = play(home, account)
             seen = vendor(account, "connections")
@@ -48,33 +44,18 @@ def main() -> int:
 
 
 def play(home: Path, account: dict[str, t.Any], interrupt: bool = False) -> int:
-    """Run the playbook as a user would, with credentials in the environment.
+    """Run the playbook as a user would, with an access key in the environment.
 
     :param interrupt: press Ctrl-C as soon as every device has been reached.
     """
-    inventory = home / "inventory.json"
-    devices = {
-        service["device"]: {"remoteit_deviceaddress": service["deviceaddress"]}
-        for service in account["services"]
-        if service["application"] == 28
-    }
     login = {
         "ansible_user": account["ssh_user"],
         "ansible_ssh_private_key_file": account["ssh_private_key_file"],
         "ansible_python_interpreter": sys.executable,
         "remoteit_session_known_hosts": str(home / "known_hosts"),
     }
-    inventory.write_text(json.dumps({"all": {"hosts": devices, "vars": login}}))
     before = len(vendor(account, "connections"))
-    run = subprocess.Popen(
-        [BIN / "ansible-playbook", "--inventory", inventory, HERE / "playbook.yml"],
-        env=environment(home)
-        | {
-            "REMOTEIT_API_URL": account["api_url"],
-            "REMOTEIT_TOKEN": account["token"],
-            "REMOTEIT_DEVELOPER_KEY": account["developer_key"],
-        },
-    )
+    run = ansible(home, account, "ansible-playbook", "--extra-vars", json.dumps(login), HERE / "playbook.yml")
     try:
         if interrupt:
             await_true(lambda: run.poll() is not None or all_in_use(vendor(account, "connections")[before:]), 60)
@@ -87,6 +68,16 @@ def play(home: Path, account: dict[str, t.Any], interrupt: bool = False) -> int:
         await_true(lambda: not any(connection["open"] for connection in vendor(account, "connections")))
         summary(vendor(account, "connections"), 1)
         raise
+
+
+def ansible(home: Path, account: dict[str, t.Any], command: str, *arguments: str | Path) -> subprocess.Popen[bytes]:
+    """Start one of Ansible's commands; the inventory plugin finds the devices."""
+    keys = {"REMOTEIT_GRAPHQL_URL": "graphql_url"}
+    keys |= {"R3_ACCESS_KEY_ID": "access_key_id", "R3_SECRET_ACCESS_KEY": "secret_access_key"}
+    credentials = {name: account[key] for name, key in keys.items()}
+    return subprocess.Popen(
+        [BIN / command, "--inventory", HERE / "fleet.remoteit.yml", *arguments], env=environment(home) | credentials
+    )
 
 
 def all_in_use(connections: list[dict[str, t.Any]]) -> bool:
