@@ -164,6 +164,8 @@ def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
         return None
     services = []
     for entry in _list(item.get("services")):
+        if isinstance(entry, dict) and entry.get("application") == BULK:
+            continue  # every device has one
         service = _service_from_graphql(entry)
         if service is None:
             warn(f"a service of device {item['id']} is passed over, because it has no usable id: {_what(entry)}")

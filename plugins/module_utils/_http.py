@@ -44,8 +44,8 @@ VERSION = "0.1.0"
 TRIES = 5
 LONGEST_PAUSE = 30.0
 
-#: The largest answer, a list of ten thousand services, has half as many bytes.
-LARGEST_BODY = 16 * 1024 * 1024
+#: The largest answer, REST's list of ten thousand devices with three services each, has half as many bytes.
+LARGEST_BODY = 64 * 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True)

@@ -145,7 +145,7 @@ class RestApi:
         if code in _MFA_CODES:
             return AuthError(
                 f"the API does not log this account in with a password alone ({code}): it uses two-factor"
-                " authentication; give a token instead"
+                " authentication; give an access key instead, or a token"
             )
         reason = self._printable(content.get("reason") or content.get("message") or content.get("Error"))
         for pattern, error, advice in REASONS:

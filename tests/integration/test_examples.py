@@ -16,9 +16,11 @@ import yaml
 from conftest import Fleet
 from support import WEB
 
+pytestmark = pytest.mark.each_api
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-MODULES = ["remoteit_connect", "remoteit_disconnect", "remoteit_connection_info"]
+MODULES = ["remoteit_connect", "remoteit_disconnect", "remoteit_connection_info", "remoteit_service_info"]
 
 
 def blocks(language: str) -> list[str]:
@@ -26,12 +28,12 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
-def plays(hosts: str) -> list[dict[str, Any]]:
-    """The playbook of the README that is for these hosts."""
+def plays(name: str) -> list[dict[str, Any]]:
+    """The playbook of the README whose play has this name."""
     (found,) = (
         content
         for content in map(yaml.safe_load, blocks("yaml"))
-        if isinstance(content, list) and content[0]["hosts"] == hosts
+        if isinstance(content, list) and content[0]["name"] == name
     )
     return found
 
@@ -61,6 +63,8 @@ def examples(module: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("module", MODULES)
 def test_the_examples_of_a_module(fleet: Fleet, module: str) -> None:
     call(fleet, "kiosks")
+    for device, variables in fleet.inventory["kiosks"]["hosts"].items():
+        variables["remoteit_device"] = device
     tasks = examples(module)
     run = fleet.run([{"hosts": "kiosks", "gather_facts": False, "tasks": tasks}])
     assert run.rc == 0
@@ -70,24 +74,34 @@ def test_the_examples_of_a_module(fleet: Fleet, module: str) -> None:
 def test_the_readmes_first_example(fleet: Fleet) -> None:
     call(fleet, "kiosks")
     fleet.simulator.device("pi-0002", online=False)
-    run = fleet.run(plays("kiosks"))
+    run = fleet.run(plays("Update the kiosks"))
     assert run.rc == 0
     assert run.stdout_of("who") == {"pi-0001": "pi-0001", "pi-0003": "pi-0003"}
 
 
 def test_the_readmes_roles(fleet: Fleet) -> None:
     call(fleet, "gateways")
-    run = fleet.run(plays("gateways"))
+    run = fleet.run(plays("Set up the gateways"))
     assert run.rc == 0
     assert run.stdout_of("who") == {device: device for device in fleet.devices}
 
 
 def test_the_readmes_modules(fleet: Fleet) -> None:
-    (play,) = plays("localhost")
+    (play,) = plays("Open and close one connection")
     play["tasks"][0]["remoteit.fleet.remoteit_connect"]["deviceaddress"] = fleet.services[0]
     run = fleet.run([play])
     assert run.rc == 0
     assert run.result("Show where the proxy is")["msg"].startswith("http://127.0.0.1:")
+
+
+def test_the_readmes_names(fleet: Fleet) -> None:
+    play = "Look for devices, and open connections by name"
+    fleet.simulator.device("pi-0001", fields={"name": "kiosk-lobby"})
+    names = {fleet.services[0]: "kiosk-lobby-ssh", fleet.simulator.service("pi-0001", WEB): "kiosk-lobby-web"}
+    fleet.simulator.device("pi-0001", services={service: {"name": name} for service, name in names.items()})
+    run = fleet.run(plays(play))
+    assert run.rc == 0
+    assert {entry["deviceaddress"] for entry in run.connections} == set(names)
 
 
 def test_the_readmes_web_service(fleet: Fleet) -> None:
@@ -96,7 +110,7 @@ def test_the_readmes_web_service(fleet: Fleet) -> None:
         variables["remoteit_deviceaddress"] = fleet.simulator.service(device, WEB)
     fleet.simulator.settings(web_host="localhost")
     fleet.environ["SSL_CERT_FILE"] = fleet.simulator.state["ca_file"]
-    run = fleet.run(plays("controllers"))
+    run = fleet.run(plays("Read the plant controller's status page"))
     assert run.rc == 0
     assert {result["status"] for result in run.results("Read the page").values()} == {200}
 
