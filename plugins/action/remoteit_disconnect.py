@@ -27,7 +27,11 @@ class ActionModule(RemoteItAction):
         environ = self.environment()
         if self.runs_elsewhere():
             account = _argspec.account_of(options, environ)
-            return self.run_module("remoteit.fleet.remoteit_disconnect", options, account, task_vars)
+            result = self.run_module("remoteit.fleet.remoteit_disconnect", options, account, task_vars)
+            if not self._task.check_mode:
+                closed = [*result.get("closed", []), *result.get("already_closed", [])]
+                KeeperClient().closed_elsewhere([entry["connectionid"] for entry in closed])
+            return result
         if options["run_id"] or options["all"]:
             sweep(THIS_RUN.folder)
             return _disconnect.result_of(

@@ -139,22 +139,25 @@ class Connection:
         connectionid = answer["id"] if is_connection_id(answer.get("id")) else None
         reverse = truthy(answer.get("reverseProxy"))
         try:
-            host = _host(answer.get("host"))
-            port = 443 if reverse else _port(answer.get("port"))
+            if reverse:
+                url = answer.get("url") or f"https://{answer.get('host')}"
+                proxy, host, port, scheme = parse_proxy({"proxy": url, "reverseProxy": True})
+            else:
+                host, port, scheme = _host(answer.get("host")), _port(answer.get("port")), "tcp"
+                proxy = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         except BadAnswerError as error:
             error.details["connectionid"] = connectionid
             raise
         seconds = _seconds(answer.get("timeout"))
         if connectionid is None:
             raise _without_id(seconds)
-        name = f"[{host}]" if ":" in host else host
         return cls(
             deviceaddress=service_id,
             connectionid=connectionid,
-            proxy=f"https://{name}" if reverse else f"http://{name}:{port}",
+            proxy=proxy,
             host=host,
             port=port,
-            scheme="https" if reverse else "tcp",
+            scheme=scheme,
             reverse_proxy=reverse,
             restriction="public" if reverse else restriction_of(hostip or LATCHING),
             expirationsec=seconds,

@@ -60,7 +60,7 @@ _REASONS: tuple[Reason, ...] = (
     (r"time[ds]?[ -]?out", CallTimeoutError, "the API itself waited in vain"),
 )
 
-_CONNECTION = "id host port reverseProxy timeout"
+_CONNECTION = "id host port url reverseProxy timeout"
 _DEVICE = (
     "id name state online platform created lastReported attributes owner { email } %s"
     " endpoint { externalAddress internalAddress } services { id name state online enabled application title port }"

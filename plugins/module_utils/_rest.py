@@ -62,8 +62,16 @@ class RestApi:
 
         An unknown connection and a wrong developer key are both answered by HTTP 401 with a reason nobody has written
         down. When the reason does not say which, another call with the same credentials does. Any other refusal proves
-        nothing.
+        nothing. What is believed in the end has been said twice: the first time it may have been a gateway.
         """
+        if self._stop(service_id, connectionid):
+            return True
+        if time.monotonic() - self._proven >= _PROOF_SECONDS:
+            self._call("GET", "/device/list/all", repeat=True)
+        return self._stop(service_id, connectionid)
+
+    def _stop(self, service_id: str, connectionid: str) -> bool:
+        """True if it was stopped, false if the refusal may mean that there is no such connection."""
         body = {"deviceaddress": service_id, "connectionid": connectionid}
         try:
             self._call("POST", "/device/connect/stop", body, repeat=True)
@@ -72,7 +80,6 @@ class RestApi:
         except RemoteItError as error:
             if not error.details.get("unexplained"):
                 raise
-            self._prove_credentials()
             return False
         return True
 
@@ -95,10 +102,6 @@ class RestApi:
 
     def sessions(self) -> None:
         """This API does not tell what is open."""
-
-    def _prove_credentials(self) -> None:
-        if time.monotonic() - self._proven >= _PROOF_SECONDS:
-            self._call("GET", "/device/list/all", repeat=True)
 
     def _call(self, method: str, path: str, body: t.Any = None, *, repeat: bool = False) -> dict[str, t.Any]:
         token = self._login()

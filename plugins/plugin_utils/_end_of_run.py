@@ -15,9 +15,11 @@ import sys
 import threading
 import typing as t
 
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import listing
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import remove_folder
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, runs_folder
 
 
 @functools.cache
@@ -54,8 +56,42 @@ def _finish() -> None:
     except TimeoutError:
         print("remote.it: connections are still being closed in the background", file=sys.stderr)
         return
+    except RemoteItError as error:
+        print(f"[WARNING]: remote.it: {error.message}", file=sys.stderr)
+        return
+    recap = with_leftovers(recap, left_by_killed_keepers())
     if recap and (recap["opened"] or recap["unsure"]):
         print(recap_text(recap), file=sys.stderr, flush=True)
+
+
+def left_by_killed_keepers() -> list[dict[str, t.Any]]:
+    """What ledgers of this run still tell of, though no keeper of it is left."""
+    folder = runs_folder()
+    try:
+        if not any(THIS_RUN.id in name for name in os.listdir(folder)):
+            return []
+        return [entry for entry in listing(folder, THIS_RUN.id) if not entry["detached"]]
+    except (OSError, RemoteItError):
+        return []
+
+
+def with_leftovers(recap: dict[str, t.Any] | None, leftovers: t.Sequence[dict[str, t.Any]]) -> dict[str, t.Any] | None:
+    """The recap of the run's last keeper, with what one that was killed has left."""
+    whole = recap or {"opened": 0, "closed": 0, "left": [], "unsure": [], "ended_early": []}
+    told = {left["connectionid"] for left in whole["left"]} | {None}
+    left = [
+        {
+            "service": entry["deviceaddress"],
+            "connectionid": entry["connectionid"],
+            "expires_at": entry["ends_by_itself_at"],
+            "why": "the keeper that opened it was killed; run the playbook remoteit.fleet.teardown",
+        }
+        for entry in leftovers
+        if entry["connectionid"] not in told
+    ]
+    if not left:
+        return recap
+    return {**whole, "opened": whole["opened"] + len(left), "left": [*whole["left"], *left]}
 
 
 def recap_text(recap: dict[str, t.Any]) -> str:

@@ -24,6 +24,7 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
     CONNECTION_ID,
+    IDLE_SECONDS,
     Connection,
     iso,
     utc_now,
@@ -68,6 +69,8 @@ class Held:
     holders: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     claimed: bool = False
     sent_at: str | None = None
+    overridden: bool = False
+    elsewhere: bool = False
     closing: concurrent.futures.Future[str] | None = None
 
 
@@ -187,7 +190,7 @@ class Keeper:
             expected = []
             for service in order.services:
                 held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
-                held.claimed = True
+                held.claimed = held.elsewhere = True
                 self._intend(held)
                 self._held.append(held)
                 expected.append(held)
@@ -262,10 +265,10 @@ class Keeper:
             return
         if connection.overrode:
             for older in self._by_connection.values():
-                if older.service.upper() == held.service.upper() and older.closing is None:
-                    older.closing = _done(ALREADY_CLOSED)
-                    self._closed += 1
-                    self._ledger.closed(older.number, "overridden")
+                same_service = older.service.upper() == held.service.upper()
+                if same_service and older.office.fingerprint == held.office.fingerprint and older.closing is None:
+                    older.overridden = True
+                    self._stop(older, older.office)  # whether it is gone is for the answer to that to say
         self._by_connection[connection.connectionid] = held
         self._opened += 1
         self._ledger.opened(held.number, connection, detached=held.detach)
@@ -304,6 +307,15 @@ class Keeper:
                 outcome = {"failure": error.as_failure()}
             yield from ({**stop, **outcome} for stop in asked[future])
 
+    def closed_elsewhere(self, connectionids: list[str]) -> None:
+        """Note what a module on another host has closed."""
+        with self._lock:
+            for held in map(self._by_connection.get, connectionids):
+                if held is not None and held.closing is None:
+                    held.closing = _done(CLOSED)
+                    self._closed += 1
+                    self._ledger.closed(held.number, CLOSED)
+
     def _release(self, office: Office, service: str, connectionid: str, holder: str) -> concurrent.futures.Future[str]:
         with self._lock:
             held = self._by_connection.get(connectionid)
@@ -332,6 +344,9 @@ class Keeper:
         end_masters(self._run.control_path_dir(connection.connectionid))
         try:
             how = close_one(office.api, (held.service, connection.connectionid))
+            should_be_open = how == ALREADY_CLOSED and _should_be_open(connection)
+            if should_be_open and answers(connection):
+                raise RemoteItError("the API does not know this connection any more, but its proxy still answers")
         except Exception as unknown:
             error = as_error(unknown)
             self._failed_stops[held.number] = {
@@ -344,7 +359,7 @@ class Keeper:
         with self._lock:
             self._closed += 1
             self._failed_stops.pop(held.number, None)
-            if how == ALREADY_CLOSED and _should_be_open(connection):
+            if should_be_open and not held.overridden:
                 self._ended_early.append({"service": held.service, "connectionid": connection.connectionid})
         self._ledger.closed(held.number, how)
         return how
@@ -374,6 +389,8 @@ class Keeper:
     def _finish(self) -> Event:
         self._stop_all(lambda held: True)
         timeout = max((office.timeout for office in self._offices.values()), default=0.0)  # for a login, and for a call
+        # a module on another host is at work as long as its worker is there to tell of it
+        concurrent.futures.wait([held.opening for held in self._held if held.elsewhere], IDLE_SECONDS)
         _, hanging = concurrent.futures.wait([held.opening for held in self._held], 2 * timeout + GIVE_UP_SECONDS)
         self._stop_all(lambda held: held.closing is None or not held.closing.done())
         for held in self._held:
@@ -423,7 +440,7 @@ class Keeper:
                 for held in self._by_connection.values()
                 if not held.detach and wanted(held)
             ]
-        concurrent.futures.wait(stopping)
+        concurrent.futures.wait(stopping, IDLE_SECONDS)  # by then the vendor has ended them, or the line is dead
 
     def touch(self) -> None:
         """Use every port proxy for a moment, so that a slow play does not lose it to the vendor's idle time."""

@@ -14,6 +14,7 @@ import json
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 import typing as t
@@ -28,15 +29,33 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Opened, Order, Stop, Stopped
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _keeper_main
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import note_closed
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, Run, private_folder, runs_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import (
+    THIS_RUN,
+    Run,
+    is_ours,
+    private_folder,
+    runs_folder,
+)
 
 #: The end of a run is not held up for longer than this; the keeper goes on without it.
 FINISH_SECONDS = 30.0
 START_SECONDS = 30.0
 
 #: What the keeper's process needs of the environment. No secret, and no cookie by which CI agents hunt leftovers.
-_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_ENVIRONMENT = (
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
 
 
 #: The connection or the failure of each service, as a module returns them.
@@ -98,7 +117,17 @@ class KeeperClient:
     def _close_without_keeper(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
         for _, connectionid in stops:
             end_masters(self._run.control_path_dir(connectionid))
-        return Direct().close(account, stops)
+        for stop, outcome in Direct().close(account, stops):
+            if not isinstance(outcome, RemoteItError):
+                note_closed(runs_folder(), self._run.id, {stop[1]})
+            yield stop, outcome
+
+    def closed_elsewhere(self, connectionids: t.Sequence[str]) -> None:
+        """Tell the keeper, if there is one, what a module on another host has closed."""
+        if os.path.exists(self._run.socket):
+            with contextlib.suppress(_KeeperGone):
+                for _ in self._ask({"do": "closed_elsewhere", "connectionids": connectionids}):
+                    pass
 
     def is_first(self, batch: str) -> bool:
         """Whether no other worker has asked this about the batch."""
@@ -113,8 +142,15 @@ class KeeperClient:
         with contextlib.closing(self._ask(request, start=True)) as conversation:
             next(conversation)
             outcomes = work()
-            with contextlib.suppress(StopIteration):
+            try:
                 conversation.send(outcomes)
+            except StopIteration:
+                pass
+            except (_KeeperGone, OSError):
+                ids = [(service, entry["connectionid"]) for service, entry in outcomes.items() if "proxy" in entry]
+                for _ in Direct().close(account, ids):  # nobody else knows of them
+                    pass
+                raise
 
     def finish(self) -> dict[str, t.Any] | None:
         """Ask the keeper to close everything and leave.
@@ -169,6 +205,13 @@ class KeeperClient:
         except (FileNotFoundError, ConnectionRefusedError):
             line.close()
             return None
+        if not (is_ours(self._run.folder) and _is_of_this_user(line)):
+            line.close()
+            raise _KeeperGone(
+                f"somebody else listens in {self._run.folder}, where the keeper of this run did, and nothing was sent"
+                f" there; what this run had opened is in the ledger of the run {self._run.id}: run the playbook"
+                " remoteit.fleet.teardown"
+            )
         return line
 
     def _start(self) -> socket.socket | None:
@@ -192,6 +235,14 @@ class _KeeperGone(RemoteItError):
     """The keeper died, or never was."""
 
 
+def _is_of_this_user(line: socket.socket) -> bool:
+    """Whether a process of this user is at the other end, as far as this system tells."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True
+    _, uid, _ = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return bool(uid == os.getuid())
+
+
 def _plain(value: t.Any) -> dict[str, t.Any]:
     return dataclasses.asdict(value)
 
@@ -205,22 +256,25 @@ def _spawn(run: Run) -> None:
         [sys.executable, _keeper_main.__file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         cwd="/",
         env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
         start_new_session=True,
         umask=0o077,
     )
-    stdin, stdout = t.cast(t.IO[bytes], process.stdin), t.cast(t.IO[bytes], process.stdout)
+    stdin, stdout, stderr = (t.cast(t.IO[bytes], stream) for stream in (process.stdin, process.stdout, process.stderr))
     start = {"run": _plain(run), "runs_folder": runs_folder(), "sys_path": [os.path.abspath(path) for path in sys.path]}
     try:
         stdin.write(json.dumps(start).encode() + b"\n")
         stdin.close()
         readable, *_ = select.select([stdout], [], [], START_SECONDS)
         line = stdout.readline() if readable else b""
+        last_words = b"" if line or not readable else stderr.read()
     finally:
         stdout.close()
-    answer = json.loads(line) if line else {"error": "it ended without a word"}
+        stderr.close()
+    words = last_words.decode(errors="replace").strip().splitlines() or ["it ended without a word"]
+    answer = json.loads(line) if line else {"error": words[-1]}
     if "error" in answer:
         raise OSError(answer["error"])
     process.returncode = 0  # it outlives this worker: not ours to wait for

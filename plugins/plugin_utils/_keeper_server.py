@@ -24,6 +24,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transp
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import Event, Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import lives
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import hold_folder, remove_folder, sweep
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
 
@@ -74,6 +75,8 @@ class _Handler(socketserver.StreamRequestHandler):
             yield {"ready": True}
             line = self.rfile.readline()  # nothing, if the worker dies while its module is at work
             keeper.adopt(expected, json.loads(line) if line else {})
+        elif request["do"] == "closed_elsewhere":
+            keeper.closed_elsewhere(request["connectionids"])
         elif request["do"] == "is_first":
             yield {"first": keeper.is_first(request["batch"])}
         elif request["do"] == "finish":
@@ -123,17 +126,18 @@ def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
     ready()
     with contextlib.suppress(OSError):
         sweep(run.folder)
-    _await_end(run.controller_pid, server.finished, keeper)
+    _await_end(run, server.finished, keeper)
     keeper.finish()
     remove_folder(run.folder)
     alive.close()
+    os._exit(0)  # nobody waits for threads whose line is dead
 
 
-def _await_end(pid: int, finished: threading.Event, keeper: Keeper) -> None:
+def _await_end(run: Run, finished: threading.Event, keeper: Keeper) -> None:
     """Wait until the controller is gone or somebody asks for the end; touch what is idle meanwhile."""
     next_touch = time.monotonic() + TOUCH_SECONDS
     try:
-        alive: t.Callable[[], bool] = _pidfd_watch(pid)
+        alive: t.Callable[[], bool] = _watch(run)
     except ProcessLookupError:
         return
     while not finished.is_set() and alive():
@@ -142,21 +146,28 @@ def _await_end(pid: int, finished: threading.Event, keeper: Keeper) -> None:
             next_touch = time.monotonic() + TOUCH_SECONDS
 
 
-def _pidfd_watch(pid: int) -> t.Callable[[], bool]:
-    """A function that waits for a moment and tells whether the process is still there."""
+def _watch(run: Run) -> t.Callable[[], bool]:
+    """A function that waits for a moment and tells whether the controller is still there.
+
+    :raises ProcessLookupError: it is gone already.
+    """
     try:
-        descriptor = os.pidfd_open(pid)
+        descriptor = os.pidfd_open(run.controller_pid)
     except ProcessLookupError:
         raise
     except (AttributeError, OSError):  # not Linux, or one that does not have it
-        return lambda: _poll(pid)
+        return lambda: _poll(run)
+    if run.controller is not None and not lives(run.controller):
+        raise ProcessLookupError  # and another process has got its number
     return lambda: not select.select([descriptor], [], [], POLL_SECONDS)[0]
 
 
-def _poll(pid: int) -> bool:
+def _poll(run: Run) -> bool:
     time.sleep(POLL_SECONDS)
+    if run.controller is not None:
+        return lives(run.controller)
     try:
-        os.kill(pid, 0)
+        os.kill(run.controller_pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -19,24 +19,29 @@ import errno
 import fcntl
 import json
 import os
+import re
 import threading
 import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
+    CONNECTION_ID,
     IDLE_SECONDS,
+    SERVICE_ID,
     Connection,
     iso,
     moment,
     utc_now,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import create_locked, lives
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import create_locked, is_dead, lives
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import as_id, is_ours, private_folder
 
 _SUFFIX = ".jsonl"
 #: How long after its time a connection is taken for ended: clocks differ, and so may the vendor's idea of idle.
 _GRACE_SECONDS = 60
+#: How often a teardown tries again to get what somebody works on, the ledgers of dead runs, and its pauses in seconds.
+LOCK_TRIES, LOCK_PAUSE = 300, 0.2
 
 
 class Ledger:
@@ -69,6 +74,8 @@ class Ledger:
         :raises RemoteItError: it cannot be said, so the call must not be sent.
         """
         try:
+            if os.fstat(self._file.fileno()).st_nlink == 0:
+                raise FileNotFoundError(errno.ENOENT, "somebody has removed it")
             self._write(
                 {"event": "intent", "number": number, "service": service, "api_url": api_url, "account": account}
             )
@@ -95,7 +102,8 @@ class Ledger:
         self._try_to_write({"event": "closed", "number": number, "how": how})
 
     def remove(self) -> None:
-        os.unlink(self.path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
 
     def _try_to_write(self, entry: dict[str, t.Any]) -> None:
         """A line that may be missing: the intent is there, and the keeper knows the rest as long as it lives."""
@@ -166,6 +174,7 @@ class Record:
     run_id: str
     alive: bool
     entries: list[Entry]
+    controller: str | None = None
 
     @property
     def open(self) -> list[Entry]:
@@ -173,7 +182,8 @@ class Record:
 
     def is_of(self, run_id: str | None) -> bool:
         """Whether it is the record of this run, or of a run in this CI job."""
-        return run_id is None or self.run_id == run_id or self.run_id.startswith(f"{as_id(run_id)}-")
+        of_the_job = rf"{re.escape(as_id(run_id or ''))}-[0-9a-f]{{10}}"
+        return run_id is None or self.run_id == run_id or re.fullmatch(of_the_job, self.run_id) is not None
 
 
 def listing(folder: str, run_id: str | None) -> list[dict[str, t.Any]]:
@@ -204,27 +214,72 @@ def known(folder: str, but: str) -> tuple[set[str], set[str]]:
     return ids, services
 
 
+def held_by_the_living(folder: str, dead: t.Collection[str]) -> set[str]:
+    """The ids of connections that runs that live have open.
+
+    :param dead: the paths of ledgers of runs that do not.
+    """
+    found: set[str] = set()
+    for path in _paths(folder):
+        if path not in dead:
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+                record = _record(path, file, kept=not _lock(file))
+                found.update(entry.connectionid for entry in record.open if record.alive and entry.connectionid)
+    return found
+
+
+def note_closed(folder: str, run_id: str, connectionids: t.Collection[str]) -> None:
+    """Write into the ledgers of a run whose keeper was killed that these are closed."""
+    for path in _paths(folder):
+        with contextlib.suppress(FileNotFoundError), open(path, "r+b", buffering=0) as file:
+            record = _record(path, file, kept=False)
+            if record.run_id != run_id or not _lock(file):
+                continue
+            file.seek(0, os.SEEK_END)
+            ledger = Ledger(file, path)
+            left = record.open
+            for entry in record.open:
+                if entry.connectionid in connectionids:
+                    ledger.closed(entry.number, "closed")
+                    left.remove(entry)
+            if not left:
+                ledger.remove()
+
+
 @contextlib.contextmanager
-def of_dead_runs(folder: str, run_id: str | None) -> t.Iterator[list[tuple[Record, Ledger]]]:
+def of_dead_runs(folder: str, run_id: str | None) -> t.Iterator[list[tuple[Record, Ledger | None]]]:
     """The ledgers of runs that are dead, locked, so that two teardowns do not get in each other's way.
+
+    One that somebody still works on, its keeper or another teardown, is waited for. If that takes too long, it comes
+    with its record alone.
 
     :param run_id: only those of this run, or of this CI job; none for all.
     """
+    tries = LOCK_TRIES
     with contextlib.ExitStack() as stack:
-        found = []
+        found: list[tuple[Record, Ledger | None]] = []
         for path in _paths(folder):
             try:
                 file = stack.enter_context(open(path, "r+b", buffering=0))
             except FileNotFoundError:
                 continue
-            if not _lock(file, tries=5) or not os.path.exists(path):
-                continue  # its keeper lives, or another teardown has it or has just finished it
             record = _record(path, file, kept=False)
-            if record.is_of(run_id) and not record.alive:
-                file.seek(0, os.SEEK_END)
+            if record.alive or not record.is_of(run_id):
+                file.close()
+                continue
+            locked = _lock(file)
+            while not locked and is_dead(record.controller) and tries > 0:
+                tries -= 1
+                time.sleep(LOCK_PAUSE)
+                locked = _lock(file)
+            if not os.path.exists(path):
+                continue  # whoever had it has finished it
+            file.seek(0)
+            record = _record(path, file, kept=not locked)
+            if locked:
                 found.append((record, Ledger(file, path)))
-            else:
-                file.close()  # another teardown may want it
+            elif is_dead(record.controller):
+                found.append((record, None))
         yield found
 
 
@@ -236,16 +291,13 @@ def _paths(folder: str) -> list[str]:
     return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(_SUFFIX)]
 
 
-def _lock(file: t.IO[bytes], tries: int = 1) -> bool:
-    """Take the lock; a reader may hold it for a moment, the keeper of a run that lives holds it for good."""
-    for left in reversed(range(tries)):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.05 if left else 0)
-        else:
-            return True
-    return False
+def _lock(file: t.IO[bytes]) -> bool:
+    """Take the lock, which the keeper of a run that lives holds for good."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
@@ -261,14 +313,21 @@ def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
             kind, number = event["event"], event.get("number")
             if kind == "run":
                 record.run_id = str(event["run"])
-                record.alive = kept or lives(event.get("controller"))
+                record.controller = event.get("controller")
+                record.alive = lives(record.controller) or (kept and not is_dead(record.controller))
             elif kind == "intent":
-                moment(event["at"])
-                entries[number] = Entry(number, event["service"], event["api_url"], event["account"], event["at"])
+                entries[number] = Entry(
+                    number,
+                    _checked(event["service"], SERVICE_ID),
+                    event["api_url"],
+                    event["account"],
+                    _time(event, "at"),
+                )
             elif kind == "opened":
                 entry = entries[number]
-                entry.connectionid, entry.expires_at = event["connectionid"], event["expires_at"]
-                entry.opened_at, entry.detached = event["at"], event["detached"]
+                entry.connectionid = _checked(event["connectionid"], CONNECTION_ID)
+                entry.opened_at, entry.detached = _time(event, "at"), event["detached"]
+                entry.expires_at = event["expires_at"] and _time(event, "expires_at")
             elif kind == "detached":
                 entries[number].detached = True
             elif kind == "closed":
@@ -277,3 +336,15 @@ def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
             continue
     record.entries = list(entries.values())
     return record
+
+
+def _checked(text: str, form: re.Pattern[str]) -> str:
+    """The text, which must have this form."""
+    if not form.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _time(event: dict[str, t.Any], name: str) -> str:
+    moment(event[name])
+    return str(event[name])

@@ -37,6 +37,15 @@ def lives(mark: str | None) -> bool:
         return False
 
 
+def is_dead(mark: t.Any) -> bool:
+    """Whether the process of which this is the mark is known to be gone; of another container's nobody knows."""
+    here = mark_of(os.getpid())
+    if here is None or not isinstance(mark, str):
+        return False
+    boot, namespace = here.split()[:2]
+    return not mark.startswith(f"{boot} ") or (mark.startswith(f"{boot} {namespace} ") and not lives(mark))
+
+
 def create_locked(path: str, first_line: bytes) -> t.BinaryIO:
     """A new file that has its lock and its first line before it has its name: nobody takes it for one left behind.
 

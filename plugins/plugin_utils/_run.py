@@ -68,9 +68,19 @@ def as_id(job: str) -> str:
 
 def _runtime_base() -> str:
     for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
-        if base and len(base) + len("/remoteit-0123456789") <= _LONGEST_FOLDER and os.access(base, os.W_OK | os.X_OK):
+        if base and len(base) + len("/remoteit-0123456789") <= _LONGEST_FOLDER and _nobody_renames_in(base):
             return base
     return "/tmp"
+
+
+def _nobody_renames_in(base: str) -> bool:
+    """Whether we may make a folder there, and no other user but root may move it away: it is ours, or sticky."""
+    try:
+        found = os.stat(base)
+    except OSError:
+        return False
+    safe = found.st_uid in (0, os.getuid()) and (found.st_mode & stat.S_ISVTX or not found.st_mode & 0o022)
+    return bool(safe) and os.access(base, os.W_OK | os.X_OK)
 
 
 def state_folder(environ: t.Mapping[str, str]) -> str:
@@ -109,7 +119,7 @@ def private_folder(path: str) -> None:
     except FileExistsError:
         pass
     if not is_ours(path):
-        raise PermissionError(f"{path} exists and is not a folder of this user alone")
+        raise PermissionError(f"{path} exists and is not a folder of this user alone (if it is yours: chmod 700)")
 
 
 def is_ours(path: str) -> bool:

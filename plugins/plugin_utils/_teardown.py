@@ -16,12 +16,20 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import Auth
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     ALREADY_CLOSED,
     CLOSED,
+    STILL_USED,
     Account,
     Fleet,
     Stop,
     Stopped,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Entry, Ledger, Record, known, of_dead_runs
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import (
+    Entry,
+    Ledger,
+    Record,
+    held_by_the_living,
+    known,
+    of_dead_runs,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._unanswered import Intent, explain
 
 
@@ -34,27 +42,45 @@ def teardown(
     :param account: tells whose credentials there are; asked only when there is something to close.
     """
     with of_dead_runs(folder, run_id) as ledgers:
+        living = held_by_the_living(folder, [record.path for record, _ in ledgers])
         for record, ledger in ledgers:
-            yield from _finish(record, ledger, account, fleet, check_mode)
+            if ledger is None:
+                yield from (((entry.service, entry.connectionid or ""), _being_closed(record)) for entry in record.open)
+            else:
+                yield from _finish(record, ledger, living, account, fleet, check_mode)
 
 
 def _finish(
-    record: Record, ledger: Ledger, account: t.Callable[[], Account], fleet: Fleet, check_mode: bool
+    record: Record,
+    ledger: Ledger,
+    living: t.Container[str],
+    account: t.Callable[[], Account],
+    fleet: Fleet,
+    check_mode: bool,
 ) -> t.Iterator[Stopped]:
     left = 0
     ours: dict[Stop, Entry] = {}
     doubtful: list[Entry] = []
     for entry in record.open:
-        if entry.has_ended:
-            if entry.connectionid is not None:
-                yield (entry.service, entry.connectionid), ALREADY_CLOSED
-        elif entry.connectionid is None:
-            doubtful.append(entry)
-        elif not is_same_account(entry.account, account().credentials.fingerprint()):
-            left += 1
-            yield (entry.service, entry.connectionid), _foreign(record, entry)
-        else:
-            ours[entry.service, entry.connectionid] = entry
+        if entry.connectionid is None:
+            if not entry.has_ended:
+                doubtful.append(entry)
+            continue
+        stop = (entry.service, entry.connectionid)
+        if entry.connectionid in living:  # the vendor has given it to another run as well, which will close it
+            if not check_mode:
+                ledger.closed(entry.number, "held by a run that lives")
+            yield stop, STILL_USED
+            continue
+        try:
+            if is_same_account(entry.account, account().credentials.fingerprint()):
+                ours[stop] = entry  # also if its time seems to be over: clocks may be wrong
+                continue
+            outcome: RemoteItError = _foreign(record, entry)
+        except RemoteItError as error:
+            outcome = error
+        left += not entry.has_ended
+        yield stop, ALREADY_CLOSED if entry.has_ended else outcome
     explained = _explained(record, doubtful, account) if doubtful else {}
     for entry in doubtful:
         if entry.number not in explained:
@@ -70,14 +96,17 @@ def _finish(
         yield from ((stop, CLOSED) for stop in ours)
         return
     if ours:
-        for stop, outcome in fleet.close(account(), list(ours)):
-            if outcome == ALREADY_CLOSED and ours[stop].account != account().credentials.fingerprint():
-                outcome = _unknown(record, ours[stop])  # a new token, or another user with the same developer key
-            if isinstance(outcome, RemoteItError):
+        for stop, stopped in fleet.close(account(), list(ours)):
+            entry = ours[stop]
+            if stopped == ALREADY_CLOSED and entry.account != account().credentials.fingerprint():
+                stopped = _unknown(record, entry)  # a new token, or another user with the same developer key
+            if isinstance(stopped, RemoteItError) and entry.connectionid is not None and entry.has_ended:
+                stopped = ALREADY_CLOSED
+            if isinstance(stopped, RemoteItError):
                 left += 1
             else:
-                ledger.closed(ours[stop].number, outcome)
-            yield stop, outcome
+                ledger.closed(entry.number, stopped)
+            yield stop, stopped
     if not left:
         ledger.remove()
 
@@ -95,6 +124,13 @@ def _explained(record: Record, entries: list[Entry], account: t.Callable[[], Acc
     intents = [Intent(entry.number, entry.service, entry.intended_at) for entry in mine]
     found = explain(intents, sessions, *known(os.path.dirname(record.path), record.path))
     return {intent.number: session for intent, session in found.items()}
+
+
+def _being_closed(record: Record) -> RemoteItError:
+    return RemoteItError(
+        f"the run {record.run_id} is dead, and its keeper or another teardown is still closing this; run the teardown"
+        " again to see how it ended"
+    )
 
 
 def _unanswered(record: Record, entry: Entry) -> RemoteItError:

@@ -321,6 +321,7 @@ def test_the_keeper_is_killed(fleet: Fleet, with_role: bool) -> None:
         assert process.wait(40) == 0
         until(lambda: not fleet.processes())
     assert len(fleet.simulator.open_connections()) == (0 if with_role else 3)
+    assert ("opened 3, closed 0, left open 3" in (fleet.folder / "out").read_text()) != with_role
     teardown(fleet)
 
 

@@ -129,6 +129,7 @@ def test_the_result_of_a_stop(conversation: Conversation) -> None:
 def test_gone_already_is_no_change_and_no_failure(conversation: Conversation) -> None:
     conversation.expect_stop(SERVICES[0], "id-a", refused("<error message>"))
     conversation.expect("GET", "/device/list/all", Reply({"status": "true"}))
+    conversation.expect_stop(SERVICES[0], "id-a", refused("<error message>"))
     assert run(**A) == {**NOTHING, **FACTS, "changed": False, "already_closed": [A]}
 
 

@@ -96,7 +96,8 @@ def test_the_opening_call(conversation: Conversation) -> None:
     assert (connection.connectionid, connection.proxy) == (ID, "http://proxy18.rt3.io:37488")
     assert connection.restriction == "latching"
     assert query(conversation) == (
-        "mutation Connect($serviceId: String!) { connect(serviceId: $serviceId) { id host port reverseProxy timeout } }"
+        "mutation Connect($serviceId: String!)"
+        " { connect(serviceId: $serviceId) { id host port url reverseProxy timeout } }"
     )
     headers = conversation.sent[0].headers
     assert str(headers["Authorization"]).startswith(f'Signature keyId="{ACCESS_KEY_ID}",algorithm="hmac-sha256"')

@@ -316,7 +316,16 @@ def test_a_stop_that_fails_always_is_no_stop(
 def test_gone_already_because_another_call_proves_the_credentials(conversation: Conversation, reply: Reply) -> None:
     conversation.expect_stop(SERVICE, ID, reply)
     conversation.expect("GET", LIST, WELL, headers={"developerkey": KEY, "token": TOKEN})
+    conversation.expect_stop(SERVICE, ID, reply)
     assert api().disconnect(SERVICE, ID) is False
+
+
+@pytest.mark.parametrize("reply", UNEXPLAINED)
+def test_what_only_a_gateway_said_is_not_believed(conversation: Conversation, reply: Reply) -> None:
+    conversation.expect_stop(SERVICE, ID, reply)
+    conversation.expect("GET", LIST, WELL)
+    conversation.expect_stop(SERVICE, ID, STOPPED)
+    assert api().disconnect(SERVICE, ID) is True
 
 
 @pytest.mark.parametrize("reply", [refused("database is down", 200), refused("try again", 400), Reply({}, 409)])
@@ -332,7 +341,7 @@ def test_a_call_that_went_well_just_now_is_proof_enough_for_a_minute(
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     conversation.expect_open(SERVICE, opened())
-    conversation.expect_stop(SERVICE, ID, UNEXPLAINED[0])
+    conversation.expect_stop(SERVICE, ID, *UNEXPLAINED[:2])
     rest = api()
     rest.connect(SERVICE)
     now += 59
@@ -340,6 +349,7 @@ def test_a_call_that_went_well_just_now_is_proof_enough_for_a_minute(
     now += 2
     conversation.expect_stop(SERVICE, ID, UNEXPLAINED[0])
     conversation.expect("GET", LIST, WELL)
+    conversation.expect_stop(SERVICE, ID, UNEXPLAINED[0])
     assert rest.disconnect(SERVICE, ID) is False
 
 

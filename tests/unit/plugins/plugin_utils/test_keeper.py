@@ -625,24 +625,58 @@ def test_an_id_that_comes_back_after_its_stop_is_open_again(
 
 
 def test_the_vendor_ends_the_older_connection(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, dead: str
+) -> None:
+    """It says so; the stop that is sent all the same makes sure."""
+    conversation.expect_open(A, opened(A, "id-1", dead))
+    open_one(keeper)
+    conversation.expect_open(A, opened(A, "id-2", dead, connectionOverridden="true"))
+    conversation.in_any_order = True
+    conversation.expect_stop(A, "id-1", *[refused("no such connection", 401)] * 2)
+    open_one(keeper, reuse=False)
+    assert close(keeper, "id-1") == "already_closed"
+    conversation.expect_stop(A, "id-2", STOPPED)
+    assert close(keeper, "id-2") == "closed"
+    assert keeper.finish() == {"opened": 2, "closed": 2, "left": [], "unsure": [], "ended_early": []}
+
+
+def test_another_accounts_connection_is_not_the_one_that_was_overridden(
+    keeper: Keeper, conversation: Conversation, dead: str
+) -> None:
+    conversation.expect_open(A, opened(A, "id-1", dead))
+    open_one(keeper, who=account(Credentials(DEFAULT_API_URL, "another key", token="another")))
+    conversation.expect_open(A, opened(A, "id-2", dead, connectionOverridden="true"))
+    open_one(keeper)
+    conversation.in_any_order = True
+    conversation.expect_stop(A, "id-1", STOPPED)
+    conversation.expect_stop(A, "id-2", STOPPED)
+    assert keeper.finish()["closed"] == 2
+
+
+def test_somebody_else_has_ended_a_connection(keeper: Keeper, conversation: Conversation, dead: str) -> None:
+    conversation.expect_open(A, opened(A, "id-1", dead))
+    open_one(keeper)
+    conversation.expect_stop(A, "id-1", *[refused("no such connection", 401)] * 2)
+    assert close(keeper, "id-1") == "already_closed"
+    assert keeper.finish()["ended_early"] == [{"service": A, "connectionid": "id-1"}]
+
+
+def test_what_still_answers_is_not_gone_whatever_the_api_says(
     keeper: Keeper, conversation: Conversation, ledger: Ledger, alive: str
 ) -> None:
     conversation.expect_open(A, opened(A, "id-1", alive))
     open_one(keeper)
-    conversation.expect_open(A, opened(A, "id-2", alive, connectionOverridden="true"))
-    open_one(keeper, reuse=False)
-    assert ("closed", 1, "overridden") in written(ledger)
-    assert close(keeper, "id-1") == "already_closed"
-    conversation.expect_stop(A, "id-2", STOPPED)
-    assert close(keeper, "id-2") == "closed"
+    conversation.expect_stop(A, "id-1", *[refused("no such connection", 401)] * 4)
+    assert close(keeper, "id-1") == "api"
+    assert [left["connectionid"] for left in keeper.finish()["left"]] == ["id-1"]
+    assert os.path.exists(ledger.path)
 
 
-def test_somebody_else_has_ended_a_connection(keeper: Keeper, conversation: Conversation, alive: str) -> None:
-    conversation.expect_open(A, opened(A, "id-1", alive))
+def test_what_was_closed_elsewhere_is_not_closed_again(keeper: Keeper, conversation: Conversation, dead: str) -> None:
+    conversation.expect_open(A, opened(A, "id-1", dead))
     open_one(keeper)
-    conversation.expect_stop(A, "id-1", refused("no such connection", 401))
-    assert close(keeper, "id-1") == "already_closed"
-    assert keeper.finish()["ended_early"] == [{"service": A, "connectionid": "id-1"}]
+    keeper.closed_elsewhere(["id-1", "another"])
+    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
 
 
 def test_who_wants_it_to_outlive_the_run_gets_that_from_a_connection_that_is_there(

@@ -30,7 +30,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OfflineError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import recap_text
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import recap_text, with_leftovers
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICE, SERVICES
@@ -351,8 +351,10 @@ def test_a_keeper_killed_in_mid_call(controller: Controller, vendor: Vendor, acc
     stop = (SERVICE, connectionid)
     assert dict(controller.client.close(account, [stop])) == {stop: "closed"}
     controller.open(account, SERVICE)
-    assert sorted(map(len, controller.ledgers())) == [3, 4]
-    assert ledger in controller.ledgers()
+    first, second = sorted(controller.ledgers(), key=len)
+    assert [line["event"] for line in first] == ["run", "intent", "opened"]
+    assert second[:-1] == ledger
+    assert second[-1]["event"] == "closed"
 
 
 # -- it cannot be started ----------------------------------------------------------------------------------------------
@@ -364,6 +366,22 @@ def test_a_folder_of_somebody_else(controller: Controller, vendor: Vendor, accou
     with pytest.raises(RemoteItError, match=r"nothing was opened: the keeper of this run cannot be started: .*alone"):
         controller.open(account, SERVICE)
     assert vendor.calls == []
+
+
+def test_who_listens_in_a_folder_that_is_not_ours_alone_is_told_nothing(
+    controller: Controller, account: Account
+) -> None:
+    """The keeper is dead, and another user has put something in its place."""
+    os.mkdir(controller.run.folder, 0o777)
+    os.chmod(controller.run.folder, 0o777)
+    with socket.socket(socket.AF_UNIX) as planted:
+        planted.bind(controller.run.socket)
+        planted.listen()
+        with pytest.raises(RemoteItError, match="somebody else listens in"):
+            dict(controller.client.open(account, Order((SERVICE,))))
+        line, _ = planted.accept()
+        with line:
+            assert line.recv(1) == b""
 
 
 def test_no_place_for_the_ledger(
@@ -409,3 +427,15 @@ def test_the_recap(recap: dict[str, t.Any], numbers: str, warnings: list[str]) -
         f"remote.it: {numbers}",
         *warnings,
     ]
+
+
+def test_the_recap_names_what_a_killed_keeper_has_left() -> None:
+    entry = {"deviceaddress": SERVICE, "connectionid": "id-a", "ends_by_itself_at": "2026-01-16T07:20:00Z"}
+    first, second = recap_text(with_leftovers(None, [entry]) or {}).splitlines()
+    assert first == "remote.it: opened 1, closed 0, left open 1"
+    assert "id-a" in second
+    assert "remoteit.fleet.teardown" in second
+    told = {"opened": 2, "closed": 1, "left": [LEFT], "unsure": [], "ended_early": []}
+    assert with_leftovers(told, [entry]) == told
+    assert with_leftovers(told, []) == told
+    assert with_leftovers(None, []) is None

@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, iso, utc_now
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, listing, of_dead_runs
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, listing, note_closed, of_dead_runs
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import mark_of
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE
 
@@ -36,7 +36,7 @@ def folder(tmp_path: pathlib.Path) -> str:
 
 @pytest.fixture
 def ledger(folder: str) -> Ledger:
-    return Ledger.begin(folder, "job-1")
+    return Ledger.begin(folder, "job-0123456789")
 
 
 def lines(path: str) -> list[dict[str, t.Any]]:
@@ -55,7 +55,7 @@ def test_what_is_written(ledger: Ledger) -> None:
     written = lines(ledger.path)
     assert all(datetime.datetime.strptime(line.pop("at"), "%Y-%m-%dT%H:%M:%SZ") for line in written)
     assert written == [
-        {"event": "run", "run": "job-1", "controller": None},
+        {"event": "run", "run": "job-0123456789", "controller": None},
         {"event": "intent", "number": 1, "service": SERVICE, "api_url": API, "account": "fingerprint"},
         {"event": "opened", "number": 1, "connectionid": ID, "expires_at": LATER, "detached": False},
         {"event": "closed", "number": 1, "how": "closed"},
@@ -63,10 +63,10 @@ def test_what_is_written(ledger: Ledger) -> None:
 
 
 def test_the_file_is_ours_alone_and_named_by_the_run(ledger: Ledger, folder: str) -> None:
-    assert ledger.path == os.path.join(folder, "job-1.jsonl")
+    assert ledger.path == os.path.join(folder, "job-0123456789.jsonl")
     assert stat.S_IMODE(os.stat(ledger.path).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
-    assert os.listdir(folder) == ["job-1.jsonl"]
+    assert os.listdir(folder) == ["job-0123456789.jsonl"]
 
 
 def test_removed_at_the_end(ledger: Ledger, folder: str) -> None:
@@ -77,11 +77,11 @@ def test_removed_at_the_end(ledger: Ledger, folder: str) -> None:
 def test_another_keeper_of_the_same_run_does_not_overwrite(ledger: Ledger, folder: str) -> None:
     ledger.intent(1, SERVICE, API, "fingerprint")
     before = lines(ledger.path)
-    second = Ledger.begin(folder, "job-1")
+    second = Ledger.begin(folder, "job-0123456789")
     second.intent(1, SERVICE, API, "fingerprint")
     assert second.path != ledger.path
     assert lines(ledger.path) == before
-    assert len(listing(folder, "job-1")) == 2
+    assert len(listing(folder, "job-0123456789")) == 2
 
 
 def test_threads_write_whole_lines(ledger: Ledger) -> None:
@@ -122,7 +122,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: pathlib.Path, fo
     (tmp_path / "state" / "runs").mkdir(parents=True)
     (tmp_path / where).chmod(0o777)
     with pytest.raises(OSError, match="not a folder of this user alone"):
-        Ledger.begin(folder, "job-1")
+        Ledger.begin(folder, "job-0123456789")
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_what_is_open_and_whose_run_lives(ledger: Ledger, folder: str) -> None:
     opened_entry(ledger)
     (entry,) = listing(folder, None)
     assert (entry["run_id"], entry["alive"], entry["deviceaddress"], entry["connectionid"]) == (
-        "job-1",
+        "job-0123456789",
         True,
         SERVICE,
         ID,
@@ -163,7 +163,7 @@ def test_an_intent_without_an_answer_ends_by_idling(ledger: Ledger, folder: str)
 
 @pytest.mark.parametrize(
     ("asked", "found"),
-    [(None, True), ("job-1", True), ("job", True), ("job-", False), ("jo", False), ("job-11", False)],
+    [(None, True), ("job-0123456789", True), ("job", True), ("job-", False), ("jo", False), ("job-0123456789a", False)],
 )
 def test_a_run_is_found_by_its_id_or_that_of_its_job(
     ledger: Ledger, folder: str, asked: str | None, found: bool
@@ -201,7 +201,7 @@ def test_only_dead_runs_are_given_to_a_teardown_and_each_to_one(
 
 def test_a_run_whose_keeper_was_killed_lives_as_long_as_its_controller(folder: str) -> None:
     controller = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
-    ledger = Ledger.begin(folder, "job-1", mark_of(controller.pid))
+    ledger = Ledger.begin(folder, "job-0123456789", mark_of(controller.pid))
     opened_entry(ledger)
     end(ledger)
     assert [entry["alive"] for entry in listing(folder, None)] == [True]
@@ -210,7 +210,7 @@ def test_a_run_whose_keeper_was_killed_lives_as_long_as_its_controller(folder: s
     controller.communicate()
     assert [entry["alive"] for entry in listing(folder, None)] == [False]
     with of_dead_runs(folder, None) as found:
-        assert [record.run_id for record, _ in found] == ["job-1"]
+        assert [record.run_id for record, _ in found] == ["job-0123456789"]
 
 
 def test_a_teardown_that_looks_for_one_run_leaves_the_others_to_the_next(ledger: Ledger, folder: str) -> None:
@@ -218,8 +218,39 @@ def test_a_teardown_that_looks_for_one_run_leaves_the_others_to_the_next(ledger:
     end(ledger)
     with of_dead_runs(folder, "another") as found:
         assert found == []
-        with of_dead_runs(folder, "job-1") as others:
-            assert [record.run_id for record, _ in others] == ["job-1"]
+        with of_dead_runs(folder, "job-0123456789") as others:
+            assert [record.run_id for record, _ in others] == ["job-0123456789"]
+
+
+def test_what_is_odd_in_a_line_does_not_hide_the_rest(ledger: Ledger, folder: str) -> None:
+    opened_entry(ledger, 1)
+    opened_entry(ledger, 2)
+    path = pathlib.Path(ledger.path)
+    path.write_text(path.read_text().replace(LATER, "later", 1))
+    first, second = listing(folder, None)
+    assert (first["connectionid"], second["connectionid"]) == (ID, ID)
+    assert second["ends_by_itself_at"] == LATER
+    path.write_text(path.read_text().replace(ID, "../id", 1))
+    assert [entry["connectionid"] for entry in listing(folder, None)] == [None, ID]
+
+
+def test_nothing_is_opened_when_somebody_has_removed_the_ledger(ledger: Ledger) -> None:
+    os.unlink(ledger.path)
+    with pytest.raises(RemoteItError, match=r"nothing was opened: .* somebody has removed it"):
+        ledger.intent(1, SERVICE, API, "fingerprint")
+    ledger.remove()
+
+
+def test_what_is_closed_after_its_keeper_was_killed_is_noted(ledger: Ledger, folder: str) -> None:
+    opened_entry(ledger)
+    note_closed(folder, "job-0123456789", [ID])
+    assert len(listing(folder, None)) == 1  # its keeper lives
+    end(ledger)
+    note_closed(folder, "another", [ID])
+    note_closed(folder, "job-0123456789", ["another"])
+    assert len(listing(folder, None)) == 1
+    note_closed(folder, "job-0123456789", [ID])
+    assert os.listdir(folder) == []
 
 
 def test_a_folder_of_ledgers_that_is_not_ours_alone_is_said(ledger: Ledger, folder: str) -> None:

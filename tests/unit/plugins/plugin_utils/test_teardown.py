@@ -18,6 +18,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Stop
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import mark_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     SERVICE,
@@ -34,6 +35,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
 OURS = WITH_TOKEN.fingerprint()
 OLD_TOKEN = dataclasses.replace(WITH_TOKEN, token="an older one").fingerprint()
 STOP = (SERVICE, "id-a")
+RUN = "job-0123456789"
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def folder(tmp_path: pathlib.Path) -> str:
     return str(tmp_path / "state" / "runs")
 
 
-def left_behind(folder: str, run_id: str = "job-1", who: str = OURS, hours: int = 8, *, opened: bool = True) -> Ledger:
+def left_behind(folder: str, run_id: str = RUN, who: str = OURS, hours: int = 8, *, opened: bool = True) -> Ledger:
     """The ledger of a run that opened something and whose keeper died."""
     ledger = Ledger.begin(folder, run_id)
     ledger.intent(1, SERVICE, DEFAULT_API_URL, who)
@@ -58,6 +60,10 @@ def run(folder: str, run_id: str | None = None, *, check_mode: bool = False) -> 
     return dict(teardown(folder, run_id, account, Direct(), check_mode=check_mode))
 
 
+def no_account() -> Account:
+    raise AuthError("there are no credentials")
+
+
 @pytest.mark.parametrize(
     ("replies", "outcome"),
     [([STOPPED], "closed"), ([refused("<error message>"), Reply({"status": "true"})], "already_closed")],
@@ -69,6 +75,7 @@ def test_what_is_open_is_closed_and_the_ledger_removed(
     conversation.expect_stop(*STOP, replies[0])
     if replies[1:]:
         conversation.expect("GET", "/device/list/all", replies[1])
+        conversation.expect_stop(*STOP, replies[0])
     assert run(folder) == {STOP: outcome}
     assert not os.path.exists(ledger.path)
     assert run(folder) == {}  # safe to run twice
@@ -82,7 +89,7 @@ def test_what_could_not_be_closed_is_told_and_tried_the_next_time(conversation: 
 
 
 def test_a_run_that_lives_is_not_touched(conversation: Conversation, folder: str) -> None:
-    alive = Ledger.begin(folder, "job-1")
+    alive = Ledger.begin(folder, RUN)
     alive.intent(1, SERVICE, DEFAULT_API_URL, OURS)
     assert run(folder) == {}
     assert os.path.exists(alive.path)
@@ -90,7 +97,7 @@ def test_a_run_that_lives_is_not_touched(conversation: Conversation, folder: str
 
 def test_another_accounts_is_named_and_left(conversation: Conversation, folder: str) -> None:
     ledger = left_behind(folder, who="another account")
-    with pytest.raises(AuthError, match="job-1 opened it with other credentials"):
+    with pytest.raises(AuthError, match="job-0123456789 opened it with other credentials"):
         raise run(folder)[STOP]
     assert os.path.exists(ledger.path)
 
@@ -109,6 +116,7 @@ def test_what_a_new_token_does_not_know_may_be_somebody_elses(conversation: Conv
     ledger = left_behind(folder, who=OLD_TOKEN)
     conversation.expect_stop(*STOP, refused("<error message>"))
     conversation.expect("GET", "/device/list/all", Reply({"status": "true"}))
+    conversation.expect_stop(*STOP, refused("<error message>"))
     with pytest.raises(AuthError, match="opened it with another login"):
         raise run(folder)[STOP]
     assert os.path.exists(ledger.path)
@@ -116,7 +124,7 @@ def test_what_a_new_token_does_not_know_may_be_somebody_elses(conversation: Conv
 
 def test_an_opening_without_an_answer_is_told_until_it_must_have_ended(conversation: Conversation, folder: str) -> None:
     ledger = left_behind(folder, opened=False)
-    with pytest.raises(RemoteItError, match=r"job-1 died while it opened this service .* ends by itself at"):
+    with pytest.raises(RemoteItError, match=r"job-0123456789 died while it opened this service .* ends by itself at"):
         raise run(folder)[SERVICE, ""]
     assert os.path.exists(ledger.path)
 
@@ -164,29 +172,66 @@ def test_an_opening_is_not_explained_by_what_another_run_has_opened(
     assert list(run_with_access_key(folder)) == [(SERVICE, "")]
 
 
-def test_what_must_have_ended_by_itself_is_not_asked_for(conversation: Conversation, folder: str) -> None:
+@pytest.mark.parametrize(("reply", "outcome"), [(STOPPED, "closed"), (Reply("", 400), "already_closed")])
+def test_what_must_have_ended_by_itself_is_stopped_all_the_same(
+    conversation: Conversation, folder: str, reply: Reply, outcome: str
+) -> None:
+    """The clock that says so may be wrong."""
     ledger = left_behind(folder, hours=-1)
-    assert run(folder) == {STOP: "already_closed"}
+    conversation.expect_stop(*STOP, reply)
+    assert run(folder) == {STOP: outcome}
     assert not os.path.exists(ledger.path)
 
 
+def test_what_must_have_ended_by_itself_needs_no_credentials(folder: str) -> None:
+    ledger = left_behind(folder, hours=-1)
+    assert dict(teardown(folder, None, no_account, Direct(), check_mode=False)) == {STOP: "already_closed"}
+    assert not os.path.exists(ledger.path)
+
+
+def test_without_credentials_what_is_open_is_named(folder: str) -> None:
+    ledger = left_behind(folder)
+    (outcome,) = dict(teardown(folder, None, no_account, Direct(), check_mode=False)).values()
+    assert outcome.message == "there are no credentials"
+    assert os.path.exists(ledger.path)
+
+
+def test_what_a_living_run_has_got_too_is_left_to_it(folder: str) -> None:
+    """The vendor may answer a second run with the first one's connection."""
+    dead = left_behind(folder)
+    alive = Ledger.begin(folder, "job-2")
+    alive.intent(1, SERVICE, DEFAULT_API_URL, OURS)
+    alive.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
+    assert run(folder) == {STOP: "still_used"}
+    assert not os.path.exists(dead.path)
+
+
+def test_a_dead_run_whose_keeper_is_still_closing_is_waited_for(
+    conversation: Conversation, folder: str, pauses: list[float]
+) -> None:
+    """And named, if that takes too long."""
+    keepers = Ledger.begin(folder, RUN, f"{mark_of(os.getpid())}0")
+    keepers.intent(1, SERVICE, DEFAULT_API_URL, OURS)
+    keepers.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
+    with pytest.raises(
+        RemoteItError, match="job-0123456789 is dead, and its keeper or another teardown is still closing"
+    ):
+        raise run(folder)[STOP]
+    assert sum(pauses) == pytest.approx(60)
+    keepers._file.close()
+    conversation.expect_stop(*STOP, STOPPED)
+    assert run(folder) == {STOP: "closed"}
+
+
 def test_only_the_run_that_was_named(conversation: Conversation, folder: str) -> None:
-    left_behind(folder, "job-1")
-    other = left_behind(folder, "other-1")
+    left_behind(folder, RUN)
+    others = [left_behind(folder, f"{job}-0123456789") for job in ("other", "job-hotfix", "my-job")]
     conversation.expect_stop(*STOP, STOPPED)
     assert run(folder, "job") == {STOP: "closed"}
-    assert os.path.exists(other.path)
+    assert all(os.path.exists(other.path) for other in others)
 
 
 def test_check_mode_sends_nothing_and_predicts(conversation: Conversation, folder: str) -> None:
     ledger = left_behind(folder)
     assert run(folder, check_mode=True) == {STOP: "closed"}
     assert os.path.exists(ledger.path)
-
-
-def test_without_anything_to_close_no_credentials_are_needed(folder: str) -> None:
-    def no_account() -> Account:
-        raise AuthError("there are no credentials")
-
-    left_behind(folder, hours=-1)
-    assert dict(teardown(folder, None, no_account, Direct(), check_mode=False)) == {STOP: "already_closed"}
