@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _connection_info_spec
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NoCredentialsError
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NoCredentialsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import listing
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import runs_folder
@@ -18,8 +18,11 @@ class ActionModule(RemoteItAction):
     SPEC = _connection_info_spec.ARGUMENT_SPEC
 
     def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        connections = listing(runs_folder(), options["run_id"])
-        return {"changed": False, "connections": connections, "sessions": self._sessions(options)}
+        result: dict[str, t.Any] = {"changed": False, "connections": listing(runs_folder(), options["run_id"])}
+        try:
+            return {**result, "sessions": self._sessions(options)}
+        except RemoteItError as error:  # what the ledgers say is worth knowing, now more than ever
+            return {**result, "sessions": None, "warnings": [f"the account's sessions are not known: {error.message}"]}
 
     def _sessions(self, options: dict[str, t.Any]) -> list[dict[str, t.Any]] | None:
         """The account's own proxy connections, if there are credentials for an API that can tell."""

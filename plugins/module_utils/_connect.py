@@ -63,6 +63,8 @@ def connect(
     """
     given = options["deviceaddress"] or []
     targets = [Target.of(**entry) for entry in options["services"] or []]
+    if len({str(target) for target in targets}) < len(set(targets)):
+        raise OptionsError("services: two entries that are not the same would have one key in connections; ask for one")
     if given or not targets:
         check_service_ids(given)
     check_hostip(options["hostip"])

@@ -100,15 +100,15 @@ class Device(t.NamedTuple):
 
 
 class Session(t.NamedTuple):
-    """Somebody's connection to a service, at this moment."""
+    """Somebody's connection to a service, at this moment. None stands for what the API did not tell."""
 
-    id: str  # of a proxy connection, also its connectionid
-    service_id: str
+    id: str | None  # of a proxy connection, also its connectionid
+    service_id: str | None
     started: str | None  # ISO 8601, UTC
     user_id: str | None
     user: str | None  # an e-mail address
-    is_ours: bool
-    is_proxy: bool
+    is_ours: bool | None
+    is_proxy: bool | None
 
     def as_result(self) -> dict[str, t.Any]:
         return self._asdict()
@@ -214,20 +214,19 @@ def _is_online(item: dict[str, t.Any]) -> bool:
     return state in ("active", "connected") if isinstance(state, str) else truthy(item.get("online"))
 
 
-def session_from_graphql(item: t.Any, account_id: t.Any) -> Session | None:
-    """Read one of C(sessions); none if nothing can be done with it."""
-    target, user = _dict(_dict(item).get("target")), _dict(_dict(item).get("user"))
-    if not is_connection_id(_dict(item).get("id")) or not _is_id(target.get("id")):
-        return None
-    user_id = _text(user.get("id"))
+def session_from_graphql(item: t.Any, account_id: t.Any) -> Session:
+    """Read one of C(sessions). What it does not tell is none: it may be anybody's."""
+    item = _dict(item)
+    target, user, proxy = _dict(item.get("target")), _dict(item.get("user")), _dict(item.get("endpoint")).get("proxy")
+    user_id, mine = _text(user.get("id")), _text(account_id)
     return Session(
-        id=item["id"],
-        service_id=target["id"],
+        id=item["id"] if is_connection_id(item.get("id")) else None,
+        service_id=target["id"] if _is_id(target.get("id")) else None,
         started=_utc(item.get("timestamp")),
         user_id=user_id,
         user=_text(user.get("email")),
-        is_ours=user_id is not None and user_id == account_id,
-        is_proxy=_dict(item.get("endpoint")).get("proxy") is True,
+        is_ours=user_id == mine if user_id and mine else None,
+        is_proxy=proxy if isinstance(proxy, bool) else None,
     )
 
 

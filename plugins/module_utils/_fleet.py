@@ -141,6 +141,9 @@ def open_one(api: Api, service: str, order: Order) -> Connection:
 def _may_be_open(error: RemoteItError) -> bool:
     """Whether the opening call that ended so may have opened something."""
     status = error.details.get("http_status", 0)
+    if error.details.pop("in_doubt", False):
+        error.details["answered"] = True
+        return True
     if error.details.get("not_sent") or 400 <= status < 500:
         return False
     return status >= 500 or isinstance(error, (CallTimeoutError, NetworkError, BadAnswerError))

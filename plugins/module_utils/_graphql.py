@@ -100,6 +100,9 @@ class GraphQlApi:
             connectionid = answer.get("id") if isinstance(answer, dict) else None
             if is_connection_id(connectionid):
                 refusal.details["connectionid"] = connectionid
+            elif type(refusal) is RemoteItError and refusal.details["http_status"] == 200:
+                # for all that is known, it went wrong after the connection had been opened
+                refusal.details["in_doubt"] = True
             raise refusal
         if not isinstance(answer, dict):
             raise BadAnswerError("the API's answer has no connection")
@@ -119,6 +122,7 @@ class GraphQlApi:
         variables = {"connectionId": connectionid, "serviceId": service_id}
         document = f"mutation Disconnect{_head(variables)} {{ disconnect{_arguments(variables)} }}"
         data, refusal = self._send(document, variables, repeat=True)
+        said_false = refusal is None
         if refusal is None:
             if data.get("disconnect") is True:
                 return True
@@ -127,26 +131,27 @@ class GraphQlApi:
             refusal = RemoteItError("the API did not stop the connection, and gave no reason")
         elif isinstance(refusal, AuthError) or refusal.details["http_status"] >= 500:
             raise refusal
-        _account_id, items = self._sessions(None)
-        if any(str(_dict(item).get("id")).lower() == connectionid.lower() for item in items):
+        sessions = self.sessions()
+        if sessions is None and said_false:
+            return False
+        if sessions is None or any(
+            session.id is None or session.id.lower() == connectionid.lower() for session in sessions
+        ):
             raise refusal
         return False
 
-    def sessions(self, warn: Warn | None = None) -> list[Session]:
+    def sessions(self) -> list[Session] | None:
         """The connections that are open on everything the account sees, those of other users included.
 
-        :param warn: is told of what is missing, which is an error without it.
+        None, if the API does not tell.
         """
-        account_id, items = self._sessions(warn)
-        read = (session_from_graphql(item, account_id) for item in items)
-        return [session for session in read if session is not None]
-
-    def _sessions(self, warn: Warn | None) -> tuple[t.Any, list[t.Any]]:
-        login = self._login(f"query Sessions {{ login {{ id sessions {{ {_SESSION} }} }} }}", {}, warn)
-        items = login.get("sessions") or []
+        login = self._login(f"query Sessions {{ login {{ id sessions {{ {_SESSION} }} }} }}", {}, None)
+        items = login.get("sessions")
+        if items is None:
+            return None
         if not isinstance(items, list):
             raise BadAnswerError("the API's answer has no list of sessions")
-        return login.get("id"), items
+        return [session_from_graphql(item, login.get("id")) for item in items]
 
     # -- devices ---------------------------------------------------------------------------------------------------
 

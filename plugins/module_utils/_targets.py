@@ -56,7 +56,7 @@ class Target(t.NamedTuple):
         if len(devices) > 1:
             listed = "; ".join(f"{device.id} ({device.state}: {_listed(device.services)})" for device in devices)
             raise NotFoundError(f"{len(devices)} devices are called {self.device!r}; give a service id: {listed}")
-        services = devices[0].services
+        services = [service for service in devices[0].services if service.enabled]
         found = [
             service
             for service in services

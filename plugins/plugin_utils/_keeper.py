@@ -278,7 +278,7 @@ class Keeper:
         if "connectionid" in error.details:  # it could be neither used nor stopped; the end of the run tries again
             self._record_unusable(held, error.details["connectionid"])
         elif error.details.get("may_be_open"):
-            self._note_unsure(held, error.message)
+            self._note_unsure(held, error.message, answered=bool(error.details.get("answered")))
         else:
             self._ledger.closed(held.number, "refused")
 
@@ -407,9 +407,9 @@ class Keeper:
             "ended_early": list(self._ended_early),
         }
 
-    def _note_unsure(self, held: Held, why: str) -> None:
+    def _note_unsure(self, held: Held, why: str, *, answered: bool = False) -> None:
         now = iso(utc_now())
-        intent = Intent(held.number, held.service, held.sent_at or now)
+        intent = Intent(held.number, held.service, held.sent_at or now, now, answered)
         self._unsure.append(Doubt(held, intent, {"service": held.service, "at": now, "why": why}))
 
     def _look_for_unsure(self) -> None:
@@ -425,12 +425,12 @@ class Keeper:
             ids, rivals = known(os.path.dirname(self._ledger.path), self._ledger.path)
             with self._lock:
                 ids |= {connectionid.lower() for connectionid in self._by_connection}
-                for intent, session in explain(doubts, sessions, ids, rivals).items():
+                for intent, connectionid in explain(doubts, sessions, ids, rivals).items():
                     self._unsure.remove(doubts[intent])
-                    if session is None:
+                    if connectionid is None:
                         self._ledger.closed(intent.number, "never opened")
                     else:
-                        self._record_unusable(doubts[intent].held, session.id)
+                        self._record_unusable(doubts[intent].held, connectionid)
         self._stop_all(lambda held: held.closing is None)
 
     def _stop_all(self, wanted: t.Callable[[Held], bool]) -> None:

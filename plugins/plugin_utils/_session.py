@@ -19,7 +19,11 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connect import che
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID, Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._disconnect import result_of
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
+    NotFoundError,
+    OptionsError,
+    RemoteItError,
+)
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order, Stop
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import Progress
@@ -168,8 +172,14 @@ class Member:
     def of(cls, host: str, variables: Variables) -> Member | None:
         """Read a host's variables; none if it names no service."""
         service, device = variables.get("remoteit_deviceaddress"), variables.get("remoteit_device")
-        target = None
-        if not service and device:
+        target, unresolved = None, None
+        if not service and variables.get("remoteit_device_id"):  # to go by its name might lead to another device
+            service = str(variables.get("remoteit_device_id"))
+            unresolved = NotFoundError(
+                "the inventory found no service on this device that Ansible may use (use_application, use_service and"
+                " use_port tell which it may)"
+            )
+        elif not service and device:
             name = variables.get("remoteit_service")
             target = Target.of(str(device), str(name)) if name else Target.of(str(device), application="ssh")
         elif not service:
@@ -185,6 +195,7 @@ class Member:
             depth=record.get("depth", 0),
             older=next((name for name in OLDER_NAMES if variables.get(name) is not None), None),
             target=target,
+            unresolved=unresolved,
         )
 
     @property

@@ -11,7 +11,6 @@ import os
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import is_same_account
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Session
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     ALREADY_CLOSED,
@@ -87,9 +86,9 @@ def _finish(
             left += 1
             yield (entry.service, ""), _unanswered(record, entry)
             continue
-        session = explained[entry.number]
-        if session is not None:
-            ours[entry.service, session.id] = entry
+        connectionid = explained[entry.number]
+        if connectionid is not None:
+            ours[entry.service, connectionid] = entry
         elif not check_mode:
             ledger.closed(entry.number, "never opened")
     if check_mode:
@@ -111,7 +110,7 @@ def _finish(
         ledger.remove()
 
 
-def _explained(record: Record, entries: list[Entry], account: t.Callable[[], Account]) -> dict[int, Session | None]:
+def _explained(record: Record, entries: list[Entry], account: t.Callable[[], Account]) -> dict[int, str | None]:
     """What the account's sessions tell of openings without an answer, by their numbers."""
     try:
         login = account().credentials.fingerprint()
@@ -123,7 +122,7 @@ def _explained(record: Record, entries: list[Entry], account: t.Callable[[], Acc
         return {}
     intents = [Intent(entry.number, entry.service, entry.intended_at) for entry in mine]
     found = explain(intents, sessions, *known(os.path.dirname(record.path), record.path))
-    return {intent.number: session for intent, session in found.items()}
+    return {intent.number: connectionid for intent, connectionid in found.items()}
 
 
 def _being_closed(record: Record) -> RemoteItError:

@@ -14,8 +14,10 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import moment, utc_now
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Session
 
-#: A session may seem to have started so many seconds before its intent: no two clocks are equal.
+#: A session may seem to have started so many seconds too early or too late: no two clocks are equal.
 CLOCKS_DIFFER_SECONDS = 5
+#: Clocks that differ by more than so many seconds sign no request that the API accepts.
+CLOCKS_DIFFER_AT_MOST_SECONDS = 300
 #: An opening call that was sent so many seconds ago has had its effect, or never will.
 SETTLED_SECONDS = 180
 
@@ -26,37 +28,67 @@ class Intent(t.NamedTuple):
     number: int
     service: str
     at: str
+    until: str | None = None  # when it was known that there is no answer
+    answered: bool = False  # that something went wrong: it is over, then
 
 
 def explain(
     intents: t.Collection[Intent], sessions: t.Collection[Session], known: t.Collection[str], rivals: t.Collection[str]
-) -> dict[Intent, Session | None]:
-    """The session that each opening has made, or none if it has made none. What is not certain is left out.
+) -> dict[Intent, str | None]:
+    """The id of the session that each opening has made, or none if it has made none. What is not certain is left out.
 
-    It is one of the same user, of the same service, that started after the intent and is in no ledger.
+    It is one of the same user, of the same service, that started while the call was under way and is in no ledger.
 
     :param known: the ids of connections that ledgers tell of, in small letters.
     :param rivals: services of which other runs too have openings without an answer, in capitals: whose is whose?
     """
-    explained: dict[Intent, Session | None] = {}
+    explained: dict[Intent, str | None] = {}
     by_service: dict[str, list[Intent]] = collections.defaultdict(list)
     for intent in intents:
         by_service[intent.service.upper()].append(intent)
+    now = utc_now()
     for service, mine in by_service.items():
-        first = min(moment(intent.at) for intent in mine) - datetime.timedelta(seconds=CLOCKS_DIFFER_SECONDS)
-        found = [
-            session
-            for session in sessions
-            if session.is_ours
-            and session.is_proxy
-            and session.service_id.upper() == service
-            and session.id.lower() not in known
-            and session.started is not None
-            and moment(session.started) >= first
-        ]
-        if service in rivals or len(found) > len(mine):
+        settled = {each: each.answered or moment(each.at) + _seconds(SETTLED_SECONDS) < now for each in mine}
+        first = min(moment(each.at) for each in mine)
+        last = max(moment(each.until) if each.until else moment(each.at) + _seconds(SETTLED_SECONDS) for each in mine)
+        possible = [session for session in sessions if _may_be(session, service, known, first, last)]
+        found = [session for session in possible if _is_certain(session, first, last)]
+        if service in rivals or len(possible) > len(found) or len(found) > len(mine):
             continue
-        explained.update(zip(mine, found))
-        settled = utc_now() - datetime.timedelta(seconds=SETTLED_SECONDS)
-        explained.update({intent: None for intent in mine[len(found) :] if moment(intent.at) < settled})
+        explained.update(zip(mine, [session.id for session in found]))
+        explained.update({intent: None for intent in mine[len(found) :] if settled[intent]})
     return explained
+
+
+def _may_be(
+    session: Session,
+    service: str,
+    known: t.Collection[str],
+    first: datetime.datetime,
+    last: datetime.datetime,
+) -> bool:
+    """Whether nothing speaks against it: what the API did not tell of it does not."""
+    if session.id is not None and session.id.lower() in known:
+        return False
+    if session.service_id is not None and session.service_id.upper() != service:
+        return False
+    if session.is_ours is False or session.is_proxy is False:
+        return False
+    return session.started is None or _within(session.started, first, last, CLOCKS_DIFFER_AT_MOST_SECONDS)
+
+
+def _is_certain(session: Session, first: datetime.datetime, last: datetime.datetime) -> bool:
+    """Whether the API told everything of it, and it fits."""
+    return (
+        None not in session[:3]
+        and bool(session.is_ours and session.is_proxy)
+        and _within(str(session.started), first, last, CLOCKS_DIFFER_SECONDS)
+    )
+
+
+def _within(started: str, first: datetime.datetime, last: datetime.datetime, slack: int) -> bool:
+    return first - _seconds(slack) <= moment(started) <= last + _seconds(slack)
+
+
+def _seconds(number: int) -> datetime.timedelta:
+    return datetime.timedelta(seconds=number)

@@ -264,25 +264,23 @@ def test_a_session() -> None:
     ("changes", "account", "expected"),
     [
         ({}, "somebody else", (False, True)),
-        ({}, None, (False, True)),
-        ({"user": None}, "me", (False, True)),
-        ({"user": None}, None, (False, True)),  # nobody is not us
-        ({"user": {"id": 7}}, 7, (False, True)),
+        ({}, None, (None, True)),
+        ({"user": None}, "me", (None, True)),
+        ({"user": None}, None, (None, True)),  # nobody is not us
+        ({"user": {"id": 7}}, 7, (None, True)),
         ({"endpoint": {"proxy": False}}, "me", (True, False)),
-        ({"endpoint": None}, "me", (True, False)),
+        ({"endpoint": None}, "me", (True, None)),
     ],
 )
-def test_whose_session_it_is(changes: dict[str, t.Any], account: t.Any, expected: tuple[bool, bool]) -> None:
+def test_whose_session_it_is(changes: dict[str, t.Any], account: t.Any, expected: tuple[t.Any, t.Any]) -> None:
     session = session_from_graphql({**SESSION, **changes}, account)
-    assert session is not None
     assert (session.is_ours, session.is_proxy) == expected
 
 
-@pytest.mark.parametrize(
-    "item", [None, 7, {}, {**SESSION, "id": "-x"}, {**SESSION, "target": None}, {**SESSION, "target": {"id": "x"}}]
-)
-def test_a_session_of_which_nothing_can_be_done(item: t.Any) -> None:
-    assert session_from_graphql(item, "me") is None
+@pytest.mark.parametrize("item", [None, 7, {}, {**SESSION, "id": "-x", "target": {"id": "x"}}, {"target": None}])
+def test_a_session_that_does_not_say_which_one_it_is(item: t.Any) -> None:
+    session = session_from_graphql(item, "me")
+    assert (session.id, session.service_id) == (None, None)
 
 
 # -- REST --------------------------------------------------------------------------------------------------------------

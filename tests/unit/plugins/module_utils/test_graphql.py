@@ -247,7 +247,8 @@ def test_a_connection_that_cannot_be_used_is_stopped(conversation: Conversation,
 
 
 @pytest.mark.parametrize(
-    "reply", [*TROUBLE[:3], *TROUBLE[4:], errors("timed out"), Reply({"data": {}}), opened(id=None)]
+    "reply",
+    [*TROUBLE[:3], *TROUBLE[4:], errors("timed out"), errors("Internal error"), Reply({"data": {}}), opened(id=None)],
 )
 def test_what_may_be_open_all_the_same_is_said(conversation: Conversation, reply: t.Any) -> None:
     conversation.expect_query({"serviceId": SERVICE}, reply)
@@ -361,10 +362,28 @@ def test_sessions(conversation: Conversation) -> None:
     )
 
 
-@pytest.mark.parametrize(("items", "count"), [(None, 0), ([], 0), ([None, {}, {"id": ID}], 0)])
-def test_sessions_that_are_none(conversation: Conversation, items: t.Any, count: int) -> None:
+@pytest.mark.parametrize(("items", "count"), [(None, None), ([], 0), ([None, {}, {"id": ID}], 3)])
+def test_sessions_that_tell_nothing(conversation: Conversation, items: t.Any, count: int | None) -> None:
+    """No list is not an empty one, and what cannot be read is somebody's."""
     conversation.expect_query({}, Reply({"data": {"login": {"id": "me", "sessions": items}}}))
-    assert len(api().sessions() or []) == count
+    found = api().sessions()
+    assert (None if found is None else len(found)) == count
+
+
+@pytest.mark.parametrize(("said_false", "items", "gone"), [
+    (True, None, True), (True, [], True), (False, [], True), (False, None, False), (True, [None], False),
+])  # fmt: skip
+def test_a_stop_that_was_refused_is_proven_by_sessions_that_can_be_read(
+    conversation: Conversation, said_false: bool, items: t.Any, gone: bool
+) -> None:
+    refusal = Reply({"data": {"disconnect": False}}) if said_false else errors("Something went wrong")
+    conversation.expect_query({"connectionId": ID, "serviceId": SERVICE}, refusal)
+    conversation.expect_query({}, Reply({"data": {"login": {"id": "me", "sessions": items}}}))
+    if gone:
+        assert api().disconnect(SERVICE, ID) is False
+    else:
+        with pytest.raises(RemoteItError):
+            api().disconnect(SERVICE, ID)
 
 
 def test_a_login_of_nobody(conversation: Conversation) -> None:
