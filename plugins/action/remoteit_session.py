@@ -70,9 +70,10 @@ class ActionModule(RemoteItAction):
             warnings = check_the_way(self._connection, connection, task_vars)
             wait_until_it_answers(self._connection, options["wait_timeout"], session["service"])
             if options["gather_facts"]:
-                facts: dict[str, t.Any] = self._execute_module(
-                    "ansible.legacy.setup", module_args={}, task_vars=task_vars
-                )
+                with self.without_credentials():  # they would be among the facts
+                    facts: dict[str, t.Any] = self._execute_module(
+                        "ansible.legacy.setup", module_args={}, task_vars=task_vars
+                    )
                 return {**facts, "warnings": [*facts.get("warnings", []), *warnings]}
         return {"changed": False, "warnings": warnings}
 

@@ -37,6 +37,7 @@ options:
       - List the devices of this organisation in place of the account's own. The account is a member of it.
       - Its name, its id, or the e-mail address of its account. Needs an access key.
     type: str
+    aliases: [organization]
   device:
     description: List only devices of these names.
     type: list
@@ -149,9 +150,11 @@ use_service: [maintenance, ssh]
 include_offline: false
 """
 
+import contextlib
 import os
 import typing as t
 
+from ansible import constants as C
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.inventory.group import Group
@@ -159,7 +162,13 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.vars import combine_vars
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Wanted, application_id
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import DEFAULT_CREDENTIALS_FILE
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import (
+    INCOMPLETE,
+    Device,
+    Wanted,
+    application_id,
+)
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
     Choice,
@@ -186,11 +195,22 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
         config = self._read_config_data(path)  # type: ignore[no-untyped-call]
+        self._warn_of_unknown(config)
         try:
             listing = self._listing(config, path, cache)
             self._populate(listing)
         except RemoteItError as error:
             raise AnsibleParserError(error.message) from None
+
+    def _warn_of_unknown(self, config: t.Iterable[str]) -> None:
+        """A filter with a slip of the pen in its name would let everything through."""
+        definitions = C.config.get_configuration_definitions("inventory", self._load_name)
+        known = {
+            "plugin",
+            *definitions,
+            *(alias for each in definitions.values() for alias in each.get("aliases") or ()),
+        }
+        self._warn([f"{name} is not an option of this inventory plugin" for name in config if name not in known])
 
     def _option(self, name: str) -> t.Any:
         return self.get_option(name)  # type: ignore[no-untyped-call]
@@ -200,8 +220,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
     def _listing(self, config: t.Mapping[str, t.Any], path: str, cache: bool) -> Listing:
         """The devices: from the cache, before anything else is looked at, or from the API."""
         wanted = self._wanted()
-        whose = self._option("access_key_id") or self._option("username")
-        account = digest(str(whose)) if whose else None
+        account = self._account()
         where = [self._option(name) for name in ("api_url", "graphql_url", "profile", "credentials_file")]
         key = f"{self.get_cache_key(path)}_{digest(path, Listing.FORMAT, where, vars(wanted))}"
         if cache and self._option("cache"):
@@ -214,23 +233,38 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                     return listing
         listing = Listing(account, [], [])
         listing.devices.extend(self._fetch(config, wanted, listing.warnings.append))
-        if self._option("cache"):
+        is_whole = not any(warning.startswith(INCOMPLETE) for warning in listing.warnings)
+        if self._option("cache") and is_whole:
             self._cache[key] = listing.dump()
         return listing
 
+    def _account(self) -> str | None:
+        """A name for the credentials that give nothing of them away; none if there are none, as far as can be seen."""
+        given = []
+        with contextlib.suppress(AnsibleError):  # a template that finds nothing gives nothing
+            given = [self._credential(name) for name in _LOGIN if self._option(name)]
+        if not given:
+            with contextlib.suppress(OSError):
+                file = os.stat(os.path.expanduser(self._option("credentials_file") or DEFAULT_CREDENTIALS_FILE))
+                given = [str(file.st_mtime_ns), str(file.st_size)]
+        return digest(given) if given else None
+
+    def _state(self) -> str | None:
+        state: str | None = self._option("state")
+        if self._option("include_offline"):
+            return state
+        if state == "inactive":
+            raise OptionsError("state: inactive and include_offline: false leave nothing to list")
+        return "active"
+
     def _wanted(self) -> Wanted:
-        state = self._option("state")
-        if not self._option("include_offline"):
-            if state == "inactive":
-                raise OptionsError("state: inactive and include_offline: false leave nothing to list")
-            state = "active"
+        """What to fetch: devices in whatever state, so that a host keeps its name when another one goes offline."""
         texts = {name: [str(text) for text in self._option(name)] for name in ("device", "service")}
         return Wanted(
             devices=texts["device"],
             services=texts["service"],
             tags_any=[str(tag) for tag in self._option("tags_any")],
             tags_all=[str(tag) for tag in self._option("tags_all")],
-            state=state,
             applications=[application_id(str(each)) for each in self._option("application")],
             organisation=self._option("organisation"),
         )
@@ -261,6 +295,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             [str(name) for name in self._option("use_service")],
             [int(port) for port in self._option("use_port")],
         )
+        state = self._state()
         group_by, prefix = self._option("group_by"), self._option("group_prefix")
         tags = dict.fromkeys(tag for device in listing.devices for tag in device.tags) if "tag" in group_by else ()
         of_tag = {tag: self._group(f"{prefix}tag_{tag}") for tag in tags}
@@ -270,9 +305,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         variables = [host_variables(device, choice.of(device)) for device in listing.devices]
         wanted = [(each["remoteit_device_id"], harmless(self._host_name(each))) for each in variables]
         other_groups = map(self._sanitize_group_name, self._option("groups"))
-        names, shared = host_names(wanted, {*self.inventory.groups, *other_groups})
+        names, shared = host_names(wanted, {*self.inventory.groups, *other_groups, *self._foreign_hosts(wanted)})
+        hosts = [
+            host
+            for host in zip(names, listing.devices, variables)
+            if state is None or host[1].online == (state == "active")
+        ]
 
-        for name, device, its_variables in zip(names, listing.devices, variables):
+        for name, device, its_variables in hosts:
             self.inventory.add_host(name)
             # at once: the inventory would look at each value, and note for each which file it comes from
             host = self.inventory.hosts[name]
@@ -282,7 +322,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             if of_state:
                 of_state[device.online].add_host(host)
 
-        self._construct(names, variables)
+        self._construct([(name, its_variables) for name, _, its_variables in hosts])
         self._warn([f"several devices are called {name!r}: their ids are part of their names" for name in shared])
         self._warn(listing.warnings)
 
@@ -305,7 +345,20 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                 return str(value)
         return ""
 
-    def _construct(self, names: t.Iterable[str], variables: t.Iterable[dict[str, t.Any]]) -> None:
+    def _foreign_hosts(self, wanted: t.Iterable[tuple[str, str]]) -> list[str]:
+        """Names that hosts of other sources have which are other devices: one host would hide the other."""
+        ids = {name: device_id for device_id, name in wanted}
+        found = []
+        for name, device_id in ids.items():
+            host = self.inventory.hosts.get(name)
+            if host is not None and host.vars.get("remoteit_device_id", device_id) != device_id:
+                found.append(name)
+        self._warn(
+            [f"another source has a device called {name!r} too: this one's id is part of its name" for name in found]
+        )
+        return found
+
+    def _construct(self, hosts: t.Iterable[tuple[str, dict[str, t.Any]]]) -> None:
         """What the user's own expressions make of the hosts; one that is odd does not keep the others from it."""
         compose, groups, keyed, strict = (
             self._option(name) for name in ("compose", "groups", "keyed_groups", "strict")
@@ -313,7 +366,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         if not (compose or groups or keyed):
             return
         odd = []
-        for name, its_variables in zip(names, variables):
+        for name, its_variables in hosts:
             if name in self.inventory.groups:  # by now; the engine would take the host for the group
                 odd.append(f"host {name} is in no constructed group, because one has its name")
                 continue
@@ -334,4 +387,5 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             self.display.warning(f"remote.it: and {len(messages) - MOST_NAMED} more warnings like this")
 
 
+_LOGIN = ("access_key_id", "secret_access_key", "token", "developer_key", "username", "password")
 _NAMES = {"device": "remoteit_device", "service": "remoteit_service", "id": "remoteit_device_id"}

@@ -143,14 +143,9 @@ def resolve(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Cre
 def merged(upper: t.Mapping[str, str], lower: t.Mapping[str, str]) -> dict[str, str]:
     """Two environments in one. A set of credentials comes from one of them: the upper one's, if it is complete."""
     names = {name: _R3.get(name, f"REMOTEIT_{name.upper()}") for name in _NAMES}
-    loser = lower if _complete({name: upper.get(key) for name, key in names.items()}) else upper
-    keep = {**lower, **upper}
-    for key in names.values():
-        if key in loser:
-            winner = upper if loser is lower else lower
-            keep.pop(key, None)
-            keep.update({key: winner[key]} if key in winner else {})
-    return keep
+    winner = upper if _complete({name: upper.get(key) for name, key in names.items()}) else lower
+    rest = {key: value for key, value in {**lower, **upper}.items() if key not in names.values()}
+    return {**rest, **{key: winner[key] for key in names.values() if key in winner}}
 
 
 def _complete(level: t.Mapping[str, str | None]) -> dict[str, str]:

@@ -27,6 +27,9 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import Opti
 
 Warn = t.Callable[[str], None]
 
+#: How a warning begins that says so of a list.
+INCOMPLETE = "the API's answer is not complete"
+
 #: The application that is the device itself. Nothing connects to it.
 BULK = 35
 

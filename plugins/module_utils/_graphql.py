@@ -17,6 +17,7 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, is_connection_id, truthy
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import (
+    INCOMPLETE,
     Device,
     Session,
     Wanted,
@@ -245,7 +246,7 @@ class GraphQlApi:
         if not isinstance(login, dict):
             raise AuthError("the API's answer has no login, as if nobody had signed the request; check the access key")
         if error is not None and warn is not None:
-            warn(f"the API's answer is not complete: {error.message}")
+            warn(f"{INCOMPLETE}: {error.message}")
         return login
 
     def _send(

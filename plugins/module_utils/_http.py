@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import email.utils
 import json
+import math
 import random
 import re
 import ssl
@@ -223,12 +224,22 @@ def _read(response: requests.Response) -> str:
 def _parse(text: str) -> t.Any:
     """The JSON, or none; without NaN and half characters, which could not be written again."""
     try:
-        parsed = json.loads(text, parse_constant=lambda name: None)
+        parsed = json.loads(text, parse_constant=lambda name: None, parse_float=_float, parse_int=_int)
         if re.search(r"\\u[dD]", text):  # perhaps half of a pair
             parsed = json.loads(json.dumps(parsed, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     return parsed
+
+
+def _float(text: str) -> float | None:
+    """A number that JSON can write again."""
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _int(text: str) -> int | None:
+    return int(text) if len(text) <= 300 else None
 
 
 def _where(url: str) -> str:

@@ -47,7 +47,7 @@ def service_info(
     wanted = wanted_of(options)
     warnings: list[str] = []
     devices = list(account_of(options, environ).api().devices(wanted, warnings.append))
-    _check_names(devices, wanted.devices)
+    _check_names(devices, wanted)
     result: dict[str, t.Any] = {
         "changed": False,
         "devices": [_as_result(device) for device in devices],
@@ -74,20 +74,29 @@ def wanted_of(options: t.Mapping[str, t.Any]) -> Wanted:
     )
 
 
-def _check_names(devices: list[Device], names: t.Collection[str]) -> None:
-    """A name that was asked for is one device's: nobody wants to guess which of two he would work on."""
+def _check_names(devices: list[Device], wanted: Wanted) -> None:
+    """A name that was asked for is one device's, or one service's of it: nobody wants to guess which of two he gets."""
     named = collections.defaultdict(list)
     for device in devices:
         named[device.name].append(device)
     several = [
         f"{name!r}: {', '.join(f'{device.id} ({device.state})' for device in named[name])}"
-        for name in sorted(names)
+        for name in sorted(wanted.devices)
         if len(named[name]) > 1
     ]
+    for device in devices if wanted.devices else ():
+        of_name = collections.defaultdict(list)
+        for service in device.services:
+            of_name[service.name].append(service.id)
+        several += [
+            f"{device.name!r} {name!r}: {', '.join(of_name[name])}"
+            for name in sorted(wanted.services)
+            if len(of_name[name]) > 1
+        ]
     if several:
         raise NotFoundError(
-            "several devices have one name; choose by tags, state or organisation, or by what remoteit_service_info"
-            f" lists without the option device: {'; '.join(several)}"
+            "several devices, or services of a device, have one name; choose by tags, state or organisation, or by what"
+            f" remoteit_service_info lists without the option device: {'; '.join(several)}"
         )
 
 

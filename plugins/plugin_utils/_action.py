@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import typing as t
@@ -15,8 +16,9 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible.utils.unsafe_proxy import wrap_var
 
-from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec
+from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
@@ -57,9 +59,23 @@ class RemoteItAction(ActionBase):
 
     def environment(self) -> dict[str, str]:
         """The environment of the task, laid over the one of this process."""
-        of_the_task: dict[str, t.Any] = {}
-        self._compute_environment_string(of_the_task)  # type: ignore[no-untyped-call]
-        return {**os.environ, **{name: str(value) for name, value in of_the_task.items()}}
+        return _credentials.merged(self._environment_of_the_task(), os.environ)
+
+    def _environment_of_the_task(self) -> dict[str, str]:
+        found: dict[str, t.Any] = {}
+        self._compute_environment_string(found)  # type: ignore[no-untyped-call]
+        return {str(name): str(value) for name, value in found.items()}
+
+    @contextlib.contextmanager
+    def without_credentials(self) -> t.Iterator[None]:
+        """Within it, what runs on another host does not get the credentials of the task's environment."""
+        before = self._task.environment
+        rest = {name: value for name, value in self._environment_of_the_task().items() if not _is_ours(name)}
+        self._task.environment = [wrap_var(rest)]
+        try:
+            yield
+        finally:
+            self._task.environment = before
 
     def runs_elsewhere(self) -> bool:
         """Whether the task is delegated to another host than the controller."""
@@ -67,7 +83,8 @@ class RemoteItAction(ActionBase):
 
     def reach(self) -> None:
         """Make sure that the host to which the task is delegated can be reached at all."""
-        self._low_level_execute_command("true")
+        with self.without_credentials():
+            self._low_level_execute_command("true")
 
     def run_module(
         self, name: str, options: dict[str, t.Any], account: Account, task_vars: dict[str, t.Any]
@@ -75,9 +92,14 @@ class RemoteItAction(ActionBase):
         """Run the module of the same name where the task is delegated to, with the controller's credentials."""
         left_here = ("profile", "credentials_file")
         elsewhere = {key: value for key, value in options.items() if value is not None and key not in left_here}
-        return self._execute_module(
-            module_name=name, module_args={**elsewhere, **account.credentials.as_options()}, task_vars=task_vars
-        )
+        with self.without_credentials():
+            return self._execute_module(
+                module_name=name, module_args={**elsewhere, **account.credentials.as_options()}, task_vars=task_vars
+            )
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(("REMOTEIT_", "R3_"))
 
 
 def _leave_if_nobody_listens() -> None:

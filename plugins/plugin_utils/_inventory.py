@@ -66,7 +66,10 @@ def digest(*parts: t.Any) -> str:
 
 def _device(row: list[t.Any]) -> Device:
     row[-1] = tuple(map(Service._make, row[-1]))
-    return Device._make(row)
+    device = Device._make(row)
+    if not (isinstance(device.id, str) and isinstance(device.tags, list) and isinstance(device.attributes, dict)):
+        raise TypeError(device.id)
+    return device
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,11 +152,14 @@ def _texts(value: t.Any) -> t.Iterator[str]:
 
 
 def _never_a_template(value: t.Any) -> t.Any:
-    """The value with its strings marked as unsafe, for an engine that needs it."""
+    """The value with its strings marked as unsafe, for an engine that needs it.
+
+    Such an engine forgets the marks of keys when a dictionary becomes a string, so a key that needs one is left out.
+    """
     if isinstance(value, str):
         return value if _HARMLESS.fullmatch(value) else wrap_var(value)
     if isinstance(value, dict):
-        return {_never_a_template(key): _never_a_template(item) for key, item in value.items()}
+        return {key: _never_a_template(item) for key, item in value.items() if _HARMLESS.fullmatch(key)}
     if isinstance(value, list):
         return [_never_a_template(item) for item in value]
     return value

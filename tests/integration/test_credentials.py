@@ -63,6 +63,46 @@ def test_the_environment_of_a_task(fleet: Fleet, way: str) -> None:
     assert run.status("open") == {"localhost": "changed"}
 
 
+def test_the_environment_of_a_task_comes_before_that_of_the_process(fleet: Fleet) -> None:
+    """As a whole: no set is put together from two of them."""
+    state = fleet.simulator.state
+    fleet.environ.update({name: state[key] for name, key in {**URLS, **ACCESS_KEY}.items()})
+    fleet.write("secrets.yml", {f"its_{name}": state[name] for name in ("token", "developer_key")})
+    task = {"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services[0], "reuse": False}}
+    whole = {"REMOTEIT_TOKEN": "{{ its_token }}", "REMOTEIT_DEVELOPER_KEY": "{{ its_developer_key }}"}
+    tasks = [{**task, "environment": whole}, {**task, "environment": {"R3_ACCESS_KEY_ID": "half a set"}}]
+    play: dict[str, Any] = {"hosts": "localhost", "gather_facts": False, "vars_files": ["secrets.yml"]}
+    run = fleet.run([{**play, "tasks": tasks}])
+    assert run.rc == 0
+    assert [request["api"] for request in run.requests if request["call"] == "connect"] == ["rest", "graphql"]
+
+
+def test_the_credentials_of_a_tasks_environment_stay_on_the_controller(fleet: Fleet) -> None:
+    """Neither a host that a task is delegated to gets them, nor a device whose facts are gathered."""
+    state = fleet.simulator.state
+    for name in fleet.credentials:
+        if not name.endswith("_URL"):
+            del fleet.environ[name]
+    fleet.write("secrets.yml", {f"its_{name}": state[name] for name in ("token", "developer_key")})
+    fleet.inventory["gateways"] = {"hosts": {"gateway": fleet.plain_way("pi-0005")}}
+    environment = {
+        "REMOTEIT_TOKEN": "{{ its_token }}",
+        "REMOTEIT_DEVELOPER_KEY": "{{ its_developer_key }}",
+        "OTHER": "{{ 6 * 7 }}",
+    }
+    connect = {"deviceaddress": "{{ remoteit_deviceaddress }}", "reuse": False}
+    role = {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open", "apply": {"environment": environment}}
+    tasks = [
+        {"remoteit.fleet.remoteit_connect": connect, "delegate_to": "gateway", "environment": environment},
+        {"include_role": role, "vars": {"remoteit_session_gather_facts": True}},
+        {"name": "facts", "ansible.builtin.debug": {"msg": "{{ ansible_facts.env.OTHER }}"}},
+    ]
+    play: dict[str, Any] = {"hosts": "fleet", "gather_facts": False, "vars_files": ["secrets.yml"]}
+    run = fleet.run([{**play, "tasks": tasks}], "-vvvv")  # which looks for secrets in its output
+    assert run.rc == 0
+    assert {int(result["msg"]) for result in run.results("facts").values()} == {42}
+
+
 def test_credentials_of_the_task(fleet: Fleet) -> None:
     """From the environment of a task, from module_defaults for the group, from a file, and by one login for the run."""
     state = fleet.simulator.state

@@ -25,7 +25,7 @@ def test_connect_by_name(fleet: Fleet) -> None:
         {"device": "pi-0001", "service": "pi-0001-web"},
         {"device": "pi-0002", "application": "28"},
         {"device": "PI-0002", "application": "ssh"},
-        {"device": "pi-0002", "service": "ssh"},
+        {"device": "pi-0005", "service": "ssh"},
         {"device": "pi-0004", "application": "ssh"},
     ]
     run = fleet.on_localhost([{"name": "open", CONNECT: {"services": wanted}, "ignore_errors": True}])
@@ -39,10 +39,17 @@ def test_connect_by_name(fleet: Fleet) -> None:
     failures = {key: failure["message"] for key, failure in result["failures"].items()}
     assert {failure["code"] for failure in result["failures"].values()} == {"not_found"}
     assert "no device called 'PI-0002'" in failures["PI-0002/ssh"]
-    assert fleet.services[1] in failures["pi-0002/ssh"]
+    assert fleet.simulator.service("pi-0005") in failures["pi-0005/ssh"]
     assert all(device in failures["pi-0004/ssh"] for device in ("80:00:00:00:01:00:00:30", "80:00:00:00:01:00:00:40"))
     assert [request["call"] for request in run.requests].count("list") == 1
     assert len(run.connections) == 3
+
+
+def test_two_services_that_would_have_one_key_are_refused(fleet: Fleet) -> None:
+    wanted = [{"device": "pi-0001", "application": "ssh"}, {"device": "pi-0001", "service": "ssh"}]
+    run = fleet.on_localhost([{"name": "open", CONNECT: {"services": wanted}}])
+    assert run.result("open")["failure"]["code"] == "options"
+    assert run.requests == []
 
 
 def test_one_service_by_name_gives_facts_and_ids_and_names_may_be_mixed(fleet: Fleet) -> None:

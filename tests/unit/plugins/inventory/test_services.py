@@ -92,7 +92,7 @@ def test_pages_are_asked_for_by_what_arrived(tmp_path: Path, conversation: Conve
 
 
 def test_filters_are_the_apis_as_far_as_it_can(tmp_path: Path, conversation: Conversation) -> None:
-    sent = {"size": 1000, "from": 0, "name": "pi-2", "state": "active", "application": [7, 28]}
+    sent = {"size": 1000, "from": 0, "name": "pi-2", "application": [7, 28]}
     sent["tag"] = {"operator": "ALL", "values": ["a"]}
     tags = [{"name": "a"}]
     conversation.expect_query(sent, page(device(2, tags=tags), device(20, tags=tags)))

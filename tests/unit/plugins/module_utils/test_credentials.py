@@ -15,6 +15,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import
     DEFAULT_API_URL,
     Credentials,
     is_same_account,
+    merged,
     parse_profile,
     resolve,
 )
@@ -406,3 +407,22 @@ def test_the_forms_in_which_a_secret_could_show() -> None:
     secrets = Credentials(access_key_id="id", secret_access_key="-_-_aHVudGVyMg").secrets()
     assert {"id", "-_-_aHVudGVyMg", "+/+/aHVudGVyMg", b"\xfb\xff\xbfhunter2".hex()} <= set(secrets)
     assert any(secret.endswith("hunter2") for secret in secrets)
+
+
+LOGIN = {"REMOTEIT_USERNAME": "me", "REMOTEIT_PASSWORD": "secret"}
+
+
+@pytest.mark.parametrize(
+    ("upper", "lower", "result"),
+    [
+        ({}, {"REMOTEIT_TOKEN": "b"}, {"REMOTEIT_TOKEN": "b"}),
+        ({"REMOTEIT_TOKEN": "a"}, {"REMOTEIT_TOKEN": "b"}, {"REMOTEIT_TOKEN": "a"}),
+        ({"REMOTEIT_TOKEN": "a"}, LOGIN, {"REMOTEIT_TOKEN": "a"}),
+        ({"R3_ACCESS_KEY_ID": "half"}, LOGIN, LOGIN),
+        ({"R3_ACCESS_KEY_ID": "half"}, {"R3_SECRET_ACCESS_KEY": "half"}, {"R3_SECRET_ACCESS_KEY": "half"}),
+        (LOGIN, {"R3_DEVELOPER_API_KEY": "key"}, {**LOGIN, "R3_DEVELOPER_API_KEY": "key"}),
+        ({"PATH": "a"}, {"PATH": "b", "HOME": "c"}, {"PATH": "a", "HOME": "c"}),
+    ],
+)
+def test_two_environments(upper: dict[str, str], lower: dict[str, str], result: dict[str, str]) -> None:
+    assert merged(upper, lower) == result

@@ -46,6 +46,14 @@ def test_a_listing_survives_being_written() -> None:
     assert again.devices[0].services == listing.devices[0].services
 
 
+@pytest.mark.parametrize("field", ["id", "tags", "attributes", "services"])
+def test_a_row_that_is_damaged_is_not_read(field: str) -> None:
+    account, warnings, rows = json.loads(Listing("mark", [], [device(service(1))]).dump())
+    rows[0][Device._fields.index(field)] = None
+    with pytest.raises((LookupError, TypeError, ValueError)):
+        Listing.load(json.dumps([account, warnings, rows]))
+
+
 @pytest.mark.parametrize("text", ["", "[]", "[1, 2]", "{}", '["", [], [[]]]', '["", [], [[1, []]]]', "null", 7, None])
 def test_something_else_is_no_listing(text: t.Any) -> None:
     with pytest.raises((LookupError, TypeError, ValueError)):
