@@ -107,13 +107,51 @@ class Connection:
         try:
             if str(_field(body, "deviceaddress") or service_id).lower() != service_id.lower():
                 raise BadAnswerError("the answer is about another service")
-            proxy, host, port, scheme = parse_proxy(body)
+            way = parse_proxy(body)
         except BadAnswerError as error:
             error.details["connectionid"] = connectionid
             raise
         seconds = _seconds(body.get("expirationsec", body.get("proxyExpirationSec")))
+        overrode = truthy(body.get("connectionOverridden"))
+        return cls._from_answer(service_id, connectionid, way, hostip, seconds, overrode)
+
+    @classmethod
+    def from_graphql(cls, answer: t.Mapping[str, t.Any], service_id: str, hostip: str | None) -> Connection:
+        """Read what C(connect) answered, into the same form.
+
+        Where nobody is named, this API lets the first comer in.
+
+        :raises BadAnswerError: with C(connectionid) in its details if there is one, so that it can be stopped.
+        """
+        connectionid = answer["id"] if is_connection_id(answer.get("id")) else None
+        try:
+            if truthy(answer.get("reverseProxy")):
+                url = answer.get("url") or f"https://{answer.get('host')}"
+                way = parse_proxy({"proxy": url, "reverseProxy": True})
+            else:
+                host, port = _host(answer.get("host")), _port(answer.get("port"))
+                way = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", host, port, "tcp"
+        except BadAnswerError as error:
+            error.details["connectionid"] = connectionid
+            raise
+        return cls._from_answer(service_id, connectionid, way, hostip or LATCHING, _seconds(answer.get("timeout")))
+
+    @classmethod
+    def _from_answer(
+        cls,
+        service_id: str,
+        connectionid: str | None,
+        way: tuple[str, str, int, str],
+        hostip: str | None,
+        seconds: int | None,
+        overrode: bool = False,
+    ) -> Connection:
         if connectionid is None:
-            raise _without_id(seconds)
+            raise BadAnswerError(
+                "the answer has no connectionid, so the connection that it opened cannot be stopped"
+                + (f"; it ends at the latest at {_end(seconds)}" if seconds is not None else "")
+            )
+        proxy, host, port, scheme = way
         return cls(
             deviceaddress=service_id,
             connectionid=connectionid,
@@ -125,51 +163,8 @@ class Connection:
             restriction="public" if scheme != "tcp" else restriction_of(hostip),
             expirationsec=seconds,
             expires_at=_end(seconds),
-            overrode=truthy(body.get("connectionOverridden")),
+            overrode=overrode,
         )
-
-    @classmethod
-    def from_graphql(cls, answer: t.Mapping[str, t.Any], service_id: str, hostip: str | None) -> Connection:
-        """Read what C(connect) answered, into the same form.
-
-        Where nobody is named, this API lets the first comer in.
-
-        :raises BadAnswerError: with C(connectionid) in its details if there is one, so that it can be stopped.
-        """
-        connectionid = answer["id"] if is_connection_id(answer.get("id")) else None
-        reverse = truthy(answer.get("reverseProxy"))
-        try:
-            if reverse:
-                url = answer.get("url") or f"https://{answer.get('host')}"
-                proxy, host, port, scheme = parse_proxy({"proxy": url, "reverseProxy": True})
-            else:
-                host, port, scheme = _host(answer.get("host")), _port(answer.get("port")), "tcp"
-                proxy = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        except BadAnswerError as error:
-            error.details["connectionid"] = connectionid
-            raise
-        seconds = _seconds(answer.get("timeout"))
-        if connectionid is None:
-            raise _without_id(seconds)
-        return cls(
-            deviceaddress=service_id,
-            connectionid=connectionid,
-            proxy=proxy,
-            host=host,
-            port=port,
-            scheme=scheme,
-            reverse_proxy=reverse,
-            restriction="public" if reverse else restriction_of(hostip or LATCHING),
-            expirationsec=seconds,
-            expires_at=_end(seconds),
-        )
-
-
-def _without_id(seconds: int | None) -> BadAnswerError:
-    return BadAnswerError(
-        "the answer has no connectionid, so the connection that it opened cannot be stopped"
-        + (f"; it ends at the latest at {_end(seconds)}" if seconds is not None else "")
-    )
 
 
 def find_connection_id(answer: t.Mapping[str, t.Any]) -> str | None:

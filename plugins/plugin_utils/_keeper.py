@@ -187,13 +187,18 @@ class Keeper:
             if self.ending.is_set():
                 raise RunEndsError
             office = self._office(account)
-            expected = []
-            for service in order.services:
-                held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
-                held.claimed = held.elsewhere = True
-                self._intend(held)
-                self._held.append(held)
-                expected.append(held)
+            expected: list[Held] = []
+            try:
+                for service in order.services:
+                    held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
+                    held.claimed = held.elsewhere = True
+                    self._intend(held)
+                    expected.append(held)
+            except RemoteItError:
+                for held in expected:
+                    self._ledger.closed(held.number, "never sent")
+                raise
+            self._held += expected
             return expected
 
     def adopt(self, expected: list[Held], outcomes: t.Mapping[str, Event]) -> None:

@@ -552,6 +552,15 @@ def test_a_module_elsewhere_without_a_clear_answer_is_not_forgotten(
     assert pathlib.Path(ledger.path).exists()
 
 
+def test_a_module_elsewhere_is_not_begun_without_room_for_all_intents(
+    keeper: Keeper, ledger: Ledger, full_disk: t.Callable[..., t.ContextManager[None]]
+) -> None:
+    with full_disk(ledger.path, room=300), pytest.raises(RemoteItError, match="nothing was opened"):
+        keeper.expect(ACCOUNT, Order((A, B, C)))
+    assert keeper.finish()["unsure"] == []
+    assert not os.path.exists(ledger.path)
+
+
 def test_a_module_elsewhere_that_could_not_stop_what_it_opened(keeper: Keeper, conversation: Conversation) -> None:
     failure = {"code": "bad_answer", "message": "", "connectionid": "id-x"}
     keeper.adopt(keeper.expect(ACCOUNT, Order((A,))), {A: failure})

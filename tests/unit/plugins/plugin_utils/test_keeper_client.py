@@ -254,6 +254,24 @@ def test_a_worker_that_dies_while_its_module_is_at_work(controller: Controller, 
     controller.await_end(keeper)
 
 
+def test_a_keeper_that_is_killed_while_a_module_is_at_work(
+    controller: Controller, vendor: Vendor, account: Account
+) -> None:
+    """Nobody but the worker knows what was opened, so it closes that."""
+
+    def module() -> dict[str, dict[str, t.Any]]:
+        controller.kill(controller.keeper())
+        vendor.open.add("id-x")
+        return {
+            SERVICE: Connection(SERVICE, "id-x", "http://p:1", "p", 1, "tcp", False, "caller").as_result(),
+            OFFLINE: {"code": "offline", "message": "inactive"},
+        }
+
+    with pytest.raises(RemoteItError, match="the keeper of this run died"):
+        controller.client.adopt(account, Order((SERVICE, OFFLINE)), module)
+    assert vendor.open == set()
+
+
 def test_without_a_keeper(controller: Controller, vendor: Vendor, account: Account) -> None:
     vendor.open.add("id-x")
     assert controller.client.finish() is None
