@@ -141,6 +141,7 @@ class Simulator:
         self._control("DELETE", "sessions")
         for entry in self.open_connections():
             self.stop(entry)
+        self._control("DELETE", "clock")
         self._control("DELETE", "requests")
 
     def end(self) -> None:

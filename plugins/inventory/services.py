@@ -19,8 +19,8 @@ description:
     C(remoteit_device), C(remoteit_device_id), C(remoteit_online), C(remoteit_tags), C(remoteit_services),
     C(remoteit_attributes), C(remoteit_platform) (a number), C(remoteit_owner), C(remoteit_created),
     C(remoteit_last_reported), C(remoteit_external_address) and C(remoteit_internal_address).
-  - Names, tags and attributes are chosen by whoever owns a device. They are never templated. On ansible-core before 2.19
-    an attribute is left out whose name could be a template.
+  - Names, tags and attributes are chosen by whoever owns a device. They are never templated. On ansible-core before
+    2.19 an attribute is left out whose name could be a template.
   - A host's name consists of letters, digits, C(.), C(_) and C(-), with C(_) in place of anything else. Devices whose
     names are equal get their ids appended, and are warned of.
 extends_documentation_fragment:

@@ -51,7 +51,7 @@ def explain(
         settled = {each: each.answered or moment(each.at) + _seconds(SETTLED_SECONDS) < now for each in mine}
         first = min(moment(each.at) for each in mine)
         last = max(moment(each.until) if each.until else moment(each.at) + _seconds(SETTLED_SECONDS) for each in mine)
-        possible = [session for session in sessions if _may_be(session, service, known, first, last)]
+        possible = [session for session in sessions if _may_be(session, service, known, first)]
         found = [session for session in possible if _is_certain(session, first, last)]
         if service in rivals or len(possible) > len(found) or len(found) > len(mine):
             continue
@@ -60,34 +60,23 @@ def explain(
     return explained
 
 
-def _may_be(
-    session: Session,
-    service: str,
-    known: t.Collection[str],
-    first: datetime.datetime,
-    last: datetime.datetime,
-) -> bool:
-    """Whether nothing speaks against it: what the API did not tell of it does not."""
+def _may_be(session: Session, service: str, known: t.Collection[str], first: datetime.datetime) -> bool:
+    """Whether nothing speaks against it: what the API did not tell of it does not, nor does a late start."""
     if session.id is not None and session.id.lower() in known:
         return False
     if session.service_id is not None and session.service_id.upper() != service:
         return False
     if session.is_ours is False or session.is_proxy is False:
         return False
-    return session.started is None or _within(session.started, first, last, CLOCKS_DIFFER_AT_MOST_SECONDS)
+    return session.started is None or moment(session.started) >= first - _seconds(CLOCKS_DIFFER_AT_MOST_SECONDS)
 
 
 def _is_certain(session: Session, first: datetime.datetime, last: datetime.datetime) -> bool:
     """Whether the API told everything of it, and it fits."""
-    return (
-        None not in session[:3]
-        and bool(session.is_ours and session.is_proxy)
-        and _within(str(session.started), first, last, CLOCKS_DIFFER_SECONDS)
-    )
-
-
-def _within(started: str, first: datetime.datetime, last: datetime.datetime, slack: int) -> bool:
-    return first - _seconds(slack) <= moment(started) <= last + _seconds(slack)
+    if None in session[:3] or not (session.is_ours and session.is_proxy):
+        return False
+    slack = _seconds(CLOCKS_DIFFER_SECONDS)
+    return first - slack <= moment(str(session.started)) <= last + slack
 
 
 def _seconds(number: int) -> datetime.timedelta:

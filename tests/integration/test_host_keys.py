@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from conftest import Fleet
 
-pytestmark = pytest.mark.each_api
-
 WHO: list[dict[str, Any]] = [{"name": "who", "ansible.builtin.raw": "cat device-name"}]
 
 

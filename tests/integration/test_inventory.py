@@ -23,7 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ENGINES = sorted(ROOT.glob(".venv/engines/*/bin/ansible-playbook"))
 PLUGIN = "remoteit.fleet.services"
 TRAP = "{{ lookup('pipe', 'touch trapped') }}"
-on_every_engine = pytest.mark.parametrize("engine", ENGINES or [Path(ANSIBLE_PLAYBOOK)], ids=engine_of, indirect=True)
+on_every_engine = pytest.mark.parametrize(
+    "its_engine", ENGINES or [Path(ANSIBLE_PLAYBOOK)], ids=engine_of, indirect=True
+)
 
 
 class Account:
@@ -99,7 +101,7 @@ class Listing:
 
 
 @pytest.fixture
-def engine(request: pytest.FixtureRequest, fleet: Fleet) -> None:
+def its_engine(request: pytest.FixtureRequest, fleet: Fleet) -> None:
     fleet.ansible_playbook = str(request.param)
 
 
@@ -112,7 +114,7 @@ def account(fleet: Fleet) -> Account:
 
 
 @on_every_engine
-def test_a_source_of_one_line_shows_groups_by_tag_and_by_state(engine: None, account: Account) -> None:
+def test_a_source_of_one_line_shows_groups_by_tag_and_by_state(its_engine: None, account: Account) -> None:
     account.simulator.device("pi-0003", online=False)
     account.fleet.write("fleet.remoteit.yml", f"plugin: {PLUGIN}\n")
     graph = account.ask("--graph").stdout
@@ -124,7 +126,7 @@ def test_a_source_of_one_line_shows_groups_by_tag_and_by_state(engine: None, acc
 
 
 @on_every_engine
-def test_the_variables_of_a_host(engine: None, account: Account) -> None:
+def test_the_variables_of_a_host(its_engine: None, account: Account) -> None:
     account.source()
     host = account.listing().variables["pi-0001"]
     assert all(name.startswith("remoteit_") for name in host)
@@ -139,7 +141,7 @@ def test_the_variables_of_a_host(engine: None, account: Account) -> None:
 
 
 @on_every_engine
-def test_the_run_playbook_reaches_the_devices(engine: None, account: Account) -> None:
+def test_the_run_playbook_reaches_the_devices(its_engine: None, account: Account) -> None:
     source = account.source(device=account.fleet.devices)
     account.fleet.write("tasks.yml", [{"name": "who", "ansible.builtin.raw": "cat device-name"}])
     account.fleet.write("keys.yml", account.fleet.host_keys)  # of this test's machine, not of the fleet
@@ -238,7 +240,7 @@ def test_devices_of_one_name_are_told_apart_whatever_their_order(account: Accoun
 
 
 @on_every_engine
-def test_names_from_elsewhere_are_harmless(engine: None, account: Account) -> None:
+def test_names_from_elsewhere_are_harmless(its_engine: None, account: Account) -> None:
     names = {
         "pi-0001": None,
         "pi-0002": "-oProxyCommand=touch trapped",
@@ -324,7 +326,7 @@ def test_hosts_are_called_as_is_preferred(account: Account) -> None:
 
 
 @on_every_engine
-def test_what_owners_write_is_never_templated(engine: None, account: Account) -> None:
+def test_what_owners_write_is_never_templated(its_engine: None, account: Account) -> None:
     fields = {
         "name": TRAP,
         "tags": [{"name": TRAP}, {"name": "plain"}],
@@ -483,7 +485,7 @@ def test_a_profile_of_the_file(account: Account) -> None:
 
 
 @on_every_engine
-def test_credentials_may_be_templates(engine: None, account: Account) -> None:
+def test_credentials_may_be_templates(its_engine: None, account: Account) -> None:
     lookup = "{{ lookup('ansible.builtin.env', "
     account.source(access_key_id=f"{lookup}name_of_it) }}}}", secret_access_key=f"{lookup}'ELSEWHERE') }}}}")
     values = dict(zip(("THE_ID", "ELSEWHERE"), account.access_key.values(), strict=True))
@@ -502,7 +504,7 @@ CACHE = {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_conne
 
 @on_every_engine
 def test_a_filled_cache_needs_neither_the_api_nor_credentials_until_it_is_flushed(
-    engine: None, account: Account
+    its_engine: None, account: Account
 ) -> None:
     account.source(**CACHE)
     before = account.listing()

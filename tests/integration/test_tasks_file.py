@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from conftest import Fleet, Run
 
-pytestmark = pytest.mark.each_api
-
 
 def tasks(which: str) -> list[dict[str, Any]]:
     return [{"name": which, "ansible.builtin.raw": "cat device-name"}]

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from conftest import Fleet, Run, SshCall
 
-pytestmark = pytest.mark.each_api
-
 OPEN = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}}
 CLOSE = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "close"}}
 

@@ -19,3 +19,6 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self._ahead += seconds
+
+    def reset(self) -> None:
+        self._ahead = 0.0

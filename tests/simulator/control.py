@@ -31,6 +31,7 @@ class Control:
         app.router.add_post("/_sim/faults", self._add_faults)
         app.router.add_delete("/_sim/faults", self._clear_faults)
         app.router.add_post("/_sim/clock", self._advance)
+        app.router.add_delete("/_sim/clock", self._reset_clock)
         app.router.add_get("/_sim/settings", self._settings)
         app.router.add_post("/_sim/settings", self._change_settings)
         app.router.add_get("/_sim/devices", self._devices)
@@ -58,6 +59,11 @@ class Control:
     async def _clear_faults(self, request: web.Request) -> web.Response:
         self._world.faults.clear()
         return web.json_response([])
+
+    async def _reset_clock(self, request: web.Request) -> web.Response:
+        """Move the clock back to real time. What is open by then was opened in the future."""
+        self._world.clock.reset()
+        return web.json_response({"now": self._world.clock.now()})
 
     async def _advance(self, request: web.Request) -> web.Response:
         """Move the clock; what is due by then is closed when the answer comes."""
