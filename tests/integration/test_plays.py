@@ -186,9 +186,14 @@ def test_files_go_both_ways_without_pipelining(fleet: Fleet) -> None:
         assert [path.read_text() for path in fleet.project.glob(f"fetched/{device}/**/device-name")] == [f"{device}\n"]
 
 
+def taken_from_the_environment(fleet: Fleet) -> dict[str, str]:
+    """The credentials, which the run's environment does not have any more."""
+    return {name: fleet.environ.pop(name) for name in fleet.credentials if not name.endswith("_URL")}
+
+
 def test_play_environment_holds_the_credentials(fleet: Fleet) -> None:
     """Task-level environment reaches the role's own calls."""
-    secrets = {name: fleet.environ.pop(name) for name in ("REMOTEIT_TOKEN", "REMOTEIT_DEVELOPER_KEY")}
+    secrets = taken_from_the_environment(fleet)
     fleet.write("secrets.yml", {"secrets": secrets})
     environment = {name: f"{{{{ secrets.{name} }}}}" for name in secrets}
     run = fleet.session(
@@ -201,7 +206,7 @@ def test_play_environment_holds_the_credentials(fleet: Fleet) -> None:
 
 
 def test_module_defaults_of_the_group_reach_the_role(fleet: Fleet) -> None:
-    secrets = {name: fleet.environ.pop(f"REMOTEIT_{name.upper()}") for name in ("token", "developer_key")}
+    secrets = {name.split("_", 1)[1].lower(): value for name, value in taken_from_the_environment(fleet).items()}
     fleet.write("secrets.yml", {"secrets": secrets})
     defaults = {"group/remoteit.fleet.remoteit": {name: f"{{{{ secrets.{name} }}}}" for name in secrets}}
     run = fleet.session([who()], play={"vars_files": ["secrets.yml"], "module_defaults": defaults})
