@@ -117,10 +117,14 @@ class KeeperClient:
     def _close_without_keeper(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
         for _, connectionid in stops:
             end_masters(self._run.control_path_dir(connectionid))
-        for stop, outcome in Direct().close(account, stops):
-            if not isinstance(outcome, RemoteItError):
-                note_closed(runs_folder(), self._run.id, {stop[1]})
-            yield stop, outcome
+        closed: set[str] = set()
+        try:
+            for stop, outcome in Direct().close(account, stops):
+                if not isinstance(outcome, RemoteItError):
+                    closed.add(stop[1])
+                yield stop, outcome
+        finally:
+            note_closed(runs_folder(), self._run.id, closed)
 
     def closed_elsewhere(self, connectionids: t.Sequence[str]) -> None:
         """Tell the keeper, if there is one, what a module on another host has closed."""
