@@ -4,7 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Prepares .venv: ansible-core, the collection importable as remoteit.fleet, and what the tests need.
-# With the word "engines" also .venv/engines: the versions of ansible-core that the end-to-end tests run on.
+# Each word adds what it names: "engines" the versions of ansible-core that the end-to-end tests run on, "tools" what
+# checks a release, "docs" what builds the documentation.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -47,27 +48,36 @@ if is_older .venv/prepared tests/requirements.txt; then
     touch .venv/prepared
 fi
 
-if [ "${1:-}" = engines ]; then
-    # each with the newest Python that it supports; one for which there is none is left out, and the tests say so
-    while read -r engine pythons; do
-        list=tests/engines/$engine.txt
-        if is_older ".venv/engines/$engine/prepared" "$list"; then
-            # shellcheck disable=SC2086
-            if python=$(find_python $pythons); then
-                echo "preparing ansible-core $engine with $("$python" -V)"
-                mkdir -p .venv/engines
-                make_venv ".venv/engines/$engine" "$python" "$list"
-                touch ".venv/engines/$engine/prepared"
-            else
-                echo "ansible-core $engine is left out: it needs one of Python $pythons"
-            fi
-        fi
-    done <<END
-2.16 3.10 3.11 3.12
-2.19 3.13 3.12 3.11
-2.21 3.13 3.12
-END
-fi
+# The venv $1 with what the list $2 names, on the first of the Pythons that follow that is there.
+prepare() {
+    venv=$1 list=$2
+    shift 2
+    is_older "$venv/prepared" "$list" || return 0
+    if python=$(find_python "$@"); then
+        echo "preparing $venv with $("$python" -V)"
+        mkdir -p "$(dirname "$venv")"
+        make_venv "$venv" "$python" "$list"
+        touch "$venv/prepared"
+    else
+        echo "$venv is left out: it needs one of Python $*"
+    fi
+}
+
+for group in "$@"; do
+    case $group in
+        engines) # each with the newest Python that it supports; the tests say which is left out
+            prepare .venv/engines/2.16 tests/engines/2.16.txt 3.10 3.11 3.12
+            prepare .venv/engines/2.19 tests/engines/2.19.txt 3.13 3.12 3.11
+            prepare .venv/engines/2.21 tests/engines/2.21.txt 3.13 3.12
+            ;;
+        tools) # what checks and builds a release
+            prepare .venv/tools tests/tools.txt 3.13 3.12
+            ;;
+        docs)
+            prepare .venv/docs docs/requirements.txt 3.13 3.12
+            ;;
+    esac
+done
 
 if ! command -v ssh >/dev/null; then
     echo "an OpenSSH client is needed (the Debian package openssh-client)" >&2
