@@ -292,9 +292,9 @@ def _paths(folder: str) -> list[str]:
 
 
 def _lock(file: t.IO[bytes]) -> bool:
-    """Take the lock, which the keeper of a run that lives holds for good."""
+    """Take the lock, which the keeper of a run that lives holds for good; to read, share it with others who read."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_EX if file.writable() else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
