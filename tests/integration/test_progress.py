@@ -21,7 +21,7 @@ MANY = 20
 LINE = r"remote\.it: {}: (\d+) of 20 done, (\d+) failed, [\d.]+/s *"
 
 
-@pytest.fixture(autouse=True, params=ENGINES, ids=engine_of)
+@pytest.fixture(params=ENGINES, ids=engine_of)
 def engine(request: pytest.FixtureRequest, fleet: Fleet) -> None:
     fleet.ansible_playbook = str(request.param)
 
@@ -61,7 +61,23 @@ def on_a_terminal(fleet: Fleet, plays: list[dict[str, Any]]) -> str:
     return seen.decode()
 
 
+def is_shown(doing: str, seen: str) -> bool:
+    """Whether a line was rewritten several times, and stays."""
+    line = LINE.format(doing)
+    rewritten = re.findall(line + r"\r(?!\n)", seen)
+    return len(rewritten) > 2 and rewritten[0] == ("0", "0") and re.findall(line + r"\r\n", seen) == [(str(MANY), "0")]
+
+
+@pytest.mark.usefixtures("engine")
 def test_a_person_sees_a_line_that_is_rewritten(fleet: Fleet) -> None:
+    fleet.simulator.settings(latency=0.25, stop_latency=0.25)
+    seen = on_a_terminal(fleet, [{"hosts": "localhost", "gather_facts": False, "tasks": connect(fleet, 4)}])
+    assert is_shown("opening", seen)
+    assert is_shown("closing", seen)
+    assert not set(seen) & set(map(chr, range(32))) - set("\r\n")
+
+
+def test_a_person_sees_it_of_the_role(fleet: Fleet) -> None:
     fleet.simulator.settings(latency=0.25, stop_latency=0.25)
     fleet.inventory["fleet"]["hosts"] = {
         f"pi-{number:04}": {"remoteit_deviceaddress": service} for number, service in enumerate(many(fleet), 1)
@@ -69,21 +85,12 @@ def test_a_person_sees_a_line_that_is_rewritten(fleet: Fleet) -> None:
     fleet.write("nothing.yml", [{"meta": "noop"}])
     role = {"role": "remoteit.fleet.remoteit_session", "remoteit_session_tasks": "nothing.yml"}
     settings = {"remoteit_session_wait_timeout": 0, "remoteit_session_concurrency": 4}
-    seen = on_a_terminal(
-        fleet,
-        [
-            {"hosts": "localhost", "gather_facts": False, "tasks": connect(fleet, 4)},
-            {"hosts": "fleet", "gather_facts": False, "roles": [role], "vars": settings},
-        ],
-    )
-    for line in map(LINE.format, ("opening", "closing")):
-        rewritten = [int(done) for done, _ in re.findall(line + r"\r(?!\n)", seen)]
-        assert rewritten.count(0) == 2  # for each of the two calls
-        assert len(set(rewritten)) > 3
-        assert re.findall(line + r"\r\n", seen) == [(str(MANY), "0")] * 2
-    assert re.findall(r"[\x00-\x1f\x7f](?<![\r\n\t])", seen) == []
+    seen = on_a_terminal(fleet, [{"hosts": "fleet", "gather_facts": False, "roles": [role], "vars": settings}])
+    assert is_shown("opening", seen)
+    assert is_shown("closing", seen)
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_log_gets_lines_and_a_machine_its_document(fleet: Fleet) -> None:
     fleet.simulator.settings(latency=1.05)
     fleet.simulator.device("pi-0002", online=False)
