@@ -21,17 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ANSIBLE_PLAYBOOK, Fleet, Run
+from conftest import ENGINES, Fleet, Run
 from matrix import api_of, engine_of, row_of
 from support import SSH, Simulator, until
-
-ENGINES = sorted(Path(__file__).resolve().parents[2].glob(".venv/engines/*/bin/ansible-playbook"))
 
 OPEN = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}}
 RUN_SECONDS = 10  # after a signal everything has to be closed within so many seconds
 
 
-@pytest.fixture(autouse=True, params=ENGINES or [Path(ANSIBLE_PLAYBOOK)], ids=engine_of)
+@pytest.fixture(autouse=True, params=ENGINES, ids=engine_of)
 def engine(request: pytest.FixtureRequest, fleet: Fleet, record_property: Callable[[str, str], None]) -> None:
     fleet.ansible_playbook = str(request.param)
     version, row = row_of(request.node)

@@ -15,17 +15,14 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ANSIBLE_PLAYBOOK, DEVICES, Fleet, Run, one_line
+from conftest import DEVICES, ENGINES, Fleet, Run, one_line
 from matrix import engine_of
 from support import WEB, Simulator
 
 ROOT = Path(__file__).resolve().parents[2]
-ENGINES = sorted(ROOT.glob(".venv/engines/*/bin/ansible-playbook"))
 PLUGIN = "remoteit.fleet.services"
 TRAP = "{{ lookup('pipe', 'touch trapped') }}"
-on_every_engine = pytest.mark.parametrize(
-    "its_engine", ENGINES or [Path(ANSIBLE_PLAYBOOK)], ids=engine_of, indirect=True
-)
+on_every_engine = pytest.mark.parametrize("its_engine", ENGINES, ids=engine_of, indirect=True)
 
 
 class Account:

@@ -11,10 +11,8 @@ import typing as t
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connect import ARGUMENT_SPEC, connect
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     AuthError,
-    OfflineError,
     OptionsError,
     RemoteItError,
 )
@@ -195,21 +193,6 @@ def test_a_message_names_ten_of_many_failures(conversation: Conversation) -> Non
     msg = run(*SERVICES[:12])["msg"]
     assert msg.startswith("could not open 12 of 12 connections: ") and msg.endswith("; and 2 more, see failures")
     assert sum(service in msg for service in SERVICES[:12]) == 10
-
-
-def test_progress(conversation: Conversation) -> None:
-    conversation.expect_open(SERVICES[0], OFFLINE)
-    conversation.expect_open(SERVICES[1], opened(SERVICES[1]))
-    told: list[t.Any] = []
-    options = {name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}
-    options.update(deviceaddress=list(SERVICES[:2]), concurrency=1)
-
-    def progress(total: int) -> t.Callable[[t.Any], None]:
-        told.append(total)
-        return lambda outcome: told.append(type(outcome))
-
-    connect(options, ENVIRON, Direct(), check_mode=False, progress=progress)
-    assert told == [2, OfflineError, Connection]
 
 
 def test_check_mode_sends_nothing_and_predicts(conversation: Conversation) -> None:
