@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-.PHONY: help setup demo test lint unit integration matrix bench clean
+.PHONY: help setup demo test lint unit integration matrix bench docs clean
 
 help:
 	@echo "make demo         reach a simulated fleet and close it again"
 	@echo "make test         lint, unit tests and end-to-end tests"
-	@echo "make matrix       test every way in which a run can end, and write the table into docs/teardown.md"
+	@echo "make matrix       test every way in which a run can end, and write the table into the page teardown"
 	@echo "make bench        measure, against the simulator"
+	@echo "make docs         build the documentation site into docs/build/html, and check it"
 	@echo "make setup        prepare .venv, which the others do by themselves"
 	@echo "make clean        remove what they made"
 
@@ -41,5 +42,10 @@ matrix: setup
 bench: setup
 	PYTHONPATH=tests .venv/bin/python -m benchmarks
 
+docs: setup
+	@tests/setup.sh docs
+	docs/build.sh
+	.venv/bin/python tests/check_site.py docs/build/html
+
 clean:
-	rm -rf .venv .ansible .mypy_cache .pytest_cache .ruff_cache tests/output
+	rm -rf docs/build .venv .ansible .mypy_cache .pytest_cache .ruff_cache tests/output

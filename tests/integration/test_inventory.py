@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import DEVICES, ENGINES, Fleet, Run, one_line
+from documentation import BLOCKS
 from matrix import engine_of
 from support import WEB, Simulator
 
@@ -591,15 +592,15 @@ def test_a_listing_that_is_not_whole_is_not_kept(account: Account) -> None:
 
 
 def sources(text: str) -> dict[str, dict[str, Any]]:
-    """The source files in a text, by their names."""
-    found = re.findall(r"^# (\w+\.remoteit\.yml)(.*?)(?=^---|^```|\"\"\")", text, re.DOTALL | re.MULTILINE)
+    """The source files in a plugin's examples, by their names."""
+    found = re.findall(r"^# (\w+\.remoteit\.yml)(.*?)(?=^---|\"\"\")", text, re.DOTALL | re.MULTILINE)
     return {name: yaml.safe_load(f"#{content}") for name, content in found}
 
 
+PLUGINS_FILE = ROOT / "plugins" / "inventory" / "services.py"
 EXAMPLES = {
-    (path, name): options
-    for path in ("README.md", "plugins/inventory/services.py")
-    for name, options in sources((ROOT / path).read_text()).items()
+    **{("plugin", name): options for name, options in sources(PLUGINS_FILE.read_text()).items()},
+    **{(block.page, block.title): block.data for block in BLOCKS if str(block.title).endswith("remoteit.yml")},
 }
 
 
@@ -615,5 +616,5 @@ def test_the_examples(account: Account, example: tuple[str, str]) -> None:
 
 
 def test_every_source_of_the_documentation_is_an_example() -> None:
-    texts = [(ROOT / path).read_text() for path in ("README.md", "plugins/inventory/services.py")]
-    assert sum(len(re.findall(rf"^plugin: {PLUGIN}$", text, re.MULTILINE)) for text in texts) == len(EXAMPLES) == 5
+    texts = [PLUGINS_FILE.read_text(), *(block.code for block in BLOCKS)]
+    assert sum(len(re.findall(rf"^plugin: {PLUGIN}$", text, re.MULTILINE)) for text in texts) == len(EXAMPLES)
