@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: services
 short_description: The devices of a remote.it account as hosts
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - remoteit.fleet contributors (!UNKNOWN)
 description:
