@@ -13,6 +13,7 @@ import argparse
 import functools
 import signal
 import sys
+import time
 
 from benchmarks import fleet, inventory, keeper, page, session, task
 from benchmarks.report import Report
@@ -38,7 +39,9 @@ def main() -> None:
     report = Report()
     for name in options.names or benchmarks:
         print(name, flush=True)
+        begin = time.monotonic()
         benchmarks[name](report)
+        print(f"  {name} took {time.monotonic() - begin:.0f} seconds\n", flush=True)
     if not options.names:
         page.write(report)
 

@@ -69,6 +69,11 @@ class Lab:
         self.simulator.forget_requests()
         return count
 
+    def simulator_seconds(self) -> float:
+        """What the simulator has used of the processor."""
+        fields = Path(f"/proc/{self.simulator.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def close_what_is_open(self) -> None:
         """For those who do not close what they open."""
         for entry in self.simulator.open_connections():

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the results into the documentation: tables into the page, and a chart beside it."""
+"""Writes the results into the documentation: tables into the page, and charts beside it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,28 @@ import typing as t
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from benchmarks.report import Goal, Report, digits, shown
+from benchmarks.report import Chart, Goal, Report, digits, shown
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "docsite" / "rst" / "performance.rst"
-CHART = PAGE.parent / "images" / "performance.svg"
+RST = Path(__file__).resolve().parents[2] / "docs" / "docsite" / "rst"
 _TABLES = re.compile(r"(?<=\n\.\. table\n).*(?=\n\.\. end of table\n)", re.DOTALL)
+
+LICENCE = """\
+Copyright: (c) 2026, remoteit.fleet contributors
+GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+SPDX-License-Identifier: GPL-3.0-or-later"""
 
 WIDTH, ROW, TOP = 360, 44, 40
 
 
-def write(report: Report) -> None:
+def write(report: Report, folder: Path = RST) -> None:
     lines = [*machine(), *goals(report.goals)]
     for table in report.tables:
         lines += [table.title, "~" * len(table.title), "", table.note, "", *rst(table.heads, table.rows)]
     text = "\n".join(lines).rstrip()
-    PAGE.write_text(_TABLES.sub(lambda _: f"\n{text}\n", PAGE.read_text()))
-    CHART.write_text(chart("Seconds to open and close 200 hosts, 1 s a connect", report.bars))
+    page = folder / "performance.rst"
+    page.write_text(_TABLES.sub(lambda _: f"\n{text}\n", page.read_text()))
+    for name, chart in report.charts.items():
+        (folder / "images" / f"performance-{name}.svg").write_text(svg(chart))
 
 
 def machine() -> t.Iterator[str]:
@@ -54,26 +60,25 @@ def rst(heads: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> t.Iterator
     yield ""
 
 
-def chart(title: str, bars: t.Mapping[str, float]) -> str:
-    """Bars, each below its name, so that long names are legible on a telephone."""
-    height, longest = TOP + ROW * len(bars), max(bars.values())
+def svg(chart: Chart) -> str:
+    """Bars, each below its name, so that long names are legible on a telephone. It brings its background along."""
+    height, longest = TOP + ROW * len(chart.bars), max(chart.bars.values())
+    title = escape(chart.title)
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
-        "<!--\nCopyright: (c) 2026, remoteit.fleet contributors",
-        "GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)",
-        "SPDX-License-Identifier: GPL-3.0-or-later\n-->",
+        f"<!--\n{LICENCE}\n-->",
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">',
+        f"<title>{title}</title>",
         "<style>text { font: 13px sans-serif; fill: #202020 } .title { font-weight: bold }</style>",
-        f"<title>{escape(title)}</title>",
         '<rect width="100%" height="100%" fill="#ffffff"/>',
-        f'<text x="10" y="24" class="title">{escape(title)}</text>',
+        f'<text class="title" x="10" y="24">{title}</text>',
     ]
-    for number, (name, value) in enumerate(bars.items()):
+    for number, (name, value) in enumerate(chart.bars.items()):
         y, width = TOP + ROW * number, max(2.0, 280 * value / longest)
-        color = "#1666a8" if "role" in name else "#8a8f98"
+        color = "#1666a8" if "the role" in name else "#8a8f98"
         lines += [
             f'<text x="10" y="{y + 13}">{escape(name)}</text>',
             f'<rect x="10" y="{y + 18}" width="{width:.1f}" height="16" fill="{color}"/>',
-            f'<text x="{width + 16:.1f}" y="{y + 31}">{digits(value)} s</text>',
+            f'<text x="{width + 16:.1f}" y="{y + 31}">{digits(value)}</text>',
         ]
     return "\n".join([*lines, "</svg>", ""])

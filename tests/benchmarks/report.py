@@ -39,13 +39,19 @@ class Table:
     rows: t.Sequence[t.Sequence[str]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    title: str
+    bars: t.Mapping[str, float]
+
+
 class Report:
     """What was measured. A goal that is missed is marked, and no error: a busy machine misses some."""
 
     def __init__(self) -> None:
         self.goals: list[Goal] = []
         self.tables: list[Table] = []
-        self.bars: dict[str, float] = {}
+        self.charts: dict[str, Chart] = {}
 
     def goal(self, what: str, values: Values, limit: float, *, at_least: bool = False, unit: str = "") -> None:
         goal = Goal(what, values, limit, at_least, unit)
@@ -57,9 +63,9 @@ class Report:
         self.tables.append(table)
         print("\n".join(["", title, *plain(table), ""]), flush=True)
 
-    def bar(self, name: str, values: Values) -> None:
-        """Something that the chart compares."""
-        self.bars[name] = statistics.median(values)
+    def chart(self, name: str, title: str, bars: t.Mapping[str, Values]) -> None:
+        """A picture of the medians, for the file of that name."""
+        self.charts[name] = Chart(title, {what: statistics.median(values) for what, values in bars.items() if values})
 
 
 def shown(cell: Cell) -> str:
