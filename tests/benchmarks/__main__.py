@@ -59,9 +59,9 @@ def bulk(simulator: Simulator, folder: Path) -> None:
     """One task that opens hundreds of connections, against a thread pool that sends the same calls and nothing else."""
     services = [s["deviceaddress"] for s in simulator.state["services"] if s["application"] == SSH]
     rows: dict[str, list[float]] = {"pool": [], "task": [], "ratio": [], "memory": []}
-    for _ in range(REPEATS):
+    for _unused in range(REPEATS):
         pool = bare_pool(simulator, services)
-        empty, _ = play(simulator, folder, [])
+        empty, _unused = play(simulator, folder, [])
         whole, memory = play(simulator, folder, services)
         rows["pool"].append(pool)
         rows["task"].append(whole - empty)
@@ -114,7 +114,7 @@ def play(simulator: Simulator, folder: Path, services: list[str]) -> tuple[float
     begin = time.monotonic()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     memory = Memory(f"HOME={folder}")
-    _, complaints = process.communicate()
+    _unused, complaints = process.communicate()
     seconds = time.monotonic() - begin
     assert process.returncode == 0, complaints.decode()
     return seconds, memory.peak()

@@ -64,7 +64,7 @@ def measure(simulator: Simulator, folder: Path) -> None:
 
     run("plugin", cached)  # fills the cache
     rows: dict[str, list[float]] = {}
-    for _ in range(REPEATS):
+    for _unused in range(REPEATS):
         for kind, environ in (("fresh", environment), ("cached", cached)):
             bare, plugin = run(f"bare-{kind}", environ), run("plugin", environ)
             assert bare["values"] == plugin["values"], (bare, plugin)
@@ -90,7 +90,7 @@ def listing(source: Path, environment: dict[str, str]) -> float:
     """The peak memory of a whole C(ansible-inventory), in megabytes."""
     command = [str(Path(sys.executable).with_name("ansible-inventory")), "-i", str(source), "--list"]
     process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    _unused, status, usage = os.wait4(process.pid, 0)
     assert status == 0
     return usage.ru_maxrss / 1024
 
@@ -179,8 +179,8 @@ def cached() -> t.Iterator[dict[str, t.Any]]:
     cache = cache_loader.get("ansible.builtin.jsonfile", _uri=folder, _prefix="ansible_inventory_")
     (key,) = cache.keys()
     fields = ("id", "name", "application", "title", "port", "online", "enabled")
-    _, _, devices = json.loads(cache.get(key))
-    for number, name, online, _, tags, *others, services in devices:
+    _unused, _unused, devices = json.loads(cache.get(key))
+    for number, name, online, _unused, tags, *others, services in devices:
         yield variables(number, name, online, tags, *others, [dict(zip(fields, each)) for each in services])
 
 

@@ -117,14 +117,14 @@ def test_the_readmes_web_service(fleet: Fleet) -> None:
 
 def test_the_readmes_inventory_and_command(fleet: Fleet) -> None:
     (text,) = (block for block in blocks("yaml") if block.startswith("# inventory.yml"))
-    first, second, *_ = fleet.services
+    first, second, *_unused = fleet.services
     text = text.replace("80:00:00:00:01:00:40:C5", first).replace("80:00:00:00:01:00:40:D5", second)
     inventory = yaml.safe_load(text)
     assert inventory["kiosks"]["vars"] == {"ansible_user": fleet.simulator.state["ssh_user"]}
     inventory["kiosks"]["vars"] |= {**fleet.login, **fleet.host_keys}
     fleet.inventory = inventory
     lines = (line.strip() for line in README.splitlines())
-    command, _, teardown = (shlex.split(line) for line in lines if line.startswith("ansible-playbook "))
+    command, _unused, teardown = (shlex.split(line) for line in lines if line.startswith("ansible-playbook "))
     assert command[:3] == ["ansible-playbook", "-i", "inventory.yml"]
     run = fleet.run(*command[3:])
     assert run.rc == 0
