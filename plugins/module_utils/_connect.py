@@ -73,7 +73,7 @@ def connect(
             failures[str(target)] = found.as_failure()
         else:
             wanted[str(target)] = found.id, found.name
-    spellings = check_service_ids([spelling for spelling, _ in wanted.values()]) if wanted else {}
+    spellings = check_service_ids([spelling for spelling, _unused in wanted.values()]) if wanted else {}
     order = _order(options, spellings.values())
 
     outcomes = {} if check_mode or not wanted else dict(fleet.open(account, order))

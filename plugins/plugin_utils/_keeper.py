@@ -407,7 +407,7 @@ class Keeper:
         timeout = max((office.timeout for office in self._offices.values()), default=0.0)  # for a login, and for a call
         # a module on another host is at work as long as its worker is there to tell of it
         concurrent.futures.wait([held.opening for held in self._held if held.elsewhere], IDLE_SECONDS)
-        _, hanging = concurrent.futures.wait([held.opening for held in self._held], 2 * timeout + GIVE_UP_SECONDS)
+        _unused, hanging = concurrent.futures.wait([held.opening for held in self._held], 2 * timeout + GIVE_UP_SECONDS)
         self._stop_all(lambda held: held.closing is None or not held.closing.done())
         for held in self._held:
             if held.opening in hanging:

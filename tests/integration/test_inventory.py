@@ -364,7 +364,7 @@ def test_what_owners_write_is_never_templated(its_engine: None, account: Account
     tasks.append({"name": "fact", "ansible.builtin.debug": {"msg": "{{ fact }}"}})
     bare = {"when": "{{ remoteit_attributes.words }}", "ignore_errors": True}
     tasks.append({"name": "condition", "ansible.builtin.debug": {"msg": "no"}, **bare})
-    for _ in ("from the API", "from the cache"):
+    for _unused in ("from the API", "from the cache"):
         run = account.play(tasks)
         assert run.rc == 0
         (said,) = {entry["host"] for entry in run.journal}
@@ -540,7 +540,7 @@ def test_meta_refresh_inventory_asks_again(account: Account) -> None:
 def test_what_was_odd_is_told_from_the_cache_as_well(account: Account) -> None:
     account.simulator.device("pi-0002", fields={"id": "80:nonsense"})
     account.source(**CACHE)
-    assert all("no usable id: 'pi-0002'" in account.listing().stderr for _ in range(2))
+    assert all("no usable id: 'pi-0002'" in account.listing().stderr for _unused in range(2))
 
 
 def test_the_cache_depends_on_what_is_fetched_and_holds_no_secret(account: Account) -> None:

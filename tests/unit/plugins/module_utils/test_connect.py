@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pathlib
+import types
 import typing as t
 
 import pytest
@@ -29,7 +30,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     refused,
 )
 
-ENVIRON = {"REMOTEIT_TOKEN": TOKEN, "REMOTEIT_DEVELOPER_KEY": KEY}
+ENVIRON = types.MappingProxyType({"REMOTEIT_TOKEN": TOKEN, "REMOTEIT_DEVELOPER_KEY": KEY})
 OFFLINE = refused("service is inactive", 200)
 
 
@@ -40,7 +41,7 @@ def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(
-    *services: str, environ: dict[str, str] = ENVIRON, check_mode: bool = False, **given: t.Any
+    *services: str, environ: t.Mapping[str, str] = ENVIRON, check_mode: bool = False, **given: t.Any
 ) -> dict[str, t.Any]:
     defaults = {name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}
     options = {**defaults, "deviceaddress": list(services), **given}

@@ -269,7 +269,7 @@ def test_closed_with_the_last_holder(keeper: Keeper, conversation: Conversation,
 
 def test_a_named_holder_holds_once(keeper: Keeper, conversation: Conversation, alive: str) -> None:
     conversation.expect_open(A, opened(A, "id-a", alive))
-    for _ in range(3):
+    for _unused in range(3):
         open_one(keeper, holder="session of a")
     conversation.expect_stop(A, "id-a", STOPPED)
     assert close(keeper, "id-a", holder="session of a") == "closed"
@@ -667,7 +667,7 @@ def test_the_same_connection_outlives_the_run_if_one_of_its_openings_is_to(
 def test_an_id_that_comes_back_after_its_stop_is_open_again(
     keeper: Keeper, conversation: Conversation, alive: str
 ) -> None:
-    for _ in range(2):
+    for _unused in range(2):
         conversation.expect_open(A, opened(A, "id-1", alive))
         open_one(keeper)
         conversation.expect_stop(A, "id-1", STOPPED)

@@ -224,7 +224,7 @@ def test_a_run_whose_keeper_was_killed_lives_as_long_as_its_controller(folder: s
     controller.communicate()
     assert [entry["alive"] for entry in listing(folder, None)] == [False]
     with of_dead_runs(folder, None) as found:
-        assert [record.run_id for record, _ in found] == ["job-0123456789"]
+        assert [record.run_id for record, _unused in found] == ["job-0123456789"]
 
 
 def test_a_teardown_that_looks_for_one_run_leaves_the_others_to_the_next(ledger: Ledger, folder: str) -> None:
@@ -233,7 +233,7 @@ def test_a_teardown_that_looks_for_one_run_leaves_the_others_to_the_next(ledger:
     with of_dead_runs(folder, "another") as found:
         assert found == []
         with of_dead_runs(folder, "job-0123456789") as others:
-            assert [record.run_id for record, _ in others] == ["job-0123456789"]
+            assert [record.run_id for record, _unused in others] == ["job-0123456789"]
 
 
 def test_what_is_odd_in_a_line_does_not_hide_the_rest(ledger: Ledger, folder: str) -> None:
