@@ -107,7 +107,8 @@ already_closed:
   contains: *named
   sample: []
 still_used:
-  description: The connections that another task of the run got as well and has not closed yet. They stay open.
+  description: The connections that another task of the run got as well and has not closed yet, or another run that
+    lives, from the vendor. They stay open.
   returned: always
   type: list
   elements: dict

@@ -29,7 +29,7 @@ DEVICES, OFFLINE = 5, 1
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="remoteit-demo-") as folder:
         home = Path(folder)
         say(f"A simulated remote.it account with {DEVICES} devices, {OFFLINE} of them offline")
