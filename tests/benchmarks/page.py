@@ -21,7 +21,8 @@ _TABLES = re.compile(r"(?<=\n\.\. table\n).*(?=\n\.\. end of table\n)", re.DOTAL
 LICENCE = """\
 Copyright: (c) 2026, remoteit.fleet contributors
 GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-SPDX-License-Identifier: GPL-3.0-or-later"""
+SPDX-License-Identifier: GPL-3.0-or-later
+"""
 
 WIDTH, ROW, TOP = 360, 44, 40
 
