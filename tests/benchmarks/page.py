@@ -67,7 +67,7 @@ def svg(chart: Chart) -> str:
     title = escape(chart.title)
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
-        f"<!--\n{LICENCE}\n-->",
+        f"<!--\n{LICENCE}-->",
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">',
         f"<title>{title}</title>",
         "<style>text { font: 13px sans-serif; fill: #202020 } .title { font-weight: bold }</style>",
