@@ -97,7 +97,7 @@ def listing(source: Path, environment: dict[str, str]) -> float:
     """The peak memory of a whole C(ansible-inventory), in megabytes."""
     command = [str(tool("ansible-inventory")), "-i", str(source), "--list"]
     process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    _unused, status, usage = os.wait4(process.pid, 0)
     assert status == 0
     return usage.ru_maxrss / 1024
 
