@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-.PHONY: help setup demo test lint unit integration matrix bench clean
+.PHONY: help setup demo test lint unit integration matrix ee bench clean
 
 help:
 	@echo "make demo         reach a simulated fleet and close it again"
 	@echo "make test         lint, unit tests and end-to-end tests"
 	@echo "make matrix       test every way in which a run can end, and write the table into docs/teardown.md"
+	@echo "make ee           check the execution environment, in a new virtual environment"
 	@echo "make bench        measure, against the simulator"
 	@echo "make setup        prepare .venv, which the others do by themselves"
 	@echo "make clean        remove what they made"
@@ -37,6 +38,10 @@ integration: setup
 matrix: setup
 	@tests/setup.sh engines
 	.venv/bin/python -m pytest tests/integration/test_ends.py --numprocesses 4 --matrix
+
+ee: setup
+	@tests/setup.sh tools
+	.venv/bin/python -m pytest tests/integration/test_execution_environment.py -m 'network or not network'
 
 bench: setup
 	PYTHONPATH=tests .venv/bin/python -m benchmarks

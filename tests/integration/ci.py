@@ -6,6 +6,7 @@ folder and variables, what is kept from one to the next, and what the outcome of
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -20,6 +21,7 @@ from typing import Any
 
 import yaml
 from conftest import Fleet
+from support import until
 
 RECIPES = Path(__file__).resolve().parents[2] / "docs" / "ci"
 
@@ -61,12 +63,13 @@ class Step:
 class Machine:
     """A fresh machine or container of a CI system, with the user's repository checked out.
 
-    :ivar kill: whether the machine dies, with everything that runs on it, as soon as the devices are being worked on.
+    :ivar end: a signal that the step's process gets as soon as the devices are being worked on; SIGKILL ends all that
+        runs on the machine.
     """
 
     def __init__(self, fleet: Fleet, bin_folder: Path, name: str) -> None:
         self.fleet = fleet
-        self.kill = False
+        self.end: signal.Signals | None = None
         self.steps: list[Step] = []
         self.workspace = fleet.folder / name / "workspace"
         self.home = fleet.folder / name / "home"
@@ -103,10 +106,10 @@ class Machine:
         with out.open("w") as stream:
             process = subprocess.Popen(
                 argv, cwd=self.workspace, env=environ, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
-                start_new_session=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it may be ignored here
             )  # fmt: skip
-            if self.kill:
-                self._die(process)
+            if self.end:
+                self._end(process, self.end)
             process.wait(120)
         print(f"== {name}: {process.returncode}", out.read_text(), sep="\n")
         ledgers = [json.loads(path.open().readline())["run"] for path in sorted((state / "runs").glob("*.*"))]
@@ -114,27 +117,18 @@ class Machine:
         self.steps.append(step)
         return step
 
-    def _die(self, process: subprocess.Popen[bytes]) -> None:
+    def _end(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        self.end = None
         reached = [self.fleet.simulator.home(device) / "reached" for device in self.fleet.devices]
-        while process.poll() is None and not all(path.exists() for path in reached):
-            try:
-                process.wait(0.05)
-            except subprocess.TimeoutExpired:
-                pass
-        if process.poll() is None:
-            self.kill = False
-            os.killpg(process.pid, signal.SIGSTOP)  # nobody sees another one die
-            self.kill_everything()
-
-    def kill_everything(self) -> None:
-        mark = f"HOME={self.home}".encode()
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                words, environ = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes().split(b"\0")
-                if mark in environ or f"{self.fleet.runtime}/".encode() in words:
-                    os.kill(int(folder.name), signal.SIGKILL)
-            except OSError:
-                continue
+        until(lambda: process.poll() is not None or all(path.exists() for path in reached), 90)
+        if number != signal.SIGKILL:
+            process.send_signal(number)
+            return
+        running = self.fleet.processes_of(self.home)
+        for stop in (signal.SIGSTOP, signal.SIGKILL):  # nobody sees another one die
+            for pid in running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, stop)
 
     def shell(self, name: str, script: str, shell: list[str], environ: dict[str, str]) -> Step | None:
         """Run a script without the commands that prepare the machine; none if they are all there is."""
@@ -149,7 +143,7 @@ class Machine:
 Prepare = Callable[[str], Machine]
 
 
-def github_actions(machine: Prepare, *, kill: bool) -> tuple[bool, Machine]:
+def github_actions(machine: Prepare, *, end: signal.Signals | None) -> tuple[bool, Machine]:
     """Whether the job succeeds. All steps share a machine; one without a condition needs those before to succeed."""
     here = machine("runner")
     (job,) = recipe("github-actions.yml")["jobs"].values()
@@ -170,13 +164,13 @@ def github_actions(machine: Prepare, *, kill: bool) -> tuple[bool, Machine]:
         if "uses" in step:
             assert step["uses"].split("@")[0] in SETUP_ACTIONS
             continue
-        here.kill = kill and "update.yml" in step["run"]
+        here.end = end if "update.yml" in step["run"] else None
         done = here.shell(step["name"], step["run"], ["bash", "-e"], environ | filled(step.get("env", {})))
         succeeds &= done is None or done.code == 0
     return succeeds, here
 
 
-def gitlab(machine: Prepare, *, kill: bool, and_container: bool = False) -> tuple[bool, Machine]:
+def gitlab(machine: Prepare, *, end: signal.Signals | None, and_container: bool = False) -> tuple[bool, Machine]:
     """Whether the pipeline succeeds. Each job has a machine; the last one's gets the artifacts of the one before.
 
     :param and_container: nothing more can be run in the container of what was killed.
@@ -202,7 +196,7 @@ def gitlab(machine: Prepare, *, kill: bool, and_container: bool = False) -> tupl
         }
         own = {k: v.replace("$CI_PROJECT_DIR", str(here.workspace)) for k, v in whole["variables"].items()}
         job, shell = whole[name], ["bash", "-eo", "pipefail"]
-        here.kill = kill and name == "update"
+        here.end = end if name == "update" else None
         script = [*whole["default"]["before_script"], *job["script"]]
         done = here.shell(name, "\n".join(script), shell, given | own)
         succeeds &= done is not None and done.code == 0
@@ -215,7 +209,7 @@ def gitlab(machine: Prepare, *, kill: bool, and_container: bool = False) -> tupl
     return succeeds, here
 
 
-def jenkins(machine: Prepare, *, kill: bool) -> tuple[bool, Machine]:
+def jenkins(machine: Prepare, *, end: signal.Signals | None) -> tuple[bool, Machine]:
     """Whether the build succeeds. What is under C(post) runs whatever happened, with the same variables."""
     here = machine("agent")
     text = (RECIPES / "Jenkinsfile").read_text()
@@ -236,7 +230,7 @@ def jenkins(machine: Prepare, *, kill: bool) -> tuple[bool, Machine]:
     succeeds = True
     for script in _scripts(stages):
         if succeeds:
-            here.kill = kill and "update.yml" in script
+            here.end = end if "update.yml" in script else None
             done = here.shell("stage", script, ["sh", "-xe"], environ)
             succeeds &= done is None or done.code == 0
     for script in [*_scripts(_block(post, "always")), *_scripts(_block(post, "cleanup"))]:
@@ -254,10 +248,12 @@ def _block(text: str, name: str) -> str:
 
 
 def _scripts(text: str) -> list[str]:
-    return [long or short for long, short in re.findall(r"^ *sh (?:'''(.*?)'''|'(.*?)')$", text, re.DOTALL | re.MULTILINE)]
+    return [
+        long or short for long, short in re.findall(r"^ *sh (?:'''(.*?)'''|'(.*?)')$", text, re.DOTALL | re.MULTILINE)
+    ]
 
 
-def awx(machine: Prepare, *, kill: bool) -> tuple[bool, Machine]:
+def awx(machine: Prepare, *, end: signal.Signals | None) -> tuple[bool, Machine]:
     """Whether the workflow succeeds. Each job has a container; a path that the credential names is shared.
 
     AWX counts a node that fails as handled if anything is to be run after its failure.
@@ -292,10 +288,10 @@ def awx(machine: Prepare, *, kill: bool) -> tuple[bool, Machine]:
         (data / "env").mkdir(parents=True)
         (data / "project").symlink_to(here.workspace)
         (data / "env" / "extravars").write_text(json.dumps(extra))
-        if play["vars"]["machine_credential"] in str(template["credentials"]) or len(template["credentials"]) == 2:
+        if "{{ machine_credential }}" in template["credentials"]:
             (data / "env" / "ssh_key").write_text(here.secrets["DEVICE_KEY"])
         argv = ["ansible-runner", "run", str(data), "-p", template["playbook"]]
-        here.kill = kill and identifier == "update"
+        here.end = end if identifier == "update" else None
         argv += ["--inventory", str(here.workspace / "fleet.remoteit.yml")]
         step = here.execute(identifier, argv, {**environ, "JOB_ID": str(job_id)})
         steps.append(step)
