@@ -2,14 +2,18 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-.PHONY: help setup demo test lint unit integration matrix ee bench clean
+.PHONY: help setup demo test lint unit integration matrix ee bench docs build clean
+
+TOOLS = PATH="$(CURDIR)/.venv/tools/bin:$$PATH"
 
 help:
 	@echo "make demo         reach a simulated fleet and close it again"
 	@echo "make test         lint, unit tests and end-to-end tests"
-	@echo "make matrix       test every way in which a run can end, and write the table into docs/teardown.md"
-	@echo "make ee           check the execution environment, in a new virtual environment"
+	@echo "make matrix       test every way in which a run can end, and write the table into the page teardown"
+	@echo "make ee           the execution environment: what it asks for, and a run with nothing but that"
+	@echo "make build        the tarball in build/, checked as Galaxy does, installed elsewhere, and its demo"
 	@echo "make bench        measure, against the simulator"
+	@echo "make docs         build the documentation site into docs/build/html, and check it"
 	@echo "make setup        prepare .venv, which the others do by themselves"
 	@echo "make clean        remove what they made"
 
@@ -27,6 +31,12 @@ lint: setup
 	.venv/bin/yamllint --strict .
 	tests/mypy.sh
 	tests/ansible-lint.sh
+	@tests/setup.sh tools
+	$(TOOLS) antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs all --disallow-unknown-collection-refs \
+	  --check-extra-docs-refs .
+	$(TOOLS) antsibull-changelog lint
+	$(TOOLS) reuse lint --lines
+	$(TOOLS) shellcheck $$(git ls-files '*.sh') .ci/run
 
 unit: setup
 	.venv/bin/python -m pytest tests/unit
@@ -46,5 +56,17 @@ ee: setup
 bench: setup
 	PYTHONPATH=tests .venv/bin/python -m benchmarks
 
+docs: setup
+	@tests/setup.sh docs
+	docs/build.sh
+	.venv/bin/python tests/check_site.py docs/build/html
+
+build: setup
+	@tests/setup.sh tools
+	rm -rf build
+	.venv/bin/ansible-galaxy collection build --output-path build
+	tests/importer.sh build/*.tar.gz
+	.venv/bin/python -m pytest tests/release
+
 clean:
-	rm -rf .venv .ansible .mypy_cache .pytest_cache .ruff_cache tests/output
+	rm -rf build docs/build .venv .ansible .mypy_cache .pytest_cache .ruff_cache tests/output

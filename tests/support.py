@@ -121,6 +121,9 @@ class Simulator:
         """Move the vendor's clock."""
         self._control("POST", "clock", {"advance": seconds})
 
+    def forget_requests(self) -> None:
+        self._control("DELETE", "requests")
+
     def forget_faults(self) -> None:
         self._control("DELETE", "faults")
 
@@ -142,7 +145,7 @@ class Simulator:
         for entry in self.open_connections():
             self.stop(entry)
         self._control("DELETE", "clock")
-        self._control("DELETE", "requests")
+        self.forget_requests()
 
     def end(self) -> None:
         self.process.terminate()

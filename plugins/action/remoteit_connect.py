@@ -11,9 +11,10 @@ from ansible_collections.remoteit.fleet.plugins.module_utils import _connect
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError, from_failure
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Opened, Order
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import Progress, RemoteItAction
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import close_at_the_end_of_this_run
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient, Outcomes
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import Shown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
 
 close_at_the_end_of_this_run()
@@ -26,9 +27,7 @@ class ActionModule(RemoteItAction):
     def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         fleet = _Elsewhere(self, options, task_vars) if self.runs_elsewhere() else KeeperClient()
         try:
-            result = _connect.connect(
-                options, self.environment(), fleet, check_mode=self._task.check_mode, progress=Progress
-            )
+            result = _connect.connect(options, self.environment(), Shown(fleet), check_mode=self._task.check_mode)
         except _NoAnswerError as error:
             result = error.result
         return {**result, "run_id": THIS_RUN.id}

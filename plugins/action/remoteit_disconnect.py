@@ -13,6 +13,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import Remo
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import close_at_the_end_of_this_run
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import sweep
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import Shown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, runs_folder
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
 
@@ -39,8 +40,8 @@ class ActionModule(RemoteItAction):
                     runs_folder(),
                     options["run_id"],
                     lambda: _argspec.account_of(options, environ),
-                    Direct(),
+                    Shown(Direct()),
                     check_mode=self._task.check_mode,
                 )
             )
-        return _disconnect.disconnect(options, environ, KeeperClient(), check_mode=self._task.check_mode)
+        return _disconnect.disconnect(options, environ, Shown(KeeperClient()), check_mode=self._task.check_mode)

@@ -86,7 +86,7 @@ notes:
     developer key alone may come from a later one.
   - The task runs on the controller, and uses the controller's environment and files, without C(delegate_to). Delegated
     to another host, the call is made from there, with the credentials that were found on the controller; that host
-    needs the Python library C(requests).
+    needs Python 3.8 or newer and its library C(requests).
 requirements:
   - requests (Python library, on the controller)
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: services
 short_description: The devices of a remote.it account as hosts
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - remoteit.fleet contributors (!UNKNOWN)
 description:
@@ -118,8 +118,8 @@ notes:
   - With a cache, neither the API nor credentials are needed until it expires. C(--flush-cache) and
     C(meta=refresh_inventory) ask the API again.
 seealso:
-  - plugin: remoteit.fleet.remoteit_session
-    plugin_type: role
+  - ref: ansible_collections.remoteit.fleet.remoteit_session_role
+    description: The role that reaches the hosts.
 """
 
 EXAMPLES = r"""
@@ -323,7 +323,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             if of_state:
                 of_state[device.online].add_host(host)
 
-        self._construct([(name, its_variables) for name, _, its_variables in hosts])
+        self._construct([(name, its_variables) for name, _unused, its_variables in hosts])
         self._warn([f"several devices are called {name!r}: their ids are part of their names" for name in shared])
         self._warn(listing.warnings)
 

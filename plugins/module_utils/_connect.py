@@ -49,16 +49,10 @@ _TOP_LEVEL = ("proxy", "connectionid", "host", "port", "expirationsec")
 
 
 def connect(
-    options: t.Mapping[str, t.Any],
-    environ: t.Mapping[str, str],
-    fleet: Fleet,
-    *,
-    check_mode: bool,
-    progress: t.Callable[[int], t.Callable[[Connection | RemoteItError], None]] = lambda total: lambda outcome: None,
+    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], fleet: Fleet, *, check_mode: bool
 ) -> dict[str, t.Any]:
     """Open what the options ask for and return the task's result.
 
-    :param progress: called with the number of services; what it returns is called with what became of each.
     :raises RemoteItError: nothing was opened.
     """
     given = options["deviceaddress"] or []
@@ -79,14 +73,10 @@ def connect(
             failures[str(target)] = found.as_failure()
         else:
             wanted[str(target)] = found.id, found.name
-    spellings = check_service_ids([spelling for spelling, _ in wanted.values()]) if wanted else {}
+    spellings = check_service_ids([spelling for spelling, _unused in wanted.values()]) if wanted else {}
     order = _order(options, spellings.values())
 
-    outcomes: dict[str, Connection | RemoteItError] = {}
-    tell = progress(len(order.services))
-    for service, outcome in () if check_mode or not wanted else fleet.open(account, order):
-        outcomes[service] = outcome
-        tell(outcome)
+    outcomes = {} if check_mode or not wanted else dict(fleet.open(account, order))
 
     for key, (spelling, name) in wanted.items():
         if check_mode:

@@ -81,10 +81,10 @@ class Order:
     detach: bool = False
 
 
-Opened = tuple[str, t.Union[Connection, RemoteItError]]
+Opened = t.Tuple[str, t.Union[Connection, RemoteItError]]
 #: C((service id, connection id)), and what became of it.
-Stop = tuple[str, str]
-Stopped = tuple[Stop, t.Union[str, RemoteItError]]
+Stop = t.Tuple[str, str]
+Stopped = t.Tuple[Stop, t.Union[str, RemoteItError]]
 
 
 class Fleet(t.Protocol):

@@ -101,7 +101,7 @@ class GraphQlApi:
             connectionid = answer.get("id") if isinstance(answer, dict) else None
             if is_connection_id(connectionid):
                 refusal.details["connectionid"] = connectionid
-            elif type(refusal) is RemoteItError and refusal.details["http_status"] == 200:
+            elif refusal.code == RemoteItError.code and refusal.details["http_status"] == 200:
                 # for all that is known, it went wrong after the connection had been opened
                 refusal.details["in_doubt"] = True
             raise refusal
@@ -169,7 +169,7 @@ class GraphQlApi:
         filters = _filters(wanted)
         seen: set[str] = set()
         start, total, again = 0, None, 0
-        for _ in range(MOST_PAGES):
+        for _unused in range(MOST_PAGES):
             page = self._page(account, {**filters, "from": start}, warn)
             known = len(seen)
             for device in filter(None, (device_from_graphql(item, warn) for item in page["items"])):

@@ -39,7 +39,7 @@ else:
     REQUESTS_IMPORT_ERROR = None
 
 #: Equal to C(version) in galaxy.yml; a unit test compares them.
-VERSION = "0.1.0"
+VERSION = "1.0.0"
 
 #: How often a call that may be repeated is tried, and the longest pause between two tries in seconds.
 TRIES = 5

@@ -19,7 +19,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
 )
 
 #: A pattern of the API's words, the error that they are, and what to do about it.
-Reason = tuple[str, type[RemoteItError], str]
+Reason = t.Tuple[str, t.Type[RemoteItError], str]
 
 #: What the API's reasons are known to contain. The numbers in brackets are the stable part of a reason; its HTTP code
 #: and its C(code) tell nothing.

@@ -77,7 +77,7 @@ class Searcher(t.Protocol):
     def devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]: ...
 
 
-Resolved = dict[Target, t.Union[Service, NotFoundError]]
+Resolved = t.Dict[Target, t.Union[Service, NotFoundError]]
 
 
 def resolve(api: Searcher, targets: t.Collection[Target], warn: Warn) -> Resolved:

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: remoteit_connect
 short_description: Open remote.it proxy connections
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - remoteit.fleet contributors (!UNKNOWN)
 description:
@@ -17,6 +17,8 @@ description:
     where each proxy is.
   - One task opens thousands of connections, a bounded number at a time. A service that cannot be opened does not lose
     the others.
+  - From 20 services on it shows on standard error how far it is. On a terminal that is a line which is rewritten. In a
+    log it is a line with each tenth, but not more than one in 10 seconds. Standard output stays as it is.
   - A connection lives until it is stopped, until nobody has used it for 15 minutes, or for about 8 hours. What a run
     has opened is closed when the run ends, however it ends, unless O(detach=true).
 extends_documentation_fragment:

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: remoteit_disconnect
 short_description: Close remote.it proxy connections
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - remoteit.fleet contributors (!UNKNOWN)
 description:
@@ -107,7 +107,8 @@ already_closed:
   contains: *named
   sample: []
 still_used:
-  description: The connections that another task of the run got as well and has not closed yet. They stay open.
+  description: The connections that another task of the run got as well and has not closed yet, or another run that
+    lives, from the vendor. They stay open.
   returned: always
   type: list
   elements: dict

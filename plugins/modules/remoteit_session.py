@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: remoteit_session
 short_description: Part of the role remoteit_session
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - remoteit.fleet contributors (!UNKNOWN)
 description:

@@ -9,24 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 import typing as t
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _credentials
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
-
-#: A bulk call of at least so many services tells of its progress, every so many seconds.
-PROGRESS_FROM = 20
-PROGRESS_SECONDS = 5.0
 
 
 class RemoteItAction(ActionBase):
@@ -121,22 +114,3 @@ def plain(value: t.Any) -> t.Any:
     if isinstance(value, int):
         return int(value)
     return "".join(value) if isinstance(value, str) else str(value)
-
-
-class Progress:
-    """Tells on standard error how a bulk call proceeds, a line every few seconds."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._opened = self._failed = 0
-        self._next = time.monotonic() + PROGRESS_SECONDS
-
-    def __call__(self, outcome: Connection | RemoteItError) -> None:
-        """Count what became of one service."""
-        failed = isinstance(outcome, RemoteItError)
-        self._failed += failed
-        self._opened += not failed
-        if self._total >= PROGRESS_FROM and time.monotonic() >= self._next:
-            self._next = time.monotonic() + PROGRESS_SECONDS
-            line = f"remote.it: {self._opened} of {self._total} opened, {self._failed} failed"
-            Display().display(line, stderr=True)

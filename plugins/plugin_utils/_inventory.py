@@ -181,12 +181,12 @@ def host_names(wanted: t.Sequence[tuple[str, str]], taken: t.Container[str]) -> 
     :param wanted: id and harmless name of each; without a name it is called by its id.
     :param taken: names that mean something else.
     """
-    uses = collections.Counter(name for _, name in wanted)
+    uses = collections.Counter(name for _unused, name in wanted)
     with_ids = [_with_id(name, device_id.upper()) for device_id, name in wanted]
     others = {*with_ids, *_TAKEN}
     names = [
         name if name and uses[name] == 1 and name not in others and name not in taken else with_id
-        for (_, name), with_id in zip(wanted, with_ids)
+        for (_unused, name), with_id in zip(wanted, with_ids)
     ]
     return names, sorted(name for name, count in uses.items() if name and count > 1)
 

@@ -44,7 +44,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._finder import Finder
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, known
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, is_used_by_another, known
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._unanswered import Intent, explain
@@ -347,6 +347,9 @@ class Keeper:
     def _close(self, held: Held, office: Office) -> str:
         connection = held.opening.result()
         end_masters(self._run.control_path_dir(connection.connectionid))
+        self._ledger.closing(held.number)
+        if is_used_by_another(self._ledger.path, connection.connectionid):
+            return self._leave(held)
         try:
             how = close_one(office.api, (held.service, connection.connectionid))
             should_be_open = how == ALREADY_CLOSED and _should_be_open(connection)
@@ -368,6 +371,14 @@ class Keeper:
                 self._ended_early.append({"service": held.service, "connectionid": connection.connectionid})
         self._ledger.closed(held.number, how)
         return how
+
+    def _leave(self, held: Held) -> str:
+        """Leave it to another run, which was given the same connection; that one counts it."""
+        with self._lock:
+            self._opened -= 1
+            self._failed_stops.pop(held.number, None)
+        self._ledger.closed(held.number, "used by a run that lives")
+        return STILL_USED
 
     def _close_quietly(self, held: Held) -> None:
         """Close it in this thread, unless somebody else does, so that the vendor's side and the ledger know it too."""
@@ -396,7 +407,7 @@ class Keeper:
         timeout = max((office.timeout for office in self._offices.values()), default=0.0)  # for a login, and for a call
         # a module on another host is at work as long as its worker is there to tell of it
         concurrent.futures.wait([held.opening for held in self._held if held.elsewhere], IDLE_SECONDS)
-        _, hanging = concurrent.futures.wait([held.opening for held in self._held], 2 * timeout + GIVE_UP_SECONDS)
+        _unused, hanging = concurrent.futures.wait([held.opening for held in self._held], 2 * timeout + GIVE_UP_SECONDS)
         self._stop_all(lambda held: held.closing is None or not held.closing.done())
         for held in self._held:
             if held.opening in hanging:

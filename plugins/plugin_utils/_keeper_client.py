@@ -115,7 +115,7 @@ class KeeperClient:
             yield from self._close_without_keeper(account, [stop for stop in stops if stop in missing])
 
     def _close_without_keeper(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
-        for _, connectionid in stops:
+        for _unused, connectionid in stops:
             end_masters(self._run.control_path_dir(connectionid))
         closed: set[str] = set()
         try:
@@ -130,7 +130,7 @@ class KeeperClient:
         """Tell the keeper, if there is one, what a module on another host has closed."""
         if os.path.exists(self._run.socket):
             with contextlib.suppress(_KeeperGone):
-                for _ in self._ask({"do": "closed_elsewhere", "connectionids": connectionids}):
+                for _unused in self._ask({"do": "closed_elsewhere", "connectionids": connectionids}):
                     pass
 
     def is_first(self, batch: str) -> bool:
@@ -152,7 +152,7 @@ class KeeperClient:
                 pass
             except (_KeeperGone, OSError):
                 ids = [(service, entry["connectionid"]) for service, entry in outcomes.items() if "proxy" in entry]
-                for _ in Direct().close(account, ids):  # nobody else knows of them
+                for _unused in Direct().close(account, ids):  # nobody else knows of them
                     pass
                 raise
 
@@ -243,7 +243,9 @@ def _is_of_this_user(line: socket.socket) -> bool:
     """Whether a process of this user is at the other end, as far as this system tells."""
     if not hasattr(socket, "SO_PEERCRED"):
         return True
-    _, uid, _ = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    _unused, uid, _unused = struct.unpack(
+        "3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
     return bool(uid == os.getuid())
 
 
@@ -271,7 +273,7 @@ def _spawn(run: Run) -> None:
     try:
         stdin.write(json.dumps(start).encode() + b"\n")
         stdin.close()
-        readable, *_ = select.select([stdout], [], [], START_SECONDS)
+        readable, *_unused = select.select([stdout], [], [], START_SECONDS)
         line = stdout.readline() if readable else b""
         last_words = b"" if line or not readable else stderr.read()
     finally:

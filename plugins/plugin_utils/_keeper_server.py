@@ -121,7 +121,7 @@ def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
     server = _Server(keeper, run.socket)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: server.finished.set())
+    signal.signal(signal.SIGTERM, lambda *_unused: server.finished.set())
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 60}, daemon=True).start()
     ready()
     with contextlib.suppress(OSError):

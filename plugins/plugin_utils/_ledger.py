@@ -7,7 +7,7 @@
 
 JSON lines, one file a run, written by its keeper alone, which holds it locked while it lives. The first line names
 the run and its controller's process. An C(intent) stands
-before the opening call, C(opened) after it, C(closed) after the stop. No secret is in it.
+before the opening call, C(opened) after it, C(closing) before the stop, C(closed) after it. No secret is in it.
 """
 
 from __future__ import annotations
@@ -98,6 +98,10 @@ class Ledger:
     def detached(self, number: int) -> None:
         self._try_to_write({"event": "detached", "number": number})
 
+    def closing(self, number: int) -> None:
+        """Say that this run does not need it any more."""
+        self._try_to_write({"event": "closing", "number": number})
+
     def closed(self, number: int, how: str) -> None:
         self._try_to_write({"event": "closed", "number": number, "how": how})
 
@@ -136,6 +140,7 @@ class Entry:
     opened_at: str | None = None
     expires_at: str | None = None
     detached: bool = False
+    closing: bool = False
     closed: str | None = None
 
     @property
@@ -228,6 +233,26 @@ def held_by_the_living(folder: str, dead: t.Collection[str]) -> set[str]:
     return found
 
 
+def is_used_by_another(own: str, connectionid: str) -> bool:
+    """Whether another run that lives has this connection too: the vendor may give one to two runs.
+
+    Whoever asks has said before that it is C(closing) it; of two who do so at once, both close it.
+
+    :param own: the path of the ledger of the run that asks.
+    """
+    with contextlib.suppress(OSError, RemoteItError):  # what cannot be read keeps nothing open
+        for path in set(_paths(os.path.dirname(own))) - {own}:
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+                if connectionid.encode() not in file.read():  # so that thousands are looked for quickly
+                    continue
+                file.seek(0)
+                record = _record(path, file, kept=not _lock(file))
+                needed = (entry.connectionid for entry in record.open if not entry.closing)
+                if record.alive and connectionid in needed:
+                    return True
+    return False
+
+
 def note_closed(folder: str, run_id: str, connectionids: t.Collection[str]) -> None:
     """Write into the ledgers of a run whose keeper was killed that these are closed."""
     for path in _paths(folder):
@@ -292,9 +317,9 @@ def _paths(folder: str) -> list[str]:
 
 
 def _lock(file: t.IO[bytes]) -> bool:
-    """Take the lock, which the keeper of a run that lives holds for good."""
+    """Take the lock, which the keeper of a run that lives holds for good; to read, share it with others who read."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_EX if file.writable() else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -330,6 +355,8 @@ def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
                 entry.expires_at = event["expires_at"] and _time(event, "expires_at")
             elif kind == "detached":
                 entries[number].detached = True
+            elif kind == "closing":
+                entries[number].closing = True
             elif kind == "closed":
                 entries[number].closed = event["how"]
         except (ValueError, KeyError, TypeError, AttributeError):

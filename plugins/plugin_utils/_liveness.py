@@ -38,12 +38,15 @@ def lives(mark: str | None) -> bool:
 
 
 def is_dead(mark: t.Any) -> bool:
-    """Whether the process of which this is the mark is known to be gone; of another container's nobody knows."""
+    """Whether the process of which this is the mark is known to be gone.
+
+    Of another container's, or another machine's, nobody knows; nor of one before a boot of this machine, which looks
+    like the latter. Locks tell there.
+    """
     here = mark_of(os.getpid())
     if here is None or not isinstance(mark, str):
         return False
-    boot, namespace = here.split()[:2]
-    return not mark.startswith(f"{boot} ") or (mark.startswith(f"{boot} {namespace} ") and not lives(mark))
+    return mark.split()[:2] == here.split()[:2] and not lives(mark)
 
 
 def create_locked(path: str, first_line: bytes) -> t.BinaryIO:

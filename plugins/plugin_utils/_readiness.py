@@ -84,7 +84,7 @@ def _first_options(ssh: t.Any) -> dict[str, str]:
     options: dict[str, str] = {}
     for word in words:
         if word.startswith("-o"):
-            name, _, value = (word[2:] or next(words, "")).strip().replace("=", " ", 1).partition(" ")
+            name, _unused, value = (word[2:] or next(words, "")).strip().replace("=", " ", 1).partition(" ")
             options.setdefault(name.lower(), value.strip())
         elif word.startswith("-S"):
             options.setdefault("controlpath", word[2:] or next(words, ""))

@@ -26,9 +26,9 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order, Stop
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import Progress
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._hosts import Hosts, Variables
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import shown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
 
 #: The variables that a session sets, and C(close) puts back.
@@ -104,7 +104,8 @@ def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], 
             stops.append((session["service"], session["connectionid"]))
             holders.append(_holder(name))
     try:
-        outcomes = list(KeeperClient().close(account(), stops, holders)) if stops else []
+        closing = KeeperClient().close(account(), stops, holders) if stops else iter(())
+        outcomes = list(shown("closing", len(stops), closing))
     except RemoteItError as error:
         result["problem"] = f"the connections could not be closed and may still be open: {error.message}"
         return result
@@ -140,13 +141,12 @@ def _open(
             continue
         holders = claims.setdefault(member.hostip, {}).setdefault(member.service.upper(), [])
         holders += [_holder(member.host)] if claim else []
-    progress = Progress(sum(map(len, claims.values())))
-    outcomes = {}
-    for hostip, services in claims.items():
-        for service, outcome in KeeperClient().open(account, Order(tuple(services), hostip=hostip), services):
-            outcomes[service, hostip] = outcome
-            progress(outcome)
-    return outcomes
+    opening = (
+        ((service, hostip), outcome)
+        for hostip, services in claims.items()
+        for service, outcome in KeeperClient().open(account, Order(tuple(services), hostip=hostip), services)
+    )
+    return dict(shown("opening", sum(map(len, claims.values())) if claim else 0, opening))
 
 
 def _holder(host: str) -> str:

@@ -41,7 +41,7 @@ def teardown(
     :param account: tells whose credentials there are; asked only when there is something to close.
     """
     with of_dead_runs(folder, run_id) as ledgers:
-        living = held_by_the_living(folder, [record.path for record, _ in ledgers])
+        living = held_by_the_living(folder, [record.path for record, _unused in ledgers])
         for record, ledger in ledgers:
             if ledger is None:
                 yield from (((entry.service, entry.connectionid or ""), _being_closed(record)) for entry in record.open)

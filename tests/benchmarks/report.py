@@ -1,14 +1,90 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How results are printed."""
+"""How results are shown: as text while they come, and in the end as tables and a chart of the documentation."""
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import typing as t
 
+Values = t.Sequence[float]
+Cell = t.Union[str, Values]
 
-def show(what: str, values: t.Sequence[float], unit: str) -> None:
-    median = statistics.median(values)
-    print(f"  {what:<58} {median:8.2f} {unit:<3} ({min(values):.2f} to {max(values):.2f})")
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    what: str
+    values: Values
+    limit: float
+    at_least: bool
+    unit: str
+
+    @property
+    def met(self) -> bool:
+        median = statistics.median(self.values)
+        return median >= self.limit if self.at_least else median <= self.limit
+
+    @property
+    def wanted(self) -> str:
+        return f"{'≥' if self.at_least else '≤'} {self.limit:g} {self.unit}".strip()
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    title: str
+    note: str
+    heads: t.Sequence[str]
+    rows: t.Sequence[t.Sequence[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    title: str
+    bars: t.Mapping[str, float]
+
+
+class Report:
+    """What was measured. A goal that is missed is marked, and no error: a busy machine misses some."""
+
+    def __init__(self) -> None:
+        self.goals: list[Goal] = []
+        self.tables: list[Table] = []
+        self.charts: dict[str, Chart] = {}
+
+    def goal(self, what: str, values: Values, limit: float, *, at_least: bool = False, unit: str = "") -> None:
+        goal = Goal(what, values, limit, at_least, unit)
+        self.goals.append(goal)
+        print(f"  {'met   ' if goal.met else 'MISSED'} {goal.wanted:<9} {shown(values)}: {what}", flush=True)
+
+    def table(self, title: str, note: str, heads: t.Sequence[str], rows: t.Sequence[t.Sequence[Cell]]) -> None:
+        table = Table(title, note, heads, [[shown(cell) for cell in row] for row in rows])
+        self.tables.append(table)
+        print("\n".join(["", title, *plain(table), ""]), flush=True)
+
+    def chart(self, name: str, title: str, bars: t.Mapping[str, Values]) -> None:
+        """A picture of the medians, for the file of that name."""
+        self.charts[name] = Chart(title, {what: statistics.median(values) for what, values in bars.items() if values})
+
+
+def shown(cell: Cell) -> str:
+    """A cell of a table; of values the median, and from where to where they go."""
+    if isinstance(cell, str):
+        return cell
+    if not cell:
+        return "-"
+    median = digits(statistics.median(cell))
+    return median if len(cell) == 1 else f"{median} ({digits(min(cell))} to {digits(max(cell))})"
+
+
+def digits(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"
+
+
+def plain(table: Table) -> t.Iterator[str]:
+    lines = [table.heads, *table.rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table.heads))]
+    for line in lines:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

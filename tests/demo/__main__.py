@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A fleet is reached and closed again, against the simulator: C(make demo).
 
+Ansible's commands are those beside the Python that runs this, or those of the folder that is given.
+
 Everything happens in a temporary folder, which is also the home of whatever is started.
 """
 
@@ -22,12 +24,12 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BIN = Path(sys.executable).parent
+BIN = Path(sys.argv[1]).absolute() if sys.argv[1:] else Path(sys.executable).parent
 DEVICES, OFFLINE = 5, 1
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="remoteit-demo-") as folder:
         home = Path(folder)
         say(f"A simulated remote.it account with {DEVICES} devices, {OFFLINE} of them offline")

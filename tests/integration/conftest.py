@@ -35,6 +35,8 @@ from matrix import Matrix
 from support import Simulator, until
 
 ANSIBLE_PLAYBOOK = os.environ.get("TEST_ANSIBLE_PLAYBOOK", str(Path(sys.executable).with_name("ansible-playbook")))
+#: Of each version of ansible-core that is there.
+ENGINES = sorted(HERE.parents[1].glob(".venv/engines/*/bin/ansible-playbook")) or [Path(ANSIBLE_PLAYBOOK)]
 
 DEVICES = 40  # a device costs nothing until it is reached
 

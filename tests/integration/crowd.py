@@ -22,7 +22,7 @@ WORKERS = 200
 
 def worker(account: Account, service: str) -> None:
     client = KeeperClient()
-    for _, connection in client.open(account, Order((service,), reuse=random.random() < 0.5)):
+    for _unused, connection in client.open(account, Order((service,), reuse=random.random() < 0.5)):
         list(client.close(account, [(service, connection.connectionid)]))
     os._exit(0)
 

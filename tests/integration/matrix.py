@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "teardown.md"
-_TABLE = re.compile(r"(?<=<!-- table -->\n).*(?=<!-- end of table -->)", re.DOTALL)
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "docsite" / "rst" / "teardown.rst"
+_TABLE = re.compile(r"(?<=^\.\. table\n\n).*?(?=\n\.\. end of table$)", re.DOTALL | re.MULTILINE)
+_QUOTED = '"{}"'.format
 _APIS = {"rest": "REST", "graphql": "GraphQL"}
 _SIGNS = {"passed": "✔", "failed": "✘", "skipped": "-"}
 
@@ -29,12 +30,12 @@ class Matrix:
 
     def pytest_sessionfinish(self) -> None:
         engines = sorted({engine for row in self.rows.values() for engine in row})
-        heads = [f"{engine}, {_APIS[api_of(engine)]}" for engine in engines]
-        lines = [f"| how the run ends | {' | '.join(heads)} |", "|---" * (len(engines) + 1) + "|"]
+        heads = ["how the run ends", *(f"{engine}, {_APIS[api_of(engine)]}" for engine in engines)]
+        lines = [".. csv-table::", f"   :header: {', '.join(map(_QUOTED, heads))}", ""]
         for name in sorted(self.rows):
             signs = [_SIGNS[self.rows[name].get(engine, "skipped")] for engine in engines]
-            lines.append(f"| {name} | {' | '.join(signs)} |")
-        PAGE.write_text(_TABLE.sub("\n" + "\n".join(lines) + "\n\n", PAGE.read_text()))
+            lines.append(f"   {_QUOTED(name)}, {', '.join(signs)}")
+        PAGE.write_text(_TABLE.sub("\n".join(lines) + "\n", PAGE.read_text()))
 
 
 def row_of(test: pytest.Function) -> tuple[str, str]:
@@ -57,4 +58,4 @@ def rows_of_the_page() -> set[str]:
     """The rows that the documentation promises."""
     table = _TABLE.search(PAGE.read_text())
     assert table
-    return {line.split(" | ")[0].removeprefix("| ") for line in table.group().strip().splitlines()[2:]}
+    return set(re.findall(r'^   "(.*?)", ', table.group(), re.MULTILINE))

@@ -17,10 +17,10 @@ from pathlib import Path
 import ci
 import pytest
 from conftest import ANSIBLE_PLAYBOOK, Fleet
+from documentation import BLOCKS
 from support import until
 
 ROOT = ci.RECIPES.parents[1]
-PAGE = ROOT / "docs" / "docsite" / "rst" / "ci.rst"
 
 #: Each on another ansible-core, if it is there.
 SYSTEMS = {
@@ -91,6 +91,12 @@ def reports(machine: ci.Machine) -> dict[str, list[xml.etree.ElementTree.Element
     for path in (machine.workspace / "junit").glob("*.xml"):
         found.setdefault(path.name.split("-")[0], []).extend(xml.etree.ElementTree.parse(path).iter("testcase"))
     return found
+
+
+def shown(name: str) -> str:
+    """A block of the page."""
+    (block,) = (block for block in BLOCKS if block.name == name)
+    return block.code
 
 
 def nothing_is_left(fleet: Fleet, machine: ci.Machine) -> None:
@@ -179,7 +185,7 @@ def test_the_host_keys_are_recorded_as_the_page_says(project: Fleet) -> None:
     (project.project / "known_hosts").unlink()
     project.write("tasks.yml", [{"name": "Work", "ansible.builtin.raw": TASKS["green"]}])
     machine = ci.Machine(project, Path(ANSIBLE_PLAYBOOK).parent, "desk")
-    (command,) = (shlex.split(block) for block in blocks("sh") if "accept-new" in block)
+    command = shlex.split(shown("ci-known-hosts"))
     key = ["--private-key", project.simulator.state["ssh_private_key_file"]]
     assert machine.execute("record", [*command, *key], machine.secrets).code == 0
     found = (machine.workspace / "known_hosts").read_text()
@@ -188,30 +194,25 @@ def test_the_host_keys_are_recorded_as_the_page_says(project: Fleet) -> None:
 
 # -- the page -------------------------------------------------------------------------------------------------------
 
-
-def blocks(*languages: str) -> list[str]:
-    """The code of the page in these languages."""
-    found = re.findall(
-        rf"^\.\. code-block:: (?:{'|'.join(map(re.escape, languages))})\n(?:   :.*\n)*\n((?:   .*\n|\n)+)",
-        PAGE.read_text(),
-        re.MULTILINE,
-    )
-    return [re.sub(r"^   ", "", text, flags=re.MULTILINE).strip() + "\n" for text in found]
-
-
-FILES = [
-    "update.yml", "fleet.remoteit.yml", "github-actions.yml", "gitlab-ci.yml", "Jenkinsfile", "awx/setup.yml",
-    "awx/teardown.yml", "awx/ansible.cfg", "execution-environment.yml",
-]  # fmt: skip
+SHOWN = {
+    "ci-update-yml": "update.yml",
+    "ci-fleet-remoteit-yml": "fleet.remoteit.yml",
+    "ci-github-actions-yml": "github-actions.yml",
+    "ci-gitlab-ci-yml": "gitlab-ci.yml",
+    "ci-jenkinsfile": "Jenkinsfile",
+    "ci-awx-setup-yml": "awx/setup.yml",
+    "ci-awx-teardown-yml": "awx/teardown.yml",
+    "ci-awx-ansible-cfg": "awx/ansible.cfg",
+    "ci-execution-environment-yml": "execution-environment.yml",
+}
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_the_page_shows_what_is_tested(name: str) -> None:
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_page_shows_what_is_run(name: str) -> None:
     """The files are what is run; the page shows them without the licence."""
-    _, _, text = (ci.RECIPES / name).read_text().split("\n", 3)[3].partition("---\n")
-    text = text or (ci.RECIPES / name).read_text().split("\n", 3)[3]
-    assert text.strip() + "\n" in blocks("yaml", "yaml+jinja", "groovy", "ini"), f"copy docs/ci/{name} into {PAGE}"
+    text = (ci.RECIPES / SHOWN[name]).read_text().split("\n", 3)[3]
+    assert shown(name) == text.removeprefix("---\n").lstrip("\n"), "copy the file into the page"
 
 
 def test_every_recipe_is_shown() -> None:
-    assert {str(path.relative_to(ci.RECIPES)) for path in ci.RECIPES.rglob("*") if path.is_file()} == set(FILES)
+    assert {str(path.relative_to(ci.RECIPES)) for path in ci.RECIPES.rglob("*") if path.is_file()} == {*SHOWN.values()}

@@ -21,17 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ANSIBLE_PLAYBOOK, Fleet, Run
+from conftest import ENGINES, Fleet, Run
 from matrix import api_of, engine_of, row_of
 from support import SSH, Simulator, until
-
-ENGINES = sorted(Path(__file__).resolve().parents[2].glob(".venv/engines/*/bin/ansible-playbook"))
 
 OPEN = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}}
 RUN_SECONDS = 10  # after a signal everything has to be closed within so many seconds
 
 
-@pytest.fixture(autouse=True, params=ENGINES or [Path(ANSIBLE_PLAYBOOK)], ids=engine_of)
+@pytest.fixture(autouse=True, params=ENGINES, ids=engine_of)
 def engine(request: pytest.FixtureRequest, fleet: Fleet, record_property: Callable[[str, str], None]) -> None:
     fleet.ansible_playbook = str(request.param)
     version, row = row_of(request.node)
@@ -138,43 +136,43 @@ _simple("a file that is not YAML is included", lambda _: [task("bad", include_ta
 
 
 @row("meta: end_play, and a later play")
-def _(fleet: Fleet) -> Any:
+def _row(fleet: Fleet) -> Any:
     return [session(), later(fleet)], [reach(), {"meta": "end_play"}], {0}
 
 
 @row("meta: end_host, and a later play")
-def _(fleet: Fleet) -> Any:
+def _row(fleet: Fleet) -> Any:
     return [session(), later(fleet)], [reach(), {"meta": "end_host", "when": f"inventory_hostname == '{FIRST}'"}], {0}
 
 
 @row("meta: end_batch, and a later play")
-def _(fleet: Fleet) -> Any:
+def _row(fleet: Fleet) -> Any:
     return [session(serial=2), later(fleet)], [reach(), {"meta": "end_batch"}], {0}
 
 
 @row("open without close")
-def _(fleet: Fleet) -> Any:
+def _row(fleet: Fleet) -> Any:
     return [{"hosts": "fleet", "gather_facts": False, "tasks": [OPEN, reach(), fail(SECOND)]}], [], {2}
 
 
 @row("open, then every device becomes unreachable")
-def _(fleet: Fleet) -> Any:
+def _row(fleet: Fleet) -> Any:
     return [{"hosts": "fleet", "gather_facts": False, "tasks": [OPEN, drop(fleet, *ALL), reach()]}], [], {4}
 
 
 @row("a template error before the first task")
-def _(fleet: Fleet) -> Any:
+def _row(fleet: Fleet) -> Any:
     return [session(), later(fleet, vars={"x": 1}, environment="{{ nowhere }}")], [reach()], {1, 2, 4, 250}
 
 
 @row("no role, a play that forgets to close")
-def _(fleet: Fleet) -> Any:
+def _row(fleet: Fleet) -> Any:
     connect = {"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services}}
     return [{"hosts": "localhost", "gather_facts": False, "tasks": [task("connect", **connect)]}], [], {0}
 
 
 @row("no role, one task a host, and one fails")
-def _(fleet: Fleet) -> Any:
+def _row(fleet: Fleet) -> Any:
     connect = {"remoteit.fleet.remoteit_connect": {"deviceaddress": "{{ remoteit_deviceaddress }}"}}
     failing = task("fail", **{"ansible.builtin.fail": {}}, when=f"inventory_hostname == '{SECOND}'")
     return [{"hosts": "fleet", "gather_facts": False, "tasks": [task("connect", **connect), failing]}], [], {2}

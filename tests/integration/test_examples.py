@@ -6,36 +6,20 @@
 from __future__ import annotations
 
 import ast
-import re
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import Fleet
+from conftest import DEVICES, Fleet
+from documentation import BLOCKS, plays, titled
 from support import WEB
 
 pytestmark = pytest.mark.each_api
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
 MODULES = ["remoteit_connect", "remoteit_disconnect", "remoteit_connection_info", "remoteit_service_info"]
-
-
-def blocks(language: str) -> list[str]:
-    """The code of the README in this language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-
-
-def plays(name: str) -> list[dict[str, Any]]:
-    """The playbook of the README whose play has this name."""
-    (found,) = (
-        content
-        for content in map(yaml.safe_load, blocks("yaml"))
-        if isinstance(content, list) and content[0]["name"] == name
-    )
-    return found
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +55,7 @@ def test_the_examples_of_a_module(fleet: Fleet, module: str) -> None:
     assert {entry["task"] for entry in run.journal} == {task["name"] for task in tasks}
 
 
-def test_the_readmes_first_example(fleet: Fleet) -> None:
+def test_a_tasks_file(fleet: Fleet) -> None:
     call(fleet, "kiosks")
     fleet.simulator.device("pi-0002", online=False)
     run = fleet.run(plays("Update the kiosks"))
@@ -79,14 +63,14 @@ def test_the_readmes_first_example(fleet: Fleet) -> None:
     assert run.stdout_of("who") == {"pi-0001": "pi-0001", "pi-0003": "pi-0003"}
 
 
-def test_the_readmes_roles(fleet: Fleet) -> None:
+def test_roles(fleet: Fleet) -> None:
     call(fleet, "gateways")
     run = fleet.run(plays("Set up the gateways"))
     assert run.rc == 0
     assert run.stdout_of("who") == {device: device for device in fleet.devices}
 
 
-def test_the_readmes_modules(fleet: Fleet) -> None:
+def test_the_modules_alone(fleet: Fleet) -> None:
     (play,) = plays("Open and close one connection")
     play["tasks"][0]["remoteit.fleet.remoteit_connect"]["deviceaddress"] = fleet.services[0]
     run = fleet.run([play])
@@ -94,7 +78,7 @@ def test_the_readmes_modules(fleet: Fleet) -> None:
     assert run.result("Show where the proxy is")["msg"].startswith("http://127.0.0.1:")
 
 
-def test_the_readmes_names(fleet: Fleet) -> None:
+def test_names(fleet: Fleet) -> None:
     play = "Look for devices, and open connections by name"
     fleet.simulator.device("pi-0001", fields={"name": "kiosk-lobby"})
     names = {fleet.services[0]: "kiosk-lobby-ssh", fleet.simulator.service("pi-0001", WEB): "kiosk-lobby-web"}
@@ -104,7 +88,7 @@ def test_the_readmes_names(fleet: Fleet) -> None:
     assert {entry["deviceaddress"] for entry in run.connections} == set(names)
 
 
-def test_the_readmes_web_service(fleet: Fleet) -> None:
+def test_a_web_service(fleet: Fleet) -> None:
     call(fleet, "controllers")
     for device, variables in fleet.inventory["controllers"]["hosts"].items():
         variables["remoteit_deviceaddress"] = fleet.simulator.service(device, WEB)
@@ -115,18 +99,51 @@ def test_the_readmes_web_service(fleet: Fleet) -> None:
     assert {result["status"] for result in run.results("Read the page").values()} == {200}
 
 
-def test_the_readmes_inventory_and_command(fleet: Fleet) -> None:
-    (text,) = (block for block in blocks("yaml") if block.startswith("# inventory.yml"))
+def test_credentials_of_a_play(fleet: Fleet) -> None:
+    """Those of the options come before those of the environment, of whichever kind."""
+    call(fleet, "kiosks")
+    state = fleet.simulator.state
+    fleet.environ["REMOTEIT_GRAPHQL_URL"] = state["graphql_url"]
+    names = ("access_key_id", "secret_access_key")
+    vault = fleet.write("vault.yml", {f"vault_{name}": state[name] for name in names})
+    run = fleet.run(plays("Update the kiosks of another account"), "-e", f"@{vault}")
+    assert run.rc == 0
+    assert {entry["call"] for entry in run.requests if entry["api"] == "rest"} == set()
+    assert run.stdout_of("who") == {device: device for device in fleet.devices}
+
+
+def commands(page: str) -> list[list[str]]:
+    """The calls of ansible-playbook on a page."""
+    code = "\n".join(block.code for block in BLOCKS if block.page.endswith(page) and block.language == "sh")
+    return [shlex.split(line) for line in code.splitlines() if line.startswith("ansible-playbook ")]
+
+
+def test_the_readmes_inventory_and_commands(fleet: Fleet) -> None:
+    text, *others = (block.code for block in titled("inventory.yml"))
+    assert {text} == {text, *others}
     first, second, *_ = fleet.services
     text = text.replace("80:00:00:00:01:00:40:C5", first).replace("80:00:00:00:01:00:40:D5", second)
     inventory = yaml.safe_load(text)
     assert inventory["kiosks"]["vars"] == {"ansible_user": fleet.simulator.state["ssh_user"]}
     inventory["kiosks"]["vars"] |= {**fleet.login, **fleet.host_keys}
     fleet.inventory = inventory
-    lines = (line.strip() for line in README.splitlines())
-    command, _, teardown = (shlex.split(line) for line in lines if line.startswith("ansible-playbook "))
+    command, teardown = commands("README.md")
     assert command[:3] == ["ansible-playbook", "-i", "inventory.yml"]
     run = fleet.run(*command[3:])
     assert run.rc == 0
     assert fleet.run(*teardown[1:]).rc == 0
     assert sorted(run.stdout_of("who").values()) == ["pi-0001", "pi-0002"]
+
+
+def test_getting_started(fleet: Fleet) -> None:
+    for number in range(3, DEVICES + 1):
+        fleet.simulator.device(f"pi-{number:04}", online=False)
+    fleet.inventory = {"all": {"vars": {**fleet.login, "remoteit_session_known_hosts": str(fleet.known_hosts)}}}
+    (tasks,) = titled("update.yml")
+    (source,) = (block for block in titled("fleet.remoteit.yml") if "getting_started" in block.page)
+    for block in (tasks, source):
+        fleet.write(str(block.title), block.code)
+    (command,) = commands("getting_started.rst")
+    run = fleet.run(*command[3:], "-i", command[2])
+    assert run.rc == 0
+    assert run.status("Show which device this is") == {"pi-0001": "ok", "pi-0002": "ok"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Fleet
+from documentation import BLOCKS
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFINITION = ROOT / "docs" / "ci" / "execution-environment.yml"
@@ -30,7 +32,10 @@ def call(*command: str | Path, **options: object) -> str:
 
 @builder
 def test_the_definition_can_be_built_from(tmp_path: Path) -> None:
-    call(BUILDER, "create", "--file", DEFINITION, "--context", tmp_path / "context")
+    (command,) = (shlex.split(block.code) for block in BLOCKS if block.name == "ci-build-image")
+    assert command[:2] == ["ansible-builder", "build"]
+    assert command[3] == DEFINITION.name
+    call(BUILDER, "create", *command[2:4], "--context", tmp_path / "context", cwd=DEFINITION.parent)
     (recipe,) = (tmp_path / "context").glob("*file")  # its name depends on what can build it here
     assert "collection install" in recipe.read_text()
     asked = yaml.safe_load((tmp_path / "context" / "_build" / "requirements.yml").read_text())

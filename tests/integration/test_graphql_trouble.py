@@ -50,7 +50,7 @@ def test_each_trouble_of_a_connect(fleet: Fleet, subtests: Any) -> None:
     """One run meets them all, each with a service of its own. What was opened is found, and stopped, in the end."""
     fleet.inventory = {}
     tasks: list[dict[str, Any]] = []
-    for number, (name, (*_, fault)) in enumerate(TROUBLES.items(), 11):
+    for number, (name, (*_unused, fault)) in enumerate(TROUBLES.items(), 11):
         service = fleet.simulator.service(f"pi-{number:04}")
         fleet.simulator.fault(service, call="connect", **fault)
         tasks.append(
@@ -63,9 +63,9 @@ def test_each_trouble_of_a_connect(fleet: Fleet, subtests: Any) -> None:
     run = fleet.on_localhost(tasks)
     assert run.rc == 0
     assert len([request for request in run.requests if request["call"] == "connect"]) == len(TROUBLES) + 2
-    assert len(run.connections) == sum(opened for _, _, opened, _ in TROUBLES.values())
+    assert len(run.connections) == sum(opened for _unused, _unused, opened, _unused in TROUBLES.values())
     assert {entry["closed_by"] for entry in run.connections} == {"stop"}
-    for name, (code, words, _, _) in {
+    for name, (code, words, _unused, _unused) in {
         **TROUBLES,
         "unknown": ("not_found", "not found", 0, {}),
         "foreign": ("not_shared", "not shared", 0, {}),

@@ -15,17 +15,15 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ANSIBLE_PLAYBOOK, DEVICES, Fleet, Run, one_line
+from conftest import DEVICES, ENGINES, Fleet, Run, one_line
+from documentation import BLOCKS
 from matrix import engine_of
 from support import WEB, Simulator
 
 ROOT = Path(__file__).resolve().parents[2]
-ENGINES = sorted(ROOT.glob(".venv/engines/*/bin/ansible-playbook"))
 PLUGIN = "remoteit.fleet.services"
 TRAP = "{{ lookup('pipe', 'touch trapped') }}"
-on_every_engine = pytest.mark.parametrize(
-    "its_engine", ENGINES or [Path(ANSIBLE_PLAYBOOK)], ids=engine_of, indirect=True
-)
+on_every_engine = pytest.mark.parametrize("its_engine", ENGINES, ids=engine_of, indirect=True)
 
 
 class Account:
@@ -366,7 +364,7 @@ def test_what_owners_write_is_never_templated(its_engine: None, account: Account
     tasks.append({"name": "fact", "ansible.builtin.debug": {"msg": "{{ fact }}"}})
     bare = {"when": "{{ remoteit_attributes.words }}", "ignore_errors": True}
     tasks.append({"name": "condition", "ansible.builtin.debug": {"msg": "no"}, **bare})
-    for _ in ("from the API", "from the cache"):
+    for _unused in ("from the API", "from the cache"):
         run = account.play(tasks)
         assert run.rc == 0
         (said,) = {entry["host"] for entry in run.journal}
@@ -542,7 +540,7 @@ def test_meta_refresh_inventory_asks_again(account: Account) -> None:
 def test_what_was_odd_is_told_from_the_cache_as_well(account: Account) -> None:
     account.simulator.device("pi-0002", fields={"id": "80:nonsense"})
     account.source(**CACHE)
-    assert all("no usable id: 'pi-0002'" in account.listing().stderr for _ in range(2))
+    assert all("no usable id: 'pi-0002'" in account.listing().stderr for _unused in range(2))
 
 
 def test_the_cache_depends_on_what_is_fetched_and_holds_no_secret(account: Account) -> None:
@@ -594,15 +592,15 @@ def test_a_listing_that_is_not_whole_is_not_kept(account: Account) -> None:
 
 
 def sources(text: str) -> dict[str, dict[str, Any]]:
-    """The source files in a text, by their names."""
-    found = re.findall(r"^# (\w+\.remoteit\.yml)(.*?)(?=^---|^```|\"\"\")", text, re.DOTALL | re.MULTILINE)
+    """The source files in a plugin's examples, by their names."""
+    found = re.findall(r"^# (\w+\.remoteit\.yml)(.*?)(?=^---|\"\"\")", text, re.DOTALL | re.MULTILINE)
     return {name: yaml.safe_load(f"#{content}") for name, content in found}
 
 
+PLUGINS_FILE = ROOT / "plugins" / "inventory" / "services.py"
 EXAMPLES = {
-    (path, name): options
-    for path in ("README.md", "plugins/inventory/services.py")
-    for name, options in sources((ROOT / path).read_text()).items()
+    **{("plugin", name): options for name, options in sources(PLUGINS_FILE.read_text()).items()},
+    **{(block.page, block.title): block.data for block in BLOCKS if str(block.title).endswith("remoteit.yml")},
 }
 
 
@@ -618,5 +616,5 @@ def test_the_examples(account: Account, example: tuple[str, str]) -> None:
 
 
 def test_every_source_of_the_documentation_is_an_example() -> None:
-    texts = [(ROOT / path).read_text() for path in ("README.md", "plugins/inventory/services.py")]
-    assert sum(len(re.findall(rf"^plugin: {PLUGIN}$", text, re.MULTILINE)) for text in texts) == len(EXAMPLES) == 5
+    texts = [PLUGINS_FILE.read_text(), *(block.code for block in BLOCKS)]
+    assert sum(len(re.findall(rf"^plugin: {PLUGIN}$", text, re.MULTILINE)) for text in texts) == len(EXAMPLES)

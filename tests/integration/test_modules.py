@@ -349,7 +349,7 @@ def test_bad_input_is_refused_before_any_request(fleet: Fleet, subtests: Any) ->
     }
     tasks = [
         {"name": name, "remoteit.fleet.remoteit_connect": options, "ignore_errors": True}
-        for name, (options, _) in table.items()
+        for name, (options, _unused) in table.items()
     ]
     tasks.append(
         {"name": "half a stop", "remoteit.fleet.remoteit_disconnect": {"deviceaddress": service}, "ignore_errors": True}
@@ -358,7 +358,7 @@ def test_bad_input_is_refused_before_any_request(fleet: Fleet, subtests: Any) ->
     run = fleet.on_localhost(tasks)
     assert run.rc == 0
     assert run.requests == []
-    for name, (_, words) in table.items():
+    for name, (_unused, words) in table.items():
         with subtests.test(name):
             assert run.status(name) == {"localhost": "ignored"}
             assert run.result(name)["failure"]["code"] == "options"

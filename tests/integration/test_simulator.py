@@ -286,7 +286,7 @@ def test_state_file(sim: Sim) -> None:
 def test_work_folder_is_kept(sim_start: Callable[..., Sim], tmp_path: Path) -> None:
     work = tmp_path / "work"
     keys = []
-    for _ in range(2):
+    for _unused in range(2):
         simulator = sim_start("--devices", "1", "--work", str(work))
         service = simulator.service()
         port = simulator.opened(service["deviceaddress"])["proxyport"]
@@ -514,7 +514,7 @@ def test_second_connect_at_the_same_moment_is_still_a_second_one(sim: Sim) -> No
     sim.settings(second_connect="reuse", latency=0.5)
     sim.control("DELETE", "requests")
 
-    def connect(_: int) -> str:
+    def connect(_unused: int) -> str:
         response = requests.post(sim.url("/device/connect"), json={"deviceaddress": address}, headers=sim.headers)
         return response.json()["connectionid"]
 
@@ -635,7 +635,7 @@ def test_list(sim: Sim) -> None:
 def test_faults_instead_of_an_answer(sim: Sim, fault: dict[str, Any], status: int, text: str) -> None:
     address = sim.service()["deviceaddress"]
     sim.fault(call="connect", times=2, **fault)
-    for _ in range(2):
+    for _unused in range(2):
         response = sim.connect(address)
         assert response.status_code == status
         assert text in response.text
@@ -745,7 +745,7 @@ def test_commands(sim: Sim) -> None:
 
 
 def test_streams_lose_nothing(sim: Sim) -> None:
-    ports = [sim.opened(sim.service()["deviceaddress"])["proxyport"] for _ in range(4)]
+    ports = [sim.opened(sim.service()["deviceaddress"])["proxyport"] for _unused in range(4)]
     data = os.urandom(1_500_000)
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda port: sim.ssh(port, "cat", data=data), ports * 2))
@@ -824,7 +824,7 @@ def test_device_with_a_new_host_key(sim: Sim) -> None:
     service = sim.service()
     port = sim.opened(service["deviceaddress"])["proxyport"]
     keys = set()
-    for _ in range(2):
+    for _unused in range(2):
         assert greeting(port) == b"SSH-"
         keys.add(sim.device(service)["host_key"])
         sim.device(service, rekey=True)
@@ -835,7 +835,7 @@ def test_web_service(sim: Sim) -> None:
     service = sim.service(WEB)
     connection = sim.opened(service["deviceaddress"], hostip=OTHER)
     assert (connection["reverseProxy"], connection["filteredIP"]) == (True, "none")
-    name, _, port = connection["proxy"].removeprefix("https://").partition(":")
+    name, _unused, port = connection["proxy"].removeprefix("https://").partition(":")
     assert name.endswith(".localhost")
     assert connection["proxyport"] != port
     tls = ssl.create_default_context(cafile=sim.state["ca_file"])
@@ -888,7 +888,7 @@ def test_the_end_leaves_nothing(sim_start: Callable[..., Sim], tmp_path: Path, s
     command = f"echo $$; {runaway} sleep 60 & echo $!; wait; true"
     with subprocess.Popen(simulator.ssh_command(port, command), stdout=subprocess.PIPE) as client:
         assert client.stdout is not None
-        pids = [int(client.stdout.readline()) for _ in range(2)]
+        pids = [int(client.stdout.readline()) for _unused in range(2)]
         assert all(running(pid) for pid in pids)
         assert [path.name.startswith("remoteit-sim-") for path in tmp_path.iterdir() if path.is_dir()] == [True]
         simulator.process.send_signal(signum)

@@ -86,7 +86,7 @@ def _count(text: str) -> int:
 
 def raise_file_limit() -> None:
     """An open connection in use needs about six descriptors."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _unused, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # macOS names no limit and then refuses more than OPEN_MAX.
     for wanted in (hard, 10240):
         with contextlib.suppress(OSError, ValueError):

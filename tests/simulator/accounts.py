@@ -46,7 +46,7 @@ class Account:
         self.username = self.user.email
         self.password = secrets.token_hex(12)
         self.developer_key = secrets.token_hex(20).upper()
-        self.access_key_id = "".join(secrets.choice(string.ascii_uppercase + "234567") for _ in range(20))
+        self.access_key_id = "".join(secrets.choice(string.ascii_uppercase + "234567") for _unused in range(20))
         self.secret_access_key = _base64_secret()
         self.access_key = AccessKey(self.access_key_id, self.secret_access_key, settings)
 

@@ -93,7 +93,7 @@ class Control:
         changes = [self._device_change(row) for row in (rows if isinstance(rows, list) else [rows])]
         for device, row in changes:
             self._change(device, row)
-        return web.json_response([device.summary() for device, _ in changes])
+        return web.json_response([device.summary() for device, _unused in changes])
 
     def _device_change(self, row: Any) -> tuple[Device, dict[str, Any]]:
         device = self._world.device(str(row.get("name"))) if isinstance(row, dict) else None

@@ -118,6 +118,7 @@ class Device:
             "services": {service.address: service.fields for service in self.services},
             "home": str(self.shell.home),
             "host_key": self.shell.public_host_key,
+            "ssh_port": self.shell.known_port,
             "ssh_connections": len(self.shell.live),
         }
 

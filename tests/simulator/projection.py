@@ -152,7 +152,7 @@ class _Planner:
 def project(steps: list[Step], source: dict[str, Any]) -> dict[str, Any]:
     """What is wanted of an object. A function among its values is called with the field's arguments."""
     answer = {}
-    for key, name, arguments, _, below in steps:
+    for key, name, arguments, _unused, below in steps:
         value = source.get(name)
         if callable(value):
             value = value(**arguments)

@@ -41,7 +41,7 @@ class AccessKey:
 
     def check(self, request: web.Request) -> None:
         """Raise Forged, or Refusal for a date that cannot be read. Which headers are signed is the client's choice."""
-        scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
+        scheme, _unused, rest = request.headers.get("Authorization", "").partition(" ")
         given = dict(PARAMETER.findall(rest))
         names = given.get("headers", "date").lower().split()
         if scheme.lower() != "signature" or given.get("keyId") != self._keyid or not self._settings.access_key:
@@ -66,7 +66,7 @@ def _value(request: web.Request, name: str) -> str:
 
 def _moment(date: str) -> float:
     """RFC 1123 with either name for Greenwich; both are in the vendor's samples (section 3.4)."""
-    text, _, zone = date.rpartition(" ")
+    text, _unused, zone = date.rpartition(" ")
     try:
         moment = datetime.strptime(text, "%a, %d %b %Y %H:%M:%S")
     except ValueError:

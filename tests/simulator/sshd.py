@@ -59,6 +59,11 @@ class DeviceShell:
     def home(self) -> Path:
         return self._folder / "home"
 
+    @property
+    def known_port(self) -> int | None:
+        """The port, if anybody has reached it."""
+        return self._listener.get_port() if self._listener else None
+
     async def port(self) -> int:
         """Return the port to reach it on; raise ConnectionRefusedError where it is told to be gone."""
         if self.dropped:

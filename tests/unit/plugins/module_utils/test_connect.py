@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import pathlib
+import types
 import typing as t
 
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connect import ARGUMENT_SPEC, connect
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     AuthError,
-    OfflineError,
     OptionsError,
     RemoteItError,
 )
@@ -31,7 +30,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     refused,
 )
 
-ENVIRON = {"REMOTEIT_TOKEN": TOKEN, "REMOTEIT_DEVELOPER_KEY": KEY}
+ENVIRON = types.MappingProxyType({"REMOTEIT_TOKEN": TOKEN, "REMOTEIT_DEVELOPER_KEY": KEY})
 OFFLINE = refused("service is inactive", 200)
 
 
@@ -42,7 +41,7 @@ def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(
-    *services: str, environ: dict[str, str] = ENVIRON, check_mode: bool = False, **given: t.Any
+    *services: str, environ: t.Mapping[str, str] = ENVIRON, check_mode: bool = False, **given: t.Any
 ) -> dict[str, t.Any]:
     defaults = {name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}
     options = {**defaults, "deviceaddress": list(services), **given}
@@ -195,21 +194,6 @@ def test_a_message_names_ten_of_many_failures(conversation: Conversation) -> Non
     msg = run(*SERVICES[:12])["msg"]
     assert msg.startswith("could not open 12 of 12 connections: ") and msg.endswith("; and 2 more, see failures")
     assert sum(service in msg for service in SERVICES[:12]) == 10
-
-
-def test_progress(conversation: Conversation) -> None:
-    conversation.expect_open(SERVICES[0], OFFLINE)
-    conversation.expect_open(SERVICES[1], opened(SERVICES[1]))
-    told: list[t.Any] = []
-    options = {name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}
-    options.update(deviceaddress=list(SERVICES[:2]), concurrency=1)
-
-    def progress(total: int) -> t.Callable[[t.Any], None]:
-        told.append(total)
-        return lambda outcome: told.append(type(outcome))
-
-    connect(options, ENVIRON, Direct(), check_mode=False, progress=progress)
-    assert told == [2, OfflineError, Connection]
 
 
 def test_check_mode_sends_nothing_and_predicts(conversation: Conversation) -> None:

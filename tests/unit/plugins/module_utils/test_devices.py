@@ -153,7 +153,7 @@ def test_odd_values(changes: dict[str, t.Any], expected: dict[str, t.Any]) -> No
 
 def test_attributes_that_are_nested_absurdly_deep() -> None:
     deep: dict[str, t.Any] = {}
-    for _ in range(500):
+    for _unused in range(500):
         deep = {"deeper": [deep]}
     found, warnings = read(attributes=deep)
     assert found is not None

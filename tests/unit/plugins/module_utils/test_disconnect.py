@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pathlib
+import types
 import typing as t
 
 import pytest
@@ -26,7 +27,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     refused,
 )
 
-ENVIRON = {"REMOTEIT_TOKEN": TOKEN, "REMOTEIT_DEVELOPER_KEY": KEY}
+ENVIRON = types.MappingProxyType({"REMOTEIT_TOKEN": TOKEN, "REMOTEIT_DEVELOPER_KEY": KEY})
 WRONG_KEY = refused("api key failed validation")
 
 A = {"deviceaddress": SERVICES[0], "connectionid": "id-a"}
@@ -40,7 +41,7 @@ def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-def run(environ: dict[str, str] = ENVIRON, check_mode: bool = False, **given: t.Any) -> dict[str, t.Any]:
+def run(environ: t.Mapping[str, str] = ENVIRON, check_mode: bool = False, **given: t.Any) -> dict[str, t.Any]:
     options = {**{name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}, **given}
     return disconnect(options, environ, Direct(), check_mode=check_mode)
 

@@ -140,8 +140,8 @@ def test_an_account_is_safe_to_print() -> None:
     ("credentials", "api"), [(WITH_TOKEN, RestApi), (WITH_PASSWORD, RestApi), (WITH_ACCESS_KEY, GraphQlApi)]
 )
 def test_the_credentials_choose_the_api(credentials: Credentials, api: type[object]) -> None:
-    assert type(account(credentials).api()) is api
-    assert type(account(Credentials(**credentials.as_options())).api()) is api
+    assert isinstance(account(credentials).api(), api)
+    assert isinstance(account(Credentials(**credentials.as_options())).api(), api)
 
 
 def test_many_over_graphql(conversation: Conversation) -> None:

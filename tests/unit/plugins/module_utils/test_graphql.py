@@ -497,7 +497,7 @@ def test_a_missing_list_is_an_error(conversation: Conversation, reply: Reply) ->
     conversation.expect_query(PAGE, reply)
     with pytest.raises(RemoteItError) as caught:
         listed()
-    assert "errors" not in t.cast(dict[str, t.Any], reply.body) or not isinstance(caught.value, OptionsError)
+    assert "errors" not in t.cast("dict[str, t.Any]", reply.body) or not isinstance(caught.value, OptionsError)
     if "gone" in json.dumps(reply.body):
         assert "the API says: gone" in caught.value.message
 

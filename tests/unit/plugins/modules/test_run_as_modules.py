@@ -38,7 +38,7 @@ except ImportError:  # ansible-core 2.18 and older
             yield
 
 
-Run = t.Callable[..., tuple[int, dict[str, t.Any]]]
+Run = t.Callable[..., t.Tuple[int, t.Dict[str, t.Any]]]
 
 CREDENTIALS = {"token": TOKEN, "developer_key": KEY}
 

@@ -141,7 +141,7 @@ def test_names_are_distinct_and_do_not_depend_on_the_order() -> None:
     }
     for order in itertools.permutations(wanted, len(wanted)):
         names, shared = host_names(order, taken={"web"})
-        assert dict(zip([number for number, _ in order], names, strict=True)) == expected
+        assert dict(zip([number for number, _unused in order], names, strict=True)) == expected
         assert shared == ["kiosk"]
 
 

@@ -269,7 +269,7 @@ def test_closed_with_the_last_holder(keeper: Keeper, conversation: Conversation,
 
 def test_a_named_holder_holds_once(keeper: Keeper, conversation: Conversation, alive: str) -> None:
     conversation.expect_open(A, opened(A, "id-a", alive))
-    for _ in range(3):
+    for _unused in range(3):
         open_one(keeper, holder="session of a")
     conversation.expect_stop(A, "id-a", STOPPED)
     assert close(keeper, "id-a", holder="session of a") == "closed"
@@ -280,6 +280,47 @@ def test_one_who_does_not_hold_it_takes_it_from_nobody(keeper: Keeper, conversat
     open_one(keeper, holder="session of a")
     assert close(keeper, "id-a", holder="session of b") == "still_used"
     assert close(keeper, "id-a") == "still_used"
+
+
+def another_run_with(connectionid: str, ledger: Ledger) -> Ledger:
+    """The ledger of a run to which the vendor has given the same connection."""
+    another = Ledger.begin(os.path.dirname(ledger.path), "another-run")
+    another.intent(7, A, ACCOUNT.credentials.url, ACCOUNT.credentials.fingerprint())
+    another.opened(7, Connection(A, connectionid, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
+    return another
+
+
+def test_what_another_run_has_got_too_is_left_to_it(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    conversation.expect_open(B, opened(B, "id-b"))
+    ask(keeper, A)
+    ask(keeper, B)
+    another = another_run_with("id-a", ledger)
+    assert close(keeper, "id-a") == "still_used"
+    assert close(keeper, "id-a") == "already_closed"
+    conversation.expect_stop(B, "id-b", STOPPED)
+    recap = keeper.finish()
+    assert (recap["opened"], recap["closed"], recap["left"]) == (1, 1, [])
+    assert os.listdir(os.path.dirname(ledger.path)) == [os.path.basename(another.path)]
+
+
+@pytest.mark.parametrize("how", ["closing", "closed", "dead", "nothing that can be read"])
+def test_what_another_run_does_not_need_any_more_is_closed(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, how: str
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper)
+    another = another_run_with("id-a", ledger)
+    if how == "closing":
+        another.closing(7)
+    elif how == "closed":
+        another.closed(7, "closed")
+    elif how == "dead":
+        another._file.close()
+    else:
+        os.chmod(os.path.dirname(ledger.path), 0o777)
+    conversation.expect_stop(A, "id-a", STOPPED)
+    assert close(keeper, "id-a") == "closed"
 
 
 @pytest.mark.parametrize(("reply", "outcome"), [(STOPPED, "closed"), (WRONG_KEY, "auth")])
@@ -407,7 +448,7 @@ def test_what_could_not_be_closed_is_named_and_stays_in_the_ledger(
     (left,) = recap["left"]
     assert (left["service"], left["connectionid"], left["expires_at"]) == (A, "id-a", connection.expires_at)
     assert "HTTP 500" in left["why"]
-    assert written(ledger) == [("intent", 1, None), ("opened", 1, "id-a")]
+    assert written(ledger) == [("intent", 1, None), ("opened", 1, "id-a"), ("closing", 1, None)]
 
 
 def test_the_end_tries_again_what_could_not_be_closed(keeper: Keeper, conversation: Conversation) -> None:
@@ -626,7 +667,7 @@ def test_the_same_connection_outlives_the_run_if_one_of_its_openings_is_to(
 def test_an_id_that_comes_back_after_its_stop_is_open_again(
     keeper: Keeper, conversation: Conversation, alive: str
 ) -> None:
-    for _ in range(2):
+    for _unused in range(2):
         conversation.expect_open(A, opened(A, "id-1", alive))
         open_one(keeper)
         conversation.expect_stop(A, "id-1", STOPPED)

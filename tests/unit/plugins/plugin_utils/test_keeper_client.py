@@ -220,7 +220,7 @@ def test_what_failed_arrives_as_it_was(controller: Controller, account: Account)
 def test_closing_and_holding(controller: Controller, vendor: Vendor, account: Account) -> None:
     stop = (SERVICE, controller.open(account, SERVICE)[SERVICE].connectionid)
     assert controller.open(account, SERVICE)[SERVICE].reused
-    outcomes = [dict(controller.client.close(account, [stop]))[stop] for _ in range(3)]
+    outcomes = [dict(controller.client.close(account, [stop]))[stop] for _unused in range(3)]
     assert outcomes == ["still_used", "closed", "already_closed"]
     assert vendor.open == set()
 
@@ -397,7 +397,7 @@ def test_who_listens_in_a_folder_that_is_not_ours_alone_is_told_nothing(
         planted.listen()
         with pytest.raises(RemoteItError, match="somebody else listens in"):
             dict(controller.client.open(account, Order((SERVICE,))))
-        line, _ = planted.accept()
+        line, _unused = planted.accept()
         with line:
             assert line.recv(1) == b""
 

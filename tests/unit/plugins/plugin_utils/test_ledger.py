@@ -18,7 +18,13 @@ import pytest
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, iso, utc_now
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, listing, note_closed, of_dead_runs
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import (
+    Ledger,
+    _lock,
+    listing,
+    note_closed,
+    of_dead_runs,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import mark_of
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE
 
@@ -67,6 +73,14 @@ def test_the_file_is_ours_alone_and_named_by_the_run(ledger: Ledger, folder: str
     assert stat.S_IMODE(os.stat(ledger.path).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
     assert os.listdir(folder) == ["job-0123456789.jsonl"]
+
+
+def test_two_who_read_it_do_not_take_each_other_for_its_keeper(ledger: Ledger, folder: str) -> None:
+    ledger.intent(1, SERVICE, API, "fingerprint")
+    end(ledger)
+    with open(ledger.path, "rb") as file:
+        assert _lock(file)
+        assert [entry["alive"] for entry in listing(folder, None)] == [False]
 
 
 def test_removed_at_the_end(ledger: Ledger, folder: str) -> None:
@@ -210,7 +224,7 @@ def test_a_run_whose_keeper_was_killed_lives_as_long_as_its_controller(folder: s
     controller.communicate()
     assert [entry["alive"] for entry in listing(folder, None)] == [False]
     with of_dead_runs(folder, None) as found:
-        assert [record.run_id for record, _ in found] == ["job-0123456789"]
+        assert [record.run_id for record, _unused in found] == ["job-0123456789"]
 
 
 def test_a_teardown_that_looks_for_one_run_leaves_the_others_to_the_next(ledger: Ledger, folder: str) -> None:
@@ -219,7 +233,7 @@ def test_a_teardown_that_looks_for_one_run_leaves_the_others_to_the_next(ledger:
     with of_dead_runs(folder, "another") as found:
         assert found == []
         with of_dead_runs(folder, "job-0123456789") as others:
-            assert [record.run_id for record, _ in others] == ["job-0123456789"]
+            assert [record.run_id for record, _unused in others] == ["job-0123456789"]
 
 
 def test_what_is_odd_in_a_line_does_not_hide_the_rest(ledger: Ledger, folder: str) -> None:

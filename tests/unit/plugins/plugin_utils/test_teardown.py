@@ -88,11 +88,17 @@ def test_what_could_not_be_closed_is_told_and_tried_the_next_time(conversation: 
     assert run(folder) == {STOP: "closed"}
 
 
-def test_a_run_that_lives_is_not_touched(conversation: Conversation, folder: str) -> None:
-    alive = Ledger.begin(folder, RUN)
+@pytest.mark.parametrize("controller", [None, "another-boot pid:[1] 1 1", "{boot} pid:[1] 1 1"])
+def test_a_run_that_lives_is_not_touched(conversation: Conversation, folder: str, controller: str | None) -> None:
+    """Wherever it lives: the folder may be another container's, or another machine's too."""
+    boot = str(mark_of(os.getpid())).split()[0]
+    alive = Ledger.begin(folder, RUN, controller and controller.format(boot=boot))
     alive.intent(1, SERVICE, DEFAULT_API_URL, OURS)
+    alive.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
     assert run(folder) == {}
     assert os.path.exists(alive.path)
+    left_behind(folder, "dead-0123456789")  # what the vendor has given to both
+    assert run(folder) == {STOP: "still_used"}
 
 
 def test_another_accounts_is_named_and_left(conversation: Conversation, folder: str) -> None:

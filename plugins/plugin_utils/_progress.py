@@ -1,0 +1,126 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""How a bulk call proceeds, on standard error: for a person a line that is rewritten, for a log a line now and then.
+
+A worker's own standard error may lead nowhere. What it says goes through C(Display) to the controller's main process.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+
+from ansible.utils.display import Display
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Warn
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Fleet, Opened, Order, Stop, Stopped
+from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
+
+#: What is done to fewer services is over before anybody wonders.
+FEWEST = 20
+#: How often a person's line is rewritten.
+REWRITE_SECONDS = 0.2
+#: A log gets a line after so many seconds, if another tenth is done by then.
+LINE_SECONDS = 10.0
+
+#: Set where the screen is not a terminal although it looks like one: by CI systems, and by ansible-runner, as in AWX.
+_NOBODY_WATCHES = ("CI", "AWX_ISOLATED_DATA_DIR")
+
+Key = t.TypeVar("Key")
+Outcome = t.TypeVar("Outcome")
+
+
+def is_for_a_person(environ: t.Mapping[str, str], stderr: int = 2) -> bool:
+    return os.isatty(stderr) and environ.get("TERM", "dumb") != "dumb" and not any(map(environ.get, _NOBODY_WATCHES))
+
+
+#: Found out at import, which happens in the main process.
+FOR_A_PERSON = is_for_a_person(os.environ)
+
+
+class Shown:
+    """A fleet that shows how its bulk calls proceed."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def open(self, account: Account, order: Order) -> t.Iterator[Opened]:
+        return shown("opening", len(order.services), self._fleet.open(account, order))
+
+    def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
+        return shown("closing", len(stops), self._fleet.close(account, stops))
+
+    def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
+        return self._fleet.resolve(account, targets, warn)
+
+
+def shown(doing: str, total: int, outcomes: t.Iterator[tuple[Key, Outcome]]) -> t.Iterator[tuple[Key, Outcome]]:
+    """Hand on what becomes of each service, and show how far that is."""
+    if total < FEWEST:
+        yield from outcomes
+        return
+    progress = Progress(doing, total)
+    try:
+        for key, outcome in outcomes:
+            progress.count(failed=isinstance(outcome, RemoteItError))
+            yield key, outcome
+    finally:
+        progress.end()
+
+
+class Progress:
+    """The line, and when to show it."""
+
+    def __init__(
+        self,
+        doing: str,
+        total: int,
+        *,
+        for_a_person: bool = FOR_A_PERSON,
+        display: t.Callable[..., None] | None = None,
+        now: t.Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._doing, self._total = doing, total
+        self._for_a_person = for_a_person
+        self._display = display or Display().display
+        self._now = now
+        self._pause, self._step = (REWRITE_SECONDS, 0.0) if for_a_person else (LINE_SECONDS, total / 10)
+        self._done = self._failed = self._width = 0
+        self._start = now()
+        self._next = self._start + self._pause, self._step
+        if for_a_person:
+            self._rewrite(self._line)
+
+    def count(self, *, failed: bool) -> None:
+        """Note what became of one more."""
+        self._done += 1
+        self._failed += failed
+        now = self._now()
+        if now >= self._next[0] and self._done >= self._next[1]:
+            self._next = now + self._pause, self._done + self._step
+            if self._for_a_person:
+                self._rewrite(self._line)
+            elif self._done < self._total:  # the last line is for the end
+                self._display(self._line, stderr=True)
+
+    def end(self) -> None:
+        """Leave a line that stays; in a log, if it took a while."""
+        if self._for_a_person:
+            self._rewrite("")
+        if self._for_a_person or self._now() >= self._start + LINE_SECONDS:
+            self._display(self._line, stderr=True)
+
+    @property
+    def _line(self) -> str:
+        rate = self._done / max(self._now() - self._start, 0.001)
+        return f"remote.it: {self._doing}: {self._done} of {self._total} done, {self._failed} failed, {rate:.1f}/s"
+
+    def _rewrite(self, line: str) -> None:
+        """Show it in the place of the one before; whatever is shown next begins in the first column."""
+        self._display(line.ljust(self._width) + "\r", stderr=True, screen_only=True, newline=False)
+        self._width = len(line)

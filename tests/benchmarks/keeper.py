@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the keeper costs: the same calls through it and without it, in a process that is no Ansible."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.lab import Lab, lab
+from benchmarks.report import Report
+from benchmarks.usage import output_of
+
+HOSTS, LATENCY, REPEATS = 200, 0.3, 5
+
+
+def main(report: Report) -> None:
+    with lab(HOSTS) as laboratory:
+        laboratory.simulator.settings(latency=LATENCY)
+        repeats = [(child(laboratory, "keeper"), child(laboratory, "direct")) for _ in range(REPEATS)]
+    through, direct = ([sum(times[side].values()) for times in repeats] for side in (0, 1))
+    shares = [100 * (with_it - without) / with_it for with_it, without in zip(through, direct, strict=True)]
+    report.goal("keeper's share of open and close", shares, 3, unit="%")
+    rows = [
+        [step, [keeper.get(step, 0.0) for keeper, _ in repeats], [other.get(step, 0.0) for _, other in repeats]]
+        for step in ("start", "open", "close", "end")
+    ]
+    report.table(
+        "The keeper",
+        f"{HOSTS} connections, opened and closed at {LATENCY} s a connect by the collection's own code, in its keeper"
+        f" and in the process that wants them; seconds, {REPEATS} repeats. The share is of all four steps.",
+        ["", "through the keeper", "without a keeper"],
+        [*rows, ["all", through, direct]],
+    )
+
+
+def child(laboratory: Lab, way: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.keeper", way, ",".join(laboratory.services.values())]
+    environment = {**laboratory.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    return json.loads(output_of(command, environment, laboratory.folder))
+
+
+# -- one measurement ---------------------------------------------------------------------------------------------------
+
+
+def measure(way: str, services: list[str]) -> dict[str, float]:
+    """The seconds of each step."""
+    import os
+
+    from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
+    from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Order
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
+
+    environ = os.environ
+    url, key, token = (environ[f"REMOTEIT_{name}"] for name in ("API_URL", "DEVELOPER_KEY", "TOKEN"))
+    account = Account(Credentials(url, key, token=token))
+    fleet = KeeperClient() if way == "keeper" else Direct()
+    times = [time.monotonic()]
+    if isinstance(fleet, KeeperClient):
+        fleet.is_first("starts it")
+    times.append(time.monotonic())
+    opened = [(service, connection.connectionid) for service, connection in fleet.open(account, Order(tuple(services)))]
+    times.append(time.monotonic())
+    assert {outcome for _, outcome in fleet.close(account, opened)} == {"closed"}
+    times.append(time.monotonic())
+    if isinstance(fleet, KeeperClient):
+        fleet.finish()
+    times.append(time.monotonic())
+    return dict(zip(("start", "open", "close", "end"), (b - a for a, b in zip(times, times[1:])), strict=True))
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1], sys.argv[2].split(","))))

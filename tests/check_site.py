@@ -1,0 +1,146 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks the documentation site as a reader sees it: C(tests/check_site.py FOLDER).
+
+No link or picture leads nowhere, and no page is wider than a telephone. Of links to other sites the form is checked.
+"""
+
+from __future__ import annotations
+
+import functools
+import html.parser
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+PHONE = 390  # pixels
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+_BROWSER_OPTIONS = (
+    *("--headless", "--no-sandbox", "--no-first-run", "--disable-gpu", "--disable-quic", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+    *("--virtual-time-budget=120000", "--dump-dom"),
+)
+
+_ELSEWHERE = re.compile(r"https?://[\w-]+(\.[\w-]+)+(/[!-~]*)?|mailto:[^@\s]+@[\w.-]+")
+
+#: Loads each page into a frame as wide as a telephone, and writes down those that do not fit, with what is too wide.
+_MEASURE = """<!DOCTYPE html><iframe id="phone" style="width:%dpx;height:800px;border:0"></iframe><pre id="found"></pre>
+<script>
+const frame = document.getElementById("phone"), pages = %s, found = {};
+async function measure(page) {
+  await new Promise(loaded => { frame.onload = loaded; frame.src = "/" + page; });
+  const there = frame.contentDocument, width = there.documentElement.clientWidth;
+  if (there.documentElement.scrollWidth <= width) return;
+  found[page] = [...there.querySelectorAll("body *")]
+    .filter(one => one.getBoundingClientRect().right > width + 1 && !one.childElementCount)
+    .slice(0, 5).map(one => one.outerHTML.slice(0, 120));
+  found[page].unshift(there.documentElement.scrollWidth + " pixels");
+}
+(async () => {
+  for (const page of pages) await measure(page);
+  document.getElementById("found").textContent = "measured " + JSON.stringify(found);
+})();
+</script>"""
+
+
+class Page(html.parser.HTMLParser):
+    """The links, pictures and anchors of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.pictures: set[str] = set()
+        self.anchors: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        of = {name: value or "" for name, value in attrs}
+        self.anchors |= {of[name] for name in ("id", "name") if name in of}
+        if tag in ("a", "link") and "href" in of:
+            self.links.add(of["href"])
+        if tag in ("img", "script", "object", "source"):
+            self.pictures |= {of[name] for name in ("src", "data") if name in of}
+
+
+def broken(site: Path, pages: dict[str, Page]) -> list[str]:
+    """What leads nowhere."""
+    found = []
+    for name, page in pages.items():
+        for link in sorted(page.links | page.pictures):
+            url = urlsplit(urljoin(f"https:///{name}", link))
+            there = unquote(url.path).lstrip("/")
+            if url.scheme == "mailto" or url.netloc:
+                if not _ELSEWHERE.fullmatch(link):
+                    found.append(f"{name}: {link} is not the address of anything")
+            elif not (site / there).is_file():
+                found.append(f"{name}: {link} does not exist")
+            elif url.fragment and there in pages and unquote(url.fragment) not in pages[there].anchors:
+                found.append(f"{name}: {link} has no such anchor")
+    return found
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves the site, and the page that measures it."""
+
+    def __init__(self, *arguments: object, measure: str, **options: object) -> None:
+        self.measure = measure.encode()
+        super().__init__(*arguments, **options)
+
+    def do_GET(self) -> None:
+        if self.path != "/measure":
+            return super().do_GET()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        return self.wfile.write(self.measure) and None
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """The browser has seen enough of a file."""
+
+
+def too_wide(browser: str, site: Path, pages: list[str]) -> list[str]:
+    """The pages that a telephone would have to scroll sideways."""
+    handler = functools.partial(_Handler, directory=str(site), measure=_MEASURE % (PHONE, json.dumps(pages)))
+    with _Server(("127.0.0.1", 0), handler) as server, tempfile.TemporaryDirectory() as profile:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/measure"
+        command = [browser, *_BROWSER_OPTIONS, f"--user-data-dir={profile}", address]
+        dom = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+        server.shutdown()
+    measured = re.search(r"measured (\{.*?\})</pre>", dom)
+    if not measured:
+        return ["the browser has not measured the pages"]
+    found = json.loads(html.unescape(measured[1]))
+    return [f"{page} is wider than a telephone: {'; '.join(words)}" for page, words in found.items()]
+
+
+def main(folder: str) -> str | None:
+    site = Path(folder)
+    pages = {str(path.relative_to(site)): Page(path.read_text()) for path in sorted(site.rglob("*.html"))}
+    if not pages:
+        return f"{site} has no pages"
+    found = broken(site, pages)
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser:
+        found += too_wide(browser, site, list(pages))
+    links = sum(len(page.links | page.pictures) for page in pages.values())
+    seen = f"at the width of a telephone with {browser}" if browser else "without a browser, as there is none"
+    print(f"{len(pages)} pages with {links} links were checked, {seen}")
+    return "\n".join(found) or None
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

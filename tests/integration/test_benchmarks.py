@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the benchmarks make of their figures."""
+
+from __future__ import annotations
+
+import os
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from benchmarks import page
+from benchmarks.report import Report, shown
+from benchmarks.usage import usage_of
+
+BURN = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    while time.process_time() < 0.3: pass"
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [([], "-"), ([0.5], "0.50"), ([12.34], "12.3"), ([3.0, 1.0, 200.0], "3.00 (1.00 to 200)"), ("words", "words")],
+)
+def test_a_cell_shows_the_median_and_the_spread(values: list[float] | str, text: str) -> None:
+    assert shown(values) == text
+
+
+def test_a_missed_goal_is_marked_and_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report()
+    report.goal("small", [1.0, 1.2, 9.0], 1.25)
+    report.goal("large", [4.0, 4.9, 9.0], 5, at_least=True)
+    assert [goal.met for goal in report.goals] == [True, False]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["met", "MISSED"]
+
+
+def test_the_results_replace_those_of_the_page(tmp_path: Path) -> None:
+    text = (page.RST / "performance.rst").read_text()
+    (tmp_path / "performance.rst").write_text(text)
+    (tmp_path / "images").mkdir()
+    for value in (1.0, 2.0):
+        report = Report()
+        report.goal("ratio", [value], 1.25)
+        report.table("Title", "Note.", ["", "seconds"], [["this & that", [value]]])
+        report.chart("name", "a & b", {"the role": [value], "others": [8.0], "not measured": []})
+        page.write(report, tmp_path)
+    written = (tmp_path / "performance.rst").read_text()
+    before, after = text.split("\n.. table\n")[0], text.split("\n.. end of table\n")[1]
+    assert written.startswith(before)
+    assert written.endswith(after)
+    assert "   * - ratio\n     - 2.00\n     - ≤ 1.25\n     - **no**\n" in written
+    assert "   * -\n     - seconds\n   * - this & that\n     - 2.00\n" in written
+    assert "1.00" not in written.removeprefix(before)
+    picture = ET.parse(tmp_path / "images" / "performance-name.svg").getroot()
+    assert [text.text for text in picture.findall("{*}text")] == ["a & b", "the role", "2.00", "others", "8.00"]
+    assert int(picture.attrib["width"]) <= 400
+
+
+def test_what_a_command_leaves_behind_counts(tmp_path: Path) -> None:
+    """As a keeper does, which outlives its workers."""
+    usage = usage_of([sys.executable, "-c", BURN], dict(os.environ), tmp_path)
+    assert usage.processor >= 0.3
+
+
+def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="for this reason"):
+        usage_of(["sh", "-c", "echo for this reason; exit 3"], dict(os.environ), tmp_path)

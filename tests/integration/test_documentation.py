@@ -1,0 +1,273 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every block of code in the README and on the pages is run or checked, and every quoted message is one of the code's.
+
+A play, or a block with a C(:name:), is run by a test that calls it by its name; an inventory source by
+C(test_inventory.py). The others are checked here, each by its language. A block that nobody knows fails.
+"""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import functools
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.cli.doc import DocCLI
+from ansible.cli.galaxy import GalaxyCLI
+from ansible.cli.inventory import InventoryCLI
+from ansible.cli.playbook import PlaybookCLI
+from documentation import BLOCKS, PAGES, ROOT, Block
+
+from ansible_collections.remoteit.fleet.plugins.module_utils import _credentials
+
+BIN = Path(sys.executable).parent
+TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path.name != Path(__file__).name)
+PLACEHOLDER = "…"
+
+
+@functools.cache
+def words_of_the_code() -> str:
+    """Every string in the collection's code, with a placeholder where something is put in."""
+    found = []
+    for path in (ROOT / "plugins").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else PLACEHOLDER for part in node.values)
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+def is_said_by_the_code(message: str) -> bool:
+    """Whether each piece between the placeholders is part of a string in the code."""
+    pieces = [piece.strip() for piece in re.split(rf"{PLACEHOLDER}|\d+", message)]
+    return all(piece in words_of_the_code() for piece in pieces)
+
+
+@functools.cache
+def variables_of_the_role() -> set[str]:
+    specs = yaml.safe_load((ROOT / "roles/remoteit_session/meta/argument_specs.yml").read_text())["argument_specs"]
+    playbooks = " ".join(path.read_text() for path in (ROOT / "playbooks").glob("*.yml"))
+    return {option for spec in specs.values() for option in spec["options"]} | {
+        *re.findall(r"\bremoteit_(?:run|session|teardown)_\w+", playbooks)
+    }
+
+
+# -- a shell's lines ---------------------------------------------------------------------------------------------------
+
+
+def commands(code: str) -> list[list[str]]:
+    """The words of each command of a script."""
+    lexer = shlex.shlex(code.replace("\\\n", " ").replace("\n", " ;\n"), posix=True, punctuation_chars=";&|")
+    lexer.whitespace_split = True
+    found: list[list[str]] = [[]]
+    for word in lexer:
+        found[-1:] = [found[-1], []] if set(word) <= set(";&|") else [[*found[-1], word]]
+    return list(filter(None, found))
+
+
+def check_options(command: list[str], *help_options: str) -> None:
+    """The program knows its options."""
+    program = BIN / command[0] if (BIN / command[0]).exists() else shutil.which(command[0])
+    assert program, command
+    text = subprocess.run([program, *help_options], capture_output=True, text=True, check=False).stdout
+    for option in (word for word in command[1:] if word.startswith("-")):
+        assert re.search(rf"(^|[\s,]){re.escape(option)}\b", text), option
+
+
+def check_ansible(cli: Any, command: list[str]) -> dict[str, Any]:
+    its = cli(command)
+    its.init_parser()
+    return vars(its.parser.parse_args(command[1:]))
+
+
+def check_playbook(command: list[str]) -> None:
+    given = check_ansible(PlaybookCLI, command)
+    for name in given["args"]:
+        assert name.startswith("remoteit.fleet.") and (ROOT / "playbooks" / f"{name.split('.')[2]}.yml").exists(), name
+    for word in given["extra_vars"]:
+        assert word.split("=")[0] in variables_of_the_role(), word
+
+
+def check_doc(command: list[str]) -> None:
+    check_ansible(DocCLI, command)
+    subprocess.run([BIN / command[0], *command[1:]], check=True, capture_output=True)
+
+
+def check_export(command: list[str]) -> None:
+    for word in command[1:]:
+        assert re.search(rf"\b{word.split('=')[0]}\b", words_of_the_code()), word
+
+
+def check_make(command: list[str]) -> None:
+    targets = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(command[1:]) <= set(targets)
+
+
+def check_pytest(command: list[str]) -> None:
+    assert command[:3] == [".venv/bin/python", "-m", "pytest"]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    options = ["-p", "no:cacheprovider", "--collect-only", "--quiet"]
+    subprocess.run([sys.executable, *command[1:], *options], cwd=ROOT, env=environ, check=True, capture_output=True)
+
+
+PROGRAMS = {
+    ".venv/bin/python": check_pytest,
+    "ansible-doc": check_doc,
+    "ansible-galaxy": functools.partial(check_ansible, GalaxyCLI),
+    "ansible-inventory": functools.partial(check_ansible, InventoryCLI),
+    "ansible-playbook": check_playbook,
+    "cd": lambda command: None,
+    "curl": lambda command: check_options(command, "--help", "all"),
+    "export": check_export,
+    "git": lambda command: check_options(command, "clone", "-h"),
+    "make": check_make,
+    "pip": lambda command: check_options(command, "install", "--help"),
+}
+
+
+def check_shell(block: Block, folder: Path) -> None:
+    for command in commands(block.code):
+        assert command[0] in PROGRAMS, f"nobody knows how to check {command[0]}"
+        PROGRAMS[command[0]](command)
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def check_yaml(block: Block, folder: Path) -> None:
+    if isinstance(block.data, dict):
+        if "plugin" in block.data:
+            assert block.title and block.title.endswith("remoteit.yml"), "or test_inventory.py does not find it"
+        else:
+            check_inventory(block, folder)
+        return
+    if "hosts" in block.data[0]:
+        (name,) = (play["name"] for play in block.data)
+        assert f'"{name}"' in TESTS, "no test runs this play"
+    else:
+        assert block.title and f'"{block.title}"' in TESTS, "no test runs these tasks"
+
+
+def check_ini(block: Block, folder: Path) -> None:
+    if block.title != "~/.remoteit/credentials":
+        check_inventory(block, folder)
+        return
+    sections = configparser.RawConfigParser(default_section="")
+    sections.read_string(block.code)
+    for profile in sections.sections():
+        path = folder / "credentials"
+        path.write_text(block.code)
+        assert _credentials.resolve({"credentials_file": str(path), "profile": profile}, {}).access_key_id
+
+
+def check_inventory(block: Block, folder: Path) -> None:
+    assert block.title and block.title.startswith("inventory."), "a block of this kind begins with the name of its file"
+    path = folder / block.title
+    path.write_text(block.code)
+    listing = subprocess.run(
+        [BIN / "ansible-inventory", "-i", path, "--list"],
+        env={**os.environ, "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for variables in json.loads(listing)["_meta"]["hostvars"].values():
+        ours = {name for name in variables if name.startswith("remoteit_")}
+        assert ours and ours <= variables_of_the_role()
+
+
+def check_text(block: Block, folder: Path) -> None:
+    for line in block.code.splitlines():
+        assert is_said_by_the_code(line), line
+
+
+def check_json(block: Block, folder: Path) -> None:
+    json.loads(block.code)
+
+
+LANGUAGES = {
+    "ini": check_ini,
+    "json": check_json,
+    "sh": check_shell,
+    "text": check_text,
+    "yaml": check_yaml,
+}
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_every_block_is_run_or_checked(block: Block, tmp_path: Path) -> None:
+    if block.name:
+        assert f'"{block.name}"' in TESTS, "no test calls this block by its name"
+        return
+    assert block.language in LANGUAGES, "nobody knows how to check this language"
+    LANGUAGES[block.language](block, tmp_path)
+
+
+def test_no_block_is_without_a_language() -> None:
+    for page in PAGES:
+        text = page.read_text()
+        if page.suffix == ".md":
+            assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len([b for b in BLOCKS if b.page == page.name])
+        else:
+            assert not re.findall(r"^(?! *\.\. ).*::$", text, re.MULTILINE), page
+            assert not re.findall(r"^ *\.\. literalinclude::", text, re.MULTILINE), page
+
+
+def test_the_playbooks_of_the_pages_are_well_styled(tmp_path: Path) -> None:
+    files = []
+    for number, block in enumerate(BLOCKS):
+        if block.language == "yaml" and isinstance(block.data, list):
+            folder = tmp_path / ("playbooks" if "hosts" in block.data[0] else "tasks")
+            folder.mkdir(exist_ok=True)
+            path = folder / f"{number}.yml"
+            path.write_text(f"---\n{block.code}")
+            files.append(str(path.relative_to(tmp_path)))
+    (tmp_path / "playbooks/roles/gateway/tasks").mkdir(parents=True)
+    (tmp_path / "playbooks/roles/gateway/tasks/main.yml").write_text("---\n")
+    environ = {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".venv" / "collections"),
+    }
+    command = [BIN / "ansible-lint", "--offline", "--profile", "production", "--project-dir", ".", *files]
+    lint = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_message_of_the_troubleshooting_is_said_by_the_code() -> None:
+    text = (ROOT / "docs/docsite/rst/troubleshooting.rst").read_text()
+    messages = re.findall(r"^``(.+)``\n +\S", text, re.MULTILINE)
+    assert len(messages) > 50
+    assert [message for message in messages if not is_said_by_the_code(message)] == []
+
+
+def test_every_code_of_a_failure_is_explained() -> None:
+    from ansible_collections.remoteit.fleet.plugins.module_utils._errors import FAILURE_CODES
+
+    text = (ROOT / "docs/docsite/rst/troubleshooting.rst").read_text()
+    assert set(re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)) == {*FAILURE_CODES, "options"}
+
+
+def test_the_readmes_links_lead_to_files() -> None:
+    links = re.findall(r"/blob/main/([^\s)#]+)(?:#(\S+))?", (ROOT / "README.md").read_text())
+    assert len(links) > 8
+    for path, heading in links:
+        text = (ROOT / path).read_text()
+        assert not heading or heading.replace("-", " ") in text.lower()

@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How bulk calls show their progress, on a real terminal and in a log, on each engine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import re
+import subprocess
+from typing import Any
+
+import pytest
+from conftest import ENGINES, Fleet
+from matrix import engine_of
+
+MANY = 20
+LINE = r"remote\.it: {}: (\d+) of 20 done, (\d+) failed, [\d.]+/s *"
+
+
+@pytest.fixture(params=ENGINES, ids=engine_of)
+def engine(request: pytest.FixtureRequest, fleet: Fleet) -> None:
+    fleet.ansible_playbook = str(request.param)
+
+
+def many(fleet: Fleet) -> list[str]:
+    return [fleet.simulator.service(f"pi-{number:04}") for number in range(1, MANY + 1)]
+
+
+def connect(fleet: Fleet, concurrency: int) -> list[dict[str, Any]]:
+    options = {"deviceaddress": many(fleet), "concurrency": concurrency}
+    return [
+        {"remoteit.fleet.remoteit_connect": {**options, "fail_on": "all"}, "register": "opened", "no_log": True},
+        {"remoteit.fleet.remoteit_disconnect": {"connections": "{{ opened }}"}},
+    ]
+
+
+def on_a_terminal(fleet: Fleet, plays: list[dict[str, Any]]) -> str:
+    """Run the plays where a person would, and return everything that the terminal got."""
+    master, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [fleet.ansible_playbook, "-i", fleet.write("inventory.yml", fleet.inventory), fleet.write("play.yml", plays)],
+        cwd=fleet.project,
+        env={**fleet.environ, "TERM": "xterm", "TEST_JOURNAL": str(fleet.folder / "journal")},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    seen = b""
+    with contextlib.suppress(OSError):  # everybody has left the terminal
+        while block := os.read(master, 65536):
+            seen += block
+    os.close(master)
+    print(repr(seen))
+    assert process.wait(60) == 0
+    return seen.decode()
+
+
+def is_shown(doing: str, seen: str) -> bool:
+    """Whether a line was rewritten several times, and stays."""
+    line = LINE.format(doing)
+    rewritten = re.findall(line + r"\r(?!\n)", seen)
+    return len(rewritten) > 2 and rewritten[0] == ("0", "0") and re.findall(line + r"\r\n", seen) == [(str(MANY), "0")]
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_person_sees_a_line_that_is_rewritten(fleet: Fleet) -> None:
+    fleet.simulator.settings(latency=0.25, stop_latency=0.25)
+    seen = on_a_terminal(fleet, [{"hosts": "localhost", "gather_facts": False, "tasks": connect(fleet, 4)}])
+    assert is_shown("opening", seen)
+    assert is_shown("closing", seen)
+    assert not set(seen) & set(map(chr, range(32))) - set("\r\n")
+
+
+def test_a_person_sees_it_of_the_role(fleet: Fleet) -> None:
+    fleet.simulator.settings(latency=0.25, stop_latency=0.25)
+    fleet.inventory["fleet"]["hosts"] = {
+        f"pi-{number:04}": {"remoteit_deviceaddress": service} for number, service in enumerate(many(fleet), 1)
+    }
+    fleet.write("nothing.yml", [{"meta": "noop"}])
+    role = {"role": "remoteit.fleet.remoteit_session", "remoteit_session_tasks": "nothing.yml"}
+    settings = {"remoteit_session_wait_timeout": 0, "remoteit_session_concurrency": 4}
+    seen = on_a_terminal(fleet, [{"hosts": "fleet", "gather_facts": False, "roles": [role], "vars": settings}])
+    assert is_shown("opening", seen)
+    assert is_shown("closing", seen)
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_log_gets_lines_and_a_machine_its_document(fleet: Fleet) -> None:
+    fleet.simulator.settings(latency=1.05)
+    fleet.simulator.device("pi-0002", online=False)
+    fleet.environ |= {"ANSIBLE_STDOUT_CALLBACK": "one_document", "ANSIBLE_LOG_PATH": str(fleet.folder / "log")}
+    run = fleet.on_localhost(connect(fleet, 2))
+    assert json.loads(run.stdout) == {
+        "tasks": ["remoteit.fleet.remoteit_connect", "remoteit.fleet.remoteit_disconnect"]
+    }
+    lines = [line for line in run.stderr.splitlines() if line.startswith("remote.it: opening")]
+    assert 1 <= len(lines) <= 2
+    assert re.fullmatch(LINE.format("opening"), lines[-1]).groups() == ("20", "1")
+    assert run.stderr.replace("\n", "").isprintable()
+    assert lines[-1] in (fleet.folder / "log").read_text()
+    assert not any(service in run.stderr for service in many(fleet))

@@ -1,0 +1,192 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Slices of one job: several runs of the same playbook by ansible-runner, at once, as AWX starts them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ENGINES, Fleet
+from matrix import engine_of
+from support import until
+
+REACH = {"ansible.builtin.raw": "cat device-name"}
+
+
+class Slice:
+    """One slice: a job of its own, with a private data folder, a home, and a part of the inventory.
+
+    :param state: where it keeps its ledgers; its own home if there is none.
+    """
+
+    def __init__(self, fleet: Fleet, job: int, devices: list[str], state: Path | None) -> None:
+        self.fleet, self.devices = fleet, devices
+        self.services = [fleet.simulator.service(device) for device in devices]
+        self.data = fleet.folder / f"awx_{job}"
+        self.home = self.data / "home"
+        self.may_go_on = self.data / "go on"
+        for name in ("project", "inventory", "home"):
+            (self.data / name).mkdir(parents=True)
+        hosts = {device: {"remoteit_deviceaddress": service} for device, service in zip(devices, self.services)}
+        inventory = {"fleet": {"hosts": hosts, "vars": fleet.inventory["fleet"]["vars"]}}
+        (self.data / "inventory" / "hosts.json").write_text(json.dumps(inventory))
+        wait = {"ansible.builtin.wait_for": {"path": str(self.may_go_on), "sleep": 1}}
+        tasks = [
+            {"name": "reach", **REACH},
+            {"name": "wait", **wait, "delegate_to": "localhost", "run_once": True},
+            {"name": "again", **REACH},
+        ]
+        role = {"role": "remoteit.fleet.remoteit_session", "remoteit_session_tasks": "on_the_devices.yml"}
+        play = {"hosts": "all", "gather_facts": False, "roles": [role]}
+        (self.data / "project" / "site.yml").write_text(json.dumps([play]))
+        (self.data / "project" / "on_the_devices.yml").write_text(json.dumps(tasks))
+        bin_folder = Path(fleet.ansible_playbook).parent
+        self.environ = {
+            **fleet.environ,
+            "PATH": f"{bin_folder}:{fleet.environ['PATH']}",
+            "HOME": str(self.home),
+            "JOB_ID": str(job),
+            "TEST_JOURNAL": str(self.data / "journal"),
+            "REMOTEIT_STATE_DIR": str(state or self.home / "state"),
+        }
+        with (self.data / "out").open("w") as out:
+            command = [bin_folder / "ansible-runner", "run", self.data, "-p", "site.yml", "--ident", str(job)]
+            self.process = subprocess.Popen(command, env=self.environ, stdout=out, stderr=subprocess.STDOUT)
+
+    def results(self, task: str) -> dict[str, str]:
+        """What the task said on each device, or what became of it."""
+        journal = self.data / "journal"
+        lines = journal.read_text().splitlines(keepends=True) if journal.exists() else []
+        entries: list[dict[str, Any]] = [json.loads(line) for line in lines if line.endswith("\n")]
+        return {
+            entry["host"]: entry["result"].get("stdout", "").strip() or entry["status"]
+            for entry in entries
+            if entry["task"] == task
+        }
+
+    def await_devices(self) -> None:
+        until(lambda: len(self.results("reach")) == len(self.devices) or self.process.poll() is not None, 60)
+        assert self.results("reach") == {device: device for device in self.devices}
+
+    def goes_on(self) -> int:
+        """Let it work on to its end."""
+        self.may_go_on.touch()
+        return self.process.wait(60)
+
+    def open(self) -> set[str]:
+        """The connections to its devices that are open."""
+        return {
+            entry["connectionid"]
+            for entry in self.fleet.simulator.open_connections()
+            if entry["deviceaddress"] in self.services
+        }
+
+    def processes(self) -> dict[int, str]:
+        mark = f"HOME={self.home}".encode()
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    found[int(folder.name)] = words
+        return found
+
+    def is_killed(self, *, whole: bool) -> None:
+        """SIGKILL: of everything that it is, as when its container is gone, or of the controller alone."""
+        processes = self.processes()
+        controller = min(pid for pid, words in processes.items() if self.fleet.ansible_playbook in words)
+        for pid in processes if whole else [controller]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(30)
+        self.may_go_on.touch()  # for a module that outlives its worker
+
+    def teardown(self) -> None:
+        """The step that comes last, where this slice's ledgers are."""
+        command = [self.fleet.ansible_playbook, "remoteit.fleet.teardown"]
+        done = subprocess.run(
+            [*command, "-e", f"remoteit_teardown_run_id={self.environ['JOB_ID']}"],
+            env=self.environ, cwd=self.fleet.project, capture_output=True, text=True, check=False, timeout=90,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def ledgers(self) -> list[Path]:
+        return list(Path(self.environ["REMOTEIT_STATE_DIR"]).glob("runs/*"))
+
+
+@contextlib.contextmanager
+def slices(fleet: Fleet, *parts: list[str], shared: bool) -> Iterator[list[Slice]]:
+    """Slices that have reached their devices, one after the other, and are at work at once."""
+    made: list[Slice] = []
+    try:
+        for number, part in enumerate(parts):
+            made.append(Slice(fleet, 41 + number, part, fleet.state if shared else None))
+            made[-1].await_devices()
+        yield made
+        until(lambda: not any(each.processes() for each in made))
+        assert [ledger for each in made for ledger in each.ledgers()] == []
+        assert fleet.simulator.open_connections() == []
+    finally:
+        for each in made:
+            for pid in each.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            each.process.wait()
+            text = (each.data / "out").read_text()
+            print(text)
+            assert not fleet.secrets_in(text)
+
+
+@pytest.mark.parametrize(
+    ("engine", "whole", "shared"),
+    [*((engine, True, True) for engine in ENGINES), (ENGINES[-1], True, False), (ENGINES[-1], False, True)],
+    ids=lambda value: engine_of(value) if isinstance(value, Path) else str(value),
+)
+def test_a_slice_is_killed(fleet: Fleet, engine: Path, whole: bool, shared: bool) -> None:
+    fleet.ansible_playbook = str(engine)
+    devices = [f"pi-{number:04}" for number in range(1, 5)]
+    with slices(fleet, devices[:2], devices[2:], shared=shared) as (dead, alive):
+        before = alive.open()
+        assert (len(dead.open()), len(before)) == (2, 2)
+        dead.is_killed(whole=whole)
+        if whole:
+            assert len(dead.open()) == 2  # nobody is left who could close them
+        else:
+            until(lambda: not dead.open())
+        alive.teardown()  # it lives, so there is nothing to do
+        dead.teardown()
+        assert dead.open() == set()
+        assert alive.open() == before
+        assert alive.goes_on() == 0
+        assert alive.results("again") == {device: device for device in alive.devices}
+
+
+@pytest.mark.each_api
+@pytest.mark.parametrize(
+    ("way", "shared", "expected"),
+    [
+        ("reuse", True, ["well", "well"]),  # the last one closes
+        ("reuse", False, ["well", "unreachable"]),  # the first one closes, and cannot know of the other
+        ("override", True, ["unreachable", "well"]),
+    ],
+)
+def test_slices_of_the_same_devices(fleet: Fleet, way: str, shared: bool, expected: list[str]) -> None:
+    """Whatever the vendor does with a second connection to a service, no slice goes wrong without saying so."""
+    fleet.ansible_playbook = str(ENGINES[-1])
+    fleet.simulator.settings(second_connect=way)
+    devices = ["pi-0001", "pi-0002"]
+    with slices(fleet, devices, devices, shared=shared) as both:
+        for each, outcome in zip(both, expected):
+            code = each.goes_on()
+            seen = each.results("again")
+            well = {device: device for device in devices}
+            assert (code, seen) == ((0, well) if outcome == "well" else (4, dict.fromkeys(devices, "unreachable")))

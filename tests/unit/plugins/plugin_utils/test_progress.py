@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+import pytest
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OfflineError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import FEWEST, Progress, is_for_a_person, shown
+
+
+class Screen:
+    """What was displayed, and a clock."""
+
+    def __init__(self, *, for_a_person: bool) -> None:
+        self.time = 0.0
+        self.calls: list[dict[str, t.Any]] = []
+        self.shown: list[str] = []
+        self._for_a_person = for_a_person
+
+    def _display(self, text: str, **how: t.Any) -> None:
+        self.calls.append(how)
+        self.shown.append(text)
+
+    def run(self, total: int, seconds_each: float, failing: int = 0) -> list[str]:
+        progress = Progress(
+            "opening", total, for_a_person=self._for_a_person, display=self._display, now=lambda: self.time
+        )
+        for number in range(total):
+            self.time += seconds_each
+            progress.count(failed=number < failing)
+        progress.end()
+        return self.shown
+
+
+def test_a_log_gets_a_line_with_each_tenth_and_never_a_control_character() -> None:
+    screen = Screen(for_a_person=False)
+    lines = screen.run(2000, 1.0, failing=7)
+    assert [line.split(": ")[2].split()[0] for line in lines] == [str(200 * tenth) for tenth in range(1, 11)]
+    assert lines[0] == "remote.it: opening: 200 of 2000 done, 7 failed, 1.0/s"
+    assert all(line.isprintable() for line in lines)
+    assert all(how == {"stderr": True} for how in screen.calls)
+
+
+def test_a_log_gets_no_more_than_a_line_each_ten_seconds() -> None:
+    lines = Screen(for_a_person=False).run(2000, 1 / 64)
+    assert [line.split(": ")[2].split()[0] for line in lines] == ["640", "1280", "1920", "2000"]
+
+
+def test_a_log_is_not_told_of_what_is_quick() -> None:
+    assert Screen(for_a_person=False).run(2000, 0.001) == []
+
+
+def test_a_person_sees_a_line_that_is_rewritten_and_one_that_stays() -> None:
+    screen = Screen(for_a_person=True)
+    *rewritten, erased, last = screen.run(40, 0.125, failing=1)
+    assert rewritten[0] == "remote.it: opening: 0 of 40 done, 0 failed, 0.0/s\r"
+    assert rewritten[1].rstrip() == "remote.it: opening: 2 of 40 done, 1 failed, 8.0/s"
+    assert len(rewritten) == 21
+    assert all(line.endswith("\r") and line.count("\r") == 1 and "\n" not in line for line in rewritten)
+    assert set(erased) == {" ", "\r"} and len(erased) == len(rewritten[-1])
+    assert last == "remote.it: opening: 40 of 40 done, 1 failed, 8.0/s"
+    # a log file of Ansible's gets the last line alone
+    assert [how.get("screen_only", False) for how in screen.calls] == [True] * 22 + [False]
+
+
+def test_each_line_covers_the_one_before() -> None:
+    seen = ""
+    for line in Screen(for_a_person=True).run(FEWEST, 9.0)[:-1]:  # the rate loses digits
+        seen = line[:-1] + seen[len(line) - 1 :]
+        assert seen.rstrip() == line[:-1].rstrip()
+    assert seen.strip() == ""
+
+
+def test_what_is_handed_on_is_what_came(capsys: pytest.CaptureFixture[str]) -> None:
+    few = [(number, None) for number in range(FEWEST - 1)]
+    assert list(shown("opening", len(few), iter(few))) == few
+    many = [*few, ("last", OfflineError("gone"))]
+    assert list(shown("opening", len(many), iter(many))) == many
+
+
+def test_whoever_listens_no_more_does_not_spoil_the_screen() -> None:
+    def outcomes() -> t.Iterator[tuple[int, None]]:
+        yield 1, None
+        raise OfflineError("gone")
+
+    with pytest.raises(OfflineError):
+        list(shown("opening", FEWEST, outcomes()))
+
+
+@pytest.mark.parametrize(
+    ("environ", "watches"),
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "xterm", "CI": ""}, True),
+        ({"TERM": "xterm", "CI": "true"}, False),
+        ({"TERM": "xterm", "AWX_ISOLATED_DATA_DIR": "/runner/artifacts/7"}, False),
+        ({"TERM": "dumb"}, False),
+        ({}, False),
+    ],
+)
+def test_whether_a_person_watches(environ: dict[str, str], watches: bool) -> None:
+    master, terminal = os.openpty()
+    assert is_for_a_person(environ, terminal) is watches
+    os.close(terminal)
+    os.close(master)
+    with open(os.devnull, "w") as log:
+        assert not is_for_a_person(environ, log.fileno())
