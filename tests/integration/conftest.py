@@ -341,7 +341,11 @@ class Fleet:
 
     def processes(self) -> dict[int, str]:
         """Every process of the run that lives, but for ssh masters that do not belong to a session."""
-        mark = f"HOME={self.home}".encode()
+        return self.processes_of(self.home)
+
+    def processes_of(self, home: Path) -> dict[int, str]:
+        """The same of a run with another home."""
+        mark = f"HOME={home}".encode()
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
