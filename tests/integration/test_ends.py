@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Nothing stays open: every way in which a run can end, judged at the vendor's side.
 
-Each row runs on each version of ansible-core in C(.venv/engines), or on the one that C(.venv) has if there are none; on
-one of them over GraphQL, on the others over REST.
+Each row runs on each of the C(ENGINES), on some of them over GraphQL, on the others over REST.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ANSIBLE_PLAYBOOK, Fleet, Run
+from conftest import ENGINES, Fleet, Run
 from matrix import api_of, engine_of, row_of
 from support import SSH, Simulator, until
 
-ENGINES = sorted(Path(__file__).resolve().parents[2].glob(".venv/engines/*/bin/ansible-playbook"))
+pytestmark = pytest.mark.every_engine
 
 OPEN = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}}
 RUN_SECONDS = 10  # after a signal everything has to be closed within so many seconds
 
 
-@pytest.fixture(autouse=True, params=ENGINES or [Path(ANSIBLE_PLAYBOOK)], ids=engine_of)
+@pytest.fixture(autouse=True, params=ENGINES, ids=engine_of)
 def engine(request: pytest.FixtureRequest, fleet: Fleet, record_property: Callable[[str, str], None]) -> None:
     fleet.ansible_playbook = str(request.param)
     version, row = row_of(request.node)
