@@ -31,18 +31,26 @@ _BROWSER_OPTIONS = (
 
 _ELSEWHERE = re.compile(r"https?://[\w-]+(\.[\w-]+)+(/[!-~]*)?|mailto:[^@\s]+@[\w.-]+")
 
-#: Loads each page into a frame as wide as a telephone, and writes down those that do not fit, with what is too wide.
+#: Loads each page into a frame as wide as a telephone, and writes down what sticks out and cannot be scrolled to.
 _MEASURE = """<!DOCTYPE html><iframe id="phone" style="width:%dpx;height:800px;border:0"></iframe><pre id="found"></pre>
 <script>
 const frame = document.getElementById("phone"), pages = %s, found = {};
 async function measure(page) {
   await new Promise(loaded => { frame.onload = loaded; frame.src = "/" + page; });
+  await new Promise(settled => setTimeout(settled, 100)); // the theme wraps tables in what scrolls
   const there = frame.contentDocument, width = there.documentElement.clientWidth;
-  if (there.documentElement.scrollWidth <= width) return;
-  found[page] = [...there.querySelectorAll("body *")]
-    .filter(one => one.getBoundingClientRect().right > width + 1 && !one.childElementCount)
-    .slice(0, 5).map(one => one.outerHTML.slice(0, 120));
-  found[page].unshift(there.documentElement.scrollWidth + " pixels");
+  const scrolls = one => /auto|scroll/.test(frame.contentWindow.getComputedStyle(one).overflowX)
+    && one.getBoundingClientRect().right <= width + 1;
+  const seen = there.createTreeWalker(there.body, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT), out = [];
+  while (seen.nextNode()) {
+    const one = seen.currentNode, range = there.createRange();
+    if (one.nodeType === Node.TEXT_NODE ? !one.data.trim() : one.tagName !== "IMG") continue;
+    range.selectNode(one);
+    let above = one.parentElement;
+    while (above && !scrolls(above)) above = above.parentElement;
+    if (!above && range.getBoundingClientRect().right > width + 1) out.push(one.data || one.src);
+  }
+  if (out.length) found[page] = out.slice(0, 3);
 }
 (async () => {
   for (const page of pages) await measure(page);

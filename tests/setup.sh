@@ -4,8 +4,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Prepares .venv: ansible-core, the collection importable as remoteit.fleet, and what the tests need.
-# Each word adds what it names: "engines" the versions of ansible-core that the end-to-end tests run on, "tools" what
-# checks a release, "docs" what builds the documentation.
+# Each word adds what it names: "engines" the versions of ansible-core that the end-to-end tests run on, "all-engines"
+# every one that is supported and the oldest Python of a host to which a task is delegated, "tools" what checks a
+# release, "docs" what builds the documentation.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -32,8 +33,11 @@ make_venv() {
     echo "$PWD/.venv/collections" > "$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/collections.pth"
 }
 
+# Whether $1 is not there, or is older than one of the files that follow.
 is_older() {
-    [ ! -f "$1" ] || [ "$2" -nt "$1" ]
+    made=$1
+    shift
+    [ ! -f "$made" ] || [ -n "$(find "$@" -newer "$made")" ]
 }
 
 if is_older .venv/prepared tests/requirements.txt; then
@@ -52,7 +56,7 @@ fi
 prepare() {
     venv=$1 list=$2
     shift 2
-    is_older "$venv/prepared" "$list" || return 0
+    is_older "$venv/prepared" "$(dirname "$list")"/*.txt || return 0 # a list may include its neighbours
     if python=$(find_python "$@"); then
         echo "preparing $venv with $("$python" -V)"
         mkdir -p "$(dirname "$venv")"
@@ -63,12 +67,27 @@ prepare() {
     fi
 }
 
+# A version of ansible-core, on the first of the Pythons that follow.
+engine() {
+    version=$1
+    shift
+    prepare ".venv/engines/$version" "tests/engines/$version.txt" "$@"
+}
+
 for group in "$@"; do
     case $group in
-        engines) # each with the newest Python that it supports; the tests say which is left out
-            prepare .venv/engines/2.16 tests/engines/2.16.txt 3.10 3.11 3.12
-            prepare .venv/engines/2.19 tests/engines/2.19.txt 3.13 3.12 3.11
-            prepare .venv/engines/2.21 tests/engines/2.21.txt 3.13 3.12
+        engines | all-engines) # the oldest, one in the middle, the newest; or all. The tests say which is left out.
+            engine 2.16 3.10 3.11 3.12
+            engine 2.19 3.13 3.12 3.11
+            engine 2.21 3.13 3.12
+            [ "$group" = all-engines ] || continue
+            engine 2.17 3.12 3.11 3.10
+            engine 2.18 3.11 3.12 3.13
+            engine 2.20 3.12 3.13
+            prepare .venv/target tests/engines/target.txt 3.8
+            # a host that tasks are delegated to gets from ansible-core what its controller sends
+            [ ! -d .venv/target ] ||
+                ln -sfn "$PWD"/.venv/engines/2.16/lib/python3.*/site-packages/ansible .venv/target/lib/python3.*/site-packages/
             ;;
         tools) # what checks and builds a release
             prepare .venv/tools tests/tools.txt 3.13 3.12

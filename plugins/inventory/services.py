@@ -117,9 +117,7 @@ notes:
   - The credentials may be templates, for instance with P(ansible.builtin.env#lookup), or vaulted.
   - With a cache, neither the API nor credentials are needed until it expires. C(--flush-cache) and
     C(meta=refresh_inventory) ask the API again.
-seealso:
-  - ref: ansible_collections.remoteit.fleet.remoteit_session_role
-    description: The role that reaches the hosts.
+  - P(remoteit.fleet.remoteit_session#role) reaches the hosts.
 """
 
 EXAMPLES = r"""

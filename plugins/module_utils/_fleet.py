@@ -90,11 +90,14 @@ Stopped = t.Tuple[Stop, t.Union[str, RemoteItError]]
 class Fleet(t.Protocol):
     """Who finds, opens and closes: this process itself, or the keeper of the run."""
 
-    def open(self, account: Account, order: Order) -> t.Iterator[Opened]: ...
+    def open(self, account: Account, order: Order) -> t.Iterator[Opened]:
+        """Each service, with its connection or the reason why there is none, as the answers come in."""
 
-    def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]: ...
+    def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
+        """Each connection, with what became of it or the reason why nothing did."""
 
-    def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved: ...
+    def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
+        """What each target is."""
 
 
 class Direct:

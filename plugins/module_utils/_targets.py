@@ -74,7 +74,8 @@ class Target(t.NamedTuple):
 class Searcher(t.Protocol):
     """The part of an API that finds devices."""
 
-    def devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]: ...
+    def devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
+        """Those that are wanted. What is odd or missing is told."""
 
 
 Resolved = t.Dict[Target, t.Union[Service, NotFoundError]]

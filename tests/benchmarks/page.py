@@ -21,7 +21,8 @@ _TABLES = re.compile(r"(?<=\n\.\. table\n).*(?=\n\.\. end of table\n)", re.DOTAL
 LICENCE = """\
 Copyright: (c) 2026, remoteit.fleet contributors
 GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-SPDX-License-Identifier: GPL-3.0-or-later"""
+SPDX-License-Identifier: GPL-3.0-or-later
+"""
 
 WIDTH, ROW, TOP = 360, 44, 40
 
@@ -66,7 +67,7 @@ def svg(chart: Chart) -> str:
     title = escape(chart.title)
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
-        f"<!--\n{LICENCE}\n-->",
+        f"<!--\n{LICENCE}-->",
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">',
         f"<title>{title}</title>",
         "<style>text { font: 13px sans-serif; fill: #202020 } .title { font-weight: bold }</style>",

@@ -5,6 +5,7 @@
 
 A test judges by the simulator's side of the truth (C(fleet.simulator)) and by what became of the tasks (C(Run)).
 C(TEST_ANSIBLE_PLAYBOOK) names the ansible-playbook to test; the default is the one beside the running Python.
+C(TEST_ENGINES) names the versions of ansible-core on which the tests marked C(every_engine) run.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ from matrix import Matrix
 from support import Simulator, until
 
 ANSIBLE_PLAYBOOK = os.environ.get("TEST_ANSIBLE_PLAYBOOK", str(Path(sys.executable).with_name("ansible-playbook")))
-#: Of each version of ansible-core that is there.
-ENGINES = sorted(HERE.parents[1].glob(".venv/engines/*/bin/ansible-playbook")) or [Path(ANSIBLE_PLAYBOOK)]
+ENGINES = [
+    path
+    for version in os.environ.get("TEST_ENGINES", "2.16 2.19 2.21").split()
+    if (path := HERE.parents[1] / ".venv" / "engines" / version / "bin" / "ansible-playbook").exists()
+] or [Path(ANSIBLE_PLAYBOOK)]
 
 DEVICES = 40  # a device costs nothing until it is reached
 
@@ -341,7 +345,11 @@ class Fleet:
 
     def processes(self) -> dict[int, str]:
         """Every process of the run that lives, but for ssh masters that do not belong to a session."""
-        mark = f"HOME={self.home}".encode()
+        return self.processes_of(self.home)
+
+    def processes_of(self, home: Path) -> dict[int, str]:
+        """The same of a run with another home."""
+        mark = f"HOME={home}".encode()
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):

@@ -51,7 +51,7 @@ def engine_of(ansible_playbook: Path) -> str:
 
 
 def api_of(engine: str) -> str:
-    return "graphql" if engine == "2.19" else "rest"
+    return "graphql" if engine in ("2.17", "2.19") else "rest"
 
 
 def rows_of_the_page() -> set[str]:

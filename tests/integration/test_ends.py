@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Nothing stays open: every way in which a run can end, judged at the vendor's side.
 
-Each row runs on each version of ansible-core in C(.venv/engines), or on the one that C(.venv) has if there are none; on
-one of them over GraphQL, on the others over REST.
+Each row runs on each of the C(ENGINES), on some of them over GraphQL, on the others over REST.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ import pytest
 from conftest import ENGINES, Fleet, Run
 from matrix import api_of, engine_of, row_of
 from support import SSH, Simulator, until
+
+pytestmark = pytest.mark.every_engine
 
 OPEN = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}}
 RUN_SECONDS = 10  # after a signal everything has to be closed within so many seconds

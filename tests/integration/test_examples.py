@@ -63,6 +63,13 @@ def test_a_tasks_file(fleet: Fleet) -> None:
     assert run.stdout_of("who") == {"pi-0001": "pi-0001", "pi-0003": "pi-0003"}
 
 
+def test_many_devices(fleet: Fleet) -> None:
+    call(fleet, "kiosks")
+    run = fleet.run(plays("Update many kiosks"))
+    assert run.rc == 0
+    assert run.stdout_of("who") == {device: device for device in fleet.devices}
+
+
 def test_roles(fleet: Fleet) -> None:
     call(fleet, "gateways")
     run = fleet.run(plays("Set up the gateways"))

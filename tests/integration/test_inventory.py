@@ -23,7 +23,6 @@ from support import WEB, Simulator
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "remoteit.fleet.services"
 TRAP = "{{ lookup('pipe', 'touch trapped') }}"
-on_every_engine = pytest.mark.parametrize("its_engine", ENGINES, ids=engine_of, indirect=True)
 
 
 class Account:
@@ -98,7 +97,7 @@ class Listing:
         return found
 
 
-@pytest.fixture
+@pytest.fixture(params=ENGINES, ids=engine_of)
 def its_engine(request: pytest.FixtureRequest, fleet: Fleet) -> None:
     fleet.ansible_playbook = str(request.param)
 
@@ -111,7 +110,7 @@ def account(fleet: Fleet) -> Account:
 # -- groups and variables ----------------------------------------------------------------------------------------------
 
 
-@on_every_engine
+@pytest.mark.every_engine
 def test_a_source_of_one_line_shows_groups_by_tag_and_by_state(its_engine: None, account: Account) -> None:
     account.simulator.device("pi-0003", online=False)
     account.fleet.write("fleet.remoteit.yml", f"plugin: {PLUGIN}\n")
@@ -123,7 +122,7 @@ def test_a_source_of_one_line_shows_groups_by_tag_and_by_state(its_engine: None,
     assert graph.count("pi-0003") == 2  # it also is at site a
 
 
-@on_every_engine
+@pytest.mark.every_engine
 def test_the_variables_of_a_host(its_engine: None, account: Account) -> None:
     account.source()
     host = account.listing().variables["pi-0001"]
@@ -138,7 +137,7 @@ def test_the_variables_of_a_host(its_engine: None, account: Account) -> None:
     assert host["remoteit_created"] == "2026-01-01T00:01:00Z"
 
 
-@on_every_engine
+@pytest.mark.every_engine
 def test_the_run_playbook_reaches_the_devices(its_engine: None, account: Account) -> None:
     source = account.source(device=account.fleet.devices)
     account.fleet.write("tasks.yml", [{"name": "who", "ansible.builtin.raw": "cat device-name"}])
@@ -237,7 +236,7 @@ def test_devices_of_one_name_are_told_apart_whatever_their_order(account: Accoun
     assert set(account.listing().variables) == set(listing.variables)
 
 
-@on_every_engine
+@pytest.mark.every_engine
 def test_names_from_elsewhere_are_harmless(its_engine: None, account: Account) -> None:
     names = {
         "pi-0001": None,
@@ -323,7 +322,7 @@ def test_hosts_are_called_as_is_preferred(account: Account) -> None:
 # -- remote strings are data -------------------------------------------------------------------------------------------
 
 
-@on_every_engine
+@pytest.mark.every_engine
 def test_what_owners_write_is_never_templated(its_engine: None, account: Account) -> None:
     fields = {
         "name": TRAP,
@@ -482,7 +481,7 @@ def test_a_profile_of_the_file(account: Account) -> None:
     assert len(account.listing(without=KEYS).variables) == DEVICES
 
 
-@on_every_engine
+@pytest.mark.every_engine
 def test_credentials_may_be_templates(its_engine: None, account: Account) -> None:
     lookup = "{{ lookup('ansible.builtin.env', "
     account.source(access_key_id=f"{lookup}name_of_it) }}}}", secret_access_key=f"{lookup}'ELSEWHERE') }}}}")
@@ -500,7 +499,7 @@ def test_the_sources_credentials_come_before_the_environments(account: Account) 
 CACHE = {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_connection": "cache"}
 
 
-@on_every_engine
+@pytest.mark.every_engine
 def test_a_filled_cache_needs_neither_the_api_nor_credentials_until_it_is_flushed(
     its_engine: None, account: Account
 ) -> None:

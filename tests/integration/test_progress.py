@@ -68,6 +68,7 @@ def is_shown(doing: str, seen: str) -> bool:
     return len(rewritten) > 2 and rewritten[0] == ("0", "0") and re.findall(line + r"\r\n", seen) == [(str(MANY), "0")]
 
 
+@pytest.mark.every_engine
 @pytest.mark.usefixtures("engine")
 def test_a_person_sees_a_line_that_is_rewritten(fleet: Fleet) -> None:
     fleet.simulator.settings(latency=0.25, stop_latency=0.25)
@@ -90,6 +91,7 @@ def test_a_person_sees_it_of_the_role(fleet: Fleet) -> None:
     assert is_shown("closing", seen)
 
 
+@pytest.mark.every_engine
 @pytest.mark.usefixtures("engine")
 def test_a_log_gets_lines_and_a_machine_its_document(fleet: Fleet) -> None:
     fleet.simulator.settings(latency=1.05)

@@ -146,6 +146,7 @@ def slices(fleet: Fleet, *parts: list[str], shared: bool) -> Iterator[list[Slice
             assert not fleet.secrets_in(text)
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize(
     ("engine", "whole", "shared"),
     [*((engine, True, True) for engine in ENGINES), (ENGINES[-1], True, False), (ENGINES[-1], False, True)],

@@ -50,7 +50,9 @@ def test_what_others_wrote_is_pinned_and_may_only_read(name: str) -> None:
     assert [line for line in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
     assert WORKFLOWS[name]["permissions"] == {"contents": "read"}
     assert all(
-        step["with"]["persist-credentials"] is False for _, step in steps(WORKFLOWS[name]) if "checkout" in str(step)
+        step["with"]["persist-credentials"] is False
+        for dummy, step in steps(WORKFLOWS[name])
+        if "checkout" in str(step)
     )
 
 
@@ -65,7 +67,7 @@ def test_a_form_has_what_github_wants(name: str) -> None:
 
 def run(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A step of the release, as a runner runs it."""
-    (step,) = (step for _, step in steps(WORKFLOWS["release"]) if step.get("name") == name)
+    (step,) = (step for dummy, step in steps(WORKFLOWS["release"]) if step.get("name") == name)
     variables = {key: value for key, value in step.get("env", {}).items() if not value.startswith("${{")}
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],

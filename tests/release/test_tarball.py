@@ -38,7 +38,7 @@ TOP_LEVEL = {
     "plugins",
     "roles",
 }
-SUFFIXES = {"", ".json", ".md", ".png", ".py", ".rst", ".svg", ".toml", ".txt", ".yaml", ".yml"}
+SUFFIXES = {"", ".cfg", ".json", ".md", ".png", ".py", ".rst", ".svg", ".toml", ".txt", ".yaml", ".yml"}
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ class Gate(Protocol):
     """What a proxy asks and tells its connection."""
 
     @property
-    def device(self) -> Device: ...
+    def device(self) -> Device:
+        """Where it leads to."""
 
     def admit(self, peer: str) -> bool:
         """May this address come in? Called once for each stream."""

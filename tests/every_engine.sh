@@ -1,0 +1,59 @@
+#!/bin/sh
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Tests on each version of ansible-core, and fills in a table meanwhile. Everything runs end to end on the oldest and the
+# newest; on the others, what depends on the engine. What the tests say is in tests/output.
+set -eu
+cd "$(dirname "$0")/.."
+tests/setup.sh all-engines
+mkdir -p tests/output
+failed=
+
+# One cell of the table: whether the command that follows was well, and what its log says last.
+cell() {
+    log=tests/output/$1.log
+    shift
+    if "$@" >"$log" 2>&1; then
+        printf ' %s |' "$(sed -n '$s/ in [0-9].*//; $s/^.*: //; $p' "$log")"
+    else
+        printf ' FAILED |'
+        failed="$failed $log"
+    fi
+}
+
+end_to_end() {
+    case $1 in
+        2.16) set -- "$1" --ignore-glob '*/test_simulator*.py' ;; # the simulator runs on one Python
+        2.21) ;;
+        *) set -- "$1" -m every_engine ;;
+    esac
+    TEST_ENGINES=$1 TEST_ANSIBLE_PLAYBOOK=$PWD/.venv/engines/$1/bin/ansible-playbook
+    export TEST_ENGINES TEST_ANSIBLE_PLAYBOOK
+    shift
+    .venv/bin/python -m pytest tests/integration --quiet --numprocesses 4 "$@"
+}
+
+echo "| ansible-core | Python | sanity | unit | end to end |"
+echo "|---|---|---|---|---|"
+for engine in 2.16 2.17 2.18 2.19 2.20 2.21; do
+    python=.venv/engines/$engine/bin/python
+    [ -x "$python" ] || continue
+    printf '| %s | %s |' "$engine" "$("$python" -c 'import platform; print(platform.python_version())')"
+    cell "$engine-sanity" tests/sanity.sh "$engine"
+    cell "$engine-unit" "$python" -m pytest --quiet tests/unit
+    cell "$engine-end-to-end" end_to_end "$engine"
+    echo
+done
+if [ -d .venv/target ]; then
+    printf '| modules alone, of 2.16 | %s | |' "$(.venv/target/bin/python -c 'import platform; print(platform.python_version())')"
+    cell target-unit .venv/target/bin/python -m pytest --quiet tests/unit/plugins/module_utils tests/unit/plugins/modules
+    echo " |"
+fi
+for log in $failed; do
+    echo
+    echo "== $log"
+    tail -n 60 "$log"
+done
+[ -z "$failed" ]

@@ -1,0 +1,218 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The recipes for CI systems: their scripts are run with the variables that the CI sets, and so is what always runs."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import xml.etree.ElementTree
+from pathlib import Path
+
+import ci
+import pytest
+from conftest import ANSIBLE_PLAYBOOK, Fleet
+from documentation import BLOCKS
+from support import until
+
+ROOT = ci.RECIPES.parents[1]
+
+#: Each on another ansible-core, if it is there.
+SYSTEMS = {
+    "github-actions": (ci.github_actions, "2.16"),
+    "gitlab": (ci.gitlab, "2.19"),
+    "jenkins": (ci.jenkins, "2.21"),
+    "awx": (ci.awx, "2.21"),
+}
+TASKS = {
+    "green": "cat device-name",
+    "red": "test $(cat device-name) != pi-0002",
+    "killed": "touch reached; sleep 30",
+    "canceled": "touch reached; sleep 30",
+}
+END = {"killed": signal.SIGKILL, "canceled": signal.SIGINT}
+
+
+@pytest.fixture
+def api() -> str:
+    return "graphql"
+
+
+@pytest.fixture
+def project(fleet: Fleet) -> Fleet:
+    """The repository that the recipes take for granted, with the account's own names of devices and user."""
+    for name in ("update.yml", "awx/teardown.yml", "awx/ansible.cfg"):
+        shutil.copy(ci.RECIPES / name, fleet.project)
+    source = ci.recipe("fleet.remoteit.yml")
+    del source["tags_all"]
+    source["device"] = fleet.devices
+    source["compose"]["ansible_user"] = f"'{fleet.simulator.state['ssh_user']}'"
+    fleet.write("fleet.remoteit.yml", source)
+    fleet.write("known_hosts", "".join(map(functools.partial(host_key, fleet), fleet.devices)))
+    return fleet
+
+
+def host_key(fleet: Fleet, device: str) -> str:
+    """The line for known_hosts, as the role would record it."""
+    way = fleet.simulator.connect(device)
+    scan = ["ssh-keyscan", "-p", str(way["port"]), way["host"]]
+    line = subprocess.run(scan, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()[-1]
+    fleet.simulator.stop(way)
+    return f"remoteit-{way['deviceaddress'].lower().replace(':', '-')} {line.split(maxsplit=1)[1]}\n"
+
+
+def machines(fleet: Fleet, system: str) -> ci.Prepare:
+    engine = ROOT / ".venv" / "engines" / SYSTEMS[system][1] / "bin"
+    folder = engine if engine.exists() else Path(ANSIBLE_PLAYBOOK).parent
+    if system == "awx" and not (folder / "ansible-runner").exists():
+        pytest.skip("ansible-runner is not there")
+    return functools.partial(ci.Machine, fleet, folder)
+
+
+def run(fleet: Fleet, system: str, tasks: str, **options: bool) -> tuple[bool, ci.Machine]:
+    """Whether the CI calls it a success, and the last machine, which has the reports."""
+    fleet.write("tasks.yml", [{"name": "Work", "ansible.builtin.raw": TASKS[tasks]}])
+    return SYSTEMS[system][0](machines(fleet, system), end=END.get(tasks), **options)
+
+
+def runs(machine: ci.Machine) -> list[ci.Step]:
+    """The update, and the teardowns."""
+    return [step for step in machine.steps if "PLAY [" in step.output]
+
+
+def reports(machine: ci.Machine) -> dict[str, list[xml.etree.ElementTree.Element]]:
+    """The cases of each playbook's JUnit report."""
+    found: dict[str, list[xml.etree.ElementTree.Element]] = {}
+    for path in (machine.workspace / "junit").glob("*.xml"):
+        found.setdefault(path.name.split("-")[0], []).extend(xml.etree.ElementTree.parse(path).iter("testcase"))
+    return found
+
+
+def shown(name: str) -> str:
+    """A block of the page."""
+    (block,) = (block for block in BLOCKS if block.name == name)
+    return block.code
+
+
+def nothing_is_left(fleet: Fleet, machine: ci.Machine) -> None:
+    assert not fleet.simulator.open_connections()
+    assert len(fleet.simulator.requests("connect")) >= 3
+    until(lambda: not fleet.processes())
+    texts = [step.output for step in machine.steps]
+    texts += [path.read_text() for path in (machine.workspace / "junit").glob("*")]
+    assert not (found := fleet.secrets_in(*texts)), found
+    key = machine.secrets["DEVICE_KEY"].splitlines()[1]
+    assert not any(key in text for text in texts)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_all_is_well(project: Fleet, system: str) -> None:
+    succeeds, machine = run(project, system, "green")
+    assert succeeds
+    assert {step.code for step in machine.steps} == {0}
+    assert {entry["hostip"] for entry in project.simulator.connections()[-3:]} == {"127.0.0.1"}
+    report = reports(machine)
+    assert [case for case in report["update"] if "Work" in case.get("name", "")]
+    assert not [case for case in report["update"] if case.find("failure") is not None]
+    assert report["teardown"]
+    nothing_is_left(project, machine)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_task_fails(project: Fleet, system: str) -> None:
+    """The CI says so, although the teardown after it is green."""
+    succeeds, machine = run(project, system, "red")
+    assert not succeeds
+    update, *teardowns = runs(machine)
+    assert update.code == 2
+    assert {step.code for step in teardowns} == {2 if system == "awx" else 0}
+    assert system != "awx" or "The update has failed" in teardowns[0].output
+    failed = [case.get("name", "") for case in reports(machine)["update"] if case.find("failure") is not None]
+    assert [name for name in failed if "pi-0002" in name and "Work" in name] == failed
+    nothing_is_left(project, machine)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_run_and_its_keeper_are_killed(project: Fleet, system: str) -> None:
+    """What the ledger tells is closed by what always runs."""
+    succeeds, machine = run(project, system, "killed")
+    assert not succeeds
+    update, *teardowns = runs(machine)
+    assert update.left_open == 3
+    assert re.fullmatch(r"\S*4711-[0-9a-f]{10}", *update.ledgers)
+    assert teardowns[0].left_open == 0
+    assert teardowns[0].ledgers == []
+    nothing_is_left(project, machine)
+
+
+def test_gitlabs_container_is_killed(project: Fleet) -> None:
+    """There is no after_script then, and the last job closes what the artifact tells of."""
+    succeeds, machine = run(project, "gitlab", "killed", and_container=True)
+    assert not succeeds
+    assert [(step.name, step.left_open) for step in machine.steps] == [("update", 3), ("teardown", 0)]
+    nothing_is_left(project, machine)
+
+
+def test_github_cancels_a_job(project: Fleet) -> None:
+    """SIGINT reaches the first process of a step and no other; what always runs is run."""
+    succeeds, machine = run(project, "github-actions", "canceled")
+    assert not succeeds
+    update, teardown = runs(machine)
+    assert (update.code, update.left_open) == (99, 0)
+    assert "remote.it: opened 3, closed 3, left open 0" in update.output
+    assert teardown.code == 0
+    nothing_is_left(project, machine)
+
+
+@pytest.mark.parametrize("system", ["gitlab", "awx"])
+def test_a_teardown_that_cannot_close_is_seen(project: Fleet, system: str) -> None:
+    """Also where the CI does not look at the code of what always runs."""
+    project.simulator.fault(call="stop", fault="http", status=500, times="always")
+    succeeds, machine = run(project, system, "killed")
+    assert not succeeds
+    assert machine.steps[-1].code != 0
+    assert machine.steps[-1].left_open == 3
+    project.simulator.forget_faults()
+
+
+def test_the_host_keys_are_recorded_as_the_page_says(project: Fleet) -> None:
+    recorded = (project.project / "known_hosts").read_text()
+    (project.project / "known_hosts").unlink()
+    project.write("tasks.yml", [{"name": "Work", "ansible.builtin.raw": TASKS["green"]}])
+    machine = ci.Machine(project, Path(ANSIBLE_PLAYBOOK).parent, "desk")
+    command = shlex.split(shown("ci-known-hosts"))
+    key = ["--private-key", project.simulator.state["ssh_private_key_file"]]
+    assert machine.execute("record", [*command, *key], machine.secrets).code == 0
+    found = (machine.workspace / "known_hosts").read_text()
+    assert sorted(found.splitlines()) == sorted(recorded.splitlines())
+
+
+# -- the page -------------------------------------------------------------------------------------------------------
+
+SHOWN = {
+    "ci-update-yml": "update.yml",
+    "ci-fleet-remoteit-yml": "fleet.remoteit.yml",
+    "ci-github-actions-yml": "github-actions.yml",
+    "ci-gitlab-ci-yml": "gitlab-ci.yml",
+    "ci-jenkinsfile": "Jenkinsfile",
+    "ci-awx-setup-yml": "awx/setup.yml",
+    "ci-awx-teardown-yml": "awx/teardown.yml",
+    "ci-awx-ansible-cfg": "awx/ansible.cfg",
+    "ci-execution-environment-yml": "execution-environment.yml",
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_page_shows_what_is_run(name: str) -> None:
+    """The files are what is run; the page shows them without the licence."""
+    text = (ci.RECIPES / SHOWN[name]).read_text().split("\n", 3)[3]
+    assert shown(name) == text.removeprefix("---\n").lstrip("\n"), "copy the file into the page"
+
+
+def test_every_recipe_is_shown() -> None:
+    assert {str(path.relative_to(ci.RECIPES)) for path in ci.RECIPES.rglob("*") if path.is_file()} == {*SHOWN.values()}
