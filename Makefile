@@ -13,7 +13,7 @@ help:
 	@echo "make matrix       test every way in which a run can end, and write the table into the page teardown"
 	@echo "make ee           the execution environment: what it asks for, and a run with nothing but that"
 	@echo "make build        the tarball in build/, checked as Galaxy does, installed elsewhere, and its demo"
-	@echo "make bench        measure, against the simulator"
+	@echo "make bench        measure against the simulator, and write the results into docs/docsite/rst/performance.rst"
 	@echo "make docs         build the documentation site into docs/build/html, and check it"
 	@echo "make setup        prepare .venv, which the others do by themselves"
 	@echo "make clean        remove what they made"

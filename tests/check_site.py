@@ -110,12 +110,12 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         self.end_headers()
         return self.wfile.write(self.measure) and None
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_unused: object) -> None:
         pass
 
 
 class _Server(http.server.ThreadingHTTPServer):
-    def handle_error(self, *_: object) -> None:
+    def handle_error(self, *_unused: object) -> None:
         """The browser has seen enough of a file."""
 
 

@@ -34,7 +34,7 @@ def main() -> None:
         "--hosts", type=int, metavar="N", help="of the fleets, only that of so many hosts, and only the role"
     )
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends what was started
+    signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(143))  # which ends what was started
     benchmarks = {**BENCHMARKS, "fleet": functools.partial(fleet.main, hosts=options.hosts)}
     report = Report()
     for name in options.names or benchmarks:

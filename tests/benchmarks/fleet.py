@@ -197,7 +197,7 @@ def measured(case: Case) -> Measured:
     values = Measured(case)
     with lab(case.hosts) as laboratory:
         laboratory.simulator.settings(latency=case.latency)
-        for _ in within(case.seconds):
+        for _unused in within(case.seconds):
             values.take(laboratory)
         if case.free:
             values.take_free(laboratory)

@@ -46,7 +46,7 @@ def main(report: Report) -> None:
             finally:
                 simulator.end()
         rows += [[f"{devices:,}", name, *columns] for name, columns in found.items()]
-    for name, (_, _, ratios, _, memory, _) in found.items():  # of the largest
+    for name, (_unused, _unused, ratios, _unused, memory, _unused) in found.items():  # of the largest
         report.goal(f"inventory of {devices:,} devices {name} ÷ bare script", ratios, 1.3)
         report.goal(f"memory of the inventory of {devices:,} devices {name}", memory, 400, unit="MB")
     report.table(
@@ -82,7 +82,7 @@ def measured(simulator: Simulator, folder: Path, seconds: float) -> dict[str, li
 
     run("plugin", cached)  # fills the cache
     found: dict[str, list[list[float]]] = {"from the API": [], "from the cache": []}
-    for _ in within(seconds):
+    for _unused in within(seconds):
         for (name, repeats), environ, bare_way in zip(
             found.items(), (environment, cached), ("bare-fresh", "bare-cached"), strict=True
         ):
@@ -186,8 +186,8 @@ def cached() -> t.Iterator[dict[str, t.Any]]:
     cache = cache_loader.get("ansible.builtin.jsonfile", _uri=folder, _prefix="ansible_inventory_")
     (key,) = cache.keys()
     fields = ("id", "name", "application", "title", "port", "online", "enabled")
-    _, _, devices = json.loads(cache.get(key))
-    for number, name, online, _, tags, *others, services in devices:
+    _unused, _unused, devices = json.loads(cache.get(key))
+    for number, name, online, _unused, tags, *others, services in devices:
         yield variables(number, name, online, tags, *others, [dict(zip(fields, each)) for each in services])
 
 

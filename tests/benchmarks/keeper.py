@@ -20,12 +20,16 @@ HOSTS, LATENCY, REPEATS = 200, 0.3, 5
 def main(report: Report) -> None:
     with lab(HOSTS) as laboratory:
         laboratory.simulator.settings(latency=LATENCY)
-        repeats = [(child(laboratory, "keeper"), child(laboratory, "direct")) for _ in range(REPEATS)]
+        repeats = [(child(laboratory, "keeper"), child(laboratory, "direct")) for _unused in range(REPEATS)]
     through, direct = ([sum(times[side].values()) for times in repeats] for side in (0, 1))
     shares = [100 * (with_it - without) / with_it for with_it, without in zip(through, direct, strict=True)]
     report.goal("keeper's share of open and close", shares, 3, unit="%")
     rows = [
-        [step, [keeper.get(step, 0.0) for keeper, _ in repeats], [other.get(step, 0.0) for _, other in repeats]]
+        [
+            step,
+            [keeper.get(step, 0.0) for keeper, _unused in repeats],
+            [other.get(step, 0.0) for _unused, other in repeats],
+        ]
         for step in ("start", "open", "close", "end")
     ]
     report.table(
@@ -64,7 +68,7 @@ def measure(way: str, services: list[str]) -> dict[str, float]:
     times.append(time.monotonic())
     opened = [(service, connection.connectionid) for service, connection in fleet.open(account, Order(tuple(services)))]
     times.append(time.monotonic())
-    assert {outcome for _, outcome in fleet.close(account, opened)} == {"closed"}
+    assert {outcome for _unused, outcome in fleet.close(account, opened)} == {"closed"}
     times.append(time.monotonic())
     if isinstance(fleet, KeeperClient):
         fleet.finish()

@@ -31,7 +31,7 @@ Times = dict[str, dict[str, float]]
 def main(report: Report) -> None:
     with lab(HOSTS) as laboratory:
         run(laboratory, [*session("open"), *plays("session", 0), *session("close")])  # the devices start, and are known
-        repeats = [run(laboratory, rounds()) for _ in range(REPEATS)]
+        repeats = [run(laboratory, rounds()) for _unused in range(REPEATS)]
     show(report, repeats)
 
 
@@ -71,7 +71,7 @@ def run(laboratory: Lab, playbook: list[dict[str, t.Any]]) -> Times:
     output_of([tool("ansible-playbook"), "-i", "inventory.json", "-f", FORKS, "play.json"], environment, folder)
     times: dict[str, dict[str, list[float]]] = {}
     for entry in map(json.loads, tasks.read_text().splitlines()):
-        way, _, number = entry["play"].partition("-")
+        way, _unused, number = entry["play"].partition("-")
         if number not in ("", "0"):
             times.setdefault(way, {}).setdefault(entry["task"], []).append(entry["seconds"])
     return {way: {name: statistics.median(each) for name, each in named.items()} for way, named in times.items()}

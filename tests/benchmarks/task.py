@@ -17,7 +17,7 @@ def main(report: Report) -> None:
     with lab(HOSTS) as laboratory:
         laboratory.simulator.settings(latency=0.0)
         measured: dict[str, list[Usage]] = {}
-        for _ in range(REPEATS):
+        for _unused in range(REPEATS):
             for name, usage in once(laboratory).items():
                 measured.setdefault(name, []).append(usage)
     show(report, measured)

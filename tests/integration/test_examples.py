@@ -128,7 +128,7 @@ def commands(page: str) -> list[list[str]]:
 def test_the_readmes_inventory_and_commands(fleet: Fleet) -> None:
     text, *others = (block.code for block in titled("inventory.yml"))
     assert {text} == {text, *others}
-    first, second, *_ = fleet.services
+    first, second, *_unused = fleet.services
     text = text.replace("80:00:00:00:01:00:40:C5", first).replace("80:00:00:00:01:00:40:D5", second)
     inventory = yaml.safe_load(text)
     assert inventory["kiosks"]["vars"] == {"ansible_user": fleet.simulator.state["ssh_user"]}
