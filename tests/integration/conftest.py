@@ -400,7 +400,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 @pytest.fixture
 def api() -> str:
-    """The API that is spoken; both, one after the other, in modules that are marked C(each_api)."""
+    """The API that is spoken; both, one after the other, in tests that are marked C(each_api)."""
     return "rest"
 
 

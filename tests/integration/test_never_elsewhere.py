@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from conftest import Fleet
 
-pytestmark = pytest.mark.each_api
-
 
 def reach(name: str) -> dict[str, Any]:
     return {"name": name, "ansible.builtin.raw": "cat device-name"}
@@ -59,6 +57,7 @@ def test_a_control_path_in_the_ssh_arguments_is_refused(fleet: Fleet) -> None:
     assert all("ControlPath" in reason for reason in run.failures().values())
 
 
+@pytest.mark.each_api
 def test_an_ssh_service_that_is_answered_as_a_web_service(fleet: Fleet) -> None:
     fleet.inventory["fleet"]["hosts"]["pi-0002"] |= fleet.plain_way("pi-0003")
     override = {"connection": {"reverseProxy": "true"}}
@@ -67,6 +66,7 @@ def test_an_ssh_service_that_is_answered_as_a_web_service(fleet: Fleet) -> None:
     assert run.stdout_of("who").get("pi-0002") in ("pi-0002", "", None)
 
 
+@pytest.mark.each_api
 def test_each_host_has_its_own_settings(fleet: Fleet) -> None:
     fleet.inventory["fleet"]["hosts"]["pi-0001"]["remoteit_session_hostip"] = "0.0.0.0"
     fleet.inventory["fleet"]["hosts"]["pi-0002"]["remoteit_session_host_key_checking"] = "strict"

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from conftest import Fleet
 
-pytestmark = pytest.mark.each_api
-
 OPEN = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}, "tags": ["always"]}
 CLOSE = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "close"}, "tags": ["always"]}
 
@@ -94,6 +92,7 @@ def test_serial_opens_and_closes_each_batch(fleet: Fleet) -> None:
     assert second == [("connect", fleet.services[2]), ("stop", fleet.services[2])]
 
 
+@pytest.mark.each_api
 @pytest.mark.parametrize("strategy", ["linear", "free", "host_pinned"])
 def test_open_and_close_under_every_strategy(fleet: Fleet, strategy: str) -> None:
     """With a failed host, one that is offline, and handlers while the devices can be reached."""
@@ -191,6 +190,7 @@ def taken_from_the_environment(fleet: Fleet) -> dict[str, str]:
     return {name: fleet.environ.pop(name) for name in fleet.credentials if not name.endswith("_URL")}
 
 
+@pytest.mark.each_api
 def test_play_environment_holds_the_credentials(fleet: Fleet) -> None:
     """Task-level environment reaches the role's own calls."""
     secrets = taken_from_the_environment(fleet)
@@ -205,6 +205,7 @@ def test_play_environment_holds_the_credentials(fleet: Fleet) -> None:
     assert len(run.connections) == 3
 
 
+@pytest.mark.each_api
 def test_module_defaults_of_the_group_reach_the_role(fleet: Fleet) -> None:
     secrets = {name.split("_", 1)[1].lower(): value for name, value in taken_from_the_environment(fleet).items()}
     fleet.write("secrets.yml", {"secrets": secrets})

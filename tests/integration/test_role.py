@@ -12,11 +12,10 @@ import requests
 from conftest import Fleet
 from support import WEB
 
-pytestmark = pytest.mark.each_api
-
 WHO: list[dict[str, Any]] = [{"name": "who", "ansible.builtin.raw": "cat device-name"}]
 
 
+@pytest.mark.each_api
 def test_all_succeed(fleet: Fleet) -> None:
     """Ordinary tasks: facts, a file, a handler; and a later play finds everything closed."""
     fleet.environ["ANSIBLE_PIPELINING"] = "0"
@@ -82,6 +81,7 @@ def test_a_task_fails(fleet: Fleet, failing: list[str], strategy: str) -> None:
     assert run.recap == "opened 3, closed 3, left open 0"
 
 
+@pytest.mark.each_api
 @pytest.mark.parametrize("strategy", ["linear", "free"])
 @pytest.mark.parametrize("on_failure", ["fail", "skip"])
 def test_a_device_is_offline(fleet: Fleet, on_failure: str, strategy: str) -> None:
@@ -131,6 +131,7 @@ def test_all_devices_are_offline(fleet: Fleet) -> None:
     assert skipped.status("who") == {}
 
 
+@pytest.mark.each_api
 def test_two_services_of_a_device_and_a_web_service(fleet: Fleet) -> None:
     """Each host gets its own; that of the web service its URL, which answers over HTTPS while the session is open."""
     fleet.simulator.settings(web_host="127.0.0.1")
@@ -207,6 +208,7 @@ def test_open_before_roles_of_ones_own_and_nobody_closes(fleet: Fleet) -> None:
     assert run.recap == "opened 3, closed 3, left open 0"
 
 
+@pytest.mark.each_api
 def test_open_again_replaces_what_has_died(fleet: Fleet) -> None:
     opening = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}}
     idle = {
@@ -291,6 +293,7 @@ def test_a_wait_of_zero_seconds_does_not_ask(fleet: Fleet) -> None:
     assert run.ssh_calls == []
 
 
+@pytest.mark.each_api
 def test_a_connection_that_cannot_be_closed_makes_the_run_red(fleet: Fleet) -> None:
     fleet.simulator.fault(fleet.services[1], call="stop", fault="http", status=500, times="always")
     run = fleet.session(WHO, leaves_open=1)
@@ -303,6 +306,7 @@ def test_a_connection_that_cannot_be_closed_makes_the_run_red(fleet: Fleet) -> N
     assert len(fleet.ledgers()) == 1
 
 
+@pytest.mark.each_api
 def test_public_and_other_addresses_are_sent(fleet: Fleet, subtests: Any) -> None:
     for hostip, restriction in {"0.0.0.0": "public", "255.255.255.255": "latching", "127.0.0.1": "address"}.items():
         with subtests.test(hostip):
