@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-.PHONY: help setup demo test test-all lint unit integration matrix ee bench docs build clean
+.PHONY: help setup demo test test-all lint unit fuzz integration matrix ee bench docs build clean
 
 TOOLS = PATH="$(CURDIR)/.venv/tools/bin:$$PATH"
 
@@ -10,10 +10,11 @@ help:
 	@echo "make demo         reach a simulated fleet and close it again"
 	@echo "make test         lint, unit tests and end-to-end tests"
 	@echo "make test-all     the same, and ansible-test sanity, on every ansible-core that is supported, with a table"
+	@echo "make fuzz         ten thousand new answers of an API gone mad to every call, where make test has the same few"
 	@echo "make matrix       test every way in which a run can end, and write the table into the page teardown"
 	@echo "make ee           the execution environment: what it asks for, and a run with nothing but that"
 	@echo "make build        the tarball in build/, checked as Galaxy does, installed elsewhere, and its demo"
-	@echo "make bench        measure, against the simulator"
+	@echo "make bench        measure against the simulator, and write the results into docs/docsite/rst/performance.rst"
 	@echo "make docs         build the documentation site into docs/build/html, and check it"
 	@echo "make setup        prepare .venv, which the others do by themselves"
 	@echo "make clean        remove what they made"
@@ -44,6 +45,9 @@ lint: setup
 
 unit: setup
 	.venv/bin/python -m pytest tests/unit
+
+fuzz: setup
+	REMOTEIT_FUZZ=10000 .venv/bin/python -m pytest tests/unit/plugins/robustness --numprocesses 4
 
 integration: setup
 	@tests/setup.sh engines

@@ -225,7 +225,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         if cache and self._option("cache"):
             try:
                 listing = Listing.load(self._cache[key])
-            except (LookupError, TypeError, ValueError):
+            except (LookupError, TypeError, ValueError, RecursionError):
                 pass  # nothing, or nothing of ours
             else:
                 if account in (None, listing.account):

@@ -20,6 +20,7 @@ import typing as t
 from urllib.parse import parse_qs, urlsplit
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import BadAnswerError
+from ansible_collections.remoteit.fleet.plugins.module_utils._words import described
 
 #: A service id: eight octets. The vendor's own clients compare it without regard to case.
 SERVICE_ID = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){7}")
@@ -41,7 +42,7 @@ def utc_now() -> datetime.datetime:
 
 
 def iso(when: datetime.datetime) -> str:
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{when.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def moment(text: str) -> datetime.datetime:
@@ -88,7 +89,30 @@ class Connection:
 
     @classmethod
     def from_result(cls, entry: t.Mapping[str, t.Any]) -> Connection:
-        return cls(**{field.name: entry[field.name] for field in dataclasses.fields(cls) if field.name in entry})
+        """The opposite of C(as_result). The entry may come from another host, which is trusted as little as the API.
+
+        :raises BadAnswerError: it is no such entry.
+        """
+        try:
+            connection = cls(
+                **{field.name: entry[field.name] for field in dataclasses.fields(cls) if field.name in entry}
+            )
+            well = (
+                SERVICE_ID.fullmatch(connection.deviceaddress)
+                and CONNECTION_ID.fullmatch(connection.connectionid)
+                and _PROXY_URL.fullmatch(connection.proxy)
+                and connection.scheme in ("tcp", "http", "https")
+                and connection.reverse_proxy is (connection.scheme != "tcp")
+                and connection.expirationsec == _seconds(connection.expirationsec)
+                and (connection.expires_at is None or moment(connection.expires_at))
+            )
+        except (TypeError, ValueError):
+            well = None
+        if not well:
+            raise BadAnswerError("this is not the connection that another host should have described")
+        _host(connection.host)
+        _port(connection.port)
+        return connection
 
     @classmethod
     def unusable(cls, service_id: str, connectionid: str) -> Connection:
@@ -105,7 +129,8 @@ class Connection:
         body = body if isinstance(body, dict) else {}
         connectionid = find_connection_id(answer)
         try:
-            if str(_field(body, "deviceaddress") or service_id).lower() != service_id.lower():
+            address = _field(body, "deviceaddress")
+            if address is not None and (not isinstance(address, str) or address.lower() != service_id.lower()):
                 raise BadAnswerError("the answer is about another service")
             way = parse_proxy(body)
         except BadAnswerError as error:
@@ -126,7 +151,7 @@ class Connection:
         connectionid = answer["id"] if is_connection_id(answer.get("id")) else None
         try:
             if truthy(answer.get("reverseProxy")):
-                url = answer.get("url") or f"https://{answer.get('host')}"
+                url = answer.get("url") or f"https://{_host(answer.get('host'))}"
                 way = parse_proxy({"proxy": url, "reverseProxy": True})
             else:
                 host, port = _host(answer.get("host")), _port(answer.get("port"))
@@ -191,15 +216,15 @@ def parse_proxy(body: t.Mapping[str, t.Any]) -> tuple[str, str, int, str]:
     """
     proxy = body.get("proxy")
     if not isinstance(proxy, str) or not _PROXY_URL.fullmatch(proxy):
-        raise BadAnswerError(f"the answer has no usable proxy: {_shorten(proxy)}")
+        raise BadAnswerError(f"the answer has no usable proxy: {described(proxy)}")
     try:
         url = urlsplit(proxy)
-        short = urlsplit(f"//{_field(body, 'proxyURL') or ''}")  # the same without its scheme
+        short = urlsplit(f"//{body['proxyURL']}" if isinstance(body.get("proxyURL"), str) else "")  # without its scheme
         ports = [_field(body, "proxyServerPort"), _field(body, "proxyport"), url.port, short.port]
     except ValueError:
-        raise BadAnswerError(f"the answer's proxy is not a URL: {_shorten(proxy)}") from None
+        raise BadAnswerError(f"the answer's proxy is not a URL: {described(proxy)}") from None
     if url.username is not None or url.password is not None:
-        raise BadAnswerError(f"the answer's proxy is not a plain URL: {_shorten(url.hostname)}")
+        raise BadAnswerError(f"the answer's proxy is not a plain URL: {described(url.hostname)}")
     ports.append(parse_qs(url.query).get("port", [None])[0])
 
     if truthy(body.get("reverseProxy")) or all(port is None for port in ports):
@@ -223,29 +248,22 @@ def _host(value: t.Any) -> str:
     except ValueError:
         pass
     if len(text) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in text.split(".")):
-        raise BadAnswerError(f"the answer's proxy host is not a host name: {_shorten(value)}")
+        raise BadAnswerError(f"the answer's proxy host is not a host name: {described(value)}")
     return text
 
 
 def _port(value: t.Any) -> int:
     text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
-        raise BadAnswerError(f"the answer's proxy port is not a port: {_shorten(value)}")
+        raise BadAnswerError(f"the answer's proxy port is not a port: {described(value)}")
     return int(text)
 
 
 def _seconds(value: t.Any) -> int | None:
     """A number of seconds, if it is one of the plausible (the vendor's maximum is 28800)."""
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,7}", str(value)):
-        return None
-    return int(value)
+    text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
+    return int(text) if re.fullmatch(r"[0-9]{1,7}", text) else None
 
 
 def _end(seconds: int | None) -> str | None:
     return None if seconds is None else iso(utc_now() + datetime.timedelta(seconds=seconds))
-
-
-def _shorten(value: t.Any) -> str:
-    """Show a value of unknown origin: printable ASCII, and not much of it."""
-    text = ascii(value)
-    return text if len(text) <= 80 else text[:77] + "..."

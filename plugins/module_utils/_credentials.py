@@ -17,11 +17,14 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NoCredentialsError, OptionsError
 from ansible_collections.remoteit.fleet.plugins.module_utils._signature import hmac_key
+from ansible_collections.remoteit.fleet.plugins.module_utils._words import printable
 
 DEFAULT_API_URL = "https://api.remot3.it/apv/v27"
 DEFAULT_GRAPHQL_URL = "https://api.remote.it/graphql/v1"
 DEFAULT_CREDENTIALS_FILE = "~/.remoteit/credentials"
 DEFAULT_PROFILE = "DEFAULT"
+#: A credentials file has a few lines; a device has no end.
+_LARGEST_FILE = 1024 * 1024
 
 _ACCESS_KEY = ("access_key_id", "secret_access_key")
 #: The sets that make a login, the best first.
@@ -207,10 +210,13 @@ def _read_profile(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], 
         return {}
     try:
         with open(expanded, encoding="utf-8-sig") as stream:
-            return parse_profile(stream.read(), profile, path)
+            text = stream.read(_LARGEST_FILE)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise OptionsError(f"the credentials file {path} cannot be read: {reason}") from error
+    if len(text) == _LARGEST_FILE:
+        raise OptionsError(f"the credentials file {path} is too large to be one")
+    return parse_profile(text, profile, path)
 
 
 def parse_profile(text: str, profile: str, path: str) -> dict[str, str]:
@@ -233,6 +239,6 @@ def parse_profile(text: str, profile: str, path: str) -> dict[str, str]:
     if not found and profile.lower() == DEFAULT_PROFILE.lower():
         found = ["\0top"]
     if not found:
-        known = ", ".join(name for name in sections if name != "\0top") or "none"
-        raise OptionsError(f"the credentials file {path} has no profile {profile}; it has: {known}")
+        known = printable(", ".join(name for name in sections if name != "\0top")) or "none"
+        raise OptionsError(f"the credentials file {path} has no profile {printable(profile)}; it has: {known}")
     return {key.upper(): value for key, value in parser.items(found[0]) if value}

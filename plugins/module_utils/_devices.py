@@ -24,6 +24,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connection import 
     truthy,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
+from ansible_collections.remoteit.fleet.plugins.module_utils._words import described
 
 Warn = t.Callable[[str], None]
 
@@ -43,7 +44,9 @@ APPLICATIONS: dict[str, int] = {
 
 _NAMES = {number: name for name, number in APPLICATIONS.items()}
 _DEEPEST = 20
-_UTC = re.compile(r"([0-9T:-]{19})(\.[0-9]+)?Z")
+#: Each separator in a name is looked at, so that a name of nothing else takes time.
+_LONGEST_NAME = 500
+_UTC = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?Z")
 
 
 def application_id(application: str | int) -> int:
@@ -286,7 +289,11 @@ def devices_from_rest(rows: t.Any, warn: Warn) -> list[Device]:
 def _evidence(row: dict[str, t.Any]) -> tuple[str | None, tuple[str, ...], str]:
     """What tells whose row it is: C((hardware id, owner and addresses, name))."""
     place = tuple(_text(row.get(key)) or "" for key in ("ownerusername", "devicelastip", "lastinternalip"))
-    return _text(row.get("hardwareid")), place if all(place) else (), _text(row.get("devicealias")) or ""
+    return (
+        _text(row.get("hardwareid")),
+        place if all(place) else (),
+        (_text(row.get("devicealias")) or "")[:_LONGEST_NAME],
+    )
 
 
 def _device_from_row(row: dict[str, t.Any], services: t.Iterable[Service]) -> Device:
@@ -372,5 +379,4 @@ def _utc(value: t.Any) -> str | None:
 
 def _what(item: t.Any) -> str:
     """What it is instead, in a few words."""
-    name = item.get("name", item.get("devicealias")) if isinstance(item, dict) else item
-    return ascii(name)[:80]
+    return described(item.get("name", item.get("devicealias")) if isinstance(item, dict) else item)

@@ -35,8 +35,9 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     RemoteItError,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Answer, Http, seconds_until
-from ansible_collections.remoteit.fleet.plugins.module_utils._reasons import REASONS, Reason, printable
+from ansible_collections.remoteit.fleet.plugins.module_utils._reasons import REASONS, Reason
 from ansible_collections.remoteit.fleet.plugins.module_utils._signature import Signature
+from ansible_collections.remoteit.fleet.plugins.module_utils._words import printable
 
 #: The largest page that the vendor's documentation allows, and more pages than any account fills.
 PAGE_SIZE = 1000
@@ -101,7 +102,7 @@ class GraphQlApi:
             connectionid = answer.get("id") if isinstance(answer, dict) else None
             if is_connection_id(connectionid):
                 refusal.details["connectionid"] = connectionid
-            elif refusal.code == RemoteItError.code and refusal.details["http_status"] == 200:
+            elif refusal.code == RemoteItError.code and not 400 <= refusal.details["http_status"] < 500:
                 # for all that is known, it went wrong after the connection had been opened
                 refusal.details["in_doubt"] = True
             raise refusal
@@ -209,7 +210,7 @@ class GraphQlApi:
     def _organisation(self, wanted: str) -> str | None:
         """The account id of an organisation; none if it is the account itself."""
         login = self._login(f"query Organisations {{ login {{ id email membership {{ {_MEMBERSHIP} }} }} }}", {}, None)
-        if wanted.lower() in [str(login.get(key)).lower() for key in ("id", "email")]:
+        if wanted.lower() in _names(login.get("id"), login.get("email")):
             return None
         found: dict[str, str] = {}
         known: list[str] = []
@@ -222,8 +223,8 @@ class GraphQlApi:
             name = printable(organisation.get("name"), self._secrets) or "without a name"
             label = f"{name} ({printable(account.get('email') or account['id'], self._secrets)})"
             known.append(label)
-            ids = [str(value).lower() for value in (organisation.get("id"), account["id"], account.get("email"))]
-            if wanted == organisation.get("name") or wanted.lower() in ids:
+            names = _names(organisation.get("id"), account["id"], account.get("email"))
+            if wanted == organisation.get("name") or wanted.lower() in names:
                 found[account["id"]] = label
         if not found:
             raise NotFoundError(
@@ -316,6 +317,10 @@ def _messages(content: dict[str, t.Any]) -> str:
     errors = content.get("errors") or [content]
     messages = [_dict(error).get("message", error) for error in (errors if isinstance(errors, list) else [errors])]
     return "; ".join(dict.fromkeys(message for message in messages if isinstance(message, str) and message))
+
+
+def _names(*values: t.Any) -> list[str]:
+    return [value.lower() for value in values if isinstance(value, str)]
 
 
 def _dict(value: t.Any) -> dict[str, t.Any]:

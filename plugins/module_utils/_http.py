@@ -26,6 +26,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     OptionsError,
     ThrottledError,
 )
+from ansible_collections.remoteit.fleet.plugins.module_utils._words import masked, printable
 
 try:
     import requests
@@ -47,6 +48,10 @@ LONGEST_PAUSE = 30.0
 
 #: The largest answer, REST's list of ten thousand devices with three services each, has half as many bytes.
 LARGEST_BODY = 64 * 1024 * 1024
+
+
+#: What is shorter than any key of the vendor could be a part of anything.
+SHORTEST_SECRET = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +118,8 @@ class Http:
             )
         self.timeout = timeout
         self.session = requests.Session()
+        # a redirect is not followed, so its target need not be readable either, nor its body be read as a whole
+        self.session.get_redirect_target = lambda response: None  # type: ignore[method-assign,assignment]
         self.session.trust_env = False  # no .netrc: its Authorization header would replace ours
         self.session.proxies = dict(transport.proxies)
         self.session.verify = transport.ca_bundle or True
@@ -171,7 +178,8 @@ class Http:
                 text = _read(response)
         except requests.exceptions.RequestException as error:
             raise self._translate(error, _where(url)) from error
-        answer = Answer(response.status_code, _parse(text), text, response.headers.get("Date"))
+        body = _parse(text, _credentials_in(response.request.headers))
+        answer = Answer(response.status_code, body, text, response.headers.get("Date"))
         return answer, _retry_after(response.headers.get("Retry-After"))
 
     def _translate(self, error: requests.exceptions.RequestException, where: str) -> NetworkError | CallTimeoutError:
@@ -218,13 +226,24 @@ def _read(response: requests.Response) -> str:
         content += chunk
         if len(content) > LARGEST_BODY:
             raise BadAnswerError(f"the API answered HTTP {response.status_code} with more than {LARGEST_BODY} bytes")
-    return content.decode("utf-8", "replace")
+    return content.decode("utf-8-sig", "replace")
 
 
-def _parse(text: str) -> t.Any:
-    """The JSON, or none; without NaN and half characters, which could not be written again."""
+def _credentials_in(headers: t.Mapping[str, t.Any]) -> re.Pattern[str] | None:
+    """What finds the credentials that a request has shown, should the answer repeat them."""
+    found = [headers.get(name) or "" for name in ("developerkey", "token")]
+    found += re.findall(r'(?:keyId|signature)="([^"]+)"', headers.get("Authorization") or "")
+    secrets = [re.escape(secret) for secret in sorted(found, key=len, reverse=True) if len(secret) >= SHORTEST_SECRET]
+    return re.compile("|".join(secrets)) if secrets else None
+
+
+def _parse(text: str, secrets: re.Pattern[str] | None) -> t.Any:
+    """The JSON, or none; without NaN and half characters, which could not be written again, and without the secrets."""
     try:
         parsed = json.loads(text, parse_constant=lambda name: None, parse_float=_float, parse_int=_int)
+        plain = text.replace("\\/", "/")  # how some write a slash; another escape could stand for anything
+        if secrets and ("\\" in plain or secrets.search(plain)):
+            parsed = masked(parsed, secrets)
         if re.search(r"\\u[dD]", text):  # perhaps half of a pair
             parsed = json.loads(json.dumps(parsed, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
@@ -255,5 +274,7 @@ def _innermost(error: BaseException) -> BaseException:
 def _cause(error: BaseException) -> str:
     """The innermost reason in a line; C(requests) wraps it in layers of object names."""
     error = _innermost(error)
-    text = " ".join(str(getattr(error, "strerror", None) or error).split())
+    if not isinstance(error, OSError):  # its words would be those that came
+        return f"what came is not an answer of HTTP ({type(error).__name__})"
+    text = printable(str(error.strerror or error))
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

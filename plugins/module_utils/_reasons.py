@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
@@ -32,12 +31,3 @@ REASONS: tuple[Reason, ...] = (
     (r"\[0405\]|not shared", NotSharedError, "ask its owner to share it with this account"),
     (r"inactive|offline|not online", OfflineError, "the device is not connected to remote.it"),
 )
-
-
-def printable(words: t.Any, secrets: t.Iterable[str | None]) -> str:
-    """The API's words in one line, without anything that must not be shown."""
-    text = " ".join(words.split()) if isinstance(words, str) else ""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "********")
-    text = re.sub(r"(signature\W{1,3})[0-9A-Za-z+/=]{20,}", r"\1********", text, flags=re.IGNORECASE)
-    return "".join(character if character.isprintable() else "?" for character in text[:300])

@@ -12,7 +12,11 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, truthy
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
+    Connection,
+    find_connection_id,
+    truthy,
+)
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Wanted, Warn, devices_from_rest
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
@@ -22,10 +26,12 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     RemoteItError,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Answer, Http
-from ansible_collections.remoteit.fleet.plugins.module_utils._reasons import REASONS, printable
+from ansible_collections.remoteit.fleet.plugins.module_utils._reasons import REASONS
+from ansible_collections.remoteit.fleet.plugins.module_utils._words import printable
 
 #: Reasons that may be about the connection or service that the call named, and not about who called.
 _ABOUT_ONE = re.compile(r"connection|session|unknown|not found|no such|expired|already|incorrect", re.IGNORECASE)
+_CONNECT = "/device/connect"
 _MFA_CODES = ("SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP")
 
 #: For so many seconds a call that succeeded proves that the credentials are good.
@@ -51,7 +57,7 @@ class RestApi:
         body = {"deviceaddress": service_id, "wait": "true" if wait else "false"}
         if hostip is not None:
             body["hostip"] = hostip
-        answer = self._call("POST", "/device/connect", body)
+        answer = self._call("POST", _CONNECT, body)
         try:
             return Connection.from_rest(answer, service_id, hostip)
         except BadAnswerError as error:
@@ -108,7 +114,7 @@ class RestApi:
         try:
             return self._send(method, path, body, token, repeat)
         except AuthError as error:
-            if not self._credentials.password or error.details.get("unexplained"):
+            if not self._credentials.password or error.details.keys() & {"unexplained", "connectionid", "in_doubt"}:
                 raise
         # The token of this run's login may have expired. What was refused so was not carried out.
         return self._send(method, path, body, self._login(expired=token), repeat)
@@ -138,7 +144,10 @@ class RestApi:
         answer = self._http.call(method, self._credentials.api_url + path, headers=headers, body=body, repeat=repeat)
         content = answer.json_object()
         if not (answer.ok and truthy(content.get("status"))):
-            raise self._refusal(answer, content)
+            refusal = self._refusal(answer, content)
+            if path == _CONNECT:
+                refusal.details.update(_opened_all_the_same(answer, content))
+            raise refusal
         self._proven = time.monotonic()
         return content
 
@@ -152,7 +161,7 @@ class RestApi:
             )
         reason = self._printable(content.get("reason") or content.get("message") or content.get("Error"))
         for pattern, error, advice in REASONS:
-            if re.search(pattern, f"{reason} {code}", re.IGNORECASE):
+            if re.search(pattern, f"{reason} {printable(code)}", re.IGNORECASE):
                 return error(f"the API says: {reason} ({advice})", http_status=answer.status)
         said = f"the API says: {reason}" if reason else "the API refused and gave no reason"
         message = f"{said} (HTTP {answer.status})"
@@ -164,3 +173,13 @@ class RestApi:
 
     def _printable(self, reason: t.Any) -> str:
         return printable(reason, (*self._credentials.secrets(), self._token))
+
+
+def _opened_all_the_same(answer: Answer, content: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Details of the refusal of an opening call that names a connection, or does not say that there is none."""
+    connectionid = find_connection_id(content)
+    if connectionid is not None:
+        return {"connectionid": connectionid}
+    status = content.get("status")
+    says_no = status is False or (isinstance(status, str) and status.strip().lower() == "false")
+    return {} if says_no or 400 <= answer.status < 500 else {"in_doubt": True}

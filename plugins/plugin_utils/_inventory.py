@@ -17,6 +17,7 @@ import typing as t
 from ansible.release import __version__ as ansible_version
 from ansible.utils.unsafe_proxy import wrap_var
 
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Service
 
 #: Before 2.19 the engine takes any string for a template that is not marked as unsafe; since then, none but those of
@@ -53,7 +54,7 @@ class Listing:
     def load(cls, text: str) -> Listing:
         """Read what C(dump) wrote.
 
-        :raises LookupError, TypeError, ValueError: it is something else.
+        :raises LookupError, TypeError, ValueError, RecursionError: it is something else.
         """
         account, warnings, rows = json.loads(text)
         return cls(account, [str(warning) for warning in warnings], [_device(row) for row in rows])
@@ -65,10 +66,15 @@ def digest(*parts: t.Any) -> str:
 
 
 def _device(row: list[t.Any]) -> Device:
-    row[-1] = tuple(map(Service._make, row[-1]))
-    device = Device._make(row)
-    if not (isinstance(device.id, str) and isinstance(device.tags, list) and isinstance(device.attributes, dict)):
-        raise TypeError(device.id)
+    *fields, services = row
+    device = Device._make([*fields, tuple(map(Service._make, services))])
+    ids = (device.id, *(service.id for service in device.services))
+    if not (
+        all(map(SERVICE_ID.fullmatch, ids)) and isinstance(device.tags, list) and isinstance(device.attributes, dict)
+    ):
+        raise ValueError("this is no device")
+    if not all(isinstance(text, (str, type(None))) for text in ("".join(device.tags), device.name, device.state)):
+        raise TypeError("this is no device")
     return device
 
 

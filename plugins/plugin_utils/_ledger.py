@@ -20,6 +20,7 @@ import fcntl
 import json
 import os
 import re
+import stat
 import threading
 import time
 import typing as t
@@ -34,12 +35,15 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connection import 
     utc_now,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._words import printable
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import create_locked, is_dead, lives
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import as_id, is_ours, private_folder
 
 _SUFFIX = ".jsonl"
 #: How long after its time a connection is taken for ended: clocks differ, and so may the vendor's idea of idle.
 _GRACE_SECONDS = 60
+#: A run's id, as it is made.
+_RUN_ID = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,99}")
 #: How often a teardown tries again to get what somebody works on, the ledgers of dead runs, and its pauses in seconds.
 LOCK_TRIES, LOCK_PAUSE = 300, 0.2
 
@@ -194,8 +198,8 @@ class Record:
 def listing(folder: str, run_id: str | None) -> list[dict[str, t.Any]]:
     """What is open according to the ledgers, as the module C(remoteit_connection_info) documents it."""
     found = []
-    for path in _paths(folder):
-        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+    for path, file in _files(folder):
+        with file:
             record = _record(path, file, kept=not _lock(file))
             found += [entry.as_info(record) for entry in record.open if record.is_of(run_id)]
     return found
@@ -209,8 +213,8 @@ def known(folder: str, but: str) -> tuple[set[str], set[str]]:
     """
     ids: set[str] = set()
     services: set[str] = set()
-    for path in _paths(folder):
-        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+    for path, file in _files(folder):
+        with file:
             for entry in _record(path, file, kept=True).entries:
                 if entry.connectionid is not None:
                     ids.add(entry.connectionid.lower())
@@ -225,9 +229,9 @@ def held_by_the_living(folder: str, dead: t.Collection[str]) -> set[str]:
     :param dead: the paths of ledgers of runs that do not.
     """
     found: set[str] = set()
-    for path in _paths(folder):
-        if path not in dead:
-            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+    for path, file in _files(folder):
+        with file:
+            if path not in dead:
                 record = _record(path, file, kept=not _lock(file))
                 found.update(entry.connectionid for entry in record.open if record.alive and entry.connectionid)
     return found
@@ -241,9 +245,9 @@ def is_used_by_another(own: str, connectionid: str) -> bool:
     :param own: the path of the ledger of the run that asks.
     """
     with contextlib.suppress(OSError, RemoteItError):  # what cannot be read keeps nothing open
-        for path in set(_paths(os.path.dirname(own))) - {own}:
-            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
-                if connectionid.encode() not in file.read():  # so that thousands are looked for quickly
+        for path, file in _files(os.path.dirname(own)):
+            with file:
+                if path == own or connectionid.encode() not in file.read():  # so that thousands are looked for quickly
                     continue
                 file.seek(0)
                 record = _record(path, file, kept=not _lock(file))
@@ -255,8 +259,8 @@ def is_used_by_another(own: str, connectionid: str) -> bool:
 
 def note_closed(folder: str, run_id: str, connectionids: t.Collection[str]) -> None:
     """Write into the ledgers of a run whose keeper was killed that these are closed."""
-    for path in _paths(folder):
-        with contextlib.suppress(FileNotFoundError), open(path, "r+b", buffering=0) as file:
+    for path, file in _files(folder, "r+b"):
+        with file:
             record = _record(path, file, kept=False)
             if record.run_id != run_id or not _lock(file):
                 continue
@@ -283,11 +287,8 @@ def of_dead_runs(folder: str, run_id: str | None) -> t.Iterator[list[tuple[Recor
     tries = LOCK_TRIES
     with contextlib.ExitStack() as stack:
         found: list[tuple[Record, Ledger | None]] = []
-        for path in _paths(folder):
-            try:
-                file = stack.enter_context(open(path, "r+b", buffering=0))
-            except FileNotFoundError:
-                continue
+        for path, file in _files(folder, "r+b"):
+            stack.enter_context(file)
             record = _record(path, file, kept=False)
             if record.alive or not record.is_of(run_id):
                 file.close()
@@ -308,12 +309,33 @@ def of_dead_runs(folder: str, run_id: str | None) -> t.Iterator[list[tuple[Recor
         yield found
 
 
-def _paths(folder: str) -> list[str]:
+def _files(folder: str, mode: t.Literal["rb", "r+b"] = "rb") -> t.Iterator[tuple[str, t.BinaryIO]]:
+    """Each ledger, open. A link, a folder or a pipe is none.
+
+    :raises RemoteItError: one cannot be read, so nobody knows what it says is open.
+    """
     if not os.path.lexists(folder):
-        return []
+        return
     if not is_ours(folder):
         raise RemoteItError(f"the ledgers in {folder} were not read: it is not a folder of this user alone")
-    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(_SUFFIX)]
+    flags = (os.O_RDONLY if mode == "rb" else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        if not name.endswith(_SUFFIX) or not _is_file(path):
+            continue
+        try:
+            file = open(os.open(path, flags), mode, buffering=0)  # noqa: SIM115 - who asked for it closes it
+        except FileNotFoundError:
+            continue  # its run has just finished
+        except OSError as error:
+            raise RemoteItError(f"the ledger {path} cannot be read: {error.strerror}") from error
+        yield path, t.cast(t.BinaryIO, file)
+
+
+def _is_file(path: str) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    return False
 
 
 def _lock(file: t.IO[bytes]) -> bool:
@@ -330,36 +352,36 @@ def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
 
     :param kept: its keeper lives; a run may also live on without one.
     """
-    record = Record(path, os.path.basename(path)[: -len(_SUFFIX)], kept, [])
+    record = Record(path, printable(os.path.basename(path)[: -len(_SUFFIX)]), kept, [])
     entries: dict[t.Any, Entry] = {}
-    for line in file.readlines():
+    for line in file.read().split(b"\n"):
         try:
             event = json.loads(line)
             kind, number = event["event"], event.get("number")
             if kind == "run":
-                record.run_id = str(event["run"])
-                record.controller = event.get("controller")
+                record.run_id = _checked(event["run"], _RUN_ID)
+                record.controller = event.get("controller") and _text(event, "controller")
                 record.alive = lives(record.controller) or (kept and not is_dead(record.controller))
             elif kind == "intent":
                 entries[number] = Entry(
                     number,
                     _checked(event["service"], SERVICE_ID),
-                    event["api_url"],
-                    event["account"],
+                    _text(event, "api_url"),
+                    _text(event, "account"),
                     _time(event, "at"),
                 )
             elif kind == "opened":
                 entry = entries[number]
                 entry.connectionid = _checked(event["connectionid"], CONNECTION_ID)
-                entry.opened_at, entry.detached = _time(event, "at"), event["detached"]
+                entry.opened_at, entry.detached = _time(event, "at"), event["detached"] is True
                 entry.expires_at = event["expires_at"] and _time(event, "expires_at")
             elif kind == "detached":
                 entries[number].detached = True
             elif kind == "closing":
                 entries[number].closing = True
             elif kind == "closed":
-                entries[number].closed = event["how"]
-        except (ValueError, KeyError, TypeError, AttributeError):
+                entries[number].closed = str(event["how"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     record.entries = list(entries.values())
     return record
@@ -373,5 +395,14 @@ def _checked(text: str, form: re.Pattern[str]) -> str:
 
 
 def _time(event: dict[str, t.Any], name: str) -> str:
-    moment(event[name])
+    """The moment, which must be one with which time can be reckoned."""
+    if not 2000 <= moment(event[name]).year < 3000:
+        raise ValueError(event[name])
+    return str(event[name])
+
+
+def _text(event: dict[str, t.Any], name: str) -> str:
+    """The text, which must be one that can be shown."""
+    if not event[name].isprintable():
+        raise ValueError(name)
     return str(event[name])

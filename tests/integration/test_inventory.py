@@ -599,7 +599,11 @@ def sources(text: str) -> dict[str, dict[str, Any]]:
 PLUGINS_FILE = ROOT / "plugins" / "inventory" / "services.py"
 EXAMPLES = {
     **{("plugin", name): options for name, options in sources(PLUGINS_FILE.read_text()).items()},
-    **{(block.page, block.title): block.data for block in BLOCKS if str(block.title).endswith("remoteit.yml")},
+    **{
+        (block.page, block.title): block.data
+        for block in BLOCKS
+        if not block.name and str(block.title).endswith("remoteit.yml")
+    },
 }
 
 
@@ -615,5 +619,5 @@ def test_the_examples(account: Account, example: tuple[str, str]) -> None:
 
 
 def test_every_source_of_the_documentation_is_an_example() -> None:
-    texts = [PLUGINS_FILE.read_text(), *(block.code for block in BLOCKS)]
+    texts = [PLUGINS_FILE.read_text(), *(block.code for block in BLOCKS if not block.name)]
     assert sum(len(re.findall(rf"^plugin: {PLUGIN}$", text, re.MULTILINE)) for text in texts) == len(EXAMPLES)

@@ -1,0 +1,201 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whatever stands in a credentials file, a ledger or the inventory's cache: it is read, or refused in a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import typing as t
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import CONNECTION_ID, SERVICE_ID
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import resolve
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import Listing, host_variables
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import (
+    held_by_the_living,
+    known,
+    listing,
+    note_closed,
+    of_dead_runs,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
+from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary import (
+    ACCESS_KEY_ID,
+    ID,
+    REST,
+    SECRET_ACCESS_KEY,
+    VALUES,
+    A,
+    Choices,
+    drawn,
+    dump,
+    places,
+    replaced,
+)
+
+#: What becomes of a text on the way to a disk, or on it.
+_DAMAGES: list[t.Callable[[bytes], bytes]] = [
+    lambda content: content,
+    lambda content: content[: len(content) // 2],
+    lambda content: content[:-1],
+    lambda content: content.decode("utf-8", "replace").encode("utf-16"),
+    lambda content: content.decode("utf-8", "replace").encode("utf-8-sig"),
+    lambda content: content.replace(b"\n", b"\r"),
+    lambda content: content.replace(b"\n", b"\r\n"),
+    lambda content: content.replace(b"\n", b"\0"),
+    lambda content: b"\xff\xfe\x80" + content,
+    lambda content: content + b"[" * 100000 + b"\n",
+    lambda content: content * 5,
+]
+
+_PIECES = [
+    "[DEFAULT]", "[default]", "[other]", "[\0top]", "[\0]", "[", "[]", "]", "[[a]]", "=", " = ", ":", "\n", "\n", "\n",
+    "\n ", "\n\t", "#", ";", "%(a)s", "${a}", "R3_ACCESS_KEY_ID", "r3_access_key_id", "R3_SECRET_ACCESS_KEY", "\x1b[2J",
+    "R3_DEVELOPER_API_KEY", ACCESS_KEY_ID, SECRET_ACCESS_KEY, "\x85", "\u2028", "\x1c", "é", "\ufeff", '"', "\\", "\0",
+    "x" * 5000,
+]  # fmt: skip
+
+
+@given(st.binary(max_size=120), st.sampled_from(["DEFAULT", "other", ""]))
+def test_a_credentials_file(tmp_path: pathlib.Path, drawn: bytes, profile: str) -> None:
+    choices = Choices(drawn)
+    damage = choices.one_of(_DAMAGES)
+    text = "[DEFAULT]\nR3_ACCESS_KEY_ID=x\n" + "".join(choices.one_of(_PIECES) for _ in range(len(drawn) // 2))
+    file = tmp_path / "credentials"
+    file.write_bytes(damage(text.encode()) if choices.one_of(range(4)) else drawn)
+    try:
+        credentials = resolve({"credentials_file": str(file), "profile": profile}, {})
+    except RemoteItError as error:
+        assert error.message.isprintable(), error.message
+        assert len(error.message) < 3000
+        assert not any(secret in error.message for secret in (ACCESS_KEY_ID, SECRET_ACCESS_KEY))
+    else:
+        shown = f"{credentials!r}{credentials.fingerprint()}"
+        assert not any(secret in shown for secret in credentials.secrets())
+
+
+@pytest.mark.parametrize("what", ["a folder", "a link to itself", "a link to a folder", "a device without end"])
+def test_a_credentials_file_that_is_none(tmp_path: pathlib.Path, what: str) -> None:
+    path = tmp_path / "credentials"
+    if what == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to({"a link to itself": path, "a link to a folder": tmp_path}.get(what, "/dev/zero"))
+    with pytest.raises(RemoteItError, match=re.escape(str(path))):
+        resolve({"credentials_file": str(path)}, {})
+
+
+_MARK = "boot pid:[1] 1 1"
+_AT = {"at": "2026-01-15T23:20:00Z"}
+_LINES: list[t.Any] = [
+    {"event": "run", "run": "a-run", "controller": _MARK, **_AT},
+    {"event": "intent", "number": 1, "service": A, "api_url": REST.url, "account": REST.fingerprint(), **_AT},
+    {"event": "opened", "number": 1, "connectionid": ID, "expires_at": _AT["at"], "detached": False, **_AT},
+    {"event": "intent", "number": 2, "service": A, "api_url": REST.url, "account": REST.fingerprint(), **_AT},
+    {"event": "detached", "number": 1, **_AT},
+    {"event": "closed", "number": 2, "how": "closed", **_AT},
+]
+
+
+class _NoFleet:
+    """Nothing can be closed."""
+
+    def close(self, account: Account, stops: t.Sequence[tuple[str, str]]) -> t.Iterator[t.Any]:
+        for service, connectionid in stops:
+            assert SERVICE_ID.fullmatch(service)
+            assert CONNECTION_ID.fullmatch(connectionid)
+            yield (service, connectionid), RemoteItError("no")
+
+
+@given(drawn)
+def test_a_ledger(tmp_path: pathlib.Path, drawn: bytes) -> None:
+    choices = Choices(drawn)
+    lines = _LINES
+    for _ in range(choices.one_of(range(5))):
+        lines = replaced(lines, choices.one_of(list(places(lines))[1:]), choices.value())
+    content = "".join(dump(line) + "\n" for line in lines[: choices.one_of([6, 6, 6, 5, 4, 3])])
+    folder = tmp_path / "runs"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / "a-run.jsonl"
+    path.write_bytes(choices.one_of(_DAMAGES)(content.encode("utf-8", "surrogatepass")))
+    for entry in listing(str(folder), None):
+        assert SERVICE_ID.fullmatch(entry["deviceaddress"])
+        assert entry["connectionid"] is None or CONNECTION_ID.fullmatch(entry["connectionid"])
+        assert all(isinstance(text, str) and text.isprintable() for text in (entry["run_id"], entry["api_url"]))
+        json.dumps(entry)
+    known(str(folder), "another")
+    held_by_the_living(str(folder), [])
+    for stop, outcome in teardown(str(folder), None, lambda: Account(REST), _NoFleet(), check_mode=False):  # type: ignore[arg-type]
+        assert SERVICE_ID.fullmatch(stop[0])
+        if isinstance(outcome, RemoteItError):
+            assert outcome.message.isprintable()
+            assert path.exists()
+    note_closed(str(folder), "a-run", [ID])
+
+
+@pytest.mark.parametrize("when", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+def test_a_time_that_cannot_be_reckoned_with_is_none(tmp_path: pathlib.Path, when: str) -> None:
+    folder = tmp_path / "runs"
+    folder.mkdir(mode=0o700)
+    lines = [{**line, "at": when, "expires_at": when} for line in _LINES]
+    (folder / "a-run.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert listing(str(folder), None) == []
+
+
+@pytest.mark.parametrize("what", ["a folder", "a link", "a link to itself", "a pipe"])
+def test_a_ledger_that_is_no_file_of_ours_is_no_ledger(tmp_path: pathlib.Path, what: str) -> None:
+    folder = tmp_path / "runs"
+    folder.mkdir(mode=0o700)
+    path, elsewhere = folder / "a-run.jsonl", tmp_path / "elsewhere"
+    elsewhere.write_text("".join(json.dumps(line) + "\n" for line in _LINES))
+    before = elsewhere.read_text()
+    if what == "a folder":
+        path.mkdir()
+    elif what == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(elsewhere if what == "a link" else path)
+    assert listing(str(folder), None) == []
+    assert known(str(folder), "another") == (set(), set())
+    assert held_by_the_living(str(folder), []) == set()
+    with of_dead_runs(str(folder), None) as found:
+        assert found == []
+    note_closed(str(folder), "a-run", [ID])
+    assert elsewhere.read_text() == before
+    assert os.path.lexists(path)
+
+
+@given(drawn)
+def test_a_cache_of_the_inventory(drawn: bytes) -> None:
+    choices = Choices(drawn)
+    service = [A, "ssh", 28, "SSH", 22, True, True]
+    device = [A, "kiosk", True, "active", ["a"], 1, {"b": ["c"]}, None, None, None, None, None, [service]]
+    rows: t.Any = ["account", ["warning"], [device, device]]
+    for _ in range(choices.one_of(range(4))):
+        rows = replaced(rows, choices.one_of(list(places(rows))), choices.value())
+    text: t.Any = choices.one_of([dump(rows), dump(rows), dump(rows), choices.value()])
+    try:
+        found = Listing.load(text)
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return
+    for each in found.devices:
+        assert SERVICE_ID.fullmatch(each.id)
+        assert all(SERVICE_ID.fullmatch(service.id) for service in each.services)
+        json.dumps(host_variables(each, each.services[0] if each.services else None))
+
+
+def test_the_values_are_as_odd_as_they_should_be() -> None:
+    """What a test draws from is worth nothing without these."""
+    texts = [value for value in VALUES if isinstance(value, str)]
+    assert any(text.startswith("-o") for text in texts)
+    assert any("/.." in f"/{text}" for text in texts)
+    assert any("\x1b" in text for text in texts)
