@@ -120,7 +120,7 @@ notes:
   - P(remoteit.fleet.remoteit_session#role) reaches the hosts.
 """
 
-EXAMPLES = r"""
+EXAMPLES = r"""# fmt: code
 # fleet.remoteit.yml: every device, with groups such as remoteit_tag_kiosk and remoteit_state_active
 plugin: remoteit.fleet.services
 ---

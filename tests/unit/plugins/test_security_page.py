@@ -13,7 +13,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs/docsite/rst/security.rst").read_text(encoding="utf-8")
-_, _, TABLE = PAGE.partition("Threats and tests")
+_unused, _unused, TABLE = PAGE.partition("Threats and tests")
 ROWS = re.findall(r"^   \* - (.+?)(?=^   \* - |^\S)", TABLE, re.MULTILINE | re.DOTALL)[1:]
 NAMED = re.findall(r"``([\w/]+\.py)::(\w+)``", TABLE)
 

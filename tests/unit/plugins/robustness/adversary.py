@@ -109,7 +109,7 @@ class Choices:
         if kind == 10:
             return {self.one_of(["id", "connectionid", "name", "status", TOKEN]): self.one_of(VALUES)}
         if kind == 11:
-            return "".join(chr(self.one_of(range(0x3000))) for _ in range(self.one_of(range(8))))
+            return "".join(chr(self.one_of(range(0x3000))) for _unused in range(self.one_of(range(8))))
         return self.one_of(VALUES)
 
 
@@ -295,13 +295,13 @@ def wires(call: str, service: str = A, connectionid: str = ID) -> st.SearchStrat
 def _wire(choices: Choices, body: t.Any) -> Wire:
     if choices.one_of(range(10)) == 9:
         body = choices.one_of(_REFUSED)
-    for _ in range(choices.one_of(range(4))):
+    for _unused in range(choices.one_of(range(4))):
         body = replaced(body, choices.one_of(list(places(body))), choices.value())
     text = dump(body).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     if choices.one_of(range(4)) > 0:
         return Wire(f"HTTP/1.1 {choices.one_of(_STATUSES)} x\r\n\r\n", text.encode())
     first = choices.one_of([*(f"HTTP/1.1 {status} x" for status in _STATUSES), *_STATUS_LINES])
-    headers = [choices.one_of(_HEADERS) for _ in range(choices.one_of(range(4)))]
+    headers = [choices.one_of(_HEADERS) for _unused in range(choices.one_of(range(4)))]
     return Wire("\r\n".join([first, *headers, "", ""]), choices.one_of(_CODINGS)(text))
 
 
@@ -320,7 +320,7 @@ class _Socket:
     def sendall(self, data: bytes) -> None:
         self._request += data
 
-    def makefile(self, mode: str, *_: t.Any) -> t.Any:
+    def makefile(self, mode: str, *_unused: t.Any) -> t.Any:
         request, self._request = self._request, b""
         return io.BufferedReader(io.BytesIO(self._answer(request)))  # type: ignore[arg-type]
 
@@ -328,7 +328,7 @@ class _Socket:
         return _ALWAYS_READABLE
 
     def __getattr__(self, name: str) -> t.Any:  # settimeout, setsockopt, shutdown, close
-        return lambda *_: None
+        return lambda *_unused: None
 
 
 class Adversary:
@@ -354,11 +354,11 @@ class Adversary:
         login = TOKEN if sent.password else sent.token
         return {secret for secret in (login, sent.developer_key, sent.access_key_id, *self._signatures) if secret}
 
-    def connect(self, *_: t.Any, **__: t.Any) -> t.Any:
+    def connect(self, *_unused: t.Any, **__: t.Any) -> t.Any:
         return _Socket(self._answer)
 
     def _answer(self, request: bytes) -> bytes:
-        head, _, text = request.partition(b"\r\n\r\n")
+        head, _unused, text = request.partition(b"\r\n\r\n")
         path, body = head.split()[1].decode(), json.loads(text or b"{}")
         with self._lock:
             self.calls += 1

@@ -42,5 +42,5 @@ def adversary(monkeypatch: pytest.MonkeyPatch) -> Adversary:
     return adversary
 
 
-def _refuse(*_: t.Any, **__: t.Any) -> t.NoReturn:
+def _refuse(*_unused: t.Any, **__: t.Any) -> t.NoReturn:
     raise ConnectionRefusedError

@@ -139,7 +139,7 @@ def test_a_run(adversary: Adversary, run: Run, said: tuple[Credentials, Answers]
     keeper = Keeper(run, ledger)
     account = Account(credentials, timeout=1, concurrency=1)
     events = []
-    for _ in range(2):
+    for _unused in range(2):
         events += list(keeper.open(account, Order((A, B), reuse=reuse), {A: [""], B: [""]}))
     keeper.touch()
     for event in events:
@@ -177,7 +177,7 @@ def test_a_teardown(adversary: Adversary, run: Run, said: tuple[Credentials, Ans
     ledger._file.close()
     outcomes = dict(teardown(runs, None, lambda: Account(credentials, concurrency=1), Direct(), check_mode=False))
     assert (A, ID) in outcomes
-    for (_, connectionid), outcome in outcomes.items():
+    for (_unused, connectionid), outcome in outcomes.items():
         if isinstance(outcome, RemoteItError):
             check_error(outcome, adversary)
             assert not connectionid or connectionid in pathlib.Path(ledger.path).read_text()
@@ -188,7 +188,7 @@ def test_what_another_host_says_it_has_opened(adversary: Adversary, drawn: bytes
     """A module that is delegated runs where others may have a say."""
     choices = Choices(drawn)
     entry = Connection(A, ID, "http://127.0.0.1:1", "127.0.0.1", 1, "tcp", False, "caller", 28800).as_result()
-    for _ in range(choices.one_of(range(1, 4))):
+    for _unused in range(choices.one_of(range(1, 4))):
         entry[choices.one_of(list(entry))] = choices.one_of([value for value in VALUES if not isinstance(value, str)])
         entry[choices.one_of(list(entry))] = choices.one_of([value for value in VALUES if isinstance(value, str)])
     try:

@@ -69,7 +69,7 @@ _PIECES = [
 def test_a_credentials_file(tmp_path: pathlib.Path, drawn: bytes, profile: str) -> None:
     choices = Choices(drawn)
     damage = choices.one_of(_DAMAGES)
-    text = "[DEFAULT]\nR3_ACCESS_KEY_ID=x\n" + "".join(choices.one_of(_PIECES) for _ in range(len(drawn) // 2))
+    text = "[DEFAULT]\nR3_ACCESS_KEY_ID=x\n" + "".join(choices.one_of(_PIECES) for _unused in range(len(drawn) // 2))
     file = tmp_path / "credentials"
     file.write_bytes(damage(text.encode()) if choices.one_of(range(4)) else drawn)
     try:
@@ -120,7 +120,7 @@ class _NoFleet:
 def test_a_ledger(tmp_path: pathlib.Path, drawn: bytes) -> None:
     choices = Choices(drawn)
     lines = _LINES
-    for _ in range(choices.one_of(range(5))):
+    for _unused in range(choices.one_of(range(5))):
         lines = replaced(lines, choices.one_of(list(places(lines))[1:]), choices.value())
     content = "".join(dump(line) + "\n" for line in lines[: choices.one_of([6, 6, 6, 5, 4, 3])])
     folder = tmp_path / "runs"
@@ -180,7 +180,7 @@ def test_a_cache_of_the_inventory(drawn: bytes) -> None:
     service = [A, "ssh", 28, "SSH", 22, True, True]
     device = [A, "kiosk", True, "active", ["a"], 1, {"b": ["c"]}, None, None, None, None, None, [service]]
     rows: t.Any = ["account", ["warning"], [device, device]]
-    for _ in range(choices.one_of(range(4))):
+    for _unused in range(choices.one_of(range(4))):
         rows = replaced(rows, choices.one_of(list(places(rows))), choices.value())
     text: t.Any = choices.one_of([dump(rows), dump(rows), dump(rows), choices.value()])
     try:
