@@ -15,11 +15,12 @@ import signal
 import sys
 import time
 
-from benchmarks import fleet, inventory, keeper, page, session, task
+from benchmarks import fleet, inventory, keeper, page, session, steps, task
 from benchmarks.report import Report
 
 BENCHMARKS = {
     "fleet": fleet.main,
+    "steps": steps.main,
     "keeper": keeper.main,
     "task": task.main,
     "session": session.main,

@@ -14,7 +14,7 @@ import time
 import typing as t
 from pathlib import Path
 
-from benchmarks.usage import Usage, usage_of
+from benchmarks.usage import Usage, output_of, usage_of
 from support import SSH, Simulator
 
 Tasks = list[dict[str, t.Any]]
@@ -57,6 +57,18 @@ class Lab:
         inventory.write_text("\n".join(lines) + "\n")
         playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks, **keywords}]))
         return [tool("ansible-playbook"), "-i", inventory, "-f", forks, playbook]
+
+    def task_times(self, command: t.Sequence[object], **environment: str) -> list[dict[str, t.Any]]:
+        """Run a playbook: C({play, task, seconds}) of each task, on all hosts of its play together."""
+        tasks = self.folder / "tasks"
+        tasks.write_text("")
+        stopwatch = {
+            "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).with_name("callback_plugins")),
+            "ANSIBLE_CALLBACKS_ENABLED": "stopwatch",
+            "BENCHMARK_TASKS": str(tasks),
+        }
+        output_of(command, {**self.environment, **stopwatch, **environment}, self.folder)
+        return [json.loads(line) for line in tasks.read_text().splitlines()]
 
     def ad_hoc(self, module: str, arguments: dict[str, t.Any]) -> Usage:
         """Run one module on the controller, without a playbook."""

@@ -10,13 +10,12 @@ import os
 import statistics
 import sys
 import typing as t
-from pathlib import Path
 
 from benchmarks.lab import Lab, Tasks, lab, tool
 from benchmarks.report import Report
-from benchmarks.usage import output_of
 
 HOSTS, FORKS, ROUNDS, REPEATS, SIZE = 5, 5, 5, 3, 1_000_000
+SSH_ARGS = "-C -o ControlMaster=auto -o ControlPersist=60s -F /dev/null"
 
 TASKS: Tasks = [
     {"name": "ping", "ansible.builtin.ping": None},
@@ -59,18 +58,9 @@ def run(laboratory: Lab, playbook: list[dict[str, t.Any]]) -> Times:
     (folder / "blob").write_bytes(os.urandom(SIZE))  # another one than the devices have
     for name, content in (("inventory.json", inventory(laboratory)), ("play.json", playbook)):
         (folder / name).write_text(json.dumps(content))
-    tasks = folder / "tasks"
-    tasks.write_text("")
-    environment = {
-        **laboratory.environment,
-        "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).with_name("callback_plugins")),
-        "ANSIBLE_CALLBACKS_ENABLED": "stopwatch",
-        "ANSIBLE_SSH_ARGS": "-C -o ControlMaster=auto -o ControlPersist=60s -F /dev/null",
-        "BENCHMARK_TASKS": str(tasks),
-    }
-    output_of([tool("ansible-playbook"), "-i", "inventory.json", "-f", FORKS, "play.json"], environment, folder)
+    command = [tool("ansible-playbook"), "-i", "inventory.json", "-f", FORKS, "play.json"]
     times: dict[str, dict[str, list[float]]] = {}
-    for entry in map(json.loads, tasks.read_text().splitlines()):
+    for entry in laboratory.task_times(command, ANSIBLE_SSH_ARGS=SSH_ARGS):
         way, _unused, number = entry["play"].partition("-")
         if number not in ("", "0"):
             times.setdefault(way, {}).setdefault(entry["task"], []).append(entry["seconds"])
