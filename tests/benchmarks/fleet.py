@@ -24,35 +24,34 @@ class Case:
 
     :ivar seconds: for all repeats of the role; the rest is measured once.
     :ivar free: whether the role is measured under C(strategy: free) too.
-    :ivar uri_forks: what people write without the role is measured too, C(uri) with so many forks.
+    :ivar forks: what people write without the role is measured too, with so many.
     """
 
     hosts: int
     latency: float
     width: int = 16
     seconds: float = 30
-    free: bool = True
-    uri_forks: tuple[int, ...] = ()
+    free: bool = False
+    forks: tuple[int, ...] = ()
 
 
 #: All of it has to fit into twenty minutes on two cores, so the largest fleets are measured with the shorter latency
 #: alone, and what takes the engine longest, only with the smaller ones.
 CASES = (
-    Case(10, 0.3),
-    Case(10, 1.0),
-    Case(50, 0.3),
-    Case(50, 1.0, uri_forks=(5, 25, 50)),
-    Case(200, 0.3, seconds=60, free=False),
-    Case(200, 1.0, seconds=90, free=False, uri_forks=(25,)),
-    Case(1000, 0.3, free=False),
-    Case(2000, 0.3, free=False),
+    Case(10, 0.3, seconds=8, free=True),
+    Case(10, 1.0, seconds=10),
+    Case(50, 0.3, seconds=15, free=True),
+    Case(50, 1.0, seconds=15, forks=(5, 25, 50)),
+    Case(200, 0.3, seconds=50),
+    Case(200, 1.0, seconds=50, forks=(25,)),
+    Case(1000, 0.3, seconds=1),
+    Case(2000, 0.3, seconds=1),
 )
 
 POOL, LINEAR, FREE = "bare thread pool", "the role", "the role, strategy free"
 BULK = "one remoteit_connect for all"
 PER_HOST = "a remoteit_connect per host"
 URI = "a uri per host"
-CONNECT_FORKS = (5, 25)
 
 CONNECT = {"remoteit.fleet.remoteit_connect": {"deviceaddress": "{{ remoteit_deviceaddress }}"}}
 DISCONNECT = {
@@ -153,11 +152,8 @@ class Measured:
             {"remoteit.fleet.remoteit_connect": {"deviceaddress": services, "concurrency": self.case.width}}
         ]
         self._play(laboratory, BULK, tasks=tasks, hosts="localhost")
-        for name, all_forks, tasks in (
-            (PER_HOST, CONNECT_FORKS, [CONNECT, DISCONNECT]),
-            (URI, self.case.uri_forks, calls(laboratory.simulator)),
-        ):
-            for forks in all_forks:
+        for name, tasks in ((PER_HOST, [CONNECT, DISCONNECT]), (URI, calls(laboratory.simulator))):
+            for forks in self.case.forks:
                 self._play(laboratory, f"{name}, {forks} forks", forks=forks, tasks=tasks)
 
     def _play(self, laboratory: Lab, name: str, *, tasks: Tasks, **keywords: t.Any) -> None:
@@ -191,7 +187,7 @@ class Measured:
 
 def main(report: Report, hosts: int | None = None) -> None:
     """Measure all cases; or the role alone, in those of so many hosts."""
-    cases = [dataclasses.replace(case, uri_forks=()) for case in CASES if case.hosts == hosts] if hosts else CASES
+    cases = [dataclasses.replace(case, forks=()) for case in CASES if case.hosts == hosts] if hosts else CASES
     found = {(case.hosts, case.latency): measured(case) for case in cases}
     show_goals(report, found)
     show_tables(report, list(found.values()))
@@ -206,7 +202,7 @@ def measured(case: Case) -> Measured:
             values.take(laboratory)
         if case.free:
             values.take_free(laboratory)
-        if case.uri_forks:
+        if case.forks:
             values.take_others(laboratory)
     ratio = shown(values.over_the_pool(LINEAR))
     print(f"  {case.hosts} hosts, {case.latency:g} s a connect: {ratio} times the bare calls", flush=True)
@@ -218,7 +214,7 @@ def show_goals(report: Report, found: dict[tuple[int, float], Measured]) -> None
     for values in filter(None, (small, fleet)):
         what = f"200 hosts through the role ÷ bare thread pool, {values.case.latency:g} s a connect"
         report.goal(what, values.over_the_pool(LINEAR), 1.25)
-    if fleet and fleet.case.uri_forks:
+    if fleet and fleet.case.forks:
         uri = statistics.median(fleet.quickest(URI))
         ratios = [uri / seconds for seconds in fleet.seconds(LINEAR)]
         report.goal("the best uri per host ÷ the role, 200 hosts, 1 s a connect", ratios, 5, at_least=True)

@@ -14,7 +14,7 @@ from benchmarks.lab import Lab, lab
 from benchmarks.report import Report
 from benchmarks.usage import output_of
 
-HOSTS, LATENCY, REPEATS = 200, 0.3, 5
+HOSTS, LATENCY, REPEATS = 200, 0.3, 3
 
 
 def main(report: Report) -> None:

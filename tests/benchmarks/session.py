@@ -14,7 +14,7 @@ import typing as t
 from benchmarks.lab import Lab, Tasks, lab, tool
 from benchmarks.report import Report
 
-HOSTS, FORKS, ROUNDS, REPEATS, SIZE = 5, 5, 5, 3, 1_000_000
+HOSTS, FORKS, ROUNDS, REPEATS, SIZE = 5, 5, 4, 2, 1_000_000
 SSH_ARGS = "-C -o ControlMaster=auto -o ControlPersist=60s -F /dev/null"
 
 TASKS: Tasks = [

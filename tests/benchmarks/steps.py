@@ -9,7 +9,7 @@ from benchmarks.fleet import role
 from benchmarks.lab import Lab, Tasks, lab
 from benchmarks.report import Report
 
-HOSTS, LATENCY, WIDTH, REPEATS = 200, 0.3, 16, 1
+HOSTS, LATENCY, WIDTH, REPEATS = 100, 0.3, 16, 1
 LEAST = 0.05  # of all; what takes less is put together
 
 PER_HOST = "a set_fact on each host"
