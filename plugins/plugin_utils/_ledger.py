@@ -294,7 +294,7 @@ def of_dead_runs(folder: str, run_id: str | None) -> t.Iterator[list[tuple[Recor
                 file.close()
                 continue
             locked = _lock(file)
-            while not locked and is_dead(record.controller) and tries > 0:
+            while not locked and (is_dead(record.controller) or _is_only_read(file)) and tries > 0:
                 tries -= 1
                 time.sleep(LOCK_PAUSE)
                 locked = _lock(file)
@@ -344,6 +344,16 @@ def _lock(file: t.IO[bytes]) -> bool:
         fcntl.flock(file, (fcntl.LOCK_EX if file.writable() else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    return True
+
+
+def _is_only_read(file: t.IO[bytes]) -> bool:
+    """Whether nobody but readers have the lock, for as long as it takes to read."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(file, fcntl.LOCK_UN)
     return True
 
 
