@@ -224,7 +224,7 @@ def known(folder: str, but: str) -> tuple[set[str], set[str]]:
 
 
 def held_by_the_living(folder: str, dead: t.Collection[str]) -> set[str]:
-    """The ids of connections that runs that live have open.
+    """The ids of connections that runs that live have open and still need.
 
     :param dead: the paths of ledgers of runs that do not.
     """
@@ -233,7 +233,8 @@ def held_by_the_living(folder: str, dead: t.Collection[str]) -> set[str]:
         with file:
             if path not in dead:
                 record = _record(path, file, kept=not _lock(file))
-                found.update(entry.connectionid for entry in record.open if record.alive and entry.connectionid)
+                needed = (entry.connectionid for entry in record.open if record.alive and not entry.closing)
+                found.update(filter(None, needed))
     return found
 
 
