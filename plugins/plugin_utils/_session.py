@@ -91,8 +91,8 @@ def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], 
     result: Result = {"changed": False, "restore": [], "variables": [], "stay": [], "failures": {}, "problem": None}
     stops: list[Stop] = []
     holders = []
-    for name in names:
-        session = hosts.variables(name).get(RECORD) or {}
+    for name in hosts.with_fact(names, RECORD):
+        session = hosts.variables(name).get(RECORD)
         before = session.get("before")
         if session.get("depth", 1) > 1:
             result["stay"].append({"host": name, "session": {**session, "depth": session["depth"] - 1}})
