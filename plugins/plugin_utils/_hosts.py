@@ -50,6 +50,11 @@ class Hosts:
         """Every host of the play, failed and unreachable ones and other batches included."""
         return list(self._task_vars["ansible_play_hosts_all"])
 
+    def with_fact(self, names: t.Sequence[str], fact: str) -> list[str]:
+        """Those for which this was set as a fact. To read all variables of the others too would take long."""
+        facts = self._task_vars["hostvars"]._variable_manager._nonpersistent_fact_cache
+        return [name for name in names if facts.get(name, {}).get(fact)]
+
     def variables(self, name: str) -> Variables:
         if name == self.this:
             return Variables(self._task_vars, self._templar)

@@ -57,7 +57,7 @@ GIVE_UP_SECONDS = 5.0
 Event = dict[str, t.Any]
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)  # each is itself; to compare the fields takes long
 class Held:
     """One opening, from its intent to its stop."""
 

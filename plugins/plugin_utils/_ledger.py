@@ -224,7 +224,7 @@ def known(folder: str, but: str) -> tuple[set[str], set[str]]:
 
 
 def held_by_the_living(folder: str, dead: t.Collection[str]) -> set[str]:
-    """The ids of connections that runs that live have open.
+    """The ids of connections that runs that live have open and still need.
 
     :param dead: the paths of ledgers of runs that do not.
     """
@@ -233,7 +233,8 @@ def held_by_the_living(folder: str, dead: t.Collection[str]) -> set[str]:
         with file:
             if path not in dead:
                 record = _record(path, file, kept=not _lock(file))
-                found.update(entry.connectionid for entry in record.open if record.alive and entry.connectionid)
+                needed = (entry.connectionid for entry in record.open if record.alive and not entry.closing)
+                found.update(filter(None, needed))
     return found
 
 
@@ -294,7 +295,7 @@ def of_dead_runs(folder: str, run_id: str | None) -> t.Iterator[list[tuple[Recor
                 file.close()
                 continue
             locked = _lock(file)
-            while not locked and is_dead(record.controller) and tries > 0:
+            while not locked and (is_dead(record.controller) or _is_only_read(file)) and tries > 0:
                 tries -= 1
                 time.sleep(LOCK_PAUSE)
                 locked = _lock(file)
@@ -344,6 +345,16 @@ def _lock(file: t.IO[bytes]) -> bool:
         fcntl.flock(file, (fcntl.LOCK_EX if file.writable() else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    return True
+
+
+def _is_only_read(file: t.IO[bytes]) -> bool:
+    """Whether nobody but readers have the lock, for as long as it takes to read."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(file, fcntl.LOCK_UN)
     return True
 
 

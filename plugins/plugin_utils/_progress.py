@@ -39,8 +39,17 @@ def is_for_a_person(environ: t.Mapping[str, str], stderr: int = 2) -> bool:
     return os.isatty(stderr) and environ.get("TERM", "dumb") != "dumb" and not any(map(environ.get, _NOBODY_WATCHES))
 
 
+def columns_of(terminal: int = 2) -> int | None:
+    """How long a line can be rewritten; none if the terminal does not tell."""
+    try:
+        columns = os.get_terminal_size(terminal).columns
+    except OSError:
+        return None
+    return columns - 1 if columns > 1 else None
+
+
 #: Found out at import, which happens in the main process.
-FOR_A_PERSON = is_for_a_person(os.environ)
+FOR_A_PERSON, COLUMNS = is_for_a_person(os.environ), columns_of()
 
 
 class Shown:
@@ -121,6 +130,10 @@ class Progress:
         return f"remote.it: {self._doing}: {self._done} of {self._total} done, {self._failed} failed, {rate:.1f}/s"
 
     def _rewrite(self, line: str) -> None:
-        """Show it in the place of the one before; whatever is shown next begins in the first column."""
+        """Show it in the place of the one before; whatever is shown next begins in the first column.
+
+        What does not fit is cut, or each would be a line of its own.
+        """
+        line = line[:COLUMNS]
         self._display(line.ljust(self._width) + "\r", stderr=True, screen_only=True, newline=False)
         self._width = len(line)

@@ -65,7 +65,9 @@ def open_session(hosts: Hosts, names: t.Sequence[str], account: Account, *, nest
         if isinstance(outcome, RemoteItError):
             failure = {**outcome.as_failure(), "deviceaddress": member.service}
             result["failures"][member.host] = failure
-            result["others"].append({"host": member.host, "connection": {}, "session": {"failure": failure}})
+            # one that was led to a connection that is gone; close leads it back
+            led = {"before": member.before, "depth": member.depth + nested} if member.depth else {}
+            result["others"].append({"host": member.host, "connection": {}, "session": {"failure": failure, **led}})
             continue
         result["changed"] |= not outcome.reused
         result["hosts"].append(_directions(member, outcome, nested))
@@ -89,8 +91,8 @@ def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], 
     result: Result = {"changed": False, "restore": [], "variables": [], "stay": [], "failures": {}, "problem": None}
     stops: list[Stop] = []
     holders = []
-    for name in names:
-        session = hosts.variables(name).get(RECORD) or {}
+    for name in hosts.with_fact(names, RECORD):
+        session = hosts.variables(name).get(RECORD)
         before = session.get("before")
         if session.get("depth", 1) > 1:
             result["stay"].append({"host": name, "session": {**session, "depth": session["depth"] - 1}})
@@ -101,8 +103,9 @@ def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], 
                 for variable, value in before.items()
                 if value is not None and variable != "ansible_host"
             ]
-            stops.append((session["service"], session["connectionid"]))
-            holders.append(_holder(name))
+            if "connectionid" in session:
+                stops.append((session["service"], session["connectionid"]))
+                holders.append(_holder(name))
     try:
         closing = KeeperClient().close(account(), stops, holders) if stops else iter(())
         outcomes = list(shown("closing", len(stops), closing))

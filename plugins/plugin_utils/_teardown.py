@@ -41,6 +41,10 @@ def teardown(
     :param account: tells whose credentials there are; asked only when there is something to close.
     """
     with of_dead_runs(folder, run_id) as ledgers:
+        for record, ledger in ledgers:
+            if ledger is not None and not check_mode:
+                for entry in record.open:
+                    ledger.closing(entry.number)  # or a run that closes the same just now would leave it to this one
         living = held_by_the_living(folder, [record.path for record, _unused in ledgers])
         for record, ledger in ledgers:
             if ledger is None:

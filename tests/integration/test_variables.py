@@ -133,6 +133,32 @@ def test_after_main_a_later_play_finds_hosts_as_before(fleet: Fleet, own: dict[s
         assert run.result(f"later-{device}")["stdout"].strip() == "pi-0005"
 
 
+def test_a_host_that_cannot_be_opened_again_is_led_back_all_the_same(fleet: Fleet) -> None:
+    """What led to a connection that is gone may lead to anybody."""
+    fleet.inventory["fleet"]["hosts"]["pi-0002"].update(ansible_host="own.example", ansible_port=2222)
+    control = fleet.simulator.state["control_url"]
+    changes = {"clock": {"advance": 30000}, "devices": {"name": "pi-0002", "online": False}}
+    going = [
+        {"ansible.builtin.uri": {"url": f"{control}/{what}", "method": "POST", "body_format": "json", "body": body}}
+        for what, body in changes.items()
+    ]
+    address = {"name": "address", "ansible.builtin.debug": {"msg": "{{ ansible_host }} {{ ansible_port }}"}}
+    args = {"name": "args", "ansible.builtin.debug": {"msg": "{{ ansible_ssh_common_args | default('none', true) }}"}}
+    devices = {"hosts": "fleet", "gather_facts": False, "vars": {"remoteit_session_on_failure": "skip"}}
+    run = fleet.run(
+        [
+            {**devices, "tasks": [OPEN]},
+            {"hosts": "localhost", "gather_facts": False, "tasks": going},
+            {**devices, "tasks": [OPEN, look("again"), CLOSE]},
+            {**devices, "hosts": "pi-0002", "tasks": [address, args]},
+        ]
+    )
+    assert run.rc == 0
+    assert sorted(run.status("again")) == ["pi-0001", "pi-0003"]
+    assert run.result("address")["msg"] == "own.example 2222"
+    assert run.result("args")["msg"] == "none"
+
+
 def test_jump_host_of_the_user(fleet: Fleet) -> None:
     """A user's own ProxyJump, through another device, leads to the proxy as well."""
     jump = fleet.simulator.connect("pi-0005")

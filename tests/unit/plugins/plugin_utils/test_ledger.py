@@ -12,6 +12,7 @@ import pathlib
 import stat
 import subprocess
 import threading
+import time
 import typing as t
 
 import pytest
@@ -211,6 +212,19 @@ def test_only_dead_runs_are_given_to_a_teardown_and_each_to_one(
             assert another == []
         its_ledger.closed(1, "closed")
     assert listing(folder, None) == []
+
+
+def test_who_only_reads_it_does_not_hide_the_ledger_of_a_dead_run(
+    ledger: Ledger, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another container's run, of which nothing but its lock tells who lives."""
+    opened_entry(ledger)
+    end(ledger)
+    with open(ledger.path, "rb") as reader:
+        assert _lock(reader)
+        monkeypatch.setattr(time, "sleep", lambda _unused: reader.close())
+        with of_dead_runs(folder, None) as found:
+            assert [record.run_id for record, its_ledger in found if its_ledger] == ["job-0123456789"]
 
 
 def test_a_run_whose_keeper_was_killed_lives_as_long_as_its_controller(folder: str) -> None:

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import os
+import termios
 import typing as t
 
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OfflineError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils import _progress
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import FEWEST, Progress, is_for_a_person, shown
 
 
@@ -66,6 +68,18 @@ def test_a_person_sees_a_line_that_is_rewritten_and_one_that_stays() -> None:
     assert last == "remote.it: opening: 40 of 40 done, 1 failed, 8.0/s"
     # a log file of Ansible's gets the last line alone
     assert [how.get("screen_only", False) for how in screen.calls] == [True] * 22 + [False]
+
+
+def test_a_line_that_is_rewritten_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, terminal = os.openpty()
+    assert _progress.columns_of(terminal) is None  # it has no size yet
+    termios.tcsetwinsize(terminal, (24, 40))
+    monkeypatch.setattr(_progress, "COLUMNS", _progress.columns_of(terminal))
+    os.close(terminal)
+    os.close(master)
+    *rewritten, last = Screen(for_a_person=True).run(2000, 0.125)
+    assert max(len(line.rstrip("\r")) for line in rewritten) == 39
+    assert len(last) > 40
 
 
 def test_each_line_covers_the_one_before() -> None:

@@ -17,7 +17,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connection import 
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import DEFAULT_API_URL
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Stop
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, is_used_by_another
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import mark_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
@@ -99,6 +99,34 @@ def test_a_run_that_lives_is_not_touched(conversation: Conversation, folder: str
     assert os.path.exists(alive.path)
     left_behind(folder, "dead-0123456789")  # what the vendor has given to both
     assert run(folder) == {STOP: "still_used"}
+
+
+def test_a_run_that_closes_the_same_at_that_time_does_not_leave_it_to_the_dead_one(
+    conversation: Conversation, folder: str
+) -> None:
+    """Each would take the other for the one who closes it."""
+    other = (SERVICE, "id-b")
+    alive, dead = (Ledger.begin(folder, f"{job}-0123456789", f"another-boot pid:[1] {job} 1") for job in (41, 42))
+    for ledger in (alive, dead):
+        for number, stop in enumerate((STOP, other)):
+            ledger.intent(number, SERVICE, DEFAULT_API_URL, OURS)
+            ledger.opened(number, Connection(*stop, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
+    dead._file.close()
+    outcomes = teardown(folder, "42", account, Direct(), check_mode=False)
+    assert next(outcomes) == (STOP, "still_used")
+    alive.closing(1)
+    assert not is_used_by_another(alive.path, other[1])
+    assert list(outcomes) == [(other, "still_used")]
+
+
+def test_what_a_run_that_lives_does_not_need_any_more_is_closed(conversation: Conversation, folder: str) -> None:
+    alive = Ledger.begin(folder, "41-0123456789", "another-boot pid:[1] 41 1")
+    alive.intent(1, SERVICE, DEFAULT_API_URL, OURS)
+    alive.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
+    alive.closing(1)
+    left_behind(folder, "42-0123456789")
+    conversation.expect_stop(*STOP, STOPPED)
+    assert run(folder) == {STOP: "closed"}
 
 
 def test_another_accounts_is_named_and_left(conversation: Conversation, folder: str) -> None:
