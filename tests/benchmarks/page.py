@@ -29,13 +29,14 @@ WIDTH, ROW, TOP = 360, 44, 40
 
 def write(report: Report, folder: Path = RST) -> None:
     lines = [*machine(), *goals(report.goals)]
+    for name, chart in report.charts.items():
+        (folder / "images" / f"performance-{name}.svg").write_text(svg(chart))
+        lines += [f".. figure:: images/performance-{name}.svg", f"   :alt: Bars: {chart.title}", ""]
     for table in report.tables:
         lines += [table.title, "~" * len(table.title), "", table.note, "", *rst(table.heads, table.rows)]
     text = "\n".join(lines).rstrip()
     page = folder / "performance.rst"
     page.write_text(_TABLES.sub(lambda _: f"\n{text}\n", page.read_text()))
-    for name, chart in report.charts.items():
-        (folder / "images" / f"performance-{name}.svg").write_text(svg(chart))
 
 
 def machine() -> t.Iterator[str]:
