@@ -194,6 +194,11 @@ class Record:
         of_the_job = rf"{re.escape(as_id(run_id or ''))}-[0-9a-f]{{10}}"
         return run_id is None or self.run_id == run_id or re.fullmatch(of_the_job, self.run_id) is not None
 
+    @property
+    def needed(self) -> set[str]:
+        """The ids of connections that it has open and is not about to close; of a run that is dead, none."""
+        return {entry.connectionid for entry in self.open if self.alive and not entry.closing and entry.connectionid}
+
 
 def listing(folder: str, run_id: str | None) -> list[dict[str, t.Any]]:
     """What is open according to the ledgers, as the module C(remoteit_connection_info) documents it."""
@@ -233,8 +238,7 @@ def held_by_the_living(folder: str, dead: t.Collection[str]) -> set[str]:
         with file:
             if path not in dead:
                 record = _record(path, file, kept=not _lock(file))
-                needed = (entry.connectionid for entry in record.open if record.alive and not entry.closing)
-                found.update(filter(None, needed))
+                found.update(record.needed)
     return found
 
 
@@ -252,8 +256,7 @@ def is_used_by_another(own: str, connectionid: str) -> bool:
                     continue
                 file.seek(0)
                 record = _record(path, file, kept=not _lock(file))
-                needed = (entry.connectionid for entry in record.open if not entry.closing)
-                if record.alive and connectionid in needed:
+                if connectionid in record.needed:
                     return True
     return False
 
