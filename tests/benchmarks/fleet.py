@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import statistics
 import time
@@ -12,46 +13,55 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
-from benchmarks.lab import Lab, Tasks, lab, within
-from benchmarks.report import Cell, Report, shown
+from benchmarks.lab import Lab, Tasks, lab
+from benchmarks.report import Cell, Report
 from benchmarks.usage import Usage
 from support import Simulator
 
+#: For all steps together, so that the whole run takes less than twenty minutes.
+SECONDS = 850
 
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """How many hosts, how long the API takes for a connect, how many calls at once, and what is compared.
-
-    :ivar seconds: for all repeats of the role; the rest is measured once.
-    :ivar free: whether the role is measured under C(strategy: free) too.
-    :ivar forks: what people write without the role is measured too, with so many.
-    """
-
-    hosts: int
-    latency: float
-    width: int = 16
-    seconds: float = 30
-    free: bool = False
-    forks: tuple[int, ...] = ()
-
-
-#: All of it has to fit into twenty minutes on two cores, so the largest fleets are measured with the shorter latency
-#: alone, and what takes the engine longest, only with the smaller ones.
-CASES = (
-    Case(10, 0.3, seconds=8, free=True),
-    Case(10, 1.0, seconds=10),
-    Case(50, 0.3, seconds=15, free=True),
-    Case(50, 1.0, seconds=15, forks=(5, 25, 50)),
-    Case(200, 0.3, seconds=50),
-    Case(200, 1.0, seconds=50, forks=(25,)),
-    Case(1000, 0.3, seconds=1),
-    Case(2000, 0.3, seconds=1),
-)
+#: How many calls are under way at once.
+WIDTH = 16
 
 POOL, LINEAR, FREE = "bare thread pool", "the role", "the role, strategy free"
 BULK = "one remoteit_connect for all"
 PER_HOST = "a remoteit_connect per host"
 URI = "a uri per host"
+TOGETHER, APART = (POOL, LINEAR), (PER_HOST, URI)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """Something to measure: on how many hosts, and with how many seconds that the API takes for a connect.
+
+    :ivar ways: which ways are compared; they are gone by turns.
+    """
+
+    hosts: int
+    latency: float
+    ways: tuple[str, ...]
+    repeats: int = 1
+    forks: int = 5
+
+
+#: In the order of importance, because what does not fit into the time is left out: what the goals need; then every way
+#: with few hosts, which also tells how long it will take with more.
+STEPS = (
+    Step(10, 0.3, TOGETHER, repeats=3),
+    Step(10, 1.0, TOGETHER, repeats=3),
+    Step(200, 0.3, TOGETHER, repeats=5),
+    Step(200, 1.0, TOGETHER, repeats=3),
+    Step(2000, 0.3, TOGETHER),
+    *(Step(50, 1.0, APART, forks=forks) for forks in (25, 5, 50)),
+    *(Step(200, 1.0, APART, forks=forks) for forks in (25, 5, 50)),
+    Step(200, 1.0, (BULK,)),
+    Step(50, 0.3, TOGETHER, repeats=3),
+    Step(50, 1.0, TOGETHER, repeats=3),
+    *(Step(hosts, latency, (FREE,)) for hosts in (10, 50, 200) for latency in (0.3, 1.0)),
+    *(Step(hosts, latency, TOGETHER) for hosts, latency in ((1000, 0.3), (1000, 1.0), (2000, 1.0))),
+    *(Step(hosts, latency, (FREE,)) for hosts in (1000, 2000) for latency in (0.3, 1.0)),
+)
 
 CONNECT = {"remoteit.fleet.remoteit_connect": {"deviceaddress": "{{ remoteit_deviceaddress }}"}}
 DISCONNECT = {
@@ -62,7 +72,7 @@ DISCONNECT = {
 }
 
 
-def role(width: int) -> dict[str, t.Any]:
+def role() -> dict[str, t.Any]:
     """The keywords of a play that opens a session, does nothing, and closes it.
 
     The engine does not check the arguments for each host, which the role does once.
@@ -72,7 +82,7 @@ def role(width: int) -> dict[str, t.Any]:
         for half in ("open", "close")
     ]
     return {
-        "vars": {"remoteit_session_concurrency": width, "remoteit_session_wait_timeout": 0},
+        "vars": {"remoteit_session_concurrency": WIDTH, "remoteit_session_wait_timeout": 0},
         "tasks": [{"import_role": half} for half in halves],
     }
 
@@ -101,10 +111,10 @@ def calls(simulator: Simulator) -> Tasks:
     ]
 
 
-def bare_pool(simulator: Simulator, services: t.Sequence[str], width: int) -> float:
+def bare_pool(simulator: Simulator, services: t.Sequence[str]) -> float:
     """Open and close with C(requests) and threads alone: the limit. The seconds that it takes."""
     session = requests.Session()
-    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=width))
+    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=WIDTH))
     session.headers.update(developerkey=simulator.state["developer_key"], token=simulator.state["token"])
     base = simulator.state["api_url"]
 
@@ -117,50 +127,54 @@ def bare_pool(simulator: Simulator, services: t.Sequence[str], width: int) -> fl
         assert session.post(f"{base}/device/connect/stop", json=body).json()["status"] == "true"
 
     begin = time.monotonic()
-    with ThreadPoolExecutor(width) as pool:
+    with ThreadPoolExecutor(WIDTH) as pool:
         opened = list(pool.map(connect, services))
         list(pool.map(stop, opened))
     return time.monotonic() - begin
 
 
-class Measured:
-    """The values of one case."""
+@dataclasses.dataclass
+class Fleet:
+    """What was measured of a fleet of one size, at one latency."""
 
-    def __init__(self, case: Case) -> None:
-        self.case = case
-        self.empty: list[Usage] = []
-        self.pool: list[float] = []
-        self.simulator: list[float] = []
-        self.plays: dict[str, list[Usage]] = {}
-        self.requests: dict[str, float] = {}
+    hosts: int
+    latency: float
+    empty: list[Usage] = dataclasses.field(default_factory=list)
+    pool: list[float] = dataclasses.field(default_factory=list)
+    simulator: list[float] = dataclasses.field(default_factory=list)
+    plays: dict[str, list[Usage]] = dataclasses.field(default_factory=dict)
+    requests: dict[str, float] = dataclasses.field(default_factory=dict)
 
-    def take(self, laboratory: Lab) -> None:
-        """Measure once, side by side."""
-        case, services = self.case, list(laboratory.services.values())[: self.case.hosts]
+    def go(self, laboratory: Lab, way: str, forks: int) -> None:
+        """Measure one way once."""
+        if way == POOL:
+            self._go_bare(laboratory)
+            return
+        if not self.empty:
+            self.empty.append(laboratory.play(self.hosts, []))
+        simulator, services = laboratory.simulator, list(laboratory.services.values())[: self.hosts]
+        in_bulk = {"remoteit.fleet.remoteit_connect": {"deviceaddress": services, "concurrency": WIDTH}}
+        plays: dict[str, dict[str, t.Any]] = {
+            LINEAR: role(),
+            FREE: {**role(), "strategy": "free"},
+            BULK: {"tasks": [in_bulk], "hosts": "localhost"},
+            PER_HOST: {"tasks": [CONNECT, DISCONNECT]},
+            URI: {"tasks": calls(simulator)},
+        }
+        name = f"{way}, {forks} forks" if way in APART else way
+        simulator.forget_requests()
+        simulator.settings(latency=self.latency)
+        self.plays.setdefault(name, []).append(laboratory.play(self.hosts, forks=forks, **plays[way]))
+        self.requests[name] = len(simulator.requests()) / self.hosts
+        assert not simulator.open_connections(), f"{name} left connections open"
+
+    def _go_bare(self, laboratory: Lab) -> None:
+        """The bare calls, and with each of them the play without tasks."""
+        laboratory.simulator.settings(latency=self.latency)
         before = laboratory.simulator_seconds()
-        self.pool.append(bare_pool(laboratory.simulator, services, case.width))
+        self.pool.append(bare_pool(laboratory.simulator, list(laboratory.services.values())[: self.hosts]))
         self.simulator.append(100 * (laboratory.simulator_seconds() - before) / self.pool[-1])
-        self.empty.append(laboratory.play(case.hosts, []))
-        self._play(laboratory, LINEAR, **role(case.width))
-
-    def take_free(self, laboratory: Lab) -> None:
-        self._play(laboratory, FREE, strategy="free", **role(self.case.width))
-
-    def take_others(self, laboratory: Lab) -> None:
-        services = list(laboratory.services.values())
-        tasks: Tasks = [
-            {"remoteit.fleet.remoteit_connect": {"deviceaddress": services, "concurrency": self.case.width}}
-        ]
-        self._play(laboratory, BULK, tasks=tasks, hosts="localhost")
-        for name, tasks in ((PER_HOST, [CONNECT, DISCONNECT]), (URI, calls(laboratory.simulator))):
-            for forks in self.case.forks:
-                self._play(laboratory, f"{name}, {forks} forks", forks=forks, tasks=tasks)
-
-    def _play(self, laboratory: Lab, name: str, *, tasks: Tasks, **keywords: t.Any) -> None:
-        laboratory.requests_since_the_last()
-        self.plays.setdefault(name, []).append(laboratory.play(self.case.hosts, tasks, **keywords))
-        self.requests[name] = laboratory.requests_since_the_last() / self.case.hosts
-        assert not laboratory.simulator.open_connections(), f"{name} left connections open"
+        self.empty.append(laboratory.play(self.hosts, []))
 
     def seconds(self, name: str) -> list[float]:
         """The empty play subtracted; no values if it was not measured."""
@@ -175,48 +189,64 @@ class Measured:
 
     def per_host(self, name: str, what: str = "seconds") -> list[float]:
         """Milliseconds of time, or of the processor's."""
-        return [1000 * seconds / self.case.hosts for seconds in self._above_the_empty_play(name, what)]
+        return [1000 * seconds / self.hosts for seconds in self._above_the_empty_play(name, what)]
 
     def over_the_pool(self, name: str) -> list[float]:
         return [seconds / pool for seconds, pool in zip(self.seconds(name), self.pool)]
 
     def quickest(self, way: str) -> list[float]:
-        """Of the plays that go the same way with more or fewer forks."""
-        return min(values for name in self.plays if name.startswith(way) and (values := self.seconds(name)))
+        """Of the plays that go the same way with more or fewer forks; no values if there are none."""
+        times = [self.seconds(name) for name in self.plays if name.startswith(way)]
+        return min(filter(None, times), default=[])
 
 
 def main(report: Report, hosts: int | None = None) -> None:
-    """Measure all cases; or the role alone, in those of so many hosts."""
-    cases = [dataclasses.replace(case, forks=()) for case in CASES if case.hosts == hosts] if hosts else CASES
-    found = {(case.hosts, case.latency): measured(case) for case in cases}
+    """Measure everything for which there is time; or the role alone, with so many hosts."""
+    steps = [step for step in STEPS if step.hosts == hosts and step.ways == TOGETHER] if hosts else STEPS
+    found, left_out = measured(steps)
     show_goals(report, found)
-    show_tables(report, list(found.values()))
+    show_tables(report, [found[key] for key in sorted(found)])
     show_charts(report, found)
+    if left_out:
+        report.note(f"There was no time for: {'; '.join(map(described, left_out))}.")
 
 
-def measured(case: Case) -> Measured:
-    values = Measured(case)
-    with lab(case.hosts) as laboratory:
-        laboratory.simulator.settings(latency=case.latency)
-        for _unused in within(case.seconds):
-            values.take(laboratory)
-        if case.free:
-            values.take_free(laboratory)
-        if case.forks:
-            values.take_others(laboratory)
-    ratio = shown(values.over_the_pool(LINEAR))
-    print(f"  {case.hosts} hosts, {case.latency:g} s a connect: {ratio} times the bare calls", flush=True)
-    return values
+def described(step: Step) -> str:
+    forks = f" at {step.forks} forks" if step.ways == APART else ""
+    return f"{' and '.join(step.ways)}{forks} with {step.hosts:,} hosts at {step.latency:g} s a connect"
 
 
-def show_goals(report: Report, found: dict[tuple[int, float], Measured]) -> None:
+def measured(steps: t.Sequence[Step]) -> tuple[dict[tuple[int, float], Fleet], list[Step]]:
+    """What was found for each size and latency, and what there was no time for."""
+    found: dict[tuple[int, float], Fleet] = {}
+    left_out: list[Step] = []
+    took: dict[tuple[tuple[str, ...], int], float] = collections.defaultdict(float)  # seconds per host, at the worst
+    begin = time.monotonic()
+    with lab(max(step.hosts for step in steps)) as laboratory:
+        for step in steps:
+            kind = step.ways, step.forks
+            if time.monotonic() - begin + took[kind] * step.hosts * step.repeats > SECONDS:
+                left_out.append(step)
+                continue
+            fleet = found.setdefault((step.hosts, step.latency), Fleet(step.hosts, step.latency))
+            at = time.monotonic()
+            for _unused in range(step.repeats):
+                for way in step.ways:
+                    fleet.go(laboratory, way, step.forks)
+            seconds = time.monotonic() - at
+            if step.hosts > 10:  # with fewer, most of it is the start of the processes
+                took[kind] = max(took[kind], seconds / step.repeats / step.hosts)
+            print(f"  {seconds:4.0f} s for {described(step)}", flush=True)
+    return found, left_out
+
+
+def show_goals(report: Report, found: dict[tuple[int, float], Fleet]) -> None:
     small, fleet, large = (found.get(key) for key in ((200, 0.3), (200, 1.0), (2000, 0.3)))
     for values in filter(None, (small, fleet)):
-        what = f"200 hosts through the role ÷ bare thread pool, {values.case.latency:g} s a connect"
+        what = f"200 hosts through the role ÷ bare thread pool, {values.latency:g} s a connect"
         report.goal(what, values.over_the_pool(LINEAR), 1.25)
-    if fleet and fleet.case.forks:
-        uri = statistics.median(fleet.quickest(URI))
-        ratios = [uri / seconds for seconds in fleet.seconds(LINEAR)]
+    if fleet and (uri := fleet.quickest(URI)):
+        ratios = [statistics.median(uri) / seconds for seconds in fleet.seconds(LINEAR)]
         report.goal("the best uri per host ÷ the role, 200 hosts, 1 s a connect", ratios, 5, at_least=True)
     if small and large:
         one = statistics.median(small.per_host(LINEAR))
@@ -226,70 +256,73 @@ def show_goals(report: Report, found: dict[tuple[int, float], Measured]) -> None
         report.goal("memory above the empty play, 2,000 hosts", large.memory(LINEAR), 200, unit="MB")
 
 
-def show_charts(report: Report, found: dict[tuple[int, float], Measured]) -> None:
+def show_charts(report: Report, found: dict[tuple[int, float], Fleet]) -> None:
     if fleet := found.get((200, 1.0)):
         bars = {POOL: fleet.pool, **{name: fleet.seconds(name) for name in fleet.plays}}
         report.chart("fleet", "200 hosts, 1 s a connect: seconds to open and close", bars)
     bars = {}
-    for (hosts, latency), values in found.items():
+    for (hosts, latency), values in sorted(found.items()):
         if latency == 0.3:
             bars[f"{hosts:,} hosts, {POOL}"] = [1000 * seconds / hosts for seconds in values.pool]
             bars[f"{hosts:,} hosts, {LINEAR}"] = values.per_host(LINEAR)
     report.chart("growth", "0.3 s a connect: milliseconds per host", bars)
 
 
-def show_tables(report: Report, found: list[Measured]) -> None:
-    def size(values: Measured) -> list[Cell]:
-        case = values.case
-        return [f"{case.hosts:,}", f"{case.latency:g}", str(case.width)]
+def show_tables(report: Report, found: list[Fleet]) -> None:
+    def size(values: Fleet) -> list[Cell]:
+        return [f"{values.hosts:,}", f"{values.latency:g}"]
 
     report.table(
         "Open and close a fleet",
-        "Seconds, less those of a play without tasks. The simulator's column is what it used of a core while the bare"
-        " calls were made, in per cent.",
-        ["hosts", "latency", "at once", "empty play", POOL, LINEAR, "÷ pool", FREE, "÷ pool", "simulator"],
+        f"Seconds, less those of a play without tasks, with {WIDTH} calls at once.",
+        ["hosts", "latency", "play without tasks", POOL, LINEAR, "÷ pool", "free", "÷ pool"],
         [
             [
                 *size(values),
                 [empty.seconds for empty in values.empty],
                 values.pool,
                 *(cell for way in (LINEAR, FREE) for cell in (values.seconds(way), values.over_the_pool(way))),
-                values.simulator,
             ]
             for values in found
+            if values.pool
         ],
     )
     report.table(
         "How it grows with the fleet",
-        "Milliseconds per host, and those of the processor; megabytes at the peak; requests that the API gets per host;"
-        " all above the play without tasks.",
-        ["hosts", "latency", "at once", "ms", "processor", "MB", "requests", "ms, free", "processor, free", "MB, free"],
+        "Per host: milliseconds, milliseconds of the processor, and requests that the API gets; megabytes of all at the"
+        " peak. All of it above the play without tasks. The last column is what the simulator used of a core while the"
+        " bare calls were made, in per cent: it is no bottleneck.",
+        ["hosts", "latency", "ms", "processor", "requests", "MB", "free: ms", "processor", "MB", "simulator"],
         [
             [
                 *size(values),
                 *(values.per_host(LINEAR, what) for what in ("seconds", "processor")),
-                values.memory(LINEAR),
                 [values.requests[LINEAR]],
+                values.memory(LINEAR),
                 *(values.per_host(FREE, what) for what in ("seconds", "processor")),
                 values.memory(FREE),
+                values.simulator,
             ]
             for values in found
+            if LINEAR in values.plays
         ],
     )
     report.table(
         "Without the role",
         "Seconds to open and close, and megabytes at the peak, less those of a play without tasks.",
-        ["hosts", "latency", "at once", "", "seconds", "÷ the role", "MB"],
+        ["hosts", "latency", "", "seconds", "÷ the role", "MB"],
         [
             [
                 *size(values),
                 name,
                 values.seconds(name),
-                [statistics.median(values.seconds(name)) / statistics.median(values.seconds(LINEAR))],
+                [statistics.median(values.seconds(name)) / statistics.median(values.seconds(LINEAR))]
+                if LINEAR in values.plays
+                else [],
                 values.memory(name),
             ]
             for values in found
-            for name in values.plays
+            for name in sorted(values.plays)
             if name not in (LINEAR, FREE)
         ],
     )

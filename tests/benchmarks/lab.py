@@ -75,12 +75,6 @@ class Lab:
         command = [tool("ansible"), "localhost", "-m", module, "-a", json.dumps(arguments)]
         return usage_of(command, self.environment, self.folder)
 
-    def requests_since_the_last(self) -> int:
-        """How many requests the API has got since this was asked before."""
-        count = len(self.simulator.requests())
-        self.simulator.forget_requests()
-        return count
-
     def simulator_seconds(self) -> float:
         """What the simulator has used of the processor."""
         fields = Path(f"/proc/{self.simulator.process.pid}/stat").read_text().rpartition(")")[2].split()

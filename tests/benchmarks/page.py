@@ -29,6 +29,8 @@ WIDTH, ROW, TOP = 360, 44, 40
 
 def write(report: Report, folder: Path = RST) -> None:
     lines = [*machine(), *goals(report.goals)]
+    for note in report.notes:
+        lines += [note, ""]
     for name, chart in report.charts.items():
         (folder / "images" / f"performance-{name}.svg").write_text(svg(chart))
         lines += [f".. figure:: images/performance-{name}.svg", f"   :alt: Bars: {chart.title}", ""]

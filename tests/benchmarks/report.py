@@ -52,6 +52,12 @@ class Report:
         self.goals: list[Goal] = []
         self.tables: list[Table] = []
         self.charts: dict[str, Chart] = {}
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Something that the reader of all tables has to know."""
+        self.notes.append(text)
+        print(f"  {text}", flush=True)
 
     def goal(self, what: str, values: Values, limit: float, *, at_least: bool = False, unit: str = "") -> None:
         goal = Goal(what, values, limit, at_least, unit)
@@ -73,7 +79,7 @@ def shown(cell: Cell) -> str:
     if isinstance(cell, str):
         return cell
     if not cell:
-        return "-"
+        return ""
     median = digits(statistics.median(cell))
     return median if len(cell) == 1 else f"{median} ({digits(min(cell))} to {digits(max(cell))})"
 

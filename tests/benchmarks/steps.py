@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from benchmarks.fleet import role
+from benchmarks.fleet import WIDTH, role
 from benchmarks.lab import Lab, Tasks, lab
 from benchmarks.report import Report
 
-HOSTS, LATENCY, WIDTH, REPEATS = 100, 0.3, 16, 1
+HOSTS, LATENCY, REPEATS = 100, 0.3, 1
 LEAST = 0.05  # of all; what takes less is put together
 
 PER_HOST = "a set_fact on each host"
@@ -31,7 +31,7 @@ YARDSTICKS: Tasks = [
 def main(report: Report) -> None:
     with lab(HOSTS) as laboratory:
         laboratory.simulator.settings(latency=LATENCY)
-        keywords = role(WIDTH)
+        keywords = role()
         validated = [{"import_role": {**task["import_role"], "rolespec_validate": True}} for task in keywords["tasks"]]
         plays = {"yardsticks": {"tasks": YARDSTICKS}, "role": {**keywords, "tasks": validated}}
         found: dict[str, list[dict[str, float]]] = {name: [] for name in plays}

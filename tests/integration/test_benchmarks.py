@@ -20,7 +20,7 @@ BURN = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    while time.pro
 
 @pytest.mark.parametrize(
     ("values", "text"),
-    [([], "-"), ([0.5], "0.50"), ([12.34], "12.3"), ([3.0, 1.0, 200.0], "3.00 (1.00 to 200)"), ("words", "words")],
+    [([], ""), ([0.5], "0.50"), ([12.34], "12.3"), ([3.0, 1.0, 200.0], "3.00 (1.00 to 200)"), ("words", "words")],
 )
 def test_a_cell_shows_the_median_and_the_spread(values: list[float] | str, text: str) -> None:
     assert shown(values) == text
