@@ -154,13 +154,12 @@ class Keeper:
                 holders = claims.get(service, [])
                 if held is not None and not holders:
                     continue  # somebody was quicker than the one who sends the batch along
-                if held is not None and order.detach and not held.detach:
-                    held.detach = True
-                    self._ledger.detached(held.number)
                 if held is None or not order.reuse:
                     held = self._current[key] = self._begin(office, service, order)
-                elif held in known and (held.number not in usable or held.closing is not None):
+                elif held.closing is not None or (held in known and held.number not in usable):
                     held = self._current[key] = self._begin(office, service, order, instead_of=held)
+                elif order.detach:
+                    self._detach(held)
                 for holder in holders:
                     held.holders[holder] = 1 if holder else held.holders[holder] + 1
                 if holders:
@@ -218,6 +217,12 @@ class Keeper:
             self._offices[key] = Office(account)
         return self._offices[key]
 
+    def _detach(self, held: Held) -> None:
+        """Note that it is to outlive the run. Needs the lock."""
+        if not held.detach:
+            held.detach = True
+            self._ledger.detached(held.number)
+
     def _begin(self, office: Office, service: str, order: Order, instead_of: Held | None = None) -> Held:
         held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
         self._held.append(held)
@@ -264,9 +269,8 @@ class Keeper:
             self._ledger.closed(held.number, f"the same as {same.number}")
             same.holders.update(held.holders)
             self._current = {key: same if value is held else value for key, value in self._current.items()}
-            if held.detach and not same.detach:
-                same.detach = True
-                self._ledger.detached(same.number)
+            if held.detach:
+                self._detach(same)
             return
         if connection.overrode:
             for older in self._by_connection.values():

@@ -745,3 +745,16 @@ def test_an_opening_that_fails_in_an_unknown_way_may_be_open(
     assert ask(keeper, A)[0]["failure"]["code"] == "api"
     assert [unsure["service"] for unsure in keeper.finish()["unsure"]] == [A]
     assert pathlib.Path(ledger.path).exists()
+
+
+@pytest.mark.parametrize(("seconds", "reuse"), [("28797", False), ("200", True)])
+def test_what_is_not_handed_out_does_not_outlive_the_run(
+    keeper: Keeper, conversation: Conversation, alive: str, seconds: str, reuse: bool
+) -> None:
+    """A new one was asked for, or the old one is near its end: only the new one was meant."""
+    conversation.expect_open(A, opened(A, "id-1", alive, expirationsec=seconds))
+    open_one(keeper)
+    conversation.expect_open(A, opened(A, "id-2", alive))
+    assert open_one(keeper, detach=True, reuse=reuse).connectionid == "id-2"
+    conversation.expect_stop(A, "id-1", STOPPED)
+    assert keeper.finish()["closed"] == 1
