@@ -23,14 +23,19 @@ import threading
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
-    CONNECTION_ID,
     IDLE_SECONDS,
     Connection,
+    is_connection_id,
     iso,
     utc_now,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Warn
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError, from_failure
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
+    AuthError,
+    BadAnswerError,
+    RemoteItError,
+    from_failure,
+)
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     ALREADY_CLOSED,
     CLOSED,
@@ -55,6 +60,7 @@ NEAR_END_SECONDS = 300
 GIVE_UP_SECONDS = 5.0
 
 Event = dict[str, t.Any]
+Outcome = t.Union[Connection, RemoteItError]
 
 
 @dataclasses.dataclass(eq=False)  # each is itself; to compare the fields takes long
@@ -168,10 +174,10 @@ class Keeper:
         for opening in concurrent.futures.as_completed(waiting):
             service, reused = waiting[opening]
             try:
-                connection = dataclasses.replace(opening.result(), deviceaddress=service, reused=reused)
-                yield {"service": service, "connection": dataclasses.asdict(connection)}
+                outcome: Outcome = dataclasses.replace(opening.result(), deviceaddress=service, reused=reused)
             except RemoteItError as error:
-                yield {"service": service, "failure": error.as_failure()}
+                outcome = error
+            yield _told(service, outcome)
 
     def is_first(self, batch: str) -> bool:
         """Whether nobody has asked this about the batch before: one host's task sends the whole batch along."""
@@ -200,16 +206,19 @@ class Keeper:
             self._held += expected
             return expected
 
-    def adopt(self, expected: list[Held], outcomes: t.Mapping[str, Event]) -> None:
-        """Take over what the module has opened.
+    def adopt(self, expected: list[Held], outcomes: t.Mapping[str, t.Any]) -> list[Event]:
+        """Take over what the module has opened, and tell of each service as C(open) does.
 
         :param outcomes: the connection or the failure of each service, as the module returned them.
         """
+        events = []
         for held in expected:
-            outcome = _outcome(outcomes.get(held.service, {}))
+            outcome = _outcome(held.service, outcomes.get(held.service))
             if isinstance(outcome, Connection):
                 held.holders[""] = 1
             self._settle(held, outcome)
+            events.append(_told(held.service, outcome))
+        return events
 
     def _office(self, account: Account) -> Office:
         key = (account.credentials, account.timeout, account.concurrency)
@@ -248,7 +257,7 @@ class Keeper:
         held.sent_at = iso(utc_now())
         self._ledger.intent(held.number, held.service, held.office.api_url, held.office.fingerprint)
 
-    def _settle(self, held: Held, outcome: Connection | RemoteItError) -> None:
+    def _settle(self, held: Held, outcome: Outcome) -> None:
         """Note what came of an opening call, then tell those who wait for it."""
         if isinstance(outcome, RemoteItError):
             with self._lock:
@@ -472,16 +481,32 @@ class Keeper:
                 answers(connection)
 
 
-def _outcome(entry: Event) -> Connection | RemoteItError:
-    """What another host says became of an opening."""
+def _told(service: str, outcome: Outcome) -> Event:
+    if isinstance(outcome, RemoteItError):
+        return {"service": service, "failure": outcome.as_failure()}
+    return {"service": service, "connection": dataclasses.asdict(outcome)}
+
+
+def _outcome(service: str, entry: t.Any) -> Outcome:
+    """What another host says became of an opening; it is trusted as little as the API."""
+    fields = entry if isinstance(entry, dict) else {}
+    connectionid = fields.get("connectionid")
+    well = is_connection_id(connectionid)
+    if isinstance(fields.get("code"), str) and isinstance(fields.get("message"), str) and (well or not connectionid):
+        return from_failure(fields)
     try:
-        if "code" in entry:
-            return from_failure(entry)
-        if CONNECTION_ID.fullmatch(entry["connectionid"]):
-            return Connection.from_result(entry)
-    except (KeyError, TypeError):
+        connection = Connection.from_result(fields)
+        if connection.deviceaddress.upper() == service.upper():
+            return connection
+    except BadAnswerError:
         pass
-    return RemoteItError("the module that was to open it gave no clear answer", may_be_open=True)
+    if well:
+        return BadAnswerError(
+            f"the other host does not tell how to use the connection {connectionid} that it opened, which is closed at"
+            " the end of the run",
+            connectionid=connectionid,
+        )
+    return BadAnswerError("the module that was to open it gave no clear answer", may_be_open=True)
 
 
 def _done(outcome: str) -> concurrent.futures.Future[str]:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, is_connection_id
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Service, Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     NotFoundError,
@@ -58,8 +58,8 @@ _ENVIRONMENT = (
 )
 
 
-#: The connection or the failure of each service, as a module returns them.
-Outcomes = dict[str, dict[str, t.Any]]
+#: The connection or the failure of each service, as a module on another host returns them: they may be anything.
+Outcomes = dict[str, t.Any]
 
 
 class KeeperClient:
@@ -76,10 +76,7 @@ class KeeperClient:
             claims = {service: [""] for service in order.services}
         request = {"do": "open", "account": _plain(account), "order": _plain(order), "claims": claims}
         for event in self._ask(request, start=True):
-            if "connection" in event:
-                yield event["service"], Connection.from_result(event["connection"])
-            else:
-                yield event["service"], from_failure(event["failure"])
+            yield _opened(event)
 
     def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
         """Find the services by name."""
@@ -126,8 +123,10 @@ class KeeperClient:
         finally:
             note_closed(runs_folder(), self._run.id, closed)
 
-    def closed_elsewhere(self, connectionids: t.Sequence[str]) -> None:
-        """Tell the keeper, if there is one, what a module on another host has closed."""
+    def closed_elsewhere(self, lists: t.Iterable[t.Any]) -> None:
+        """Tell the keeper, if there is one, what a module on another host says that it has closed."""
+        entries = (entry for entries in lists if isinstance(entries, list) for entry in entries)
+        connectionids = [entry["connectionid"] for entry in entries if _names_one(entry)]
         if os.path.exists(self._run.socket):
             with contextlib.suppress(_KeeperGone):
                 for _unused in self._ask({"do": "closed_elsewhere", "connectionids": connectionids}):
@@ -137,24 +136,36 @@ class KeeperClient:
         """Whether no other worker has asked this about the batch."""
         return next(self._ask({"do": "is_first", "batch": batch}, start=True))["first"]
 
-    def adopt(self, account: Account, order: Order, work: t.Callable[[], Outcomes]) -> None:
+    def adopt(self, account: Account, order: Order, work: t.Callable[[], Outcomes]) -> list[Opened]:
         """Let a module on another host do the opening.
 
-        :param work: runs the module when the intents are written, and tells what became of each service.
+        :param work: runs the module when the intents are written, and tells what it returned of each service.
         """
         request = {"do": "adopt", "account": _plain(account), "order": _plain(order)}
         with contextlib.closing(self._ask(request, start=True)) as conversation:
             next(conversation)
             outcomes = work()
             try:
-                conversation.send(outcomes)
-            except StopIteration:
-                pass
-            except (_KeeperGone, OSError):
-                ids = [(service, entry["connectionid"]) for service, entry in outcomes.items() if "proxy" in entry]
-                for _unused in Direct().close(account, ids):  # nobody else knows of them
-                    pass
-                raise
+                return list(map(_opened, [conversation.send(outcomes), *conversation]))
+            except (_KeeperGone, OSError) as gone:
+                raise self._without_a_keeper(gone, account, outcomes) from gone
+
+    def _without_a_keeper(self, gone: Exception, account: Account, outcomes: Outcomes) -> _KeeperGone:
+        """Close what a module has opened, of which nobody else knows, and say what became of that."""
+        entries = [(service, entry["connectionid"]) for service, entry in outcomes.items() if _names_one(entry)]
+        stopped, left = [], []
+        for (service, connectionid), outcome in self._close_without_keeper(account, entries):
+            if isinstance(outcome, RemoteItError):
+                left.append(f"{connectionid} to {service} ({outcome.message})")
+            else:
+                stopped.append(f"{connectionid} to {service}")
+        message = f"{gone}; what a module on another host had opened meanwhile was stopped: {_listed(stopped)}"
+        if left:
+            message += (
+                f"; could not be stopped and may still be open: {_listed(left)}; close these with remoteit_disconnect,"
+                " or they end by themselves 15 minutes after their last use"
+            )
+        return _KeeperGone(message)
 
     def finish(self) -> dict[str, t.Any] | None:
         """Ask the keeper to close everything and leave.
@@ -247,6 +258,21 @@ def _is_of_this_user(line: socket.socket) -> bool:
         "3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     )
     return bool(uid == os.getuid())
+
+
+def _opened(event: dict[str, t.Any]) -> Opened:
+    if "connection" in event:
+        return event["service"], Connection.from_result(event["connection"])
+    return event["service"], from_failure(event["failure"])
+
+
+def _names_one(entry: t.Any) -> bool:
+    """Whether what another host returned names a connection, usable or not."""
+    return isinstance(entry, dict) and is_connection_id(entry.get("connectionid"))
+
+
+def _listed(connections: list[str]) -> str:
+    return ", ".join(connections) or "none"
 
 
 def _plain(value: t.Any) -> dict[str, t.Any]:

@@ -73,8 +73,11 @@ class _Handler(socketserver.StreamRequestHandler):
         elif request["do"] == "adopt":
             expected = keeper.expect(_account(request["account"]), _order(request["order"]))
             yield {"ready": True}
-            line = self.rfile.readline()  # nothing, if the worker dies while its module is at work
-            keeper.adopt(expected, json.loads(line) if line else {})
+            try:
+                outcomes = json.loads(self.rfile.readline())
+            except (OSError, ValueError):  # the worker died while its module was at work
+                outcomes = {}
+            yield from keeper.adopt(expected, outcomes)
         elif request["do"] == "closed_elsewhere":
             keeper.closed_elsewhere(request["connectionids"])
         elif request["do"] == "is_first":

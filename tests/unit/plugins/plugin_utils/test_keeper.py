@@ -582,15 +582,42 @@ def test_what_was_opened_elsewhere_to_outlive_the_run_is_left_to_the_teardown(ke
         {},
         {A: {"connectionid": None}},
         {A: elsewhere("../x")},
+        {A: ["a", "list"]},
+        {A: {"code": "offline", "message": None}},
+        {A: {"code": ["offline"], "message": ""}},
         {A: {"code": "timeout", "message": "", "may_be_open": True}},
     ],
 )
 def test_a_module_elsewhere_without_a_clear_answer_is_not_forgotten(
     keeper: Keeper, ledger: Ledger, answer: dict[str, t.Any]
 ) -> None:
-    keeper.adopt(keeper.expect(ACCOUNT, Order((A,))), answer)
+    (event,) = keeper.adopt(keeper.expect(ACCOUNT, Order((A,))), answer)
+    assert event["failure"]["may_be_open"]
     assert [unsure["service"] for unsure in keeper.finish()["unsure"]] == [A]
     assert pathlib.Path(ledger.path).exists()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"connectionid": "id-odd"},
+        {**elsewhere("id-odd"), "port": 0},
+        {**elsewhere("id-odd"), "deviceaddress": C},
+        {"code": "offline", "connectionid": "id-odd"},
+    ],
+)
+def test_an_odd_entry_from_elsewhere_loses_no_other_and_is_closed(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, odd: dict[str, t.Any]
+) -> None:
+    expected = keeper.expect(ACCOUNT, Order((B, A)))
+    events = {event["service"]: event for event in keeper.adopt(expected, {B: odd, A: elsewhere()})}
+    assert events[A]["connection"]["connectionid"] == "id-x"
+    assert (events[B]["failure"]["code"], events[B]["failure"]["connectionid"]) == ("bad_answer", "id-odd")
+    assert {line[2] for line in written(ledger) if line[0] == "opened"} == {"id-x", "id-odd"}
+    conversation.in_any_order = True
+    conversation.expect_stop(A, "id-x", STOPPED)
+    conversation.expect_stop(B, "id-odd", STOPPED)
+    assert keeper.finish() == {"opened": 2, "closed": 2, "left": [], "unsure": [], "ended_early": []}
 
 
 def test_a_module_elsewhere_is_not_begun_without_room_for_all_intents(

@@ -41,6 +41,7 @@ SECRETS = {"developer_key": "s3cret-key", "username": "s3cret-user", "password":
 TOKEN = "s3cret-token"
 OFFLINE = SERVICES[50]
 SLOW = SERVICES[51]
+STUCK = "id-that-cannot-be-stopped"
 
 
 class Vendor(http.server.ThreadingHTTPServer):
@@ -65,6 +66,8 @@ class Vendor(http.server.ThreadingHTTPServer):
         if path == "/apv/v27/user/login":
             return {"status": "true", "token": TOKEN}
         if path == "/apv/v27/device/connect/stop":
+            if body["connectionid"] == STUCK:
+                return {"status": "false", "reason": "the user is not allowed to do that"}
             self.open.discard(body["connectionid"])
             return {"status": "true"}
         service = body["deviceaddress"]
@@ -257,19 +260,38 @@ def test_a_worker_that_dies_while_its_module_is_at_work(controller: Controller, 
 def test_a_keeper_that_is_killed_while_a_module_is_at_work(
     controller: Controller, vendor: Vendor, account: Account
 ) -> None:
-    """Nobody but the worker knows what was opened, so it closes that."""
+    """Nobody but the worker knows what was opened, so it closes that, and says so."""
+    odd, stuck = SERVICES[:2]
 
-    def module() -> dict[str, dict[str, t.Any]]:
+    def module() -> dict[str, t.Any]:
         controller.kill(controller.keeper())
-        vendor.open.add("id-x")
+        vendor.open.update({"id-x", "id-odd", STUCK})
         return {
             SERVICE: Connection(SERVICE, "id-x", "http://p:1", "p", 1, "tcp", False, "caller").as_result(),
             OFFLINE: {"code": "offline", "message": "inactive"},
+            odd: {"connectionid": "id-odd"},
+            stuck: {"connectionid": STUCK},
+            SLOW: None,
         }
 
-    with pytest.raises(RemoteItError, match="the keeper of this run died"):
-        controller.client.adopt(account, Order((SERVICE, OFFLINE)), module)
-    assert vendor.open == set()
+    with pytest.raises(RemoteItError) as raised:
+        controller.client.adopt(account, Order((SERVICE, OFFLINE, odd, stuck, SLOW)), module)
+    assert vendor.open == {STUCK}
+    died, stopped, left, *_unused = raised.value.message.rsplit("; ", 3)
+    assert "the keeper of this run died" in died
+    assert f"id-x to {SERVICE}" in stopped and f"id-odd to {odd}" in stopped
+    assert f"{STUCK} to {stuck} (the API says" in left
+
+
+def test_what_a_module_has_closed_elsewhere(controller: Controller, vendor: Vendor, account: Account) -> None:
+    """What is odd in its answer hides nothing of the rest."""
+    one, another = (controller.open(account, service)[service].connectionid for service in SERVICES[:2])
+    vendor.open.remove(another)
+    odd = [None, {"connectionid": ["id"]}, {"deviceaddress": SERVICE}, {"connectionid": another}]
+    controller.client.closed_elsewhere([None, odd])
+    stop = (SERVICES[1], another)
+    assert dict(controller.client.close(account, [stop])) == {stop: "already_closed"}
+    assert vendor.open == {one}
 
 
 def test_without_a_keeper(controller: Controller, vendor: Vendor, account: Account) -> None:
