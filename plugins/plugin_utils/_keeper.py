@@ -321,8 +321,8 @@ class Keeper:
         for future in concurrent.futures.as_completed(asked):
             try:
                 outcome: Event = {"outcome": future.result()}
-            except RemoteItError as error:
-                outcome = {"failure": error.as_failure()}
+            except Exception as unknown:
+                outcome = {"failure": as_error(unknown).as_failure()}
             yield from ({**stop, **outcome} for stop in asked[future])
 
     def closed_elsewhere(self, connectionids: list[str]) -> None:
@@ -359,11 +359,11 @@ class Keeper:
 
     def _close(self, held: Held, office: Office) -> str:
         connection = held.opening.result()
-        end_masters(self._run.control_path_dir(connection.connectionid))
-        self._ledger.closing(held.number)
-        if is_used_by_another(self._ledger.path, connection.connectionid):
-            return self._leave(held)
         try:
+            end_masters(self._run.control_path_dir(connection.connectionid))
+            self._ledger.closing(held.number)
+            if is_used_by_another(self._ledger.path, connection.connectionid):
+                return self._leave(held)
             how = close_one(office.api, (held.service, connection.connectionid))
             should_be_open = how == ALREADY_CLOSED and _should_be_open(connection)
             if should_be_open and answers(connection):
@@ -417,7 +417,9 @@ class Keeper:
 
     def _finish(self) -> Event:
         self._stop_all(lambda held: True)
-        timeout = max((office.timeout for office in self._offices.values()), default=0.0)  # for a login, and for a call
+        timeout = max(
+            (office.timeout for office in list(self._offices.values())), default=0.0
+        )  # for a login, and for a call
         # a module on another host is at work as long as its worker is there to tell of it
         concurrent.futures.wait([held.opening for held in self._held if held.elsewhere], IDLE_SECONDS)
         _unused, hanging = concurrent.futures.wait([held.opening for held in self._held], 2 * timeout + GIVE_UP_SECONDS)
@@ -443,15 +445,17 @@ class Keeper:
 
     def _look_for_unsure(self) -> None:
         """Stop what the account's sessions show to be the fruit of such a call."""
-        for office in self._offices.values():
+        for office in list(self._offices.values()):
             doubts = {doubt.intent: doubt for doubt in self._unsure if doubt.held.office is office}
             try:
                 sessions = office.api.sessions() if doubts else None
-            except RemoteItError:
+                if sessions is None:
+                    continue
+                ids, rivals = known(os.path.dirname(self._ledger.path), self._ledger.path)
+            except Exception as unknown:
+                for doubt in doubts.values():
+                    doubt.event["why"] += f"; it could not be found out whether it did: {as_error(unknown).message}"
                 continue
-            if sessions is None:
-                continue
-            ids, rivals = known(os.path.dirname(self._ledger.path), self._ledger.path)
             with self._lock:
                 ids |= {connectionid.lower() for connectionid in self._by_connection}
                 for intent, connectionid in explain(doubts, sessions, ids, rivals).items():

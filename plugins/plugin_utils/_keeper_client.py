@@ -121,7 +121,8 @@ class KeeperClient:
                     closed.add(stop[1])
                 yield stop, outcome
         finally:
-            note_closed(runs_folder(), self._run.id, closed)
+            with contextlib.suppress(OSError, RemoteItError):  # they are closed, whether or not a ledger says so
+                note_closed(runs_folder(), self._run.id, closed)
 
     def closed_elsewhere(self, lists: t.Iterable[t.Any]) -> None:
         """Tell the keeper, if there is one, what a module on another host says that it has closed."""

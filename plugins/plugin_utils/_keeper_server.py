@@ -48,8 +48,6 @@ class _Handler(socketserver.StreamRequestHandler):
                 self._send(event)
         except RemoteItError as error:
             self._send({"error": error.as_failure()})
-        except OSError:
-            return  # the worker is gone; what it asked for is held all the same
         except Exception as error:
             self._send({"error": {"code": "api", "message": f"the keeper failed: {type(error).__name__}: {error}"}})
         self._send({"end": True})
@@ -83,14 +81,14 @@ class _Handler(socketserver.StreamRequestHandler):
         elif request["do"] == "is_first":
             yield {"first": keeper.is_first(request["batch"])}
         elif request["do"] == "finish":
-            yield keeper.finish()
-            self.server.finished.set()
+            try:
+                yield keeper.finish()
+            finally:
+                self.server.finished.set()
 
     def _send(self, event: Event) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the worker is gone; what it asked for is held all the same
             self.wfile.write(json.dumps(event).encode() + b"\n")
-        except OSError:
-            pass
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
@@ -129,11 +127,15 @@ def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
     ready()
     with contextlib.suppress(OSError):
         sweep(run.folder)
-    _await_end(run, server.finished, keeper)
-    keeper.finish()
-    remove_folder(run.folder)
-    alive.close()
-    os._exit(0)  # nobody waits for threads whose line is dead
+    try:
+        _await_end(run, server.finished, keeper)
+    finally:  # whatever happened, nothing stays open
+        try:
+            keeper.finish()
+            remove_folder(run.folder)
+        finally:
+            alive.close()
+            os._exit(0)  # nobody waits for threads whose line is dead
 
 
 def _await_end(run: Run, finished: threading.Event, keeper: Keeper) -> None:

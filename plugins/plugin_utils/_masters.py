@@ -26,7 +26,7 @@ def end_masters(folder: str) -> None:
     """End the ssh masters whose control sockets are in the folder, and remove it."""
     try:
         sockets = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return
     for name in sockets:
         command = ["ssh", "-o", f"ControlPath={os.path.join(folder, name)}", "-O", "exit", "remoteit"]
@@ -39,7 +39,7 @@ def end_masters(folder: str) -> None:
 
 def remove_folder(folder: str) -> None:
     """Remove the folder of a run, and end the masters that it still has."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             end_masters(os.path.join(folder, name))
     shutil.rmtree(folder, ignore_errors=True)

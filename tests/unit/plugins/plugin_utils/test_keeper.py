@@ -323,9 +323,22 @@ def test_what_another_run_does_not_need_any_more_is_closed(
     assert close(keeper, "id-a") == "closed"
 
 
-@pytest.mark.parametrize(("reply", "outcome"), [(STOPPED, "closed"), (WRONG_KEY, "auth")])
+def test_a_ledger_that_cannot_be_read_does_not_hide_who_else_needs_it(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, unreadable: t.Callable[[str], None]
+) -> None:
+    unreadable(Ledger.begin(os.path.dirname(ledger.path), "a-run-of-another-user").path)
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper)
+    another = another_run_with("id-a", ledger)
+    assert close(keeper, "id-a") == "still_used"
+    another.remove()
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"), [(STOPPED, "closed"), (WRONG_KEY, "auth"), (RuntimeError("nobody thought of this"), "api")]
+)
 def test_what_the_run_has_not_opened_is_closed_all_the_same(
-    keeper: Keeper, conversation: Conversation, reply: Reply, outcome: str
+    keeper: Keeper, conversation: Conversation, reply: t.Any, outcome: str
 ) -> None:
     conversation.expect_stop(A, "id-of-another-run", reply)
     assert close(keeper, "id-of-another-run") == outcome
@@ -459,6 +472,29 @@ def test_the_end_tries_again_what_could_not_be_closed(keeper: Keeper, conversati
     assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
 
 
+def test_a_folder_in_the_ledgers_place_does_not_spoil_the_end(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    conversation.expect_stop(A, "id-a", STOPPED)
+    open_one(keeper)
+    os.unlink(ledger.path)
+    os.mkdir(ledger.path)
+    assert keeper.finish()["closed"] == 1
+
+
+def test_a_control_folder_that_cannot_be_read_does_not_keep_its_connection_open(
+    keeper: Keeper, conversation: Conversation, run: Run
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper)
+    os.mkdir(run.folder)
+    os.symlink("nowhere", os.path.join(run.folder, "nowhere"))
+    os.symlink("nowhere", run.control_path_dir("id-a"))
+    conversation.expect_stop(A, "id-a", STOPPED)
+    assert close(keeper, "id-a") == "closed"
+
+
 # -- calls whose answer says nothing -----------------------------------------------------------------------------------
 
 
@@ -499,6 +535,29 @@ def test_what_the_sessions_show_of_a_call_without_an_answer_is_closed(
     assert (recap["opened"], recap["closed"]) == ((1, 1) if shown else (0, 0))
     assert len(recap["unsure"]) == (0 if shown else 1)
     assert os.path.exists(ledger.path) != shown
+
+
+@pytest.mark.parametrize("trouble", ["ledgers", "sessions"])
+def test_what_cannot_be_found_out_at_the_end_is_said_and_the_rest_is_closed(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, trouble: str
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper)
+    conversation.expect_query({"serviceId": SERVICE}, requests.exceptions.ConnectionError())
+    ask(keeper, SERVICE, who=account(WITH_ACCESS_KEY))
+    conversation.in_any_order = True
+    conversation.expect_stop(A, "id-a", STOPPED)
+    if trouble == "ledgers":
+        os.chmod(os.path.dirname(ledger.path), 0o777)
+        conversation.expect_query({}, sessions("id-x", started=iso(utc_now())))
+    else:
+        conversation.expect_query({}, RuntimeError("nobody thought of this"))
+    recap = keeper.finish()
+    assert (recap["opened"], recap["closed"]) == (1, 1)
+    (unsure,) = recap["unsure"]
+    assert "it could not be found out whether it did" in unsure["why"]
+    assert ("not a folder of this user alone" if trouble == "ledgers" else "nobody thought of this") in unsure["why"]
+    assert os.path.exists(ledger.path)
 
 
 @pytest.mark.parametrize("answer", [refused("[0861]", 200), WRONG_KEY, Reply("", 429), Reply({"status": "false"})])

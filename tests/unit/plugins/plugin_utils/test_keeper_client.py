@@ -302,6 +302,15 @@ def test_without_a_keeper(controller: Controller, vendor: Vendor, account: Accou
     assert not os.path.exists(controller.run.folder)
 
 
+def test_without_a_keeper_a_ledger_that_cannot_be_written_spoils_nothing(
+    controller: Controller, vendor: Vendor, account: Account
+) -> None:
+    controller.runs.mkdir(parents=True)
+    controller.runs.chmod(0o777)
+    vendor.open.add("id-x")
+    assert dict(controller.client.close(account, [(SERVICE, "id-x")])) == {(SERVICE, "id-x"): "closed"}
+
+
 def test_the_way_to_the_api_is_the_accounts(controller: Controller, vendor: Vendor, account: Account) -> None:
     credentials = dataclasses.replace(account.credentials, api_url="http://vendor.invalid/apv/v27")
     behind_a_proxy = Account(credentials, Transport({"http": vendor.url}), timeout=30, concurrency=2)

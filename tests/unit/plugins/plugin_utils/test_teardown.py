@@ -129,6 +129,20 @@ def test_what_a_run_that_lives_does_not_need_any_more_is_closed(conversation: Co
     assert run(folder) == {STOP: "closed"}
 
 
+def test_a_ledger_that_cannot_be_read_is_named_and_keeps_no_other_open(
+    conversation: Conversation, folder: str, unreadable: t.Callable[[str], None]
+) -> None:
+    odd = left_behind(folder, "another-users")
+    unreadable(odd.path)
+    left_behind(folder)
+    conversation.expect_stop(*STOP, STOPPED)
+    assert run(folder, "a-job") == {}
+    outcomes = run(folder)
+    assert outcomes.pop(STOP) == "closed"
+    (outcome,) = outcomes.values()
+    assert f"the ledger {odd.path} cannot be read" in outcome.message
+
+
 def test_another_accounts_is_named_and_left(conversation: Conversation, folder: str) -> None:
     ledger = left_behind(folder, who="another account")
     with pytest.raises(AuthError, match="job-0123456789 opened it with other credentials"):
@@ -194,6 +208,16 @@ def test_an_opening_that_the_sessions_do_not_show_yet_is_told(
     with pytest.raises(RemoteItError, match="died while it opened this service"):
         raise run_with_access_key(folder)[SERVICE, ""]
     assert os.path.exists(lost.path)
+
+
+def test_an_opening_is_not_explained_while_a_ledger_cannot_be_read(
+    conversation: Conversation, folder: str, lost: Ledger, unreadable: t.Callable[[str], None]
+) -> None:
+    unreadable(left_behind(folder, "another-users").path)
+    conversation.expect_query({}, sessions(STOP[1], started=iso(utc_now())))
+    outcomes = run_with_access_key(folder)
+    assert len(outcomes) == 2
+    assert "nobody knows whether" in outcomes[SERVICE, ""].message
 
 
 def test_an_opening_is_not_explained_by_what_another_run_has_opened(
