@@ -54,7 +54,11 @@ def sweep(own: str) -> None:
     """Remove the folders of runs that died, and their keepers too, beside our own."""
     base, name = os.path.split(own)
     prefix = name.rsplit("-", 1)[0] + "-"
-    for other in os.listdir(base):
+    try:
+        others = os.listdir(base)
+    except OSError:
+        return  # there is time for it in another run
+    for other in others:
         folder = os.path.join(base, other)
         if other.startswith(prefix) and other != name and _is_abandoned(folder):
             remove_folder(folder)
@@ -65,7 +69,7 @@ def _is_abandoned(folder: str) -> bool:
         found = os.lstat(folder)
         if found.st_uid != os.getuid() or os.path.islink(folder):
             return False
-        with open(os.path.join(folder, _ALIVE), encoding="utf-8") as lock:
+        with open(os.path.join(folder, _ALIVE), encoding="utf-8", errors="replace") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return not lives(lock.read())
     except FileNotFoundError:
