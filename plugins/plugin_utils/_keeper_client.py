@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -191,6 +192,8 @@ class KeeperClient:
             try:
                 line.sendall(json.dumps(request).encode() + b"\n")
                 for answer in answers:
+                    if not answer.endswith(b"\n"):
+                        break  # it died before it had said it all
                     event = json.loads(answer)
                     if "error" in event:
                         raise from_failure(event["error"])
@@ -280,6 +283,13 @@ def _plain(value: t.Any) -> dict[str, t.Any]:
     return dataclasses.asdict(value)
 
 
+def _is_readable(stream: t.IO[bytes], seconds: float) -> bool:
+    """Whether there is something to read, or the end, within that time; unlike C(select), however many are open."""
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 def _spawn(run: Run) -> None:
     """Start the keeper's process and wait until it serves.
 
@@ -298,11 +308,14 @@ def _spawn(run: Run) -> None:
     stdin, stdout, stderr = (t.cast(t.IO[bytes], stream) for stream in (process.stdin, process.stdout, process.stderr))
     start = {"run": _plain(run), "runs_folder": runs_folder(), "sys_path": [os.path.abspath(path) for path in sys.path]}
     try:
-        stdin.write(json.dumps(start).encode() + b"\n")
-        stdin.close()
-        readable, *_unused = select.select([stdout], [], [], START_SECONDS)
-        line = stdout.readline() if readable else b""
-        last_words = b"" if line or not readable else stderr.read()
+        with contextlib.suppress(BrokenPipeError), stdin:  # it ends without reading, and will say why
+            stdin.write(json.dumps(start).encode() + b"\n")
+        if not _is_readable(stdout, START_SECONDS):
+            process.terminate()  # however far it has got, it holds nothing yet
+            process.returncode = -signal.SIGTERM
+            raise TimeoutError(f"it did not start within {START_SECONDS:g} seconds; is this machine overloaded?")
+        line = stdout.readline()
+        last_words = b"" if line else stderr.read()
     finally:
         stdout.close()
         stderr.close()

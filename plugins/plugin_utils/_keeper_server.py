@@ -123,11 +123,10 @@ def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_unused: server.finished.set())
+    ready()  # fails if whoever started it has given it up; until here nobody was served
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 60}, daemon=True).start()
-    ready()
-    with contextlib.suppress(OSError):
-        sweep(run.folder)
     try:
+        sweep(run.folder)
         _await_end(run, server.finished, keeper)
     finally:  # whatever happened, nothing stays open
         try:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import http.server
 import json
 import os
 import pathlib
+import resource
 import select
 import shutil
 import signal
@@ -30,6 +32,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OfflineError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
+from ansible_collections.remoteit.fleet.plugins.plugin_utils import _keeper_client
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import recap_text, with_leftovers
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
@@ -441,6 +444,63 @@ def test_no_place_for_the_ledger(
     with pytest.raises(RemoteItError, match=r"nothing was opened: the keeper of this run cannot be started: .*file"):
         controller.open(account, SERVICE)
     assert vendor.calls == []
+
+
+@pytest.fixture
+def slow_python(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """A Python that does not begin, the first time; the file tells its pid."""
+    gate, pid, python = tmp_path / "gate", tmp_path / "pid", tmp_path / "python"
+    os.mkfifo(gate)
+    python.write_text(
+        f'#!/bin/sh\n[ -e {pid} ] || {{ echo $$ >{pid}; read line <{gate}; }}\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    return pid
+
+
+def test_a_keeper_that_does_not_start_in_time_is_not_left_behind(
+    controller: Controller,
+    vendor: Vendor,
+    account: Account,
+    slow_python: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_vain = controller.client.open(account, Order((SERVICE,)))
+    with monkeypatch.context() as hurry:
+        hurry.setattr(_keeper_client, "START_SECONDS", 2.0)
+        with pytest.raises(RemoteItError, match=r"nothing was opened: .* it did not start within 2 seconds"):
+            next(in_vain)
+    late = int(slow_python.read_text())
+    controller.keepers.add(late)
+    controller.await_end(late)
+    assert vendor.calls == []
+    assert isinstance(controller.open(account, SERVICE)[SERVICE], Connection)
+
+
+def test_a_worker_that_has_many_files_open(controller: Controller, account: Account) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 2048), before[1]))
+    with contextlib.ExitStack() as many:
+        many.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        for _unused in range(1100):
+            many.enter_context(open(os.devnull, "rb"))
+        assert isinstance(controller.open(account, SERVICE)[SERVICE], Connection)
+
+
+@pytest.mark.parametrize("words", [b"", b'{"connec'])
+def test_a_keeper_that_dies_in_the_middle_of_a_line(controller: Controller, account: Account, words: bytes) -> None:
+    os.mkdir(controller.run.folder, 0o700)
+    with socket.socket(socket.AF_UNIX) as keeper, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        keeper.bind(controller.run.socket)
+        keeper.listen()
+        asked = pool.submit(dict, controller.client.open(account, Order((SERVICE,))))
+        line, _unused = keeper.accept()
+        with line, line.makefile("rb") as request:
+            request.readline()
+            line.sendall(words)
+        with pytest.raises(RemoteItError, match="the keeper of this run died"):
+            asked.result(30)
 
 
 # -- the recap ---------------------------------------------------------------------------------------------------------
