@@ -64,9 +64,12 @@ class Account:
     timeout: float = 60.0
     concurrency: int = 16
 
-    def api(self) -> Api:
-        """The API that the credentials speak."""
-        http = Http(self.transport, timeout=self.timeout, width=self.concurrency)
+    def api(self, http: Http | None = None) -> Api:
+        """The API that the credentials speak.
+
+        :param http: the way to it; none for one of its own.
+        """
+        http = http or Http(self.transport, timeout=self.timeout, width=self.concurrency)
         return (GraphQlApi if self.credentials.access_key_id else RestApi)(self.credentials, http)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextvars
 import dataclasses
 import datetime
 import itertools
@@ -47,6 +48,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     close_one,
     open_one,
 )
+from ansible_collections.remoteit.fleet.plugins.module_utils._http import Http
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._finder import Finder
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, is_used_by_another, known
@@ -59,6 +61,10 @@ NEAR_END_SECONDS = 300
 #: An opening that takes so many seconds longer than its time-out allows is not waited for at the end of the run.
 GIVE_UP_SECONDS = 5.0
 
+#: More calls at once than that are made over new lines.
+MOST_KEPT_ALIVE = 256
+
+T = t.TypeVar("T")
 Event = dict[str, t.Any]
 Outcome = t.Union[Connection, RemoteItError]
 
@@ -95,18 +101,48 @@ class RunEndsError(RemoteItError):
         super().__init__("the run is ending, so nothing is opened any more")
 
 
+#: The time-out of the task for which a thread works.
+_timeout: contextvars.ContextVar[float] = contextvars.ContextVar("timeout", default=Account.timeout)
+
+
+class _SharedHttp(Http):
+    """The session that all tasks of an account share, each with a time-out of its own."""
+
+    @property
+    def timeout(self) -> float:
+        return _timeout.get()
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        pass
+
+
 class Office:
     """One account: its API and its bounded pool of threads, shared by every task of the run."""
 
     def __init__(self, account: Account) -> None:
-        self.api: Api = account.api()
+        http = _SharedHttp(account.transport, timeout=account.timeout, width=MOST_KEPT_ALIVE)
+        self.api: Api = account.api(http)
         self.pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="open")
         # what has to be quick does not queue behind openings
         self.quick = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="quick")
         self.finder = Finder(self.api)
-        self.timeout = account.timeout
+        self.timeout = account.timeout  # the longest of any task
         self.api_url = account.credentials.url
         self.fingerprint = account.credentials.fingerprint()
+
+    def serve(self, account: Account) -> None:
+        """Do what follows in this thread for a task that describes the account so."""
+        self.timeout = max(self.timeout, account.timeout)
+        for pool in (self.pool, self.quick):
+            pool._max_workers = max(pool._max_workers, account.concurrency)  # the largest bound counts for all
+        _timeout.set(account.timeout)
+
+    def later(
+        self, pool: concurrent.futures.ThreadPoolExecutor, work: t.Callable[..., T], *arguments: t.Any
+    ) -> concurrent.futures.Future[T]:
+        """Let the pool do the work, for the task for which this thread works."""
+        return pool.submit(contextvars.copy_context().run, work, *arguments)
 
 
 class Keeper:
@@ -221,9 +257,11 @@ class Keeper:
         return events
 
     def _office(self, account: Account) -> Office:
-        key = (account.credentials, account.timeout, account.concurrency)
+        transport = account.transport
+        key = (account.credentials, transport.ca_bundle, *sorted(transport.proxies.items()))
         if key not in self._offices:
             self._offices[key] = Office(account)
+        self._offices[key].serve(account)
         return self._offices[key]
 
     def _detach(self, held: Held) -> None:
@@ -235,7 +273,7 @@ class Keeper:
     def _begin(self, office: Office, service: str, order: Order, instead_of: Held | None = None) -> Held:
         held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
         self._held.append(held)
-        office.pool.submit(self._open, held, order, instead_of)
+        office.later(office.pool, self._open, held, order, instead_of)
         return held
 
     def _open(self, held: Held, order: Order, instead_of: Held | None) -> None:
@@ -338,10 +376,10 @@ class Keeper:
         with self._lock:
             held = self._by_connection.get(connectionid)
             if held is None:
-                return office.quick.submit(close_one, office.api, (service, connectionid))
+                return office.later(office.quick, close_one, office.api, (service, connectionid))
             if office.fingerprint != held.office.fingerprint:
                 # to another login the API says of it what it says of one that is gone
-                return office.quick.submit(_close_for_another_login, office.api, (service, connectionid))
+                return office.later(office.quick, _close_for_another_login, office.api, (service, connectionid))
             if held.holders[holder]:
                 held.holders[holder] -= 1
             if +held.holders:
@@ -354,7 +392,7 @@ class Keeper:
             failed = held.closing.done() and held.closing.exception() is not None
             if not failed:
                 return _done(ALREADY_CLOSED) if held.closing.done() else held.closing
-        held.closing = office.quick.submit(self._close, held, office)
+        held.closing = office.later(office.quick, self._close, held, office)
         return held.closing
 
     def _close(self, held: Held, office: Office) -> str:
@@ -416,12 +454,12 @@ class Keeper:
             return self._recap
 
     def _finish(self) -> Event:
+        timeout = max((office.timeout for office in list(self._offices.values())), default=0.0)
+        _timeout.set(timeout)
         self._stop_all(lambda held: True)
-        timeout = max(
-            (office.timeout for office in list(self._offices.values())), default=0.0
-        )  # for a login, and for a call
         # a module on another host is at work as long as its worker is there to tell of it
         concurrent.futures.wait([held.opening for held in self._held if held.elsewhere], IDLE_SECONDS)
+        # a login, and a call
         _unused, hanging = concurrent.futures.wait([held.opening for held in self._held], 2 * timeout + GIVE_UP_SECONDS)
         self._stop_all(lambda held: held.closing is None or not held.closing.done())
         for held in self._held:

@@ -21,6 +21,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connection import 
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import DEFAULT_API_URL, Credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
+from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
@@ -32,6 +33,8 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     STOPPED,
     TOKEN,
     WITH_ACCESS_KEY,
+    WITH_PASSWORD,
+    WITH_TOKEN,
     Conversation,
     Reply,
     account,
@@ -251,6 +254,59 @@ def test_no_secret_is_written(keeper: Keeper, conversation: Conversation, ledger
     assert not any(secret in text for secret in (KEY, TOKEN, PASSWORD, "someone"))
     conversation.expect_stop(A, "id-a", STOPPED)
     keeper.finish()
+
+
+# -- one account, many tasks -----------------------------------------------------------------------------------------
+
+
+def test_tasks_with_other_time_outs_and_bounds_share_one_login(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect("POST", "/user/login", Reply({"status": "true", "token": TOKEN}))
+    for number, (service, timeout) in enumerate(((A, 60), (B, 5), (C, 90))):
+        conversation.expect_open(service, opened(service, f"id-{number}"))
+        (event,) = ask(keeper, service, who=Account(WITH_PASSWORD, timeout=timeout, concurrency=number + 1))
+        assert event["connection"]["connectionid"] == f"id-{number}"
+    assert [options["timeout"] for options in conversation.options] == [60, 60, 5, 90]
+    conversation.expect_stop(A, "id-0", STOPPED)
+    list(keeper.close(Account(WITH_PASSWORD, timeout=7), [[A, "id-0", ""]]))
+    assert conversation.options[-1]["timeout"] == 7
+    conversation.in_any_order = True
+    conversation.expect_stop(B, "id-1", STOPPED)
+    conversation.expect_stop(C, "id-2", STOPPED)
+    keeper.finish()
+
+
+def test_tasks_with_other_proxies_do_not_share_the_way(keeper: Keeper, conversation: Conversation) -> None:
+    for number, proxies in enumerate(({}, {"https": "http://one:3128"}, {"https": "http://two:3128"})):
+        conversation.expect_open(A, opened(A, f"id-{number}"))
+        ask(keeper, A, who=Account(WITH_TOKEN, Transport(proxies)), reuse=False)
+        assert conversation.options[-1]["proxies"].get("https") == proxies.get("https")
+
+
+def test_the_largest_bound_counts_for_all(keeper: Keeper, conversation: Conversation) -> None:
+    under_way, gate = threading.Barrier(3), threading.Event()
+
+    def answer(request: requests.PreparedRequest) -> Reply:
+        under_way.wait(30)
+        gate.wait(30)
+        service = json.loads(request.body or "")["deviceaddress"]
+        return opened(service, f"id-of-{service}")
+
+    def after_one_of_them(request: requests.PreparedRequest) -> Reply:
+        assert gate.is_set()
+        return opened(SERVICES[3], "id-of-another")
+
+    ask(keeper, who=account(concurrency=1))
+    conversation.in_any_order = True
+    for service in (A, B):
+        conversation.expect_open(service, answer)
+    list(keeper.open(account(concurrency=2), Order((A, B)), {A: [], B: []}))
+    under_way.wait(30)
+    conversation.expect_open(SERVICES[3], after_one_of_them)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        last = pool.submit(ask, keeper, SERVICES[3], who=Account(WITH_TOKEN, timeout=5, concurrency=1))
+        concurrent.futures.wait([last], 0.2)  # it has to wait for one of them
+        gate.set()
+        assert "connection" in last.result(30)[0]
 
 
 # -- closing -----------------------------------------------------------------------------------------------------------
