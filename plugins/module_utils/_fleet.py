@@ -102,6 +102,9 @@ class Fleet(t.Protocol):
     def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
         """What each target is."""
 
+    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
+        """The devices that are wanted."""
+
 
 class Direct:
     """Opens and closes from this process."""
@@ -116,6 +119,9 @@ class Direct:
 
     def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
         return resolve(account.api(), targets, warn)
+
+    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
+        return list(account.api().devices(wanted, warn))
 
 
 def open_one(api: Api, service: str, order: Order) -> Connection:

@@ -30,7 +30,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connection import 
     iso,
     utc_now,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Warn
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Wanted, Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     AuthError,
     BadAnswerError,
@@ -174,6 +174,12 @@ class Keeper:
         with self._lock:
             office = self._office(account)
         return office.finder.resolve(targets, warn)
+
+    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
+        """The devices that are wanted."""
+        with self._lock:
+            office = self._office(account)
+        return office.api.devices(wanted, warn)
 
     # -- opening ---------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ import sys
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, is_connection_id
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Service, Warn
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Service, Wanted, Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     NotFoundError,
     RemoteItError,
@@ -90,6 +90,22 @@ class KeeperClient:
                 found[Target(*event["target"])] = Service(*event["service"])
             else:
                 found[Target(*event["target"])] = t.cast(NotFoundError, from_failure(event["failure"]))
+        return found
+
+    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
+        """List devices. Without a keeper the API is asked directly: who only looks needs none."""
+        fields = {name: list(value) if isinstance(value, frozenset) else value for name, value in vars(wanted).items()}
+        found = []
+        try:
+            for event in self._ask({"do": "devices", "account": _plain(account), "wanted": fields}):
+                if "warning" in event:
+                    warn(event["warning"])
+                else:
+                    device = Device(*event["device"])
+                    services = tuple(Service(*service) for service in device.services)
+                    found.append(device._replace(tags=tuple(device.tags), services=services))
+        except _KeeperGone:
+            return Direct().devices(account, wanted, warn)
         return found
 
     def close(self, account: Account, stops: t.Sequence[Stop], holders: t.Sequence[str] = ()) -> t.Iterator[Stopped]:

@@ -18,6 +18,7 @@ import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Wanted
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
@@ -54,10 +55,10 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def _events(self, request: Event) -> t.Iterator[Event]:
         keeper = self.server.keeper
+        warnings: list[str] = []
         if request["do"] == "open":
             yield from keeper.open(_account(request["account"]), _order(request["order"]), request["claims"])
         elif request["do"] == "resolve":
-            warnings: list[str] = []
             targets = [Target(*fields) for fields in request["targets"]]
             found = keeper.resolve(_account(request["account"]), targets, warnings.append)
             for target, service in found.items():
@@ -65,7 +66,10 @@ class _Handler(socketserver.StreamRequestHandler):
                     yield {"target": target, "failure": service.as_failure()}
                 else:
                     yield {"target": target, "service": service}
-            yield from ({"warning": warning} for warning in warnings)
+        elif request["do"] == "devices":
+            wanted = Wanted(**request["wanted"])
+            for device in keeper.devices(_account(request["account"]), wanted, warnings.append):
+                yield {"device": device}
         elif request["do"] == "close":
             yield from keeper.close(_account(request["account"]), request["stops"])
         elif request["do"] == "adopt":
@@ -85,6 +89,7 @@ class _Handler(socketserver.StreamRequestHandler):
                 yield keeper.finish()
             finally:
                 self.server.finished.set()
+        yield from ({"warning": warning} for warning in warnings)
 
     def _send(self, event: Event) -> None:
         with contextlib.suppress(OSError):  # the worker is gone; what it asked for is held all the same

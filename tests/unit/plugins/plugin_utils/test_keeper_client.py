@@ -29,7 +29,8 @@ import pytest
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OfflineError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Wanted
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OfflineError, OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _keeper_client
@@ -56,6 +57,7 @@ class Vendor(http.server.ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.calls: list[str] = []
         self.open: set[str] = set()
+        self.rows: list[dict[str, t.Any]] = []
         self.slow_call_arrived = threading.Event()
         self.slow_call_may_go_on = threading.Event()
 
@@ -68,6 +70,8 @@ class Vendor(http.server.ThreadingHTTPServer):
             self.calls.append(path)
         if path == "/apv/v27/user/login":
             return {"status": "true", "token": TOKEN}
+        if path == "/apv/v27/device/list/all":
+            return {"status": "true", "devices": self.rows}
         if path == "/apv/v27/device/connect/stop":
             if body["connectionid"] == STUCK:
                 return {"status": "false", "reason": "the user is not allowed to do that"}
@@ -88,8 +92,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     server: Vendor
     protocol_version = "HTTP/1.1"
 
+    def do_GET(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
         answer = json.dumps(self.server.answer(urlsplit(self.path).path, body)).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
@@ -229,6 +236,27 @@ def test_closing_and_holding(controller: Controller, vendor: Vendor, account: Ac
     outcomes = [dict(controller.client.close(account, [stop]))[stop] for _unused in range(3)]
     assert outcomes == ["still_used", "closed", "already_closed"]
     assert vendor.open == set()
+
+
+def test_who_looks_for_devices_uses_the_login_of_the_run(
+    controller: Controller, vendor: Vendor, account: Account
+) -> None:
+    vendor.rows = [
+        {"deviceaddress": service, "devicealias": f"kiosk-{number}", "devicestate": "active", "servicetitle": title}
+        for number, (service, title) in enumerate([(SERVICE, "SSH"), (OFFLINE, "Bulk")])
+    ]
+    wanted, warnings = Wanted(state="active", services=frozenset(["kiosk-0"])), ([], [], [])
+    directly = controller.client.devices(account, wanted, warnings[0].append)
+    assert [service.id for device in directly for service in device.services] == [SERVICE]
+    controller.open(account, SERVICE)
+    assert vendor.calls.count("/apv/v27/user/login") == 2
+    assert controller.client.devices(account, wanted, warnings[1].append) == directly
+    assert vendor.calls.count("/apv/v27/user/login") == 2
+    with pytest.raises(OptionsError, match="cannot tell tags_any"):
+        controller.client.devices(account, Wanted(tags_any=("kiosk",)), warnings[1].append)
+    controller.kill(controller.keeper())
+    assert controller.client.devices(account, wanted, warnings[2].append) == directly
+    assert warnings[0] == warnings[1] == warnings[2]
 
 
 def test_what_a_module_has_opened_elsewhere(controller: Controller, vendor: Vendor, account: Account) -> None:
