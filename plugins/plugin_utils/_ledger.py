@@ -6,8 +6,8 @@
 """The ledger: what a run has opened, on disk, for the case that its keeper dies too.
 
 JSON lines, one file a run, written by its keeper alone, which holds it locked while it lives. The first line names
-the run and its controller's process. An C(intent) stands
-before the opening call, C(opened) after it, C(closing) before the stop, C(closed) after it. No secret is in it.
+the run and its controller's process. An C(intent) stands before the opening call, C(opened) after it, C(closing) before
+the stop, C(closed) after it. A C(teardown) has found its run dead. No secret is in it.
 """
 
 from __future__ import annotations
@@ -109,6 +109,10 @@ class Ledger:
     def closed(self, number: int, how: str) -> None:
         self._try_to_write({"event": "closed", "number": number, "how": how})
 
+    def torn_down(self) -> None:
+        """Say that a teardown has found its run dead, which others cannot tell while that one has the lock."""
+        self._try_to_write({"event": "teardown"})
+
     def remove(self) -> None:
         with contextlib.suppress(OSError):  # one that stays tells of nothing that is open
             os.unlink(self.path)
@@ -184,6 +188,7 @@ class Record:
     alive: bool
     entries: list[Entry]
     controller: str | None = None
+    torn_down: bool = False
 
     @property
     def open(self) -> list[Entry]:
@@ -193,6 +198,11 @@ class Record:
         """Whether it is the record of this run, or of a run in this CI job."""
         of_the_job = rf"{re.escape(as_id(run_id or ''))}-[0-9a-f]{{10}}"
         return run_id is None or self.run_id == run_id or re.fullmatch(of_the_job, self.run_id) is not None
+
+    @property
+    def is_known_dead(self) -> bool:
+        """Whether the run is known to be dead, whoever has the lock."""
+        return self.torn_down or is_dead(self.controller)
 
     @property
     def needed(self) -> set[str]:
@@ -304,17 +314,18 @@ def of_dead_runs(
                 file.close()
                 continue
             locked = _lock(file)
-            while not locked and (is_dead(record.controller) or _is_only_read(file)) and tries > 0:
+            while not locked and (_read_again(record, file).is_known_dead or _is_only_read(file)) and tries > 0:
                 tries -= 1
                 time.sleep(LOCK_PAUSE)
                 locked = _lock(file)
             if not os.path.exists(path):
                 continue  # whoever had it has finished it
-            file.seek(0)
-            record = _record(path, file, kept=not locked)
+            record = _read_again(record, file)
             if locked:
-                found.append((record, Ledger(file, path)))
-            elif is_dead(record.controller):
+                ledger = Ledger(file, path)
+                ledger.torn_down()
+                found.append((record, ledger))
+            elif record.is_known_dead:
                 found.append((record, None))
         yield found
 
@@ -398,6 +409,8 @@ def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
                 record.run_id = _checked(event["run"], _RUN_ID)
                 record.controller = event.get("controller") and _text(event, "controller")
                 record.alive = lives(record.controller) or (kept and not is_dead(record.controller))
+            elif kind == "teardown":
+                record.torn_down, record.alive = True, lives(record.controller)
             elif kind == "intent":
                 entries[number] = Entry(
                     number,
@@ -421,6 +434,12 @@ def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
             continue
     record.entries = list(entries.values())
     return record
+
+
+def _read_again(record: Record, file: t.IO[bytes]) -> Record:
+    """What it says by now; its run does not live."""
+    file.seek(0)
+    return _record(record.path, file, kept=False)
 
 
 def _checked(text: str, form: re.Pattern[str]) -> str:

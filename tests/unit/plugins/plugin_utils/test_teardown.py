@@ -43,9 +43,17 @@ def folder(tmp_path: pathlib.Path) -> str:
     return str(tmp_path / "state" / "runs")
 
 
-def left_behind(folder: str, run_id: str = RUN, who: str = OURS, hours: int = 8, *, opened: bool = True) -> Ledger:
+def left_behind(
+    folder: str,
+    run_id: str = RUN,
+    who: str = OURS,
+    hours: int = 8,
+    *,
+    opened: bool = True,
+    controller: str | None = None,
+) -> Ledger:
     """The ledger of a run that opened something and whose keeper died."""
-    ledger = Ledger.begin(folder, run_id)
+    ledger = Ledger.begin(folder, run_id, controller)
     ledger.intent(1, SERVICE, DEFAULT_API_URL, who)
     if opened:
         end = iso(utc_now() + datetime.timedelta(hours=hours))
@@ -279,6 +287,22 @@ def test_a_dead_run_whose_keeper_is_still_closing_is_waited_for(
     keepers._file.close()
     conversation.expect_stop(*STOP, STOPPED)
     assert run(folder) == {STOP: "closed"}
+
+
+def test_a_dead_run_on_which_another_teardown_works_is_waited_for(
+    conversation: Conversation, folder: str, pauses: list[float]
+) -> None:
+    """Also one of another container, of which nothing but its lock told that it was dead."""
+    ledger = left_behind(folder, controller="another-boot pid:[1] 1 1")
+    conversation.expect_stop(*STOP, refused("api key failed validation"), STOPPED)
+    first = teardown(folder, None, account, Direct(), check_mode=False)
+    assert isinstance(next(first)[1], AuthError)
+    with pytest.raises(RemoteItError, match="another teardown is still closing this"):
+        raise run(folder)[STOP]
+    assert sum(pauses) == pytest.approx(60)
+    assert list(first) == []
+    assert run(folder) == {STOP: "closed"}
+    assert not os.path.exists(ledger.path)
 
 
 def test_only_the_run_that_was_named(conversation: Conversation, folder: str) -> None:
