@@ -107,21 +107,31 @@ class Fleet(t.Protocol):
 
 
 class Direct:
-    """Opens and closes from this process."""
+    """Opens and closes from this process, with one login for an account."""
+
+    def __init__(self) -> None:
+        self._apis: list[tuple[Account, Api]] = []
+
+    def _api(self, account: Account) -> Api:
+        for known, api in self._apis:
+            if known == account:
+                return api
+        self._apis.append((account, account.api()))
+        return self._apis[-1][1]
 
     def open(self, account: Account, order: Order) -> t.Iterator[Opened]:
-        api = account.api()
+        api = self._api(account)
         return in_parallel(lambda service: open_one(api, service, order), order.services, account.concurrency)
 
     def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
-        api = account.api()
+        api = self._api(account)
         return in_parallel(lambda stop: close_one(api, stop), stops, account.concurrency)
 
     def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
-        return resolve(account.api(), targets, warn)
+        return resolve(self._api(account), targets, warn)
 
     def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
-        return list(account.api().devices(wanted, warn))
+        return list(self._api(account).devices(wanted, warn))
 
 
 def open_one(api: Api, service: str, order: Order) -> Connection:

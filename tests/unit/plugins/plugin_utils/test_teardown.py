@@ -21,9 +21,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledg
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import mark_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+    LOGGED_IN,
     SERVICE,
     STOPPED,
     WITH_ACCESS_KEY,
+    WITH_PASSWORD,
     WITH_TOKEN,
     Conversation,
     Reply,
@@ -311,6 +313,16 @@ def test_only_the_run_that_was_named(conversation: Conversation, folder: str) ->
     conversation.expect_stop(*STOP, STOPPED)
     assert run(folder, "job") == {STOP: "closed"}
     assert all(os.path.exists(other.path) for other in others)
+
+
+def test_many_dead_runs_take_one_login(conversation: Conversation, folder: str) -> None:
+    """Who knows after how many that are refused an account is locked."""
+    for job in ("41", "42"):
+        left_behind(folder, f"{job}-0123456789", WITH_PASSWORD.fingerprint())
+    conversation.expect("POST", "/user/login", LOGGED_IN)
+    conversation.expect_stop(*STOP, STOPPED, STOPPED)
+    outcomes = list(teardown(folder, None, lambda: account(WITH_PASSWORD), Direct(), check_mode=False))
+    assert outcomes == [(STOP, "closed"), (STOP, "closed")]
 
 
 def test_check_mode_sends_nothing_and_predicts(conversation: Conversation, folder: str) -> None:
