@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import contextvars
 import dataclasses
 import datetime
@@ -126,6 +127,8 @@ class Office:
         self.pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="open")
         # what has to be quick does not queue behind openings
         self.quick = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="quick")
+        for pool in (self.pool, self.quick):
+            pool.submit(int).result()  # one thread each, whatever comes
         self.finder = Finder(self.api)
         self.timeout = account.timeout  # the longest of any task
         self.api_url = account.credentials.url
@@ -142,7 +145,18 @@ class Office:
         self, pool: concurrent.futures.ThreadPoolExecutor, work: t.Callable[..., T], *arguments: t.Any
     ) -> concurrent.futures.Future[T]:
         """Let the pool do the work, for the task for which this thread works."""
-        return pool.submit(contextvars.copy_context().run, work, *arguments)
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        context = contextvars.copy_context()
+
+        def do() -> None:
+            try:
+                future.set_result(context.run(work, *arguments))
+            except Exception as error:
+                future.set_exception(error)
+
+        with contextlib.suppress(RuntimeError):  # there can be no more threads; those that are there will come to it
+            pool.submit(do)
+        return future
 
 
 class Keeper:
@@ -193,7 +207,8 @@ class Keeper:
             office = self._office(account)
             keys = {service: (office.fingerprint, order.hostip, service.upper()) for service in order.services}
             known = [self._current[key] for key in keys.values() if order.reuse and key in self._current]
-        usable = {held.number for held, yes in zip(known, office.quick.map(_usable, known)) if yes}
+        answers = [(held, office.later(office.quick, _usable, held)) for held in known]
+        usable = {held.number for held, answer in answers if answer.result()}
         with self._lock:
             if self.ending.is_set():
                 raise RunEndsError
@@ -288,6 +303,8 @@ class Keeper:
                 raise RunEndsError
             if instead_of is not None and _is_dead(instead_of):
                 self._close_quietly(instead_of)
+            if instead_of is not None and instead_of.closing is not None:
+                concurrent.futures.wait([instead_of.closing])  # the vendor may give the same one again
             self._intend(held)
             connection = open_one(held.office.api, held.service, order)
         except RunEndsError as ending:
@@ -302,16 +319,19 @@ class Keeper:
         self._ledger.intent(held.number, held.service, held.office.api_url, held.office.fingerprint)
 
     def _settle(self, held: Held, outcome: Outcome) -> None:
-        """Note what came of an opening call, then tell those who wait for it."""
-        if isinstance(outcome, RemoteItError):
+        """Note what came of an opening call, then tell those who wait for it, whatever comes in between."""
+        try:
             with self._lock:
-                self._note_failed_opening(held, outcome)
-            held.opening.set_exception(outcome)
-            return
-        with self._lock:
-            self._record(held, outcome)
-        held.opening.set_result(outcome)
-        if self.ending.is_set() and not held.detach:
+                if isinstance(outcome, RemoteItError):
+                    self._note_failed_opening(held, outcome)
+                else:
+                    self._record(held, outcome)
+        finally:
+            if isinstance(outcome, RemoteItError):
+                held.opening.set_exception(outcome)
+            else:
+                held.opening.set_result(outcome)
+        if self.ending.is_set() and isinstance(outcome, Connection) and not held.detach:
             self._close_quietly(held)  # the end may not have waited for it
 
     def _record(self, held: Held, connection: Connection) -> None:
@@ -587,6 +607,8 @@ def _usable(held: Held) -> bool:
     if held.opening.exception() is not None:
         return not held.claimed  # nobody has seen the failure yet
     connection = held.opening.result()
+    if not connection.proxy:
+        return False  # it can only be stopped
     soon = iso(utc_now() + datetime.timedelta(seconds=NEAR_END_SECONDS))
     if connection.expires_at is not None and connection.expires_at < soon:
         return False

@@ -431,6 +431,36 @@ def test_one_connection_named_twice_is_answered_twice(keeper: Keeper, conversati
     assert sorted(event["service"] for event in events) == sorted((SERVICE, SERVICE.lower()))
 
 
+def test_what_is_being_closed_is_closed_before_the_service_is_opened_again(
+    keeper: Keeper, conversation: Conversation, alive: str
+) -> None:
+    """The vendor may answer the second opening with the connection that is just being stopped."""
+    stopping, gate = threading.Event(), threading.Event()
+
+    def stop(request: requests.PreparedRequest) -> Reply:
+        stopping.set()
+        gate.wait(30)
+        return STOPPED
+
+    def answer(request: requests.PreparedRequest) -> Reply:
+        assert gate.is_set()
+        return opened(A, "id-1", alive)
+
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    open_one(keeper)
+    conversation.expect_stop(A, "id-1", stop)
+    conversation.expect_open(A, answer)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        closed = pool.submit(close, keeper, "id-1")
+        assert stopping.wait(30)
+        again = pool.submit(open_one, keeper)
+        concurrent.futures.wait([again], 0.2)  # it has to wait for the stop
+        gate.set()
+        assert (closed.result(30), again.result(30).reused) == ("closed", False)
+    conversation.expect_stop(A, "id-1", STOPPED)
+    assert keeper.finish()["closed"] == 2
+
+
 # -- the end -----------------------------------------------------------------------------------------------------------
 
 
@@ -447,6 +477,21 @@ def test_the_end_closes_what_is_left(keeper: Keeper, conversation: Conversation,
     assert not os.path.exists(ledger.path)
 
 
+def test_the_end_closes_what_is_left_although_no_thread_can_be_started(
+    keeper: Keeper, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper)
+
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    conversation.expect_stop(A, "id-a", STOPPED)
+    recap = keeper.finish()
+    assert (recap["opened"], recap["closed"]) == (1, 1)
+
+
 def test_after_the_end_nothing_is_opened(keeper: Keeper) -> None:
     assert keeper.finish() == {"opened": 0, "closed": 0, "left": [], "unsure": [], "ended_early": []}
     with pytest.raises(RemoteItError, match="the run is ending"):
@@ -454,13 +499,17 @@ def test_after_the_end_nothing_is_opened(keeper: Keeper) -> None:
 
 
 def test_the_end_waits_for_an_opening_under_way(keeper: Keeper, conversation: Conversation) -> None:
+    sent = threading.Event()
+
     def answer(request: requests.PreparedRequest) -> Reply:
+        sent.set()
         assert keeper.ending.wait(30)
         return opened(A, "id-a")
 
     conversation.expect_open(A, answer)
     conversation.expect_stop(A, "id-a", STOPPED)
     list(keeper.open(ACCOUNT, Order((A,)), {A: []}))
+    assert sent.wait(30)
     assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
 
 
@@ -486,13 +535,17 @@ def test_the_end_waits_for_an_opening_that_was_asked_for_again(keeper: Keeper, c
 
 
 def test_what_was_not_sent_when_the_end_began_is_not_sent_any_more(keeper: Keeper, conversation: Conversation) -> None:
+    sent = threading.Event()
+
     def answer(request: requests.PreparedRequest) -> Reply:
+        sent.set()
         assert keeper.ending.wait(30)
         return opened(A, "id-a")
 
     conversation.expect_open(A, answer)
     conversation.expect_stop(A, "id-a", STOPPED)
     list(keeper.open(account(concurrency=1), Order((A, B, C)), {}))
+    assert sent.wait(30)
     keeper.finish()
     conversation.verify()
 
@@ -659,6 +712,20 @@ def test_a_connection_that_could_neither_be_used_nor_stopped_is_stopped_at_the_e
     assert ask(keeper, A)[0]["failure"]["code"] == "bad_answer"
     keeper.finish()
     conversation.verify()
+
+
+def test_a_connection_that_can_only_be_stopped_is_handed_out_to_nobody(
+    keeper: Keeper, conversation: Conversation, alive: str
+) -> None:
+    """Also if the vendor answers the next opening with it."""
+    conversation.expect_open(A, opened(A, "id-a", "nonsense"))
+    conversation.expect_stop(A, "id-a", WRONG_KEY)
+    ask(keeper, A)
+    for _unused in range(2):
+        conversation.expect_open(A, opened(A, "id-a", alive))
+        assert open_one(keeper).host == "127.0.0.1"
+    conversation.expect_stop(A, "id-a", STOPPED)
+    assert keeper.finish()["closed"] == 1
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------
