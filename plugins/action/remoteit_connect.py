@@ -8,8 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils import _connect
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError, from_failure
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Opened, Order
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import close_at_the_end_of_this_run
@@ -61,12 +60,10 @@ class _Elsewhere(KeeperClient):
             result.update(self._action.run_module("remoteit.fleet.remoteit_connect", options, account, self._task_vars))
             if "connections" not in result and "failure" in result:  # it gave up before its first call
                 return dict.fromkeys(order.services, result["failure"])
-            return {**result.get("connections", {}), **result.get("failures", {})}
+            parts = (result.get(name) for name in ("connections", "failures"))
+            return {service: entry for part in parts if isinstance(part, dict) for service, entry in part.items()}
 
-        self.adopt(account, order, run_module)
+        opened = self.adopt(account, order, run_module)
         if "connections" not in result:
             raise _NoAnswerError(result)
-        for service, entry in result["connections"].items():
-            yield service, Connection.from_result(entry)
-        for service, failure in result["failures"].items():
-            yield service, from_failure(failure)
+        yield from opened

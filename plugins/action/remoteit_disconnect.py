@@ -30,8 +30,7 @@ class ActionModule(RemoteItAction):
             account = _argspec.account_of(options, environ)
             result = self.run_module("remoteit.fleet.remoteit_disconnect", options, account, task_vars)
             if not self._task.check_mode:
-                closed = [*result.get("closed", []), *result.get("already_closed", [])]
-                KeeperClient().closed_elsewhere([entry["connectionid"] for entry in closed])
+                KeeperClient().closed_elsewhere([result.get("closed"), result.get("already_closed")])
             return result
         if options["run_id"] or options["all"]:
             sweep(THIS_RUN.folder)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _service_info
-from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Direct
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 
 
 class ActionModule(RemoteItAction):
@@ -19,4 +19,4 @@ class ActionModule(RemoteItAction):
         if self.runs_elsewhere():
             account = _argspec.account_of(options, self.environment())
             return self.run_module("remoteit.fleet.remoteit_service_info", options, account, task_vars)
-        return _service_info.service_info(options, self.environment(), Direct(), check_mode=self._task.check_mode)
+        return _service_info.service_info(options, self.environment(), KeeperClient(), check_mode=self._task.check_mode)

@@ -36,7 +36,8 @@ options:
     type: str
   username:
     description:
-      - The user name (an e-mail address) to log in with, once for the whole run.
+      - The user name (an e-mail address) to log in with, once for the whole run. Until the run has opened something,
+        each task that only looks or closes logs in for itself.
       - An account with two-factor authentication or single sign-on cannot log in so. Give O(access_key_id) instead.
       - If it is not given, the environment variable E(REMOTEIT_USERNAME) is used.
     type: str
@@ -71,7 +72,8 @@ options:
   concurrency:
     description:
       - How many calls may be under way at once.
-      - On the controller the bound holds for all tasks of a run that use the same credentials, whatever C(forks) is.
+      - On the controller the bound holds for all tasks of a run that use the same credentials, whatever C(forks) is. If
+        tasks ask for different ones, the largest so far counts.
     type: int
     default: 16
   timeout:

@@ -64,9 +64,12 @@ class Account:
     timeout: float = 60.0
     concurrency: int = 16
 
-    def api(self) -> Api:
-        """The API that the credentials speak."""
-        http = Http(self.transport, timeout=self.timeout, width=self.concurrency)
+    def api(self, http: Http | None = None) -> Api:
+        """The API that the credentials speak.
+
+        :param http: the way to it; none for one of its own.
+        """
+        http = http or Http(self.transport, timeout=self.timeout, width=self.concurrency)
         return (GraphQlApi if self.credentials.access_key_id else RestApi)(self.credentials, http)
 
 
@@ -99,20 +102,36 @@ class Fleet(t.Protocol):
     def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
         """What each target is."""
 
+    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
+        """The devices that are wanted."""
+
 
 class Direct:
-    """Opens and closes from this process."""
+    """Opens and closes from this process, with one login for an account."""
+
+    def __init__(self) -> None:
+        self._apis: list[tuple[Account, Api]] = []
+
+    def _api(self, account: Account) -> Api:
+        for known, api in self._apis:
+            if known == account:
+                return api
+        self._apis.append((account, account.api()))
+        return self._apis[-1][1]
 
     def open(self, account: Account, order: Order) -> t.Iterator[Opened]:
-        api = account.api()
+        api = self._api(account)
         return in_parallel(lambda service: open_one(api, service, order), order.services, account.concurrency)
 
     def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
-        api = account.api()
+        api = self._api(account)
         return in_parallel(lambda stop: close_one(api, stop), stops, account.concurrency)
 
     def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
-        return resolve(account.api(), targets, warn)
+        return resolve(self._api(account), targets, warn)
+
+    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
+        return list(self._api(account).devices(wanted, warn))
 
 
 def open_one(api: Api, service: str, order: Order) -> Connection:

@@ -36,9 +36,9 @@ ARGUMENT_SPEC: dict[str, t.Any] = {**AUTH_SPEC, **FILTER_SPEC}
 def service_info(
     options: t.Mapping[str, t.Any],
     environ: t.Mapping[str, str],
-    fleet: Fleet | None = None,
+    fleet: Fleet,
     *,
-    check_mode: bool = False,
+    check_mode: bool,
 ) -> dict[str, t.Any]:
     """List what the options ask for and return the task's result. It changes nothing, so nothing is to be foreseen.
 
@@ -46,7 +46,7 @@ def service_info(
     """
     wanted = wanted_of(options)
     warnings: list[str] = []
-    devices = list(account_of(options, environ).api().devices(wanted, warnings.append))
+    devices = fleet.devices(account_of(options, environ), wanted, warnings.append)
     _check_names(devices, wanted)
     result: dict[str, t.Any] = {
         "changed": False,

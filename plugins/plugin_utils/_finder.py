@@ -24,16 +24,26 @@ class Finder:
         self._waiting: set[Target] = set()
         self._known: Resolved = {}
         self._missed: dict[Target, tuple[int, t.Any]] = {}  # with the number of the query
+        self._failed: tuple[int, Exception] | None = None  # the last query that did
 
     def resolve(self, targets: t.Collection[Target], warn: Warn) -> Resolved:
-        """The service of each target, or why there is none."""
+        """The service of each target, or why there is none.
+
+        :raises RemoteItError: the query failed that was to answer this.
+        """
         before = self._queries
         self._waiting.update(targets)
         with self._query:
             if not all(target in self._known or self._missed.get(target, (0,))[0] > before for target in targets):
+                if self._failed is not None and self._failed[0] > before:
+                    raise self._failed[1]
                 self._queries += 1
                 asked, self._waiting = self._waiting, set()
-                found = resolve(self._api, asked.union(targets) - self._known.keys(), warn)
+                try:
+                    found = resolve(self._api, asked.union(targets) - self._known.keys(), warn)
+                except Exception as error:
+                    self._failed = self._queries, error
+                    raise
                 for target, service in found.items():
                     if isinstance(service, Service):
                         self._known[target] = service

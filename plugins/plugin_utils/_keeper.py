@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
+import contextvars
 import dataclasses
 import datetime
 import itertools
@@ -23,14 +25,19 @@ import threading
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
-    CONNECTION_ID,
     IDLE_SECONDS,
     Connection,
+    is_connection_id,
     iso,
     utc_now,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Warn
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError, from_failure
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Wanted, Warn
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
+    AuthError,
+    BadAnswerError,
+    RemoteItError,
+    from_failure,
+)
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     ALREADY_CLOSED,
     CLOSED,
@@ -42,6 +49,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     close_one,
     open_one,
 )
+from ansible_collections.remoteit.fleet.plugins.module_utils._http import Http
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._finder import Finder
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, is_used_by_another, known
@@ -54,7 +62,12 @@ NEAR_END_SECONDS = 300
 #: An opening that takes so many seconds longer than its time-out allows is not waited for at the end of the run.
 GIVE_UP_SECONDS = 5.0
 
+#: More calls at once than that are made over new lines.
+MOST_KEPT_ALIVE = 256
+
+T = t.TypeVar("T")
 Event = dict[str, t.Any]
+Outcome = t.Union[Connection, RemoteItError]
 
 
 @dataclasses.dataclass(eq=False)  # each is itself; to compare the fields takes long
@@ -89,18 +102,61 @@ class RunEndsError(RemoteItError):
         super().__init__("the run is ending, so nothing is opened any more")
 
 
+#: The time-out of the task for which a thread works.
+_timeout: contextvars.ContextVar[float] = contextvars.ContextVar("timeout", default=Account.timeout)
+
+
+class _SharedHttp(Http):
+    """The session that all tasks of an account share, each with a time-out of its own."""
+
+    @property
+    def timeout(self) -> float:
+        return _timeout.get()
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        pass
+
+
 class Office:
     """One account: its API and its bounded pool of threads, shared by every task of the run."""
 
     def __init__(self, account: Account) -> None:
-        self.api: Api = account.api()
+        http = _SharedHttp(account.transport, timeout=account.timeout, width=MOST_KEPT_ALIVE)
+        self.api: Api = account.api(http)
         self.pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="open")
         # what has to be quick does not queue behind openings
         self.quick = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="quick")
+        for pool in (self.pool, self.quick):
+            pool.submit(int).result()  # one thread each, whatever comes
         self.finder = Finder(self.api)
-        self.timeout = account.timeout
+        self.timeout = account.timeout  # the longest of any task
         self.api_url = account.credentials.url
         self.fingerprint = account.credentials.fingerprint()
+
+    def serve(self, account: Account) -> None:
+        """Do what follows in this thread for a task that describes the account so."""
+        self.timeout = max(self.timeout, account.timeout)
+        for pool in (self.pool, self.quick):
+            pool._max_workers = max(pool._max_workers, account.concurrency)  # the largest bound counts for all
+        _timeout.set(account.timeout)
+
+    def later(
+        self, pool: concurrent.futures.ThreadPoolExecutor, work: t.Callable[..., T], *arguments: t.Any
+    ) -> concurrent.futures.Future[T]:
+        """Let the pool do the work, for the task for which this thread works."""
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        context = contextvars.copy_context()
+
+        def do() -> None:
+            try:
+                future.set_result(context.run(work, *arguments))
+            except Exception as error:
+                future.set_exception(error)
+
+        with contextlib.suppress(RuntimeError):  # there can be no more threads; those that are there will come to it
+            pool.submit(do)
+        return future
 
 
 class Keeper:
@@ -133,6 +189,12 @@ class Keeper:
             office = self._office(account)
         return office.finder.resolve(targets, warn)
 
+    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
+        """The devices that are wanted."""
+        with self._lock:
+            office = self._office(account)
+        return office.api.devices(wanted, warn)
+
     # -- opening ---------------------------------------------------------------------------------------------------
 
     def open(self, account: Account, order: Order, claims: dict[str, list[str]]) -> t.Iterator[Event]:
@@ -145,7 +207,8 @@ class Keeper:
             office = self._office(account)
             keys = {service: (office.fingerprint, order.hostip, service.upper()) for service in order.services}
             known = [self._current[key] for key in keys.values() if order.reuse and key in self._current]
-        usable = {held.number for held, yes in zip(known, office.quick.map(_usable, known)) if yes}
+        answers = [(held, office.later(office.quick, _usable, held)) for held in known]
+        usable = {held.number for held, answer in answers if answer.result()}
         with self._lock:
             if self.ending.is_set():
                 raise RunEndsError
@@ -154,13 +217,12 @@ class Keeper:
                 holders = claims.get(service, [])
                 if held is not None and not holders:
                     continue  # somebody was quicker than the one who sends the batch along
-                if held is not None and order.detach and not held.detach:
-                    held.detach = True
-                    self._ledger.detached(held.number)
                 if held is None or not order.reuse:
                     held = self._current[key] = self._begin(office, service, order)
-                elif held in known and (held.number not in usable or held.closing is not None):
+                elif held.closing is not None or (held in known and held.number not in usable):
                     held = self._current[key] = self._begin(office, service, order, instead_of=held)
+                elif order.detach:
+                    self._detach(held)
                 for holder in holders:
                     held.holders[holder] = 1 if holder else held.holders[holder] + 1
                 if holders:
@@ -169,10 +231,10 @@ class Keeper:
         for opening in concurrent.futures.as_completed(waiting):
             service, reused = waiting[opening]
             try:
-                connection = dataclasses.replace(opening.result(), deviceaddress=service, reused=reused)
-                yield {"service": service, "connection": dataclasses.asdict(connection)}
+                outcome: Outcome = dataclasses.replace(opening.result(), deviceaddress=service, reused=reused)
             except RemoteItError as error:
-                yield {"service": service, "failure": error.as_failure()}
+                outcome = error
+            yield _told(service, outcome)
 
     def is_first(self, batch: str) -> bool:
         """Whether nobody has asked this about the batch before: one host's task sends the whole batch along."""
@@ -201,27 +263,38 @@ class Keeper:
             self._held += expected
             return expected
 
-    def adopt(self, expected: list[Held], outcomes: t.Mapping[str, Event]) -> None:
-        """Take over what the module has opened.
+    def adopt(self, expected: list[Held], outcomes: t.Mapping[str, t.Any]) -> list[Event]:
+        """Take over what the module has opened, and tell of each service as C(open) does.
 
         :param outcomes: the connection or the failure of each service, as the module returned them.
         """
+        events = []
         for held in expected:
-            outcome = _outcome(outcomes.get(held.service, {}))
+            outcome = _outcome(held.service, outcomes.get(held.service))
             if isinstance(outcome, Connection):
                 held.holders[""] = 1
             self._settle(held, outcome)
+            events.append(_told(held.service, outcome))
+        return events
 
     def _office(self, account: Account) -> Office:
-        key = (account.credentials, account.timeout, account.concurrency)
+        transport = account.transport
+        key = (account.credentials, transport.ca_bundle, *sorted(transport.proxies.items()))
         if key not in self._offices:
             self._offices[key] = Office(account)
+        self._offices[key].serve(account)
         return self._offices[key]
+
+    def _detach(self, held: Held) -> None:
+        """Note that it is to outlive the run. Needs the lock."""
+        if not held.detach:
+            held.detach = True
+            self._ledger.detached(held.number)
 
     def _begin(self, office: Office, service: str, order: Order, instead_of: Held | None = None) -> Held:
         held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
         self._held.append(held)
-        office.pool.submit(self._open, held, order, instead_of)
+        office.later(office.pool, self._open, held, order, instead_of)
         return held
 
     def _open(self, held: Held, order: Order, instead_of: Held | None) -> None:
@@ -230,6 +303,8 @@ class Keeper:
                 raise RunEndsError
             if instead_of is not None and _is_dead(instead_of):
                 self._close_quietly(instead_of)
+            if instead_of is not None and instead_of.closing is not None:
+                concurrent.futures.wait([instead_of.closing])  # the vendor may give the same one again
             self._intend(held)
             connection = open_one(held.office.api, held.service, order)
         except RunEndsError as ending:
@@ -243,17 +318,20 @@ class Keeper:
         held.sent_at = iso(utc_now())
         self._ledger.intent(held.number, held.service, held.office.api_url, held.office.fingerprint)
 
-    def _settle(self, held: Held, outcome: Connection | RemoteItError) -> None:
-        """Note what came of an opening call, then tell those who wait for it."""
-        if isinstance(outcome, RemoteItError):
+    def _settle(self, held: Held, outcome: Outcome) -> None:
+        """Note what came of an opening call, then tell those who wait for it, whatever comes in between."""
+        try:
             with self._lock:
-                self._note_failed_opening(held, outcome)
-            held.opening.set_exception(outcome)
-            return
-        with self._lock:
-            self._record(held, outcome)
-        held.opening.set_result(outcome)
-        if self.ending.is_set() and not held.detach:
+                if isinstance(outcome, RemoteItError):
+                    self._note_failed_opening(held, outcome)
+                else:
+                    self._record(held, outcome)
+        finally:
+            if isinstance(outcome, RemoteItError):
+                held.opening.set_exception(outcome)
+            else:
+                held.opening.set_result(outcome)
+        if self.ending.is_set() and isinstance(outcome, Connection) and not held.detach:
             self._close_quietly(held)  # the end may not have waited for it
 
     def _record(self, held: Held, connection: Connection) -> None:
@@ -264,9 +342,8 @@ class Keeper:
             self._ledger.closed(held.number, f"the same as {same.number}")
             same.holders.update(held.holders)
             self._current = {key: same if value is held else value for key, value in self._current.items()}
-            if held.detach and not same.detach:
-                same.detach = True
-                self._ledger.detached(same.number)
+            if held.detach:
+                self._detach(same)
             return
         if connection.overrode:
             for older in self._by_connection.values():
@@ -308,8 +385,8 @@ class Keeper:
         for future in concurrent.futures.as_completed(asked):
             try:
                 outcome: Event = {"outcome": future.result()}
-            except RemoteItError as error:
-                outcome = {"failure": error.as_failure()}
+            except Exception as unknown:
+                outcome = {"failure": as_error(unknown).as_failure()}
             yield from ({**stop, **outcome} for stop in asked[future])
 
     def closed_elsewhere(self, connectionids: list[str]) -> None:
@@ -325,10 +402,10 @@ class Keeper:
         with self._lock:
             held = self._by_connection.get(connectionid)
             if held is None:
-                return office.quick.submit(close_one, office.api, (service, connectionid))
+                return office.later(office.quick, close_one, office.api, (service, connectionid))
             if office.fingerprint != held.office.fingerprint:
                 # to another login the API says of it what it says of one that is gone
-                return office.quick.submit(_close_for_another_login, office.api, (service, connectionid))
+                return office.later(office.quick, _close_for_another_login, office.api, (service, connectionid))
             if held.holders[holder]:
                 held.holders[holder] -= 1
             if +held.holders:
@@ -341,16 +418,16 @@ class Keeper:
             failed = held.closing.done() and held.closing.exception() is not None
             if not failed:
                 return _done(ALREADY_CLOSED) if held.closing.done() else held.closing
-        held.closing = office.quick.submit(self._close, held, office)
+        held.closing = office.later(office.quick, self._close, held, office)
         return held.closing
 
     def _close(self, held: Held, office: Office) -> str:
         connection = held.opening.result()
-        end_masters(self._run.control_path_dir(connection.connectionid))
-        self._ledger.closing(held.number)
-        if is_used_by_another(self._ledger.path, connection.connectionid):
-            return self._leave(held)
         try:
+            end_masters(self._run.control_path_dir(connection.connectionid))
+            self._ledger.closing(held.number)
+            if is_used_by_another(self._ledger.path, connection.connectionid):
+                return self._leave(held)
             how = close_one(office.api, (held.service, connection.connectionid))
             should_be_open = how == ALREADY_CLOSED and _should_be_open(connection)
             if should_be_open and answers(connection):
@@ -403,10 +480,12 @@ class Keeper:
             return self._recap
 
     def _finish(self) -> Event:
+        timeout = max((office.timeout for office in list(self._offices.values())), default=0.0)
+        _timeout.set(timeout)
         self._stop_all(lambda held: True)
-        timeout = max((office.timeout for office in self._offices.values()), default=0.0)  # for a login, and for a call
         # a module on another host is at work as long as its worker is there to tell of it
         concurrent.futures.wait([held.opening for held in self._held if held.elsewhere], IDLE_SECONDS)
+        # a login, and a call
         _unused, hanging = concurrent.futures.wait([held.opening for held in self._held], 2 * timeout + GIVE_UP_SECONDS)
         self._stop_all(lambda held: held.closing is None or not held.closing.done())
         for held in self._held:
@@ -430,15 +509,17 @@ class Keeper:
 
     def _look_for_unsure(self) -> None:
         """Stop what the account's sessions show to be the fruit of such a call."""
-        for office in self._offices.values():
+        for office in list(self._offices.values()):
             doubts = {doubt.intent: doubt for doubt in self._unsure if doubt.held.office is office}
             try:
                 sessions = office.api.sessions() if doubts else None
-            except RemoteItError:
+                if sessions is None:
+                    continue
+                ids, rivals = known(os.path.dirname(self._ledger.path), self._ledger.path)
+            except Exception as unknown:
+                for doubt in doubts.values():
+                    doubt.event["why"] += f"; it could not be found out whether it did: {as_error(unknown).message}"
                 continue
-            if sessions is None:
-                continue
-            ids, rivals = known(os.path.dirname(self._ledger.path), self._ledger.path)
             with self._lock:
                 ids |= {connectionid.lower() for connectionid in self._by_connection}
                 for intent, connectionid in explain(doubts, sessions, ids, rivals).items():
@@ -468,16 +549,32 @@ class Keeper:
                 answers(connection)
 
 
-def _outcome(entry: Event) -> Connection | RemoteItError:
-    """What another host says became of an opening."""
+def _told(service: str, outcome: Outcome) -> Event:
+    if isinstance(outcome, RemoteItError):
+        return {"service": service, "failure": outcome.as_failure()}
+    return {"service": service, "connection": dataclasses.asdict(outcome)}
+
+
+def _outcome(service: str, entry: t.Any) -> Outcome:
+    """What another host says became of an opening; it is trusted as little as the API."""
+    fields = entry if isinstance(entry, dict) else {}
+    connectionid = fields.get("connectionid")
+    well = is_connection_id(connectionid)
+    if isinstance(fields.get("code"), str) and isinstance(fields.get("message"), str) and (well or not connectionid):
+        return from_failure(fields)
     try:
-        if "code" in entry:
-            return from_failure(entry)
-        if CONNECTION_ID.fullmatch(entry["connectionid"]):
-            return Connection.from_result(entry)
-    except (KeyError, TypeError):
+        connection = Connection.from_result(fields)
+        if connection.deviceaddress.upper() == service.upper():
+            return connection
+    except BadAnswerError:
         pass
-    return RemoteItError("the module that was to open it gave no clear answer", may_be_open=True)
+    if well:
+        return BadAnswerError(
+            f"the other host does not tell how to use the connection {connectionid} that it opened, which is closed at"
+            " the end of the run",
+            connectionid=connectionid,
+        )
+    return BadAnswerError("the module that was to open it gave no clear answer", may_be_open=True)
 
 
 def _done(outcome: str) -> concurrent.futures.Future[str]:
@@ -510,6 +607,8 @@ def _usable(held: Held) -> bool:
     if held.opening.exception() is not None:
         return not held.claimed  # nobody has seen the failure yet
     connection = held.opening.result()
+    if not connection.proxy:
+        return False  # it can only be stopped
     soon = iso(utc_now() + datetime.timedelta(seconds=NEAR_END_SECONDS))
     if connection.expires_at is not None and connection.expires_at < soon:
         return False

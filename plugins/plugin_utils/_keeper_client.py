@@ -13,14 +13,15 @@ import fcntl
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import subprocess
 import sys
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Service, Warn
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, is_connection_id
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Service, Wanted, Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     NotFoundError,
     RemoteItError,
@@ -58,8 +59,8 @@ _ENVIRONMENT = (
 )
 
 
-#: The connection or the failure of each service, as a module returns them.
-Outcomes = dict[str, dict[str, t.Any]]
+#: The connection or the failure of each service, as a module on another host returns them: they may be anything.
+Outcomes = dict[str, t.Any]
 
 
 class KeeperClient:
@@ -76,10 +77,7 @@ class KeeperClient:
             claims = {service: [""] for service in order.services}
         request = {"do": "open", "account": _plain(account), "order": _plain(order), "claims": claims}
         for event in self._ask(request, start=True):
-            if "connection" in event:
-                yield event["service"], Connection.from_result(event["connection"])
-            else:
-                yield event["service"], from_failure(event["failure"])
+            yield _opened(event)
 
     def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
         """Find the services by name."""
@@ -92,6 +90,22 @@ class KeeperClient:
                 found[Target(*event["target"])] = Service(*event["service"])
             else:
                 found[Target(*event["target"])] = t.cast(NotFoundError, from_failure(event["failure"]))
+        return found
+
+    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
+        """List devices. Without a keeper the API is asked directly: who only looks needs none."""
+        fields = {name: list(value) if isinstance(value, frozenset) else value for name, value in vars(wanted).items()}
+        found = []
+        try:
+            for event in self._ask({"do": "devices", "account": _plain(account), "wanted": fields}):
+                if "warning" in event:
+                    warn(event["warning"])
+                else:
+                    device = Device(*event["device"])
+                    services = tuple(Service(*service) for service in device.services)
+                    found.append(device._replace(tags=tuple(device.tags), services=services))
+        except _KeeperGone:
+            return Direct().devices(account, wanted, warn)
         return found
 
     def close(self, account: Account, stops: t.Sequence[Stop], holders: t.Sequence[str] = ()) -> t.Iterator[Stopped]:
@@ -124,10 +138,13 @@ class KeeperClient:
                     closed.add(stop[1])
                 yield stop, outcome
         finally:
-            note_closed(runs_folder(), self._run.id, closed)
+            with contextlib.suppress(OSError, RemoteItError):  # they are closed, whether or not a ledger says so
+                note_closed(runs_folder(), self._run.id, closed)
 
-    def closed_elsewhere(self, connectionids: t.Sequence[str]) -> None:
-        """Tell the keeper, if there is one, what a module on another host has closed."""
+    def closed_elsewhere(self, lists: t.Iterable[t.Any]) -> None:
+        """Tell the keeper, if there is one, what a module on another host says that it has closed."""
+        entries = (entry for entries in lists if isinstance(entries, list) for entry in entries)
+        connectionids = [entry["connectionid"] for entry in entries if _names_one(entry)]
         if os.path.exists(self._run.socket):
             with contextlib.suppress(_KeeperGone):
                 for _unused in self._ask({"do": "closed_elsewhere", "connectionids": connectionids}):
@@ -137,24 +154,36 @@ class KeeperClient:
         """Whether no other worker has asked this about the batch."""
         return next(self._ask({"do": "is_first", "batch": batch}, start=True))["first"]
 
-    def adopt(self, account: Account, order: Order, work: t.Callable[[], Outcomes]) -> None:
+    def adopt(self, account: Account, order: Order, work: t.Callable[[], Outcomes]) -> list[Opened]:
         """Let a module on another host do the opening.
 
-        :param work: runs the module when the intents are written, and tells what became of each service.
+        :param work: runs the module when the intents are written, and tells what it returned of each service.
         """
         request = {"do": "adopt", "account": _plain(account), "order": _plain(order)}
         with contextlib.closing(self._ask(request, start=True)) as conversation:
             next(conversation)
             outcomes = work()
             try:
-                conversation.send(outcomes)
-            except StopIteration:
-                pass
-            except (_KeeperGone, OSError):
-                ids = [(service, entry["connectionid"]) for service, entry in outcomes.items() if "proxy" in entry]
-                for _unused in Direct().close(account, ids):  # nobody else knows of them
-                    pass
-                raise
+                return list(map(_opened, [conversation.send(outcomes), *conversation]))
+            except (_KeeperGone, OSError) as gone:
+                raise self._without_a_keeper(gone, account, outcomes) from gone
+
+    def _without_a_keeper(self, gone: Exception, account: Account, outcomes: Outcomes) -> _KeeperGone:
+        """Close what a module has opened, of which nobody else knows, and say what became of that."""
+        entries = [(service, entry["connectionid"]) for service, entry in outcomes.items() if _names_one(entry)]
+        stopped, left = [], []
+        for (service, connectionid), outcome in self._close_without_keeper(account, entries):
+            if isinstance(outcome, RemoteItError):
+                left.append(f"{connectionid} to {service} ({outcome.message})")
+            else:
+                stopped.append(f"{connectionid} to {service}")
+        message = f"{gone}; what a module on another host had opened meanwhile was stopped: {_listed(stopped)}"
+        if left:
+            message += (
+                f"; could not be stopped and may still be open: {_listed(left)}; close these with remoteit_disconnect,"
+                " or they end by themselves 15 minutes after their last use"
+            )
+        return _KeeperGone(message)
 
     def finish(self) -> dict[str, t.Any] | None:
         """Ask the keeper to close everything and leave.
@@ -179,6 +208,8 @@ class KeeperClient:
             try:
                 line.sendall(json.dumps(request).encode() + b"\n")
                 for answer in answers:
+                    if not answer.endswith(b"\n"):
+                        break  # it died before it had said it all
                     event = json.loads(answer)
                     if "error" in event:
                         raise from_failure(event["error"])
@@ -249,8 +280,30 @@ def _is_of_this_user(line: socket.socket) -> bool:
     return bool(uid == os.getuid())
 
 
+def _opened(event: dict[str, t.Any]) -> Opened:
+    if "connection" in event:
+        return event["service"], Connection.from_result(event["connection"])
+    return event["service"], from_failure(event["failure"])
+
+
+def _names_one(entry: t.Any) -> bool:
+    """Whether what another host returned names a connection, usable or not."""
+    return isinstance(entry, dict) and is_connection_id(entry.get("connectionid"))
+
+
+def _listed(connections: list[str]) -> str:
+    return ", ".join(connections) or "none"
+
+
 def _plain(value: t.Any) -> dict[str, t.Any]:
     return dataclasses.asdict(value)
+
+
+def _is_readable(stream: t.IO[bytes], seconds: float) -> bool:
+    """Whether there is something to read, or the end, within that time; unlike C(select), however many are open."""
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def _spawn(run: Run) -> None:
@@ -271,11 +324,14 @@ def _spawn(run: Run) -> None:
     stdin, stdout, stderr = (t.cast(t.IO[bytes], stream) for stream in (process.stdin, process.stdout, process.stderr))
     start = {"run": _plain(run), "runs_folder": runs_folder(), "sys_path": [os.path.abspath(path) for path in sys.path]}
     try:
-        stdin.write(json.dumps(start).encode() + b"\n")
-        stdin.close()
-        readable, *_unused = select.select([stdout], [], [], START_SECONDS)
-        line = stdout.readline() if readable else b""
-        last_words = b"" if line or not readable else stderr.read()
+        with contextlib.suppress(BrokenPipeError), stdin:  # it ends without reading, and will say why
+            stdin.write(json.dumps(start).encode() + b"\n")
+        if not _is_readable(stdout, START_SECONDS):
+            process.terminate()  # however far it has got, it holds nothing yet
+            process.returncode = -signal.SIGTERM
+            raise TimeoutError(f"it did not start within {START_SECONDS:g} seconds; is this machine overloaded?")
+        line = stdout.readline()
+        last_words = b"" if line else stderr.read()
     finally:
         stdout.close()
         stderr.close()

@@ -18,6 +18,7 @@ import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Wanted
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
@@ -48,18 +49,16 @@ class _Handler(socketserver.StreamRequestHandler):
                 self._send(event)
         except RemoteItError as error:
             self._send({"error": error.as_failure()})
-        except OSError:
-            return  # the worker is gone; what it asked for is held all the same
         except Exception as error:
             self._send({"error": {"code": "api", "message": f"the keeper failed: {type(error).__name__}: {error}"}})
         self._send({"end": True})
 
     def _events(self, request: Event) -> t.Iterator[Event]:
         keeper = self.server.keeper
+        warnings: list[str] = []
         if request["do"] == "open":
             yield from keeper.open(_account(request["account"]), _order(request["order"]), request["claims"])
         elif request["do"] == "resolve":
-            warnings: list[str] = []
             targets = [Target(*fields) for fields in request["targets"]]
             found = keeper.resolve(_account(request["account"]), targets, warnings.append)
             for target, service in found.items():
@@ -67,27 +66,34 @@ class _Handler(socketserver.StreamRequestHandler):
                     yield {"target": target, "failure": service.as_failure()}
                 else:
                     yield {"target": target, "service": service}
-            yield from ({"warning": warning} for warning in warnings)
+        elif request["do"] == "devices":
+            wanted = Wanted(**request["wanted"])
+            for device in keeper.devices(_account(request["account"]), wanted, warnings.append):
+                yield {"device": device}
         elif request["do"] == "close":
             yield from keeper.close(_account(request["account"]), request["stops"])
         elif request["do"] == "adopt":
             expected = keeper.expect(_account(request["account"]), _order(request["order"]))
             yield {"ready": True}
-            line = self.rfile.readline()  # nothing, if the worker dies while its module is at work
-            keeper.adopt(expected, json.loads(line) if line else {})
+            try:
+                outcomes = json.loads(self.rfile.readline())
+            except (OSError, ValueError):  # the worker died while its module was at work
+                outcomes = {}
+            yield from keeper.adopt(expected, outcomes)
         elif request["do"] == "closed_elsewhere":
             keeper.closed_elsewhere(request["connectionids"])
         elif request["do"] == "is_first":
             yield {"first": keeper.is_first(request["batch"])}
         elif request["do"] == "finish":
-            yield keeper.finish()
-            self.server.finished.set()
+            try:
+                yield keeper.finish()
+            finally:
+                self.server.finished.set()
+        yield from ({"warning": warning} for warning in warnings)
 
     def _send(self, event: Event) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the worker is gone; what it asked for is held all the same
             self.wfile.write(json.dumps(event).encode() + b"\n")
-        except OSError:
-            pass
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
@@ -122,15 +128,18 @@ def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_unused: server.finished.set())
+    ready()  # fails if whoever started it has given it up; until here nobody was served
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 60}, daemon=True).start()
-    ready()
-    with contextlib.suppress(OSError):
+    try:
         sweep(run.folder)
-    _await_end(run, server.finished, keeper)
-    keeper.finish()
-    remove_folder(run.folder)
-    alive.close()
-    os._exit(0)  # nobody waits for threads whose line is dead
+        _await_end(run, server.finished, keeper)
+    finally:  # whatever happened, nothing stays open
+        try:
+            keeper.finish()
+            remove_folder(run.folder)
+        finally:
+            alive.close()
+            os._exit(0)  # nobody waits for threads whose line is dead
 
 
 def _await_end(run: Run, finished: threading.Event, keeper: Keeper) -> None:

@@ -6,8 +6,8 @@
 """The ledger: what a run has opened, on disk, for the case that its keeper dies too.
 
 JSON lines, one file a run, written by its keeper alone, which holds it locked while it lives. The first line names
-the run and its controller's process. An C(intent) stands
-before the opening call, C(opened) after it, C(closing) before the stop, C(closed) after it. No secret is in it.
+the run and its controller's process. An C(intent) stands before the opening call, C(opened) after it, C(closing) before
+the stop, C(closed) after it. A C(teardown) has found its run dead. No secret is in it.
 """
 
 from __future__ import annotations
@@ -109,8 +109,12 @@ class Ledger:
     def closed(self, number: int, how: str) -> None:
         self._try_to_write({"event": "closed", "number": number, "how": how})
 
+    def torn_down(self) -> None:
+        """Say that a teardown has found its run dead, which others cannot tell while that one has the lock."""
+        self._try_to_write({"event": "teardown"})
+
     def remove(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # one that stays tells of nothing that is open
             os.unlink(self.path)
 
     def _try_to_write(self, entry: dict[str, t.Any]) -> None:
@@ -184,6 +188,7 @@ class Record:
     alive: bool
     entries: list[Entry]
     controller: str | None = None
+    torn_down: bool = False
 
     @property
     def open(self) -> list[Entry]:
@@ -193,6 +198,11 @@ class Record:
         """Whether it is the record of this run, or of a run in this CI job."""
         of_the_job = rf"{re.escape(as_id(run_id or ''))}-[0-9a-f]{{10}}"
         return run_id is None or self.run_id == run_id or re.fullmatch(of_the_job, self.run_id) is not None
+
+    @property
+    def is_known_dead(self) -> bool:
+        """Whether the run is known to be dead, whoever has the lock."""
+        return self.torn_down or is_dead(self.controller)
 
     @property
     def needed(self) -> set[str]:
@@ -234,7 +244,7 @@ def held_by_the_living(folder: str, dead: t.Collection[str]) -> set[str]:
     :param dead: the paths of ledgers of runs that do not.
     """
     found: set[str] = set()
-    for path, file in _files(folder):
+    for path, file in _files(folder, unreadable=[]):  # what cannot be read keeps nothing open
         with file:
             if path not in dead:
                 record = _record(path, file, kept=not _lock(file))
@@ -249,9 +259,9 @@ def is_used_by_another(own: str, connectionid: str) -> bool:
 
     :param own: the path of the ledger of the run that asks.
     """
-    with contextlib.suppress(OSError, RemoteItError):  # what cannot be read keeps nothing open
-        for path, file in _files(os.path.dirname(own)):
-            with file:
+    with contextlib.suppress(RemoteItError):  # what cannot be read keeps nothing open
+        for path, file in _files(os.path.dirname(own), unreadable=[]):
+            with file, contextlib.suppress(OSError):
                 if path == own or connectionid.encode() not in file.read():  # so that thousands are looked for quickly
                     continue
                 file.seek(0)
@@ -262,8 +272,11 @@ def is_used_by_another(own: str, connectionid: str) -> bool:
 
 
 def note_closed(folder: str, run_id: str, connectionids: t.Collection[str]) -> None:
-    """Write into the ledgers of a run whose keeper was killed that these are closed."""
-    for path, file in _files(folder, "r+b"):
+    """Write into the ledgers of a run whose keeper was killed that these are closed.
+
+    :raises RemoteItError: the folder is not one to write into.
+    """
+    for path, file in _files(folder, "r+b", unreadable=[]):  # a teardown will find it closed
         with file:
             record = _record(path, file, kept=False)
             if record.run_id != run_id or not _lock(file):
@@ -280,42 +293,49 @@ def note_closed(folder: str, run_id: str, connectionids: t.Collection[str]) -> N
 
 
 @contextlib.contextmanager
-def of_dead_runs(folder: str, run_id: str | None) -> t.Iterator[list[tuple[Record, Ledger | None]]]:
+def of_dead_runs(
+    folder: str, run_id: str | None, unreadable: list[RemoteItError]
+) -> t.Iterator[list[tuple[Record, Ledger | None]]]:
     """The ledgers of runs that are dead, locked, so that two teardowns do not get in each other's way.
 
     One that somebody still works on, its keeper or another teardown, is waited for. If that takes too long, it comes
     with its record alone.
 
     :param run_id: only those of this run, or of this CI job; none for all.
+    :param unreadable: takes an error for each of which nobody knows what it says.
     """
     tries = LOCK_TRIES
     with contextlib.ExitStack() as stack:
         found: list[tuple[Record, Ledger | None]] = []
-        for path, file in _files(folder, "r+b"):
+        for path, file in _files(folder, "r+b", unreadable):
             stack.enter_context(file)
             record = _record(path, file, kept=False)
             if record.alive or not record.is_of(run_id):
                 file.close()
                 continue
             locked = _lock(file)
-            while not locked and (is_dead(record.controller) or _is_only_read(file)) and tries > 0:
+            while not locked and (_read_again(record, file).is_known_dead or _is_only_read(file)) and tries > 0:
                 tries -= 1
                 time.sleep(LOCK_PAUSE)
                 locked = _lock(file)
             if not os.path.exists(path):
                 continue  # whoever had it has finished it
-            file.seek(0)
-            record = _record(path, file, kept=not locked)
+            record = _read_again(record, file)
             if locked:
-                found.append((record, Ledger(file, path)))
-            elif is_dead(record.controller):
+                ledger = Ledger(file, path)
+                ledger.torn_down()
+                found.append((record, ledger))
+            elif record.is_known_dead:
                 found.append((record, None))
         yield found
 
 
-def _files(folder: str, mode: t.Literal["rb", "r+b"] = "rb") -> t.Iterator[tuple[str, t.BinaryIO]]:
+def _files(
+    folder: str, mode: t.Literal["rb", "r+b"] = "rb", unreadable: list[RemoteItError] | None = None
+) -> t.Iterator[tuple[str, t.BinaryIO]]:
     """Each ledger, open. A link, a folder or a pipe is none.
 
+    :param unreadable: takes an error for each that cannot be read; without it, the first of them is raised.
     :raises RemoteItError: one cannot be read, so nobody knows what it says is open.
     """
     if not os.path.lexists(folder):
@@ -323,7 +343,7 @@ def _files(folder: str, mode: t.Literal["rb", "r+b"] = "rb") -> t.Iterator[tuple
     if not is_ours(folder):
         raise RemoteItError(f"the ledgers in {folder} were not read: it is not a folder of this user alone")
     flags = (os.O_RDONLY if mode == "rb" else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    for name in sorted(os.listdir(folder)):
+    for name in _names(folder):
         path = os.path.join(folder, name)
         if not name.endswith(_SUFFIX) or not _is_file(path):
             continue
@@ -332,8 +352,21 @@ def _files(folder: str, mode: t.Literal["rb", "r+b"] = "rb") -> t.Iterator[tuple
         except FileNotFoundError:
             continue  # its run has just finished
         except OSError as error:
-            raise RemoteItError(f"the ledger {path} cannot be read: {error.strerror}") from error
+            failure = RemoteItError(f"the ledger {path} cannot be read: {error.strerror}", path=path)
+            if unreadable is None:
+                raise failure from error
+            unreadable.append(failure)
+            continue
         yield path, t.cast(t.BinaryIO, file)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []  # somebody has removed it
+    except OSError as error:
+        raise RemoteItError(f"the ledgers in {folder} cannot be read: {error.strerror}") from error
 
 
 def _is_file(path: str) -> bool:
@@ -376,6 +409,8 @@ def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
                 record.run_id = _checked(event["run"], _RUN_ID)
                 record.controller = event.get("controller") and _text(event, "controller")
                 record.alive = lives(record.controller) or (kept and not is_dead(record.controller))
+            elif kind == "teardown":
+                record.torn_down, record.alive = True, lives(record.controller)
             elif kind == "intent":
                 entries[number] = Entry(
                     number,
@@ -399,6 +434,12 @@ def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
             continue
     record.entries = list(entries.values())
     return record
+
+
+def _read_again(record: Record, file: t.IO[bytes]) -> Record:
+    """What it says by now; its run does not live."""
+    file.seek(0)
+    return _record(record.path, file, kept=False)
 
 
 def _checked(text: str, form: re.Pattern[str]) -> str:

@@ -26,7 +26,7 @@ def end_masters(folder: str) -> None:
     """End the ssh masters whose control sockets are in the folder, and remove it."""
     try:
         sockets = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return
     for name in sockets:
         command = ["ssh", "-o", f"ControlPath={os.path.join(folder, name)}", "-O", "exit", "remoteit"]
@@ -39,7 +39,7 @@ def end_masters(folder: str) -> None:
 
 def remove_folder(folder: str) -> None:
     """Remove the folder of a run, and end the masters that it still has."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             end_masters(os.path.join(folder, name))
     shutil.rmtree(folder, ignore_errors=True)
@@ -54,7 +54,11 @@ def sweep(own: str) -> None:
     """Remove the folders of runs that died, and their keepers too, beside our own."""
     base, name = os.path.split(own)
     prefix = name.rsplit("-", 1)[0] + "-"
-    for other in os.listdir(base):
+    try:
+        others = os.listdir(base)
+    except OSError:
+        return  # there is time for it in another run
+    for other in others:
         folder = os.path.join(base, other)
         if other.startswith(prefix) and other != name and _is_abandoned(folder):
             remove_folder(folder)
@@ -65,7 +69,7 @@ def _is_abandoned(folder: str) -> bool:
         found = os.lstat(folder)
         if found.st_uid != os.getuid() or os.path.islink(folder):
             return False
-        with open(os.path.join(folder, _ALIVE), encoding="utf-8") as lock:
+        with open(os.path.join(folder, _ALIVE), encoding="utf-8", errors="replace") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return not lives(lock.read())
     except FileNotFoundError:

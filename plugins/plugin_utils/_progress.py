@@ -16,7 +16,7 @@ import typing as t
 
 from ansible.utils.display import Display
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Warn
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Wanted, Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Fleet, Opened, Order, Stop, Stopped
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
@@ -66,6 +66,9 @@ class Shown:
 
     def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
         return self._fleet.resolve(account, targets, warn)
+
+    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
+        return self._fleet.devices(account, wanted, warn)
 
 
 def shown(doing: str, total: int, outcomes: t.Iterator[tuple[Key, Outcome]]) -> t.Iterator[tuple[Key, Outcome]]:

@@ -29,6 +29,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import (
     known,
     of_dead_runs,
 )
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import as_id
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._unanswered import Intent, explain
 
 
@@ -40,7 +41,8 @@ def teardown(
     :param run_id: only what this run, or a run of this CI job, has left; none for all.
     :param account: tells whose credentials there are; asked only when there is something to close.
     """
-    with of_dead_runs(folder, run_id) as ledgers:
+    unreadable: list[RemoteItError] = []
+    with of_dead_runs(folder, run_id, unreadable) as ledgers:
         for record, ledger in ledgers:
             if ledger is not None and not check_mode:
                 for entry in record.open:
@@ -51,6 +53,10 @@ def teardown(
                 yield from (((entry.service, entry.connectionid or ""), _being_closed(record)) for entry in record.open)
             else:
                 yield from _finish(record, ledger, living, account, fleet, check_mode)
+    for error in unreadable:
+        path = error.details["path"]
+        if run_id is None or as_id(run_id) in os.path.basename(path):
+            yield (path, ""), error
 
 
 def _finish(
@@ -120,12 +126,13 @@ def _explained(record: Record, entries: list[Entry], account: t.Callable[[], Acc
         login = account().credentials.fingerprint()
         mine = [entry for entry in entries if entry.account == login]
         sessions = account().api().sessions() if mine else None
+        if sessions is None:
+            return {}
+        ids, rivals = known(os.path.dirname(record.path), record.path)
     except RemoteItError:
         return {}  # it is told that nobody knows
-    if sessions is None:
-        return {}
     intents = [Intent(entry.number, entry.service, entry.intended_at) for entry in mine]
-    found = explain(intents, sessions, *known(os.path.dirname(record.path), record.path))
+    found = explain(intents, sessions, ids, rivals)
     return {intent.number: connectionid for intent, connectionid in found.items()}
 
 

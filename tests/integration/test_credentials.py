@@ -144,6 +144,8 @@ def test_credentials_of_the_task(fleet: Fleet) -> None:
               remoteit.fleet.remoteit_connect: {deviceaddress: "{{ service }}", reuse: false}
               register: opened
               loop: [1, 2]
+            - name: look
+              remoteit.fleet.remoteit_service_info: {device: pi-0001, concurrency: 2, timeout: 30}
             - name: logout
               remoteit.fleet.remoteit_disconnect: {connections: "{{ opened.results[0] }}"}
         """,
@@ -155,6 +157,6 @@ def test_credentials_of_the_task(fleet: Fleet) -> None:
     for way in ("REMOTEIT_TOKEN", "REMOTEIT_USERNAME", "REMOTEIT_DEVELOPER_KEY", "R3_DEVELOPER_API_KEY", "credentials"):
         assert way in missing["msg"]
     calls = [request["call"] for request in run.requests]
-    assert calls[:5] == ["connect", "connect", "login", "connect", "connect"]
-    assert calls[5:] == ["stop"] * 4
+    assert calls[:6] == ["connect", "connect", "login", "connect", "connect", "list"]
+    assert calls[6:] == ["stop"] * 4
     assert {c["closed_by"] for c in run.connections} == {"stop"}

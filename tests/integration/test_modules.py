@@ -305,6 +305,23 @@ def test_delegated_to_another_host_the_module_runs_there(fleet: Fleet) -> None:
     assert run.recap.endswith("left open 0")
 
 
+def test_an_odd_entry_of_a_delegated_module_loses_no_other(fleet: Fleet) -> None:
+    interpreter = fleet.login["ansible_python_interpreter"]
+    python = fleet.write("python", f"""#!/bin/sh\n{interpreter} "$@" | sed 's/"port": [0-9]*/"port": 0/'\n""")
+    python.chmod(0o755)
+    gateway = {**fleet.plain_way("pi-0005"), "ansible_python_interpreter": str(python)}
+    fleet.inventory = {"gateways": {"hosts": {"gateway": gateway}}}
+    opening = {"deviceaddress": fleet.services, "fail_on": "all"}
+    run = fleet.on_localhost([{"name": "open", "remoteit.fleet.remoteit_connect": opening, "delegate_to": "gateway"}])
+    result = run.result("open")
+    (failure,) = result["failures"].values()
+    assert failure["code"] == "bad_answer"
+    assert len(result["connections"]) == len(fleet.services) - 1
+    assert failure["connectionid"] in {c["connectionid"] for c in run.connections}
+    assert [c["closed_by"] for c in run.connections] == ["stop"] * len(fleet.services)
+    assert run.recap == "opened 3, closed 3, left open 0"
+
+
 def test_delegated_and_detached_it_is_in_the_ledger(fleet: Fleet) -> None:
     fleet.inventory = {"gateways": {"hosts": {"gateway": fleet.plain_way("pi-0005")}}}
     opening = {"deviceaddress": fleet.services[0], "detach": True}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import time
@@ -47,3 +48,18 @@ def full_disk() -> t.Callable[..., t.ContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     return full_disk
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[str], None]:
+    """Makes files ones that this user may not open, as mode and owner cannot if the user is root."""
+    paths: list[str] = []
+    really_open = os.open
+
+    def open_others(path: t.Any, *arguments: t.Any, **options: t.Any) -> int:
+        if path in paths:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return really_open(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", open_others)
+    return paths.append

@@ -10,7 +10,7 @@ import threading
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Service, Wanted, Warn
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NotFoundError
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NetworkError, NotFoundError
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._finder import Finder
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICES
@@ -30,11 +30,14 @@ class Vendor:
         self.asked = threading.Event()
         self.go_on = threading.Event()
         self.go_on.set()
+        self.broken = False
 
     def devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
         self.queries.append(set(wanted.devices))
         self.asked.set()
         assert self.go_on.wait(30)
+        if self.broken:
+            raise NetworkError("no answer")
         return iter([device(name, service) for name, service in zip(self.names, SERVICES) if name in wanted.devices])
 
 
@@ -75,3 +78,23 @@ def test_who_waits_for_a_query_shares_the_next_one() -> None:
         found = [isinstance(other.result(30)[ssh(name)], Service) for name, other in zip(names, others)]
     assert found == [True] * 10 + [False] * 10
     assert vendor.queries == [{"first"}, set(names)]
+
+
+def test_who_waits_for_a_query_shares_its_failure_too() -> None:
+    """A fleet does not wait for an API that does not answer as often as it has hosts."""
+    names = [f"host-{number}" for number in range(20)]
+    vendor = Vendor(*names)
+    vendor.go_on.clear()
+    vendor.broken = True
+    finder = Finder(vendor)
+    with concurrent.futures.ThreadPoolExecutor(21) as pool:
+        first = pool.submit(finder.resolve, [ssh("first")], print)
+        vendor.asked.wait(30)
+        others = [pool.submit(finder.resolve, [ssh(name)], print) for name in names]
+        while len(finder._waiting) < len(names):
+            pass  # they are on their way
+        vendor.go_on.set()
+        assert {type(asked.exception(30)) for asked in (first, *others)} == {NetworkError}
+    assert vendor.queries == [{"first"}, set(names)]
+    vendor.broken = False
+    assert isinstance(finder.resolve([ssh("host-1")], print)[ssh("host-1")], Service)

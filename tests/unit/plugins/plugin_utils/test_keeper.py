@@ -21,6 +21,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connection import 
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import DEFAULT_API_URL, Credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
+from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
@@ -32,6 +33,8 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     STOPPED,
     TOKEN,
     WITH_ACCESS_KEY,
+    WITH_PASSWORD,
+    WITH_TOKEN,
     Conversation,
     Reply,
     account,
@@ -253,6 +256,59 @@ def test_no_secret_is_written(keeper: Keeper, conversation: Conversation, ledger
     keeper.finish()
 
 
+# -- one account, many tasks -----------------------------------------------------------------------------------------
+
+
+def test_tasks_with_other_time_outs_and_bounds_share_one_login(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect("POST", "/user/login", Reply({"status": "true", "token": TOKEN}))
+    for number, (service, timeout) in enumerate(((A, 60), (B, 5), (C, 90))):
+        conversation.expect_open(service, opened(service, f"id-{number}"))
+        (event,) = ask(keeper, service, who=Account(WITH_PASSWORD, timeout=timeout, concurrency=number + 1))
+        assert event["connection"]["connectionid"] == f"id-{number}"
+    assert [options["timeout"] for options in conversation.options] == [60, 60, 5, 90]
+    conversation.expect_stop(A, "id-0", STOPPED)
+    list(keeper.close(Account(WITH_PASSWORD, timeout=7), [[A, "id-0", ""]]))
+    assert conversation.options[-1]["timeout"] == 7
+    conversation.in_any_order = True
+    conversation.expect_stop(B, "id-1", STOPPED)
+    conversation.expect_stop(C, "id-2", STOPPED)
+    keeper.finish()
+
+
+def test_tasks_with_other_proxies_do_not_share_the_way(keeper: Keeper, conversation: Conversation) -> None:
+    for number, proxies in enumerate(({}, {"https": "http://one:3128"}, {"https": "http://two:3128"})):
+        conversation.expect_open(A, opened(A, f"id-{number}"))
+        ask(keeper, A, who=Account(WITH_TOKEN, Transport(proxies)), reuse=False)
+        assert conversation.options[-1]["proxies"].get("https") == proxies.get("https")
+
+
+def test_the_largest_bound_counts_for_all(keeper: Keeper, conversation: Conversation) -> None:
+    under_way, gate = threading.Barrier(3), threading.Event()
+
+    def answer(request: requests.PreparedRequest) -> Reply:
+        under_way.wait(30)
+        gate.wait(30)
+        service = json.loads(request.body or "")["deviceaddress"]
+        return opened(service, f"id-of-{service}")
+
+    def after_one_of_them(request: requests.PreparedRequest) -> Reply:
+        assert gate.is_set()
+        return opened(SERVICES[3], "id-of-another")
+
+    ask(keeper, who=account(concurrency=1))
+    conversation.in_any_order = True
+    for service in (A, B):
+        conversation.expect_open(service, answer)
+    list(keeper.open(account(concurrency=2), Order((A, B)), {A: [], B: []}))
+    under_way.wait(30)
+    conversation.expect_open(SERVICES[3], after_one_of_them)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        last = pool.submit(ask, keeper, SERVICES[3], who=Account(WITH_TOKEN, timeout=5, concurrency=1))
+        concurrent.futures.wait([last], 0.2)  # it has to wait for one of them
+        gate.set()
+        assert "connection" in last.result(30)[0]
+
+
 # -- closing -----------------------------------------------------------------------------------------------------------
 
 
@@ -323,9 +379,22 @@ def test_what_another_run_does_not_need_any_more_is_closed(
     assert close(keeper, "id-a") == "closed"
 
 
-@pytest.mark.parametrize(("reply", "outcome"), [(STOPPED, "closed"), (WRONG_KEY, "auth")])
+def test_a_ledger_that_cannot_be_read_does_not_hide_who_else_needs_it(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, unreadable: t.Callable[[str], None]
+) -> None:
+    unreadable(Ledger.begin(os.path.dirname(ledger.path), "a-run-of-another-user").path)
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper)
+    another = another_run_with("id-a", ledger)
+    assert close(keeper, "id-a") == "still_used"
+    another.remove()
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"), [(STOPPED, "closed"), (WRONG_KEY, "auth"), (RuntimeError("nobody thought of this"), "api")]
+)
 def test_what_the_run_has_not_opened_is_closed_all_the_same(
-    keeper: Keeper, conversation: Conversation, reply: Reply, outcome: str
+    keeper: Keeper, conversation: Conversation, reply: t.Any, outcome: str
 ) -> None:
     conversation.expect_stop(A, "id-of-another-run", reply)
     assert close(keeper, "id-of-another-run") == outcome
@@ -362,6 +431,36 @@ def test_one_connection_named_twice_is_answered_twice(keeper: Keeper, conversati
     assert sorted(event["service"] for event in events) == sorted((SERVICE, SERVICE.lower()))
 
 
+def test_what_is_being_closed_is_closed_before_the_service_is_opened_again(
+    keeper: Keeper, conversation: Conversation, alive: str
+) -> None:
+    """The vendor may answer the second opening with the connection that is just being stopped."""
+    stopping, gate = threading.Event(), threading.Event()
+
+    def stop(request: requests.PreparedRequest) -> Reply:
+        stopping.set()
+        gate.wait(30)
+        return STOPPED
+
+    def answer(request: requests.PreparedRequest) -> Reply:
+        assert gate.is_set()
+        return opened(A, "id-1", alive)
+
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    open_one(keeper)
+    conversation.expect_stop(A, "id-1", stop)
+    conversation.expect_open(A, answer)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        closed = pool.submit(close, keeper, "id-1")
+        assert stopping.wait(30)
+        again = pool.submit(open_one, keeper)
+        concurrent.futures.wait([again], 0.2)  # it has to wait for the stop
+        gate.set()
+        assert (closed.result(30), again.result(30).reused) == ("closed", False)
+    conversation.expect_stop(A, "id-1", STOPPED)
+    assert keeper.finish()["closed"] == 2
+
+
 # -- the end -----------------------------------------------------------------------------------------------------------
 
 
@@ -378,6 +477,21 @@ def test_the_end_closes_what_is_left(keeper: Keeper, conversation: Conversation,
     assert not os.path.exists(ledger.path)
 
 
+def test_the_end_closes_what_is_left_although_no_thread_can_be_started(
+    keeper: Keeper, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper)
+
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    conversation.expect_stop(A, "id-a", STOPPED)
+    recap = keeper.finish()
+    assert (recap["opened"], recap["closed"]) == (1, 1)
+
+
 def test_after_the_end_nothing_is_opened(keeper: Keeper) -> None:
     assert keeper.finish() == {"opened": 0, "closed": 0, "left": [], "unsure": [], "ended_early": []}
     with pytest.raises(RemoteItError, match="the run is ending"):
@@ -385,13 +499,17 @@ def test_after_the_end_nothing_is_opened(keeper: Keeper) -> None:
 
 
 def test_the_end_waits_for_an_opening_under_way(keeper: Keeper, conversation: Conversation) -> None:
+    sent = threading.Event()
+
     def answer(request: requests.PreparedRequest) -> Reply:
+        sent.set()
         assert keeper.ending.wait(30)
         return opened(A, "id-a")
 
     conversation.expect_open(A, answer)
     conversation.expect_stop(A, "id-a", STOPPED)
     list(keeper.open(ACCOUNT, Order((A,)), {A: []}))
+    assert sent.wait(30)
     assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
 
 
@@ -417,13 +535,17 @@ def test_the_end_waits_for_an_opening_that_was_asked_for_again(keeper: Keeper, c
 
 
 def test_what_was_not_sent_when_the_end_began_is_not_sent_any_more(keeper: Keeper, conversation: Conversation) -> None:
+    sent = threading.Event()
+
     def answer(request: requests.PreparedRequest) -> Reply:
+        sent.set()
         assert keeper.ending.wait(30)
         return opened(A, "id-a")
 
     conversation.expect_open(A, answer)
     conversation.expect_stop(A, "id-a", STOPPED)
     list(keeper.open(account(concurrency=1), Order((A, B, C)), {}))
+    assert sent.wait(30)
     keeper.finish()
     conversation.verify()
 
@@ -457,6 +579,29 @@ def test_the_end_tries_again_what_could_not_be_closed(keeper: Keeper, conversati
     conversation.expect_stop(A, "id-a", WRONG_KEY, STOPPED)
     assert close(keeper, "id-a") == "auth"
     assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
+
+
+def test_a_folder_in_the_ledgers_place_does_not_spoil_the_end(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    conversation.expect_stop(A, "id-a", STOPPED)
+    open_one(keeper)
+    os.unlink(ledger.path)
+    os.mkdir(ledger.path)
+    assert keeper.finish()["closed"] == 1
+
+
+def test_a_control_folder_that_cannot_be_read_does_not_keep_its_connection_open(
+    keeper: Keeper, conversation: Conversation, run: Run
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper)
+    os.mkdir(run.folder)
+    os.symlink("nowhere", os.path.join(run.folder, "nowhere"))
+    os.symlink("nowhere", run.control_path_dir("id-a"))
+    conversation.expect_stop(A, "id-a", STOPPED)
+    assert close(keeper, "id-a") == "closed"
 
 
 # -- calls whose answer says nothing -----------------------------------------------------------------------------------
@@ -499,6 +644,29 @@ def test_what_the_sessions_show_of_a_call_without_an_answer_is_closed(
     assert (recap["opened"], recap["closed"]) == ((1, 1) if shown else (0, 0))
     assert len(recap["unsure"]) == (0 if shown else 1)
     assert os.path.exists(ledger.path) != shown
+
+
+@pytest.mark.parametrize("trouble", ["ledgers", "sessions"])
+def test_what_cannot_be_found_out_at_the_end_is_said_and_the_rest_is_closed(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, trouble: str
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    open_one(keeper)
+    conversation.expect_query({"serviceId": SERVICE}, requests.exceptions.ConnectionError())
+    ask(keeper, SERVICE, who=account(WITH_ACCESS_KEY))
+    conversation.in_any_order = True
+    conversation.expect_stop(A, "id-a", STOPPED)
+    if trouble == "ledgers":
+        os.chmod(os.path.dirname(ledger.path), 0o777)
+        conversation.expect_query({}, sessions("id-x", started=iso(utc_now())))
+    else:
+        conversation.expect_query({}, RuntimeError("nobody thought of this"))
+    recap = keeper.finish()
+    assert (recap["opened"], recap["closed"]) == (1, 1)
+    (unsure,) = recap["unsure"]
+    assert "it could not be found out whether it did" in unsure["why"]
+    assert ("not a folder of this user alone" if trouble == "ledgers" else "nobody thought of this") in unsure["why"]
+    assert os.path.exists(ledger.path)
 
 
 @pytest.mark.parametrize("answer", [refused("[0861]", 200), WRONG_KEY, Reply("", 429), Reply({"status": "false"})])
@@ -546,6 +714,20 @@ def test_a_connection_that_could_neither_be_used_nor_stopped_is_stopped_at_the_e
     conversation.verify()
 
 
+def test_a_connection_that_can_only_be_stopped_is_handed_out_to_nobody(
+    keeper: Keeper, conversation: Conversation, alive: str
+) -> None:
+    """Also if the vendor answers the next opening with it."""
+    conversation.expect_open(A, opened(A, "id-a", "nonsense"))
+    conversation.expect_stop(A, "id-a", WRONG_KEY)
+    ask(keeper, A)
+    for _unused in range(2):
+        conversation.expect_open(A, opened(A, "id-a", alive))
+        assert open_one(keeper).host == "127.0.0.1"
+    conversation.expect_stop(A, "id-a", STOPPED)
+    assert keeper.finish()["closed"] == 1
+
+
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 
@@ -582,15 +764,42 @@ def test_what_was_opened_elsewhere_to_outlive_the_run_is_left_to_the_teardown(ke
         {},
         {A: {"connectionid": None}},
         {A: elsewhere("../x")},
+        {A: ["a", "list"]},
+        {A: {"code": "offline", "message": None}},
+        {A: {"code": ["offline"], "message": ""}},
         {A: {"code": "timeout", "message": "", "may_be_open": True}},
     ],
 )
 def test_a_module_elsewhere_without_a_clear_answer_is_not_forgotten(
     keeper: Keeper, ledger: Ledger, answer: dict[str, t.Any]
 ) -> None:
-    keeper.adopt(keeper.expect(ACCOUNT, Order((A,))), answer)
+    (event,) = keeper.adopt(keeper.expect(ACCOUNT, Order((A,))), answer)
+    assert event["failure"]["may_be_open"]
     assert [unsure["service"] for unsure in keeper.finish()["unsure"]] == [A]
     assert pathlib.Path(ledger.path).exists()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"connectionid": "id-odd"},
+        {**elsewhere("id-odd"), "port": 0},
+        {**elsewhere("id-odd"), "deviceaddress": C},
+        {"code": "offline", "connectionid": "id-odd"},
+    ],
+)
+def test_an_odd_entry_from_elsewhere_loses_no_other_and_is_closed(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, odd: dict[str, t.Any]
+) -> None:
+    expected = keeper.expect(ACCOUNT, Order((B, A)))
+    events = {event["service"]: event for event in keeper.adopt(expected, {B: odd, A: elsewhere()})}
+    assert events[A]["connection"]["connectionid"] == "id-x"
+    assert (events[B]["failure"]["code"], events[B]["failure"]["connectionid"]) == ("bad_answer", "id-odd")
+    assert {line[2] for line in written(ledger) if line[0] == "opened"} == {"id-x", "id-odd"}
+    conversation.in_any_order = True
+    conversation.expect_stop(A, "id-x", STOPPED)
+    conversation.expect_stop(B, "id-odd", STOPPED)
+    assert keeper.finish() == {"opened": 2, "closed": 2, "left": [], "unsure": [], "ended_early": []}
 
 
 def test_a_module_elsewhere_is_not_begun_without_room_for_all_intents(
@@ -745,3 +954,16 @@ def test_an_opening_that_fails_in_an_unknown_way_may_be_open(
     assert ask(keeper, A)[0]["failure"]["code"] == "api"
     assert [unsure["service"] for unsure in keeper.finish()["unsure"]] == [A]
     assert pathlib.Path(ledger.path).exists()
+
+
+@pytest.mark.parametrize(("seconds", "reuse"), [("28797", False), ("200", True)])
+def test_what_is_not_handed_out_does_not_outlive_the_run(
+    keeper: Keeper, conversation: Conversation, alive: str, seconds: str, reuse: bool
+) -> None:
+    """A new one was asked for, or the old one is near its end: only the new one was meant."""
+    conversation.expect_open(A, opened(A, "id-1", alive, expirationsec=seconds))
+    open_one(keeper)
+    conversation.expect_open(A, opened(A, "id-2", alive))
+    assert open_one(keeper, detach=True, reuse=reuse).connectionid == "id-2"
+    conversation.expect_stop(A, "id-1", STOPPED)
+    assert keeper.finish()["closed"] == 1

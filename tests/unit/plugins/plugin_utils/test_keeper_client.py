@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import http.server
 import json
 import os
 import pathlib
+import resource
 import select
 import shutil
 import signal
@@ -27,9 +29,11 @@ import pytest
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OfflineError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Wanted
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OfflineError, OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
+from ansible_collections.remoteit.fleet.plugins.plugin_utils import _keeper_client
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import recap_text, with_leftovers
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
@@ -41,6 +45,7 @@ SECRETS = {"developer_key": "s3cret-key", "username": "s3cret-user", "password":
 TOKEN = "s3cret-token"
 OFFLINE = SERVICES[50]
 SLOW = SERVICES[51]
+STUCK = "id-that-cannot-be-stopped"
 
 
 class Vendor(http.server.ThreadingHTTPServer):
@@ -52,6 +57,7 @@ class Vendor(http.server.ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.calls: list[str] = []
         self.open: set[str] = set()
+        self.rows: list[dict[str, t.Any]] = []
         self.slow_call_arrived = threading.Event()
         self.slow_call_may_go_on = threading.Event()
 
@@ -64,7 +70,11 @@ class Vendor(http.server.ThreadingHTTPServer):
             self.calls.append(path)
         if path == "/apv/v27/user/login":
             return {"status": "true", "token": TOKEN}
+        if path == "/apv/v27/device/list/all":
+            return {"status": "true", "devices": self.rows}
         if path == "/apv/v27/device/connect/stop":
+            if body["connectionid"] == STUCK:
+                return {"status": "false", "reason": "the user is not allowed to do that"}
             self.open.discard(body["connectionid"])
             return {"status": "true"}
         service = body["deviceaddress"]
@@ -82,8 +92,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     server: Vendor
     protocol_version = "HTTP/1.1"
 
+    def do_GET(self) -> None:
+        self.do_POST()
+
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
         answer = json.dumps(self.server.answer(urlsplit(self.path).path, body)).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
@@ -225,6 +238,27 @@ def test_closing_and_holding(controller: Controller, vendor: Vendor, account: Ac
     assert vendor.open == set()
 
 
+def test_who_looks_for_devices_uses_the_login_of_the_run(
+    controller: Controller, vendor: Vendor, account: Account
+) -> None:
+    vendor.rows = [
+        {"deviceaddress": service, "devicealias": f"kiosk-{number}", "devicestate": "active", "servicetitle": title}
+        for number, (service, title) in enumerate([(SERVICE, "SSH"), (OFFLINE, "Bulk")])
+    ]
+    wanted, warnings = Wanted(state="active", services=frozenset(["kiosk-0"])), ([], [], [])
+    directly = controller.client.devices(account, wanted, warnings[0].append)
+    assert [service.id for device in directly for service in device.services] == [SERVICE]
+    controller.open(account, SERVICE)
+    assert vendor.calls.count("/apv/v27/user/login") == 2
+    assert controller.client.devices(account, wanted, warnings[1].append) == directly
+    assert vendor.calls.count("/apv/v27/user/login") == 2
+    with pytest.raises(OptionsError, match="cannot tell tags_any"):
+        controller.client.devices(account, Wanted(tags_any=("kiosk",)), warnings[1].append)
+    controller.kill(controller.keeper())
+    assert controller.client.devices(account, wanted, warnings[2].append) == directly
+    assert warnings[0] == warnings[1] == warnings[2]
+
+
 def test_what_a_module_has_opened_elsewhere(controller: Controller, vendor: Vendor, account: Account) -> None:
     def module() -> dict[str, dict[str, t.Any]]:
         assert [line["event"] for line in controller.ledgers()[0]] == ["run", "intent"]
@@ -257,19 +291,38 @@ def test_a_worker_that_dies_while_its_module_is_at_work(controller: Controller, 
 def test_a_keeper_that_is_killed_while_a_module_is_at_work(
     controller: Controller, vendor: Vendor, account: Account
 ) -> None:
-    """Nobody but the worker knows what was opened, so it closes that."""
+    """Nobody but the worker knows what was opened, so it closes that, and says so."""
+    odd, stuck = SERVICES[:2]
 
-    def module() -> dict[str, dict[str, t.Any]]:
+    def module() -> dict[str, t.Any]:
         controller.kill(controller.keeper())
-        vendor.open.add("id-x")
+        vendor.open.update({"id-x", "id-odd", STUCK})
         return {
             SERVICE: Connection(SERVICE, "id-x", "http://p:1", "p", 1, "tcp", False, "caller").as_result(),
             OFFLINE: {"code": "offline", "message": "inactive"},
+            odd: {"connectionid": "id-odd"},
+            stuck: {"connectionid": STUCK},
+            SLOW: None,
         }
 
-    with pytest.raises(RemoteItError, match="the keeper of this run died"):
-        controller.client.adopt(account, Order((SERVICE, OFFLINE)), module)
-    assert vendor.open == set()
+    with pytest.raises(RemoteItError) as raised:
+        controller.client.adopt(account, Order((SERVICE, OFFLINE, odd, stuck, SLOW)), module)
+    assert vendor.open == {STUCK}
+    died, stopped, left, *_unused = raised.value.message.rsplit("; ", 3)
+    assert "the keeper of this run died" in died
+    assert f"id-x to {SERVICE}" in stopped and f"id-odd to {odd}" in stopped
+    assert f"{STUCK} to {stuck} (the API says" in left
+
+
+def test_what_a_module_has_closed_elsewhere(controller: Controller, vendor: Vendor, account: Account) -> None:
+    """What is odd in its answer hides nothing of the rest."""
+    one, another = (controller.open(account, service)[service].connectionid for service in SERVICES[:2])
+    vendor.open.remove(another)
+    odd = [None, {"connectionid": ["id"]}, {"deviceaddress": SERVICE}, {"connectionid": another}]
+    controller.client.closed_elsewhere([None, odd])
+    stop = (SERVICES[1], another)
+    assert dict(controller.client.close(account, [stop])) == {stop: "already_closed"}
+    assert vendor.open == {one}
 
 
 def test_without_a_keeper(controller: Controller, vendor: Vendor, account: Account) -> None:
@@ -278,6 +331,15 @@ def test_without_a_keeper(controller: Controller, vendor: Vendor, account: Accou
     assert dict(controller.client.close(account, [(SERVICE, "id-x")])) == {(SERVICE, "id-x"): "closed"}
     assert vendor.open == set()
     assert not os.path.exists(controller.run.folder)
+
+
+def test_without_a_keeper_a_ledger_that_cannot_be_written_spoils_nothing(
+    controller: Controller, vendor: Vendor, account: Account
+) -> None:
+    controller.runs.mkdir(parents=True)
+    controller.runs.chmod(0o777)
+    vendor.open.add("id-x")
+    assert dict(controller.client.close(account, [(SERVICE, "id-x")])) == {(SERVICE, "id-x"): "closed"}
 
 
 def test_the_way_to_the_api_is_the_accounts(controller: Controller, vendor: Vendor, account: Account) -> None:
@@ -410,6 +472,63 @@ def test_no_place_for_the_ledger(
     with pytest.raises(RemoteItError, match=r"nothing was opened: the keeper of this run cannot be started: .*file"):
         controller.open(account, SERVICE)
     assert vendor.calls == []
+
+
+@pytest.fixture
+def slow_python(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """A Python that does not begin, the first time; the file tells its pid."""
+    gate, pid, python = tmp_path / "gate", tmp_path / "pid", tmp_path / "python"
+    os.mkfifo(gate)
+    python.write_text(
+        f'#!/bin/sh\n[ -e {pid} ] || {{ echo $$ >{pid}; read line <{gate}; }}\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    return pid
+
+
+def test_a_keeper_that_does_not_start_in_time_is_not_left_behind(
+    controller: Controller,
+    vendor: Vendor,
+    account: Account,
+    slow_python: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_vain = controller.client.open(account, Order((SERVICE,)))
+    with monkeypatch.context() as hurry:
+        hurry.setattr(_keeper_client, "START_SECONDS", 2.0)
+        with pytest.raises(RemoteItError, match=r"nothing was opened: .* it did not start within 2 seconds"):
+            next(in_vain)
+    late = int(slow_python.read_text())
+    controller.keepers.add(late)
+    controller.await_end(late)
+    assert vendor.calls == []
+    assert isinstance(controller.open(account, SERVICE)[SERVICE], Connection)
+
+
+def test_a_worker_that_has_many_files_open(controller: Controller, account: Account) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 2048), before[1]))
+    with contextlib.ExitStack() as many:
+        many.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        for _unused in range(1100):
+            many.enter_context(open(os.devnull, "rb"))
+        assert isinstance(controller.open(account, SERVICE)[SERVICE], Connection)
+
+
+@pytest.mark.parametrize("words", [b"", b'{"connec'])
+def test_a_keeper_that_dies_in_the_middle_of_a_line(controller: Controller, account: Account, words: bytes) -> None:
+    os.mkdir(controller.run.folder, 0o700)
+    with socket.socket(socket.AF_UNIX) as keeper, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        keeper.bind(controller.run.socket)
+        keeper.listen()
+        asked = pool.submit(dict, controller.client.open(account, Order((SERVICE,))))
+        line, _unused = keeper.accept()
+        with line, line.makefile("rb") as request:
+            request.readline()
+            line.sendall(words)
+        with pytest.raises(RemoteItError, match="the keeper of this run died"):
+            asked.result(30)
 
 
 # -- the recap ---------------------------------------------------------------------------------------------------------

@@ -202,14 +202,14 @@ def test_only_dead_runs_are_given_to_a_teardown_and_each_to_one(
     ledger: Ledger, folder: str, pauses: list[float]
 ) -> None:
     opened_entry(ledger)
-    with of_dead_runs(folder, None) as found:
+    with of_dead_runs(folder, None, []) as found:
         assert found == []
     end(ledger)
-    with of_dead_runs(folder, None) as found:
+    with of_dead_runs(folder, None, []) as found:
         ((record, its_ledger),) = found
         assert [entry.connectionid for entry in record.open] == [ID]
-        with of_dead_runs(folder, None) as another:
-            assert another == []
+        with of_dead_runs(folder, None, []) as another:
+            assert [its for _unused, its in another] == [None]
         its_ledger.closed(1, "closed")
     assert listing(folder, None) == []
 
@@ -223,7 +223,7 @@ def test_who_only_reads_it_does_not_hide_the_ledger_of_a_dead_run(
     with open(ledger.path, "rb") as reader:
         assert _lock(reader)
         monkeypatch.setattr(time, "sleep", lambda _unused: reader.close())
-        with of_dead_runs(folder, None) as found:
+        with of_dead_runs(folder, None, []) as found:
             assert [record.run_id for record, its_ledger in found if its_ledger] == ["job-0123456789"]
 
 
@@ -233,20 +233,20 @@ def test_a_run_whose_keeper_was_killed_lives_as_long_as_its_controller(folder: s
     opened_entry(ledger)
     end(ledger)
     assert [entry["alive"] for entry in listing(folder, None)] == [True]
-    with of_dead_runs(folder, None) as found:
+    with of_dead_runs(folder, None, []) as found:
         assert found == []
     controller.communicate()
     assert [entry["alive"] for entry in listing(folder, None)] == [False]
-    with of_dead_runs(folder, None) as found:
+    with of_dead_runs(folder, None, []) as found:
         assert [record.run_id for record, _unused in found] == ["job-0123456789"]
 
 
 def test_a_teardown_that_looks_for_one_run_leaves_the_others_to_the_next(ledger: Ledger, folder: str) -> None:
     opened_entry(ledger)
     end(ledger)
-    with of_dead_runs(folder, "another") as found:
+    with of_dead_runs(folder, "another", []) as found:
         assert found == []
-        with of_dead_runs(folder, "job-0123456789") as others:
+        with of_dead_runs(folder, "job-0123456789", []) as others:
             assert [record.run_id for record, _unused in others] == ["job-0123456789"]
 
 

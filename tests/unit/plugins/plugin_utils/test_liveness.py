@@ -71,3 +71,17 @@ def test_the_folder_of_a_run_is_swept_when_both_are_dead(
     assert other.exists() == (killed != "keeper and controller")
     assert own.exists()
     lock.close()
+
+
+def test_a_base_that_cannot_be_listed_is_not_swept(tmp_path: pathlib.Path) -> None:
+    """Nothing is wrong with the teardown that asks for it."""
+    sweep(str(tmp_path / "nowhere" / "remoteit-1"))
+
+
+def test_a_folder_that_is_odd_does_not_keep_the_others_from_being_swept(tmp_path: pathlib.Path) -> None:
+    odd, abandoned = tmp_path / "remoteit-1", tmp_path / "remoteit-2"
+    for folder, mark in ((odd, b"\xff"), (abandoned, b"")):
+        folder.mkdir()
+        (folder / "alive").write_bytes(mark)
+    sweep(str(tmp_path / "remoteit-3"))
+    assert not abandoned.exists()

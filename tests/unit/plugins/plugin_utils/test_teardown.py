@@ -21,9 +21,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledg
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import mark_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+    LOGGED_IN,
     SERVICE,
     STOPPED,
     WITH_ACCESS_KEY,
+    WITH_PASSWORD,
     WITH_TOKEN,
     Conversation,
     Reply,
@@ -43,9 +45,17 @@ def folder(tmp_path: pathlib.Path) -> str:
     return str(tmp_path / "state" / "runs")
 
 
-def left_behind(folder: str, run_id: str = RUN, who: str = OURS, hours: int = 8, *, opened: bool = True) -> Ledger:
+def left_behind(
+    folder: str,
+    run_id: str = RUN,
+    who: str = OURS,
+    hours: int = 8,
+    *,
+    opened: bool = True,
+    controller: str | None = None,
+) -> Ledger:
     """The ledger of a run that opened something and whose keeper died."""
-    ledger = Ledger.begin(folder, run_id)
+    ledger = Ledger.begin(folder, run_id, controller)
     ledger.intent(1, SERVICE, DEFAULT_API_URL, who)
     if opened:
         end = iso(utc_now() + datetime.timedelta(hours=hours))
@@ -129,6 +139,20 @@ def test_what_a_run_that_lives_does_not_need_any_more_is_closed(conversation: Co
     assert run(folder) == {STOP: "closed"}
 
 
+def test_a_ledger_that_cannot_be_read_is_named_and_keeps_no_other_open(
+    conversation: Conversation, folder: str, unreadable: t.Callable[[str], None]
+) -> None:
+    odd = left_behind(folder, "another-users")
+    unreadable(odd.path)
+    left_behind(folder)
+    conversation.expect_stop(*STOP, STOPPED)
+    assert run(folder, "a-job") == {}
+    outcomes = run(folder)
+    assert outcomes.pop(STOP) == "closed"
+    (outcome,) = outcomes.values()
+    assert f"the ledger {odd.path} cannot be read" in outcome.message
+
+
 def test_another_accounts_is_named_and_left(conversation: Conversation, folder: str) -> None:
     ledger = left_behind(folder, who="another account")
     with pytest.raises(AuthError, match="job-0123456789 opened it with other credentials"):
@@ -196,6 +220,16 @@ def test_an_opening_that_the_sessions_do_not_show_yet_is_told(
     assert os.path.exists(lost.path)
 
 
+def test_an_opening_is_not_explained_while_a_ledger_cannot_be_read(
+    conversation: Conversation, folder: str, lost: Ledger, unreadable: t.Callable[[str], None]
+) -> None:
+    unreadable(left_behind(folder, "another-users").path)
+    conversation.expect_query({}, sessions(STOP[1], started=iso(utc_now())))
+    outcomes = run_with_access_key(folder)
+    assert len(outcomes) == 2
+    assert "nobody knows whether" in outcomes[SERVICE, ""].message
+
+
 def test_an_opening_is_not_explained_by_what_another_run_has_opened(
     conversation: Conversation, folder: str, lost: Ledger
 ) -> None:
@@ -257,12 +291,38 @@ def test_a_dead_run_whose_keeper_is_still_closing_is_waited_for(
     assert run(folder) == {STOP: "closed"}
 
 
+def test_a_dead_run_on_which_another_teardown_works_is_waited_for(
+    conversation: Conversation, folder: str, pauses: list[float]
+) -> None:
+    """Also one of another container, of which nothing but its lock told that it was dead."""
+    ledger = left_behind(folder, controller="another-boot pid:[1] 1 1")
+    conversation.expect_stop(*STOP, refused("api key failed validation"), STOPPED)
+    first = teardown(folder, None, account, Direct(), check_mode=False)
+    assert isinstance(next(first)[1], AuthError)
+    with pytest.raises(RemoteItError, match="another teardown is still closing this"):
+        raise run(folder)[STOP]
+    assert sum(pauses) == pytest.approx(60)
+    assert list(first) == []
+    assert run(folder) == {STOP: "closed"}
+    assert not os.path.exists(ledger.path)
+
+
 def test_only_the_run_that_was_named(conversation: Conversation, folder: str) -> None:
     left_behind(folder, RUN)
     others = [left_behind(folder, f"{job}-0123456789") for job in ("other", "job-hotfix", "my-job")]
     conversation.expect_stop(*STOP, STOPPED)
     assert run(folder, "job") == {STOP: "closed"}
     assert all(os.path.exists(other.path) for other in others)
+
+
+def test_many_dead_runs_take_one_login(conversation: Conversation, folder: str) -> None:
+    """Who knows after how many that are refused an account is locked."""
+    for job in ("41", "42"):
+        left_behind(folder, f"{job}-0123456789", WITH_PASSWORD.fingerprint())
+    conversation.expect("POST", "/user/login", LOGGED_IN)
+    conversation.expect_stop(*STOP, STOPPED, STOPPED)
+    outcomes = list(teardown(folder, None, lambda: account(WITH_PASSWORD), Direct(), check_mode=False))
+    assert outcomes == [(STOP, "closed"), (STOP, "closed")]
 
 
 def test_check_mode_sends_nothing_and_predicts(conversation: Conversation, folder: str) -> None:

@@ -114,7 +114,7 @@ def test_the_result_of_a_service_info(adversary: Adversary, said: tuple[Credenti
     adversary.script(credentials, answers)
     options = options_of(credentials, _service_info.ARGUMENT_SPEC, device=["kiosk-1", "kiosk-2"], service=["ssh"])
     try:
-        result = _service_info.service_info(options, {})
+        result = _service_info.service_info(options, {}, Direct(), check_mode=False)
     except RemoteItError as error:
         check_error(error, adversary)
     else:

@@ -167,7 +167,7 @@ def test_a_ledger_that_is_no_file_of_ours_is_no_ledger(tmp_path: pathlib.Path, w
     assert listing(str(folder), None) == []
     assert known(str(folder), "another") == (set(), set())
     assert held_by_the_living(str(folder), []) == set()
-    with of_dead_runs(str(folder), None) as found:
+    with of_dead_runs(str(folder), None, []) as found:
         assert found == []
     note_closed(str(folder), "a-run", [ID])
     assert elsewhere.read_text() == before
