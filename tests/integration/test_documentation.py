@@ -276,3 +276,9 @@ def test_the_readmes_links_lead_to_files() -> None:
     for path, heading in (link.groups() for link in links if link):
         page = (ROOT / path).read_text().lower()
         assert not heading or f"\n{heading.replace('-', ' ')}\n---" in page, heading
+
+
+def test_the_readme_names_every_version_of_ansible_core() -> None:
+    (tested,) = re.findall(r"tested with ansible-core ([^\n]+)\.\n", (ROOT / "README.md").read_text())
+    engines = (path.stem for path in (ROOT / "tests" / "engines").glob("2.*.txt"))
+    assert re.findall(r"\d\.\d+", tested) == sorted(engines)
