@@ -179,8 +179,9 @@ def test_legs_of_a_matrix_are_told_apart(project: Fleet) -> None:
         for device in project.devices:
             (project.simulator.home(device) / "reached").unlink(missing_ok=True)
         before = len(project.simulator.connections())
+        how = {"end": signal.SIGKILL, "leg": leg, "lost": True}
         prepare = machines(project, "github-actions")
-        _unused, machine = ci.github_actions(prepare, end=signal.SIGKILL, leg=leg, lost=True, REMOTEIT_STATE_DIR=str(state))
+        _unused, machine = ci.github_actions(prepare, **how, REMOTEIT_STATE_DIR=str(state))
         (step,) = runs(machine)
         opened.append({entry["connectionid"] for entry in project.simulator.connections()[before:]})
         ids.append([run.rpartition("-")[0] for run in step.ledgers])
