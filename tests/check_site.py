@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Checks the documentation site as a reader sees it: C(tests/check_site.py FOLDER).
 
-No link or picture leads nowhere, and no page is wider than a telephone. Of links to other sites the form is checked.
+No link or picture leads nowhere, no page is wider than a telephone, and no words than their box in a picture. Of links
+to other sites the form is checked.
 """
 
 from __future__ import annotations
@@ -34,11 +35,27 @@ _ELSEWHERE = re.compile(r"https?://[\w-]+(\.[\w-]+)+(/[!-~]*)?|mailto:[^@\s]+@[\
 #: Loads each page into a frame as wide as a telephone, and writes down what sticks out and cannot be scrolled to.
 _MEASURE = """<!DOCTYPE html><iframe id="phone" style="width:%dpx;height:800px;border:0"></iframe><pre id="found"></pre>
 <script>
+// A picture's words that stick out of the box in which they begin.
+function sticking(picture) {
+  const boxes = [...picture.querySelectorAll("rect, path")]
+    .filter(one => one.ownerDocument.defaultView.getComputedStyle(one).fill !== "none")
+    .map(one => one.getBoundingClientRect());
+  return [...picture.querySelectorAll("text")].filter(one => {
+    const words = one.getBoundingClientRect(), middle = (words.top + words.bottom) / 2;
+    return boxes.some(box => box.left <= words.left && words.left < box.right && box.top <= middle
+      && middle < box.bottom && words.right > box.right - 3);
+  }).map(one => one.textContent);
+}
 const frame = document.getElementById("phone"), pages = %s, found = {};
 async function measure(page) {
   await new Promise(loaded => { frame.onload = loaded; frame.src = "/" + page; });
   await new Promise(settled => setTimeout(settled, 100)); // the theme wraps tables in what scrolls
   const there = frame.contentDocument, width = there.documentElement.clientWidth;
+  if (there.documentElement.tagName === "svg") {
+    const out = sticking(there);
+    if (out.length) found[page] = out;
+    return;
+  }
   const scrolls = one => /auto|scroll/.test(frame.contentWindow.getComputedStyle(one).overflowX)
     && one.getBoundingClientRect().right <= width + 1;
   const seen = there.createTreeWalker(there.body, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT), out = [];
@@ -120,7 +137,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 def too_wide(browser: str, site: Path, pages: list[str]) -> list[str]:
-    """The pages that a telephone would have to scroll sideways."""
+    """The pages that a telephone would have to scroll sideways, and the pictures whose boxes are too small."""
     handler = functools.partial(_Handler, directory=str(site), measure=_MEASURE % (PHONE, json.dumps(pages)))
     with _Server(("127.0.0.1", 0), handler) as server, tempfile.TemporaryDirectory() as profile:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -132,7 +149,7 @@ def too_wide(browser: str, site: Path, pages: list[str]) -> list[str]:
     if not measured:
         return ["the browser has not measured the pages"]
     found = json.loads(html.unescape(measured[1]))
-    return [f"{page} is wider than a telephone: {'; '.join(words)}" for page, words in found.items()]
+    return [f"{page} is too narrow for: {'; '.join(words)}" for page, words in found.items()]
 
 
 def main(folder: str) -> str | None:
@@ -143,7 +160,8 @@ def main(folder: str) -> str | None:
     found = broken(site, pages)
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser:
-        found += too_wide(browser, site, list(pages))
+        pictures = [str(path.relative_to(site)) for path in sorted(site.glob("_images/*.svg"))]
+        found += too_wide(browser, site, [*pages, *pictures])
     links = sum(len(page.links | page.pictures) for page in pages.values())
     seen = f"at the width of a telephone with {browser}" if browser else "without a browser, as there is none"
     print(f"{len(pages)} pages with {links} links were checked, {seen}")

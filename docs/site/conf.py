@@ -50,14 +50,15 @@ def _link_to_the_start(app: Sphinx, page: str, template: str, context: dict[str,
     context["theme_documentation_home_url"] = context["pathto"](app.config.root_doc)
 
 
-def _dashes(app: Sphinx, tree: nodes.document) -> None:
-    """Of what C(smartquotes) does this alone is wanted."""
+def _words(app: Sphinx, tree: nodes.document) -> None:
+    """Dashes, the one thing of C(smartquotes) that is wanted, and the collection's name as it is written."""
     for text in list(tree.findall(nodes.Text)):
-        if " -- " in text and isinstance(text.parent, (nodes.title, nodes.paragraph)):
-            text.parent.replace(text, nodes.Text(text.replace(" -- ", " \N{EN DASH} ")))
+        better = text.replace(" -- ", " \N{EN DASH} ").replace("Remoteit.Fleet", project)
+        if better != text and isinstance(text.parent, (nodes.title, nodes.paragraph, nodes.reference)):
+            text.parent.replace(text, nodes.Text(better))
 
 
 def setup(app: Sphinx) -> None:
-    app.connect("doctree-read", _dashes, priority=400)  # before the titles are collected
+    app.connect("doctree-read", _words, priority=400)  # before the titles are collected
     app.connect("html-page-context", _link_to_the_start)
     app.connect("missing-reference", _link_to_ansible)

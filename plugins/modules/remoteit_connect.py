@@ -128,16 +128,16 @@ EXAMPLES = r"""
   register: kiosks
   run_once: true
 
+- name: Show those that could not be opened
+  ansible.builtin.debug:
+    var: kiosks.failures
+  run_once: true
+
 - name: Open a connection to a service that is known by its names
   remoteit.fleet.remoteit_connect:
     services:
       - device: "{{ remoteit_device }}"
         application: ssh
-
-- name: Show those that could not be opened
-  ansible.builtin.debug:
-    var: kiosks.failures
-  run_once: true
 """
 
 RETURN = r"""

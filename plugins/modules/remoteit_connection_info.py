@@ -29,7 +29,8 @@ attributes:
 options:
   run_id:
     description:
-      - List only what this run has opened, or the runs of this CI job.
+      - List only what this run has opened, or the runs of this CI job, as
+        O(remoteit.fleet.remoteit_disconnect#module:run_id) takes it.
     type: str
 seealso:
   - module: remoteit.fleet.remoteit_disconnect
@@ -131,7 +132,7 @@ connections:
       returned: always
       type: bool
     account:
-      description: A fingerprint of the credentials that opened it, which gives nothing of them away.
+      description: A fingerprint of the credentials that opened it, from which they cannot be read.
       returned: always
       type: str
     api_url:

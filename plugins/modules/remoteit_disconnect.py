@@ -43,14 +43,16 @@ options:
   run_id:
     description:
       - Close what this run has left open, according to its ledger on this controller. It is the RV(ignore:run_id) that
-        M(remoteit.fleet.remoteit_connect) returned, or the id of the CI job in which the run was.
+        M(remoteit.fleet.remoteit_connect) returned. Or it is what that begins with, which stands for all runs of a CI
+        job - E(REMOTEIT_RUN_ID) if it was set, else the id that the CI gave.
       - Use the playbook C(remoteit.fleet.teardown) as the last step of a CI pipeline.
     type: str
   all:
     description: Close what any dead run of this user has left open, according to the ledgers on this controller.
     type: bool
 notes:
-  - A run that lives is never touched by O(run_id) and O(all).
+  - A run that lives is never touched by O(run_id) and O(all). In another container, or on another machine, a run whose
+    keeper was killed looks dead.
   - Entries of a ledger that other credentials have opened are named as failures and left. So is a connection of which
     nobody knows whether it was opened, until the time at which the vendor ends it.
   - The API answers alike when it does not know a connection and when it does not accept the developer key. When its
@@ -79,6 +81,10 @@ EXAMPLES = r"""
 - name: Close what dead runs have left open
   remoteit.fleet.remoteit_disconnect:
     all: true
+
+- name: Close what the runs of one CI job have left open
+  remoteit.fleet.remoteit_disconnect:
+    run_id: "4711"
 """
 
 RETURN = r"""

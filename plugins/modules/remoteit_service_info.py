@@ -39,11 +39,11 @@ options:
     type: list
     elements: str
   tags_any:
-    description: Devices that have one of these tags or more.
+    description: Devices that have at least one of these tags. Needs an access key.
     type: list
     elements: str
   tags_all:
-    description: Devices that have all of these tags.
+    description: Devices that have all of these tags. Needs an access key.
     type: list
     elements: str
   state:
@@ -59,7 +59,7 @@ options:
   organisation:
     description:
       - List the devices of this organisation, of which the account is a member, in place of the account's own. Give its
-        name, its id or its e-mail address.
+        name, its id or its e-mail address. Needs an access key.
     type: str
     aliases: [organization]
 seealso:
@@ -70,15 +70,15 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Find the SSH services of the kiosks that are connected
+- name: Find the SSH services of all devices that are connected
   remoteit.fleet.remoteit_service_info:
     application: ssh
     state: active
-  register: kiosks
+  register: found
 
 - name: Open a connection to each
   remoteit.fleet.remoteit_connect:
-    deviceaddress: "{{ kiosks.deviceaddresses }}"
+    deviceaddress: "{{ found.deviceaddresses }}"
 """
 
 RETURN = r"""

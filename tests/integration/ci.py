@@ -143,11 +143,18 @@ class Machine:
 Prepare = Callable[[str], Machine]
 
 
-def github_actions(machine: Prepare, *, end: signal.Signals | None) -> tuple[bool, Machine]:
-    """Whether the job succeeds. All steps share a machine; one without a condition needs those before to succeed."""
-    here = machine("runner")
+def github_actions(
+    machine: Prepare, *, end: signal.Signals | None, leg: int = 0, lost: bool = False, **environ: str
+) -> tuple[bool, Machine]:
+    """Whether the job succeeds. All steps share a machine; one without a condition needs those before to succeed.
+
+    :param leg: the job's place in a matrix. All legs have the same C(GITHUB_RUN_ID).
+    :param lost: the runner is lost with the update; no other step can be run.
+    """
+    here = machine(f"runner-{leg}")
     (job,) = recipe("github-actions.yml")["jobs"].values()
     values = {f"secrets.{name}": value for name, value in here.secrets.items()}
+    values |= {"github.run_id": "4711", "github.run_attempt": "1", "strategy.job-index": str(leg)}
 
     def filled(environ: dict[str, str]) -> dict[str, str]:
         return {
@@ -155,11 +162,11 @@ def github_actions(machine: Prepare, *, end: signal.Signals | None) -> tuple[boo
             for name, value in environ.items()
         }
 
-    environ = {"GITHUB_RUN_ID": "4711", "RUNNER_TEMP": str(here.temp), **filled(job["env"])}
+    environ = {"GITHUB_RUN_ID": "4711", "RUNNER_TEMP": str(here.temp), **filled(job["env"]), **environ}
     succeeds = True
     for step in job["steps"]:
         assert step.get("if") in (None, "always()")
-        if not succeeds and "if" not in step:
+        if not succeeds and (lost or "if" not in step):
             continue
         if "uses" in step:
             assert step["uses"].split("@")[0] in SETUP_ACTIONS

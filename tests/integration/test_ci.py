@@ -144,7 +144,7 @@ def test_the_run_and_its_keeper_are_killed(project: Fleet, system: str) -> None:
     assert not succeeds
     update, *teardowns = runs(machine)
     assert update.left_open == 3
-    assert re.fullmatch(r"\S*4711-[0-9a-f]{10}", *update.ledgers)
+    assert re.fullmatch(r"\S*4711\S*-[0-9a-f]{10}", *update.ledgers)
     assert teardowns[0].left_open == 0
     assert teardowns[0].ledgers == []
     nothing_is_left(project, machine)
@@ -167,6 +167,32 @@ def test_github_cancels_a_job(project: Fleet) -> None:
     assert "remote.it: opened 3, closed 3, left open 0" in update.output
     assert teardown.code == 0
     nothing_is_left(project, machine)
+
+
+def test_legs_of_a_matrix_are_told_apart(project: Fleet) -> None:
+    """Two runners with one folder for their ledgers are lost; the teardown of one job closes what that job had open."""
+    project.simulator.settings(second_connect="add")
+    state = project.folder / "state"
+    project.write("tasks.yml", [{"name": "Work", "ansible.builtin.raw": TASKS["killed"]}])
+    opened, ids = [], []
+    for leg in (0, 1):
+        for device in project.devices:
+            (project.simulator.home(device) / "reached").unlink(missing_ok=True)
+        before = len(project.simulator.connections())
+        how = {"end": signal.SIGKILL, "leg": leg, "lost": True}
+        prepare = machines(project, "github-actions")
+        _unused, machine = ci.github_actions(prepare, **how, REMOTEIT_STATE_DIR=str(state))
+        (step,) = runs(machine)
+        opened.append({entry["connectionid"] for entry in project.simulator.connections()[before:]})
+        ids.append([run.rpartition("-")[0] for run in step.ledgers])
+    assert [len(connections) for connections in opened] == [3, 3]
+    (own,), both = ids
+    (other,) = {*both} - {own}
+    environ = {**machine.secrets, "REMOTEIT_STATE_DIR": str(state)}
+    for job, left in ((own, opened[1]), (other, set())):
+        command = shlex.split(shown("ci-teardown-of-one-job").replace("$REMOTEIT_RUN_ID", job))
+        assert machine.execute("teardown", command, environ).code == 0
+        assert {entry["connectionid"] for entry in project.simulator.open_connections()} == left
 
 
 @pytest.mark.parametrize("system", ["gitlab", "awx"])

@@ -35,6 +35,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils import _credentials
 BIN = Path(sys.executable).parent
 TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path.name != Path(__file__).name)
 PLACEHOLDER = "…"
+HERE = yaml.safe_load((ROOT / "galaxy.yml").read_text())["repository"]
 
 
 @functools.cache
@@ -266,8 +267,18 @@ def test_every_code_of_a_failure_is_explained() -> None:
 
 
 def test_the_readmes_links_lead_to_files() -> None:
-    links = re.findall(r"/blob/main/([^\s)#]+)(?:#(\S+))?", (ROOT / "README.md").read_text())
-    assert len(links) > 8
-    for path, heading in links:
-        text = (ROOT / path).read_text()
-        assert not heading or heading.replace("-", " ") in text.lower()
+    """Each reference is defined once, each definition is used, and what it names is there."""
+    text = (ROOT / "README.md").read_text()
+    defined = re.findall(r"^\[([^]]+)\]: *(.*)$", text, re.MULTILINE)
+    assert sorted({*re.findall(r"\]\[([^]]+)\]", text)}) == sorted(name for name, _unused in defined)
+    links = [re.fullmatch(rf"{HERE}/blob/main/([^\s#]+)(?:#(\S+))?", url) for _unused, url in defined]
+    assert all(links), defined
+    for path, heading in (link.groups() for link in links if link):
+        page = (ROOT / path).read_text().lower()
+        assert not heading or f"\n{heading.replace('-', ' ')}\n---" in page, heading
+
+
+def test_the_readme_names_every_version_of_ansible_core() -> None:
+    (tested,) = re.findall(r"tested with ansible-core ([^\n]+)\.\n", (ROOT / "README.md").read_text())
+    engines = (path.stem for path in (ROOT / "tests" / "engines").glob("2.*.txt"))
+    assert re.findall(r"\d\.\d+", tested) == sorted(engines)

@@ -122,35 +122,36 @@ def test_credentials_of_a_play(fleet: Fleet) -> None:
 def commands(page: str) -> list[list[str]]:
     """The calls of ansible-playbook on a page."""
     code = "\n".join(block.code for block in BLOCKS if block.page.endswith(page) and block.language == "sh")
-    return [shlex.split(line) for line in code.splitlines() if line.startswith("ansible-playbook ")]
+    lines = code.replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines if line.startswith("ansible-playbook ")]
 
 
-def test_the_readmes_inventory_and_commands(fleet: Fleet) -> None:
-    text, *others = (block.code for block in titled("inventory.yml"))
-    assert {text} == {text, *others}
+def test_hosts_by_hand(fleet: Fleet) -> None:
+    (text,) = (block.code for block in titled("inventory.yml"))
     first, second, *_unused = fleet.services
     text = text.replace("80:00:00:00:01:00:40:C5", first).replace("80:00:00:00:01:00:40:D5", second)
     inventory = yaml.safe_load(text)
     assert inventory["kiosks"]["vars"] == {"ansible_user": fleet.simulator.state["ssh_user"]}
     inventory["kiosks"]["vars"] |= {**fleet.login, **fleet.host_keys}
     fleet.inventory = inventory
-    command, teardown = commands("README.md")
+    *_unused, command = commands("docs/docsite/rst/inventory.rst")
     assert command[:3] == ["ansible-playbook", "-i", "inventory.yml"]
     run = fleet.run(*command[3:])
     assert run.rc == 0
-    assert fleet.run(*teardown[1:]).rc == 0
     assert sorted(run.stdout_of("who").values()) == ["pi-0001", "pi-0002"]
 
 
-def test_getting_started(fleet: Fleet) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/docsite/rst/getting_started.rst"])
+def test_a_first_run(fleet: Fleet, page: str) -> None:
     for number in range(3, DEVICES + 1):
         fleet.simulator.device(f"pi-{number:04}", online=False)
     fleet.inventory = {"all": {"vars": {**fleet.login, "remoteit_session_known_hosts": str(fleet.known_hosts)}}}
-    (tasks,) = titled("update.yml")
-    (source,) = (block for block in titled("fleet.remoteit.yml") if "getting_started" in block.page)
-    for block in (tasks, source):
+    files = [block for block in BLOCKS if block.page == page and block.title]
+    assert [block.title for block in files] == ["fleet.remoteit.yml", "update.yml"]
+    for block in files:
         fleet.write(str(block.title), block.code)
-    (command,) = commands("getting_started.rst")
+    command, *teardowns = commands(page)
     run = fleet.run(*command[3:], "-i", command[2])
     assert run.rc == 0
-    assert run.status("Show which device this is") == {"pi-0001": "ok", "pi-0002": "ok"}
+    assert run.status("Show it") == {"pi-0001": "ok", "pi-0002": "ok"}
+    assert [fleet.run(*teardown[1:]).rc for teardown in teardowns] == [0] * (page == "README.md")

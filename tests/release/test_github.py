@@ -56,6 +56,26 @@ def test_what_others_wrote_is_pinned_and_may_only_read(name: str) -> None:
     )
 
 
+def test_every_pin_is_moved() -> None:
+    """By Dependabot; what it passes over is moved by hand, as the page on contributing says."""
+    actions, packages = yaml.safe_load((GITHUB / "dependabot.yml").read_text())["updates"]
+    assert (actions["package-ecosystem"], packages["package-ecosystem"]) == ("github-actions", "pip")
+    tracked = subprocess.check_output(["git", "ls-files", "*.txt"], cwd=ROOT, text=True).splitlines()
+    pinned = {path for path in tracked if "==" in (ROOT / path).read_text()}
+    assert {f"/{Path(path).parent}" for path in pinned} == set(packages["directories"])
+    by_hand = [*(path.removeprefix("**/") for path in packages["exclude-paths"])]
+    by_hand += [ignored["dependency-name"] for ignored in packages["ignore"]]
+    page = (ROOT / "docs/docsite/rst/contributing.rst").read_text()
+    assert [name for name in by_hand if f"{name}``" not in page] == []
+
+
+def test_the_recipe_has_the_actions_that_we_have() -> None:
+    """Dependabot moves ours, and does not see the recipe."""
+    ours = dict(re.findall(r"uses: (\S+)@\S+ # (v\d+)", "".join(map(Path.read_text, GITHUB.glob("workflows/*.yml")))))
+    recipe = dict(re.findall(r"uses: (\S+)@(v\d+)", (ROOT / "docs/ci/github-actions.yml").read_text()))
+    assert {name: recipe[name] for name in ours} == ours
+
+
 @pytest.mark.parametrize("name", FORMS)
 def test_a_form_has_what_github_wants(name: str) -> None:
     form = yaml.safe_load((GITHUB / "ISSUE_TEMPLATE" / name).read_text())
