@@ -105,9 +105,8 @@ class Machine:
         out = self.temp / "output"
         with out.open("w") as stream:
             process = subprocess.Popen(
-                argv, cwd=self.workspace, env=environ, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it may be ignored here
-            )  # fmt: skip
+                argv, cwd=self.workspace, env=environ, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+            )
             if self.end:
                 self._end(process, self.end)
             process.wait(5 * PATIENCE)

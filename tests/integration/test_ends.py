@@ -224,7 +224,6 @@ def running(fleet: Fleet, plays: list[dict[str, Any]], *before: str) -> Iterator
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it may be ignored here
         )
         try:
             yield process
