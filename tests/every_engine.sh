@@ -52,7 +52,7 @@ for engine in 2.16 2.17 2.18 2.19 2.20 2.21; do
     printf '| %s | %s |' "$engine" "$("$python" -c 'import platform; print(platform.python_version())')"
     start "$engine-sanity" tests/sanity.sh "$engine"
     sanity=$!
-    start "$engine-unit" "$python" -m pytest --quiet tests/unit
+    start "$engine-unit" "$python" -m pytest tests/unit --quiet --numprocesses 2
     unit=$!
     cell "$engine-sanity" "$sanity"
     cell "$engine-unit" "$unit"
