@@ -46,7 +46,9 @@ lint: setup
 	$(TOOLS) shellcheck $$(git ls-files '*.sh') .ci/run
 
 unit: setup
-	.venv/bin/python -m pytest tests/unit
+	@tests/setup.sh engines
+	.venv/bin/python -m pytest tests/unit --numprocesses 2
+	[ ! -d .venv/engines/2.16 ] || .venv/engines/2.16/bin/python -m pytest tests/unit --numprocesses 2
 
 fuzz: setup
 	REMOTEIT_FUZZ=10000 .venv/bin/python -m pytest tests/unit/plugins/robustness --numprocesses 4

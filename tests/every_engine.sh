@@ -9,13 +9,22 @@ set -eu
 cd "$(dirname "$0")/.."
 tests/setup.sh all-engines
 mkdir -p tests/output
-failed=
+running='' failed=''
+# shellcheck disable=SC2086  # several processes
+trap 'kill $running 2>/dev/null; wait; exit 1' HUP INT TERM
 
-# One cell of the table: whether the command that follows was well, and what its log says last.
-cell() {
+# Starts what fills the cell $1.
+start() {
     log=tests/output/$1.log
     shift
-    if "$@" >"$log" 2>&1; then
+    "$@" >"$log" 2>&1 &
+    running="$running $!"
+}
+
+# Writes the cell $1 as soon as the process $2 has ended: what its log says last, if all is well.
+cell() {
+    log=tests/output/$1.log
+    if wait "$2"; then
         printf ' %s |' "$(sed -n '$s/ in [0-9].*//; $s/^.*: //; $p' "$log")"
     else
         printf ' FAILED |'
@@ -32,7 +41,7 @@ end_to_end() {
     TEST_ENGINES=$1 TEST_ANSIBLE_PLAYBOOK=$PWD/.venv/engines/$1/bin/ansible-playbook
     export TEST_ENGINES TEST_ANSIBLE_PLAYBOOK
     shift
-    .venv/bin/python -m pytest tests/integration --quiet --numprocesses 4 "$@"
+    exec .venv/bin/python -m pytest tests/integration --quiet --numprocesses 4 "$@"
 }
 
 echo "| ansible-core | Python | sanity | unit | end to end |"
@@ -41,19 +50,25 @@ for engine in 2.16 2.17 2.18 2.19 2.20 2.21; do
     python=.venv/engines/$engine/bin/python
     [ -x "$python" ] || continue
     printf '| %s | %s |' "$engine" "$("$python" -c 'import platform; print(platform.python_version())')"
-    cell "$engine-sanity" tests/sanity.sh "$engine"
-    cell "$engine-unit" "$python" -m pytest --quiet tests/unit
-    cell "$engine-end-to-end" end_to_end "$engine"
+    start "$engine-sanity" tests/sanity.sh "$engine"
+    sanity=$!
+    start "$engine-unit" "$python" -m pytest tests/unit --quiet --numprocesses 2
+    unit=$!
+    cell "$engine-sanity" "$sanity"
+    cell "$engine-unit" "$unit"
+    start "$engine-end-to-end" end_to_end "$engine"
+    cell "$engine-end-to-end" "$!"
     echo
 done
 if [ -d .venv/target ]; then
     printf '| modules alone, of 2.16 | %s | |' "$(.venv/target/bin/python -c 'import platform; print(platform.python_version())')"
-    cell target-unit .venv/target/bin/python -m pytest --quiet tests/unit/plugins/module_utils tests/unit/plugins/modules
+    start target-unit .venv/target/bin/python -m pytest --quiet tests/unit/plugins/module_utils tests/unit/plugins/modules
+    cell target-unit "$!"
     echo " |"
 fi
 for log in $failed; do
     echo
     echo "== $log"
-    tail -n 60 "$log"
+    cat "$log"
 done
 [ -z "$failed" ]

@@ -12,7 +12,8 @@ root=$PWD
 # ansible-test looks at the real path of the collection, and at whatever is below it.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM
+running=''
+trap '[ -z "$running" ] || kill "$running"; exit 1' HUP INT TERM
 log=$work/log
 collection=$work/ansible_collections/remoteit/fleet
 mkdir -p "$collection"
@@ -25,8 +26,10 @@ for folder in "$(pyenv root 2>/dev/null || echo "$HOME/.pyenv")"/versions/3.*/bi
 done
 
 ansible_test() {
-    # shellcheck disable=SC2086  # several words
-    PATH=$root/.venv/engines/$1/bin:$PATH ansible-test ${TEST:-sanity --local} --color no >"$log" 2>&1
+    # shellcheck disable=SC2086  # several words; with a time-out it is a group of processes, which end together
+    PATH=$root/.venv/engines/$1/bin:$PATH timeout 2h ansible-test ${TEST:-sanity --local} --color no >"$log" 2>&1 &
+    running=$!
+    wait "$running"
 }
 
 # It fetches the script that begins its virtual environments. Where it cannot, pip comes from Python itself.

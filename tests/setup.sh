@@ -29,7 +29,7 @@ find_python() {
 make_venv() {
     rm -rf "$1"
     "$2" -m venv "$1"
-    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$3"
+    "$1/bin/python" -m pip install --quiet --quiet --no-compile --disable-pip-version-check --requirement "$3"
     echo "$PWD/.venv/collections" > "$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/collections.pth"
 }
 

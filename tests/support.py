@@ -20,9 +20,10 @@ import requests
 
 SIMULATOR = Path(__file__).resolve().parent / "simulator"
 SSH, WEB = 28, 7
+PATIENCE = 60  # seconds that nothing takes which is well, not even on a busy machine
 
 
-def until(ready: Callable[[], Any], seconds: float = 10) -> Any:
+def until(ready: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Wait for something to become true, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := ready()):
@@ -41,9 +42,10 @@ class Simulator:
             env={**os.environ, "TMPDIR": str(folder)},
             stdout=subprocess.DEVNULL,
         )
-        until(lambda: state_file.exists() or self.process.poll() is not None, 30)
+        until(lambda: state_file.exists() or self.process.poll() is not None)
         self.state: dict[str, Any] = json.loads(state_file.read_text())
         self._session = requests.Session()
+        self._session.trust_env = False  # no proxy leads to it
         self._settings = self._control("GET", "settings")
 
     def _control(self, method: str, what: str, body: Any = None) -> Any:
@@ -128,7 +130,8 @@ class Simulator:
         self._control("DELETE", "faults")
 
     def begin_anew(self) -> None:
-        """Forget what the last test did."""
+        """Forget what the last test did; first let it come to its end."""
+        until(lambda: all(entry["answered"] for entry in self.requests()))
         self.forget_faults()
         self._control("POST", "settings", self._settings)
         devices = self._control("GET", "devices")
@@ -150,6 +153,6 @@ class Simulator:
     def end(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(PATIENCE)
         finally:
             self.process.kill()

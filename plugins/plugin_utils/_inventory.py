@@ -73,7 +73,10 @@ def _device(row: list[t.Any]) -> Device:
         all(map(SERVICE_ID.fullmatch, ids)) and isinstance(device.tags, list) and isinstance(device.attributes, dict)
     ):
         raise ValueError("this is no device")
-    if not all(isinstance(text, (str, type(None))) for text in ("".join(device.tags), device.name, device.state)):
+    texts = ["".join(device.tags), device.name, device.state]
+    texts += (device.owner, device.external_address, device.internal_address)
+    texts += (text for service in device.services for text in (service.name, service.title))
+    if not all(isinstance(text, (str, type(None))) for text in texts):
         raise TypeError("this is no device")
     return device
 

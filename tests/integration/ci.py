@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 from conftest import Fleet
-from support import until
+from support import PATIENCE, until
 
 RECIPES = Path(__file__).resolve().parents[2] / "docs" / "ci"
 
@@ -105,12 +105,11 @@ class Machine:
         out = self.temp / "output"
         with out.open("w") as stream:
             process = subprocess.Popen(
-                argv, cwd=self.workspace, env=environ, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it may be ignored here
-            )  # fmt: skip
+                argv, cwd=self.workspace, env=environ, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+            )
             if self.end:
                 self._end(process, self.end)
-            process.wait(120)
+            process.wait(5 * PATIENCE)
         print(f"== {name}: {process.returncode}", out.read_text(), sep="\n")
         ledgers = [json.loads(path.open().readline())["run"] for path in sorted((state / "runs").glob("*.*"))]
         step = Step(name, process.returncode, out.read_text(), len(self.fleet.simulator.open_connections()), ledgers)
@@ -120,7 +119,7 @@ class Machine:
     def _end(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         self.end = None
         reached = [self.fleet.simulator.home(device) / "reached" for device in self.fleet.devices]
-        until(lambda: process.poll() is not None or all(path.exists() for path in reached), 90)
+        until(lambda: process.poll() is not None or all(path.exists() for path in reached))
         if number != signal.SIGKILL:
             process.send_signal(number)
             return

@@ -33,7 +33,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from matrix import Matrix
-from support import Simulator, until
+from support import PATIENCE, Simulator, until
 
 ANSIBLE_PLAYBOOK = os.environ.get("TEST_ANSIBLE_PLAYBOOK", str(Path(sys.executable).with_name("ansible-playbook")))
 ENGINES = [
@@ -43,6 +43,8 @@ ENGINES = [
 ] or [Path(ANSIBLE_PLAYBOOK)]
 
 DEVICES = 40  # a device costs nothing until it is reached
+
+os.environ |= dict.fromkeys(["no_proxy", "NO_PROXY"], "127.0.0.1,localhost")  # where everything is that is spoken to
 
 SSH_RECORDER = """\
 #!/bin/sh
@@ -281,7 +283,7 @@ class Fleet:
             process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
             )
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 5 * PATIENCE
             while while_running and process.poll() is None and time.monotonic() < deadline:
                 while_running()
                 time.sleep(0.02)
@@ -289,7 +291,7 @@ class Fleet:
                 process.wait(max(deadline - time.monotonic(), 0))
             except subprocess.TimeoutExpired:
                 process.terminate()
-                process.wait(30)
+                process.wait(PATIENCE)
             texts = [stream.seek(0) or stream.read() for stream in (out, err)]
         print(shlex.join(command), *texts, sep="\n")
         run = Run(
@@ -366,7 +368,7 @@ class Fleet:
     def end(self) -> None:
         for socket in self.plain_masters.iterdir():
             command = ["ssh", "-F", "/dev/null", "-o", f"ControlPath={socket}", "-O", "exit", "none"]
-            subprocess.run(command, capture_output=True, check=False, timeout=20)
+            subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -386,7 +388,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup all that is started would ignore it
+    # under nohup or in the background all that is started would ignore them
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--matrix") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Matrix())
 

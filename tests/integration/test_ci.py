@@ -18,7 +18,7 @@ import ci
 import pytest
 from conftest import ANSIBLE_PLAYBOOK, Fleet
 from documentation import BLOCKS
-from support import until
+from support import PATIENCE, until
 
 ROOT = ci.RECIPES.parents[1]
 
@@ -60,8 +60,8 @@ def project(fleet: Fleet) -> Fleet:
 def host_key(fleet: Fleet, device: str) -> str:
     """The line for known_hosts, as the role would record it."""
     way = fleet.simulator.connect(device)
-    scan = ["ssh-keyscan", "-p", str(way["port"]), way["host"]]
-    line = subprocess.run(scan, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()[-1]
+    scan = ["ssh-keyscan", "-T", str(PATIENCE), "-p", str(way["port"]), way["host"]]
+    line = subprocess.run(scan, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
     fleet.simulator.stop(way)
     return f"remoteit-{way['deviceaddress'].lower().replace(':', '-')} {line.split(maxsplit=1)[1]}\n"
 

@@ -14,7 +14,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from typing import Any
 import pytest
 from conftest import ENGINES, Fleet, Run
 from matrix import api_of, engine_of, row_of
-from support import SSH, Simulator, until
+from support import PATIENCE, SSH, Simulator, until
 
 pytestmark = pytest.mark.every_engine
 
 OPEN = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}}
-RUN_SECONDS = 10  # after a signal everything has to be closed within so many seconds
+RUN_SECONDS = 30  # after a signal everything has to be closed within so many seconds
 
 
 @pytest.fixture(autouse=True, params=ENGINES, ids=engine_of)
@@ -225,7 +224,6 @@ def running(fleet: Fleet, plays: list[dict[str, Any]], *before: str) -> Iterator
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it may be ignored here
         )
         try:
             yield process
@@ -245,19 +243,19 @@ def await_nothing_open(fleet: Fleet, seconds: float = RUN_SECONDS) -> None:
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_signal(fleet: Fleet, number: signal.Signals, moment: str, to_group: bool) -> None:
-    fleet.simulator.settings(latency=1.0, stop_latency=0.5)
+    # what is to be hit has to last
+    fleet.simulator.settings(latency=1.0, stop_latency=2.0 if moment == "while closing" else 0.5)
     fleet.write("on_the_devices.yml", [reach()] if moment == "while closing" else WAIT)
     with running(fleet, [session()]) as process:
-        until(MOMENTS[moment](fleet), 40)
+        until(MOMENTS[moment](fleet))
         (os.killpg if to_group else os.kill)(process.pid, number)
-        code = process.wait(40)
+        code = process.wait(PATIENCE)
         await_nothing_open(fleet)
     assert code == 99 if number == signal.SIGINT else code == -number
     assert fleet.simulator.connections()
     assert fleet.ledgers() == []
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs the right to make a pid namespace")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_in_a_container_that_ends_with_its_first_process(fleet: Fleet, number: signal.Signals) -> None:
     """The keeper dies with it; after SIGTERM the controller waits for it, after SIGKILL the ledger is left."""
@@ -265,14 +263,16 @@ def test_in_a_container_that_ends_with_its_first_process(fleet: Fleet, number: s
     fleet.write("on_the_devices.yml", WAIT)
     init = fleet.write("init", "#!/bin/sh\ntrap 'kill -TERM $!; wait $!; exit' TERM\n\"$@\" &\necho $! >pid\nwait $!\n")
     init.chmod(0o755)
-    inside = ("unshare", "--pid", "--fork", "--kill-child=TERM", "--mount-proc", str(init))
-    with running(fleet, [session()], *inside):
-        until(MOMENTS["while the tasks run"](fleet), 40)
+    inside = ("unshare", "--pid", "--fork", "--kill-child=TERM", "--mount-proc")
+    if shutil.which("unshare") is None or subprocess.run([*inside, "true"], check=False).returncode:
+        pytest.skip("cannot make a pid namespace")
+    with running(fleet, [session()], *inside, str(init)):
+        until(MOMENTS["while the tasks run"](fleet))
         controller = next(
             pid for pid, words in fleet.processes().items() if words.split()[1:2] == [fleet.ansible_playbook]
         )
         os.kill(controller, number)
-        until(lambda: not fleet.processes(), 20)
+        until(lambda: not fleet.processes())
     if number == signal.SIGTERM:
         assert not fleet.simulator.open_connections()
         assert fleet.ledgers() == []
@@ -312,12 +312,11 @@ def test_the_keeper_is_killed(fleet: Fleet, with_role: bool) -> None:
         until(
             lambda: (
                 len(fleet.simulator.open_connections()) == 3 and _journal(fleet, "reach" if with_role else "connect")
-            ),
-            40,
+            )
         )
         os.kill(the_keeper(fleet), signal.SIGKILL)
         (fleet.folder / "go on").touch()
-        assert process.wait(40) == 0
+        assert process.wait(PATIENCE) == 0
         until(lambda: not fleet.processes())
     assert len(fleet.simulator.open_connections()) == (0 if with_role else 3)
     assert ("opened 3, closed 0, left open 3" in (fleet.folder / "out").read_text()) != with_role
@@ -333,11 +332,12 @@ def test_a_worker_is_killed_in_mid_call(fleet: Fleet) -> None:
     fleet.simulator.settings(latency=3.0)
     connect = task("connect", **{"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services}})
     with running(fleet, [{"hosts": "localhost", "gather_facts": False, "tasks": [connect]}]) as process:
-        until(call_under_way(fleet, "connect"), 40)
+        until(call_under_way(fleet, "connect"))
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         for child in children:
-            os.kill(int(child), signal.SIGKILL)
-        assert process.wait(40) != 0
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+        assert process.wait(PATIENCE) != 0
         await_nothing_open(fleet)
     assert len(fleet.simulator.connections()) >= 3
     assert fleet.ledgers() == []
@@ -421,7 +421,7 @@ def test_two_runs_at_once_on_the_same_devices(fleet: Fleet, way: str) -> None:
         "on_the_devices.yml", [reach(), task("wait", **{"ansible.builtin.pause": {"seconds": 2}}), reach("again")]
     )
     with running(fleet, [session()]) as one, running(fleet, [session()]) as two:
-        codes = {one.wait(60), two.wait(60)}
+        codes = {one.wait(PATIENCE), two.wait(PATIENCE)}
         await_nothing_open(fleet)
     if way == "add":
         assert codes == {0}
@@ -477,7 +477,7 @@ def test_a_random_user_id(fleet: Fleet) -> None:
     connect = task("connect", **{"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services}})
     plays = [{"hosts": "localhost", "gather_facts": False, "tasks": [connect]}]
     with running(fleet, plays, "unshare", "-U", "--map-user=54321") as process:
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE) == 0
         await_nothing_open(fleet)
     assert len(fleet.simulator.requests("connect")) == 3
 
@@ -516,7 +516,7 @@ def test_an_ad_hoc_call(fleet: Fleet) -> None:
     options = json.dumps({"deviceaddress": fleet.services})
     done = subprocess.run(
         [*command, "remoteit.fleet.remoteit_connect", "-a", options],
-        env=fleet.environ, cwd=fleet.project, capture_output=True, text=True, check=False, timeout=60,
+        env=fleet.environ, cwd=fleet.project, capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "remote.it: opened 3, closed 3, left open 0" in done.stderr
@@ -536,7 +536,7 @@ def test_run_by_ansible_runner(fleet: Fleet) -> None:
     done = subprocess.run(
         [runner, "run", data, "-p", "play.yml"],
         env={**fleet.environ, "PATH": f"{runner.parent}:{fleet.environ['PATH']}"},
-        capture_output=True, text=True, check=False, timeout=90,
+        capture_output=True, text=True, check=False, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 2, done.stdout + done.stderr
     assert len(fleet.simulator.requests("connect")) == 3
@@ -559,9 +559,9 @@ def test_a_bulk_call_is_killed_half_way(fleet: Fleet, request: pytest.FixtureReq
     with running(
         fleet, [{"hosts": "localhost", "gather_facts": False, "tasks": [task("connect", **connect)]}]
     ) as process:
-        until(lambda: len(large.connections()) > 500, 60)
+        until(lambda: len(large.connections()) > 500)
         process.kill()
         process.wait()
-        until(lambda: not large.open_connections(), RUN_SECONDS)
-        until(lambda: not fleet.processes(), RUN_SECONDS)
+        until(lambda: not large.open_connections())
+        until(lambda: not fleet.processes())
     assert fleet.ledgers() == []

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import Fleet
-from support import until
+from support import PATIENCE, until
 from test_ends import running, the_keeper
 
 
@@ -134,9 +134,9 @@ def test_an_opening_that_the_keeper_died_over_is_found_by_the_teardown(fleet: Fl
     fleet.simulator.settings(latency=3)
     task = {"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services[0]}}
     with running(fleet, [{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]) as process:
-        until(lambda: any(request["call"] == "connect" for request in fleet.simulator.requests()), 40)
+        until(lambda: any(request["call"] == "connect" for request in fleet.simulator.requests()))
         os.kill(the_keeper(fleet), signal.SIGKILL)
-        assert process.wait(40) != 0
+        assert process.wait(PATIENCE) != 0
     until(lambda: len(fleet.simulator.open_connections()) == 2)
     teardown = fleet.run("remoteit.fleet.teardown")
     assert teardown.rc == 0

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from conftest import ENGINES, Fleet
 from matrix import engine_of
+from support import PATIENCE
 
 MANY = 20
 LINE = r"remote\.it: {}: (\d+) of 20 done, (\d+) failed, [\d.]+/s *"
@@ -57,7 +58,7 @@ def on_a_terminal(fleet: Fleet, plays: list[dict[str, Any]]) -> str:
             seen += block
     os.close(master)
     print(repr(seen))
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE) == 0
     return seen.decode()
 
 
@@ -102,7 +103,7 @@ def test_a_log_gets_lines_and_a_machine_its_document(fleet: Fleet) -> None:
         "tasks": ["remoteit.fleet.remoteit_connect", "remoteit.fleet.remoteit_disconnect"]
     }
     lines = [line for line in run.stderr.splitlines() if line.startswith("remote.it: opening")]
-    assert 1 <= len(lines) <= 2
+    assert 1 <= len(lines) < MANY / 2
     assert re.fullmatch(LINE.format("opening"), lines[-1]).groups() == ("20", "1")
     assert run.stderr.replace("\n", "").isprintable()
     assert lines[-1] in (fleet.folder / "log").read_text()

@@ -26,10 +26,8 @@ from typing import Any
 import aiohttp
 import pytest
 import requests
+from support import PATIENCE, SIMULATOR, SSH, WEB, until
 
-SIMULATOR = Path(__file__).resolve().parents[1] / "simulator"
-SSH = 28
-WEB = 7
 LATCHING = "255.255.255.255"
 OTHER = "127.0.0.9"
 
@@ -45,7 +43,7 @@ class Sim:
             env={**os.environ, "TMPDIR": str(folder)},
             stdout=subprocess.DEVNULL,
         )
-        until(lambda: state_file.exists() or self.process.poll() is not None, 20)
+        until(lambda: state_file.exists() or self.process.poll() is not None)
         self.state_file = state_file
         self.state: dict[str, Any] = json.loads(state_file.read_text())
         self.session = requests.Session()
@@ -114,28 +112,21 @@ class Sim:
         self, port: int | str, command: str, *options: str, data: bytes = b""
     ) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            self.ssh_command(port, command, *options), input=data, capture_output=True, check=False, timeout=20
+            self.ssh_command(port, command, *options), input=data, capture_output=True, check=False, timeout=PATIENCE
         )
 
     def end(self) -> int:
         self.session.close()
         self.process.terminate()
         try:
-            return self.process.wait(10)
+            return self.process.wait(PATIENCE)
         finally:
             self.process.kill()
 
 
-def until(ready: Callable[[], bool], seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
 def stream(port: int | str, source: str = "127.0.0.1") -> socket.socket:
     try:
-        return socket.create_connection(("127.0.0.1", int(port)), timeout=5, source_address=(source, 0))
+        return socket.create_connection(("127.0.0.1", int(port)), timeout=PATIENCE, source_address=(source, 0))
     except ConnectionRefusedError:
         raise
     except OSError as problem:
@@ -653,13 +644,12 @@ def test_fault_throttle_with_retry_after(sim: Sim) -> None:
 
 def test_fault_delay(sim: Sim) -> None:
     address = sim.service()["deviceaddress"]
-    sim.fault(call="connect", fault="delay", seconds=1)
-    began = time.monotonic()
+    sim.fault(call="connect", fault="delay", seconds=2)
+    sim.control("DELETE", "requests")
     sim.opened(address)
-    middle = time.monotonic()
     sim.opened(address)
-    assert middle - began >= 1
-    assert time.monotonic() - middle < 0.9
+    first, second = (entry["answered"] - entry["time"] for entry in sim.control("GET", "requests"))
+    assert second < 2 <= first
 
 
 @pytest.mark.parametrize(("kind", "created"), [("drop", 0), ("lost", 1)])
@@ -769,7 +759,7 @@ def test_sftp_and_shell_see_the_same_files(sim: Sim, tmp_path: Path) -> None:
     script = f"mkdir {home}/.ansible\nput {tmp_path}/up {home}/.ansible/absolute\nput {tmp_path}/up relative\n"
     script += f"get device-name {tmp_path}/down\n"
     options = [*sim.ssh_options(), "-P", port, "-b", "-", f"{sim.state['ssh_user']}@127.0.0.1"]
-    subprocess.run(["sftp", *options], input=script.encode(), capture_output=True, check=True, timeout=20)
+    subprocess.run(["sftp", *options], input=script.encode(), capture_output=True, check=True, timeout=PATIENCE)
     assert (tmp_path / "down").read_text() == f"{service['device']}\n"
     assert sim.ssh(port, "cat ~/.ansible/absolute relative | wc -c").stdout.split() == [b"600000"]
 
@@ -802,7 +792,7 @@ def test_device_that_hangs(sim: Sim) -> None:
         with pytest.raises(TimeoutError):
             tcp.recv(1)
         sim.device(service, hang=False)
-        tcp.settimeout(5)
+        tcp.settimeout(PATIENCE)
         assert tcp.recv(4) == b"SSH-"
 
 
@@ -813,7 +803,7 @@ def test_device_that_drops_everything(sim: Sim) -> None:
         assert client.stdout is not None
         pid = int(client.stdout.readline())
         sim.device(service, drop=True)
-        assert client.wait(5) == 255
+        assert client.wait(PATIENCE) == 255
     until(lambda: not running(pid))
     assert greeting(port) == b""
     sim.device(service, drop=False)
@@ -874,7 +864,7 @@ def test_many_connects_take_no_longer_than_one(sim_start: Callable[..., Sim]) ->
     assert [answer["connection"]["deviceaddress"] for answer in answers] == addresses
     assert len({answer["connection"]["proxyport"] for answer in answers}) == 500
     # One after the other they would take 500 seconds, and 16 at a time 31.
-    assert 1 <= seconds < 12
+    assert 1 <= seconds < 31
     assert sum(entry["open"] for entry in simulator.control("GET", "connections")) == 500
     assert greeting(answers[-1]["connection"]["proxyport"]) == b"SSH-"
 
@@ -892,8 +882,8 @@ def test_the_end_leaves_nothing(sim_start: Callable[..., Sim], tmp_path: Path, s
         assert all(running(pid) for pid in pids)
         assert [path.name.startswith("remoteit-sim-") for path in tmp_path.iterdir() if path.is_dir()] == [True]
         simulator.process.send_signal(signum)
-        assert simulator.process.wait(10) == 0
-        assert client.wait(5) == 255
+        assert simulator.process.wait(PATIENCE) == 0
+        assert client.wait(PATIENCE) == 255
     until(lambda: not any(running(pid) for pid in pids))
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
     assert refused(port)
@@ -902,7 +892,7 @@ def test_the_end_leaves_nothing(sim_start: Callable[..., Sim], tmp_path: Path, s
 def test_a_port_in_use_is_told(sim: Sim) -> None:
     port = sim.state["api_url"].split(":")[2].split("/")[0]
     command = [sys.executable, str(SIMULATOR), "--listen", f"127.0.0.1:{port}"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert result.returncode == 1
     assert "in use" in result.stderr
     assert "Traceback" not in result.stderr

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from conftest import ENGINES, Fleet
 from matrix import engine_of
-from support import until
+from support import PATIENCE, until
 
 REACH = {"ansible.builtin.raw": "cat device-name"}
 
@@ -74,13 +74,13 @@ class Slice:
         }
 
     def await_devices(self) -> None:
-        until(lambda: len(self.results("reach")) == len(self.devices) or self.process.poll() is not None, 60)
+        until(lambda: len(self.results("reach")) == len(self.devices) or self.process.poll() is not None)
         assert self.results("reach") == {device: device for device in self.devices}
 
     def goes_on(self) -> int:
         """Let it work on to its end."""
         self.may_go_on.touch()
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE)
 
     def open(self) -> set[str]:
         """The connections to its devices that are open."""
@@ -107,7 +107,7 @@ class Slice:
         for pid in processes if whole else [controller]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
         self.may_go_on.touch()  # for a module that outlives its worker
 
     def teardown(self) -> None:
@@ -115,7 +115,7 @@ class Slice:
         command = [self.fleet.ansible_playbook, "remoteit.fleet.teardown"]
         done = subprocess.run(
             [*command, "-e", f"remoteit_teardown_run_id={self.environ['JOB_ID']}"],
-            env=self.environ, cwd=self.fleet.project, capture_output=True, text=True, check=False, timeout=90,
+            env=self.environ, cwd=self.fleet.project, capture_output=True, text=True, check=False, timeout=PATIENCE,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
 

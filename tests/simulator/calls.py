@@ -65,7 +65,8 @@ class Api(ABC):
         except Dropped:
             if request.transport is not None:
                 request.transport.abort()
-        entry["answered"] = self._world.clock.now()
+        finally:
+            entry["answered"] = self._world.clock.now()
         entry["status"] = response.status if response is not None else None
         return response or web.Response()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
 import typing as t
 
@@ -46,7 +47,7 @@ CREDENTIALS = {"token": TOKEN, "developer_key": KEY}
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a module: its exit code, and its result, which never holds a secret."""
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(os, "environ", {"HOME": str(tmp_path)})  # somebody's own credentials are no part of a test
 
     def run(main: t.Callable[[], None], **arguments: t.Any) -> tuple[int, dict[str, t.Any]]:
         with patch_module_args(arguments), pytest.raises(SystemExit) as left:

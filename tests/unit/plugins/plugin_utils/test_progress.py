@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import termios
 import typing as t
 
@@ -73,7 +75,7 @@ def test_a_person_sees_a_line_that_is_rewritten_and_one_that_stays() -> None:
 def test_a_line_that_is_rewritten_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     master, terminal = os.openpty()
     assert _progress.columns_of(terminal) is None  # it has no size yet
-    termios.tcsetwinsize(terminal, (24, 40))
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 40, 0, 0))
     monkeypatch.setattr(_progress, "COLUMNS", _progress.columns_of(terminal))
     os.close(terminal)
     os.close(master)
