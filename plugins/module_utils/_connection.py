@@ -17,7 +17,7 @@ import datetime
 import ipaddress
 import re
 import typing as t
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import BadAnswerError
 from ansible_collections.remoteit.fleet.plugins.module_utils._words import described
@@ -100,16 +100,21 @@ class Connection:
             well = (
                 SERVICE_ID.fullmatch(connection.deviceaddress)
                 and CONNECTION_ID.fullmatch(connection.connectionid)
-                and _PROXY_URL.fullmatch(connection.proxy)
+                and type(connection.port) is int
                 and connection.scheme in ("tcp", "http", "https")
                 and connection.reverse_proxy is (connection.scheme != "tcp")
+                and connection.restriction in ("caller", "latching", "address", "public")
                 and connection.expirationsec == _seconds(connection.expirationsec)
                 and (connection.expires_at is None or moment(connection.expires_at))
+                and isinstance(connection.name, (str, type(None)))
+                and isinstance(connection.reused, bool)
+                and isinstance(connection.overrode, bool)
             )
         except (TypeError, ValueError):
             well = None
         if not well:
             raise BadAnswerError("this is not the connection that another host should have described")
+        _proxy_url(connection.proxy)
         _host(connection.host)
         _port(connection.port)
         return connection
@@ -215,16 +220,12 @@ def parse_proxy(body: t.Mapping[str, t.Any]) -> tuple[str, str, int, str]:
     :raises BadAnswerError: no decent host and port can be found.
     """
     proxy = body.get("proxy")
-    if not isinstance(proxy, str) or not _PROXY_URL.fullmatch(proxy):
-        raise BadAnswerError(f"the answer has no usable proxy: {described(proxy)}")
+    url = _proxy_url(proxy)
     try:
-        url = urlsplit(proxy)
         short = urlsplit(f"//{body['proxyURL']}" if isinstance(body.get("proxyURL"), str) else "")  # without its scheme
         ports = [_field(body, "proxyServerPort"), _field(body, "proxyport"), url.port, short.port]
     except ValueError:
-        raise BadAnswerError(f"the answer's proxy is not a URL: {described(proxy)}") from None
-    if url.username is not None or url.password is not None:
-        raise BadAnswerError(f"the answer's proxy is not a plain URL: {described(url.hostname)}")
+        raise BadAnswerError(f"the answer's proxyURL is not a URL: {described(body['proxyURL'])}") from None
     ports.append(parse_qs(url.query).get("port", [None])[0])
 
     if truthy(body.get("reverseProxy")) or all(port is None for port in ports):
@@ -233,6 +234,21 @@ def parse_proxy(body: t.Mapping[str, t.Any]) -> tuple[str, str, int, str]:
         return proxy, _host(url.hostname), _port(port), scheme
     port = next(port for port in ports if port is not None)
     return proxy, _host(_field(body, "proxyserver") or url.hostname), _port(port), "tcp"
+
+
+def _proxy_url(proxy: t.Any) -> SplitResult:
+    """The proxy's URL, which begins with its host even where another field names the one to use."""
+    if not isinstance(proxy, str) or not _PROXY_URL.fullmatch(proxy):
+        raise BadAnswerError(f"the answer has no usable proxy: {described(proxy)}")
+    try:
+        url = urlsplit(proxy)
+        _unused = url.port
+    except ValueError:
+        raise BadAnswerError(f"the answer's proxy is not a URL: {described(proxy)}") from None
+    if url.username is not None or url.password is not None:
+        raise BadAnswerError(f"the answer's proxy is not a plain URL: {described(url.hostname)}")
+    _host(url.hostname)
+    return url
 
 
 def _field(body: t.Mapping[str, t.Any], name: str) -> t.Any:
