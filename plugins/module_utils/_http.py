@@ -12,6 +12,7 @@ import datetime
 import email.utils
 import json
 import math
+import os
 import random
 import re
 import ssl
@@ -26,7 +27,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     OptionsError,
     ThrottledError,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._words import masked, printable
+from ansible_collections.remoteit.fleet.plugins.module_utils._words import is_callable, masked, printable
 
 try:
     import requests
@@ -63,12 +64,28 @@ class Transport:
 
     @classmethod
     def from_environment(cls, environ: t.Mapping[str, str], url: str) -> Transport:
-        """Read C(HTTPS_PROXY), C(NO_PROXY) and C(REQUESTS_CA_BUNDLE) as C(requests) does, but never a C(.netrc)."""
+        """Read C(HTTPS_PROXY), C(NO_PROXY) and C(REQUESTS_CA_BUNDLE) as C(requests) does, but never a C(.netrc).
+
+        :raises OptionsError: one of them is nothing that could be used.
+        """
         get = {key.lower(): value for key, value in environ.items() if value}
         proxies = {scheme: get[f"{scheme}_proxy"] for scheme in ("http", "https", "all") if f"{scheme}_proxy" in get}
         if not HAS_REQUESTS or requests.utils.should_bypass_proxies(url, no_proxy=get.get("no_proxy", "")):
             proxies = {}
-        return cls(proxies, get.get("requests_ca_bundle") or get.get("curl_ca_bundle"))
+        proxies = {scheme: proxy if "://" in proxy else f"http://{proxy}" for scheme, proxy in proxies.items()}
+        used = url.split(":")[0]
+        for scheme, proxy in proxies.items():
+            if scheme not in (used, "all"):
+                continue
+            if not re.match(r"https?://|socks[45][ah]?://", proxy, re.IGNORECASE) or not is_callable(proxy):
+                raise OptionsError(  # not shown: there may be a password in it
+                    f"the environment's {scheme.upper()}_PROXY is not the URL of a proxy, such as"
+                    " http://proxy.example.com:3128; write what is no letter or digit of a user name or password as %XX"
+                )
+        ca_bundle = get.get("requests_ca_bundle") or get.get("curl_ca_bundle")
+        if ca_bundle and used == "https" and not os.path.exists(ca_bundle):
+            raise OptionsError(f"there is no CA bundle {ca_bundle}, which the environment names in REQUESTS_CA_BUNDLE")
+        return cls(proxies, ca_bundle)
 
 
 @dataclasses.dataclass(frozen=True)

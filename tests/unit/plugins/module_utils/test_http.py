@@ -90,6 +90,10 @@ def test_a_redirect_is_not_followed(conversation: Conversation, status: int) -> 
         ({"HTTPS_PROXY": "http://p:1", "no_proxy": "*"}, {}),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "api.remote.it"}, {"https": "http://p:1"}),
         ({"HTTPS_PROXY": ""}, {}),
+        ({"HTTPS_PROXY": "proxy.example.com:3128"}, {"https": "http://proxy.example.com:3128"}),
+        ({"HTTPS_PROXY": "u:w@p:1"}, {"https": "http://u:w@p:1"}),
+        ({"HTTPS_PROXY": "http://[", "NO_PROXY": "*"}, {}),
+        ({"HTTP_PROXY": "http://["}, {"http": "http://["}),
     ],
 )
 def test_proxies_of_the_environment(
@@ -103,10 +107,33 @@ def test_proxies_of_the_environment(
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_the_ca_bundle_of_the_environment(conversation: Conversation, name: str) -> None:
+def test_the_ca_bundle_of_the_environment(conversation: Conversation, tmp_path: pathlib.Path, name: str) -> None:
+    bundle = tmp_path / "ca.pem"
+    with pytest.raises(OptionsError, match=f"there is no CA bundle {re.escape(str(bundle))}"):
+        Transport.from_environment({name: str(bundle)}, URL)
+    bundle.touch()
     conversation.expect("POST", URL, WELL)
-    http(Transport.from_environment({name: "/some/ca.pem"}, URL)).call("POST", URL, headers={})
-    assert conversation.options[0]["verify"] == "/some/ca.pem"
+    http(Transport.from_environment({name: str(bundle)}, URL)).call("POST", URL, headers={})
+    assert conversation.options[0]["verify"] == str(bundle)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:hunter2[@p:1",
+        "http://user:hunter2/@p:1",
+        "http://user:hunter2#@p:1",
+        "http://user:hunter2@",
+        "http://user:hunter2@p:port",
+        "http://user:hunter2@p..q:1",
+        "hunter2://p:1",
+        "://hunter2",
+    ],
+)
+def test_a_proxy_that_is_none_is_refused_and_not_shown(proxy: str) -> None:
+    with pytest.raises(OptionsError, match="HTTPS_PROXY is not the URL of a proxy") as caught:
+        Transport.from_environment({"https_proxy": proxy}, URL)
+    assert "hunter2" not in caught.value.message
 
 
 def test_a_proxys_password_is_not_shown() -> None:
