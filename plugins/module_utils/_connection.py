@@ -219,7 +219,7 @@ def parse_proxy(body: t.Mapping[str, t.Any]) -> tuple[str, str, int, str]:
 
     :raises BadAnswerError: no decent host and port can be found.
     """
-    proxy = body.get("proxy")
+    proxy: t.Any = body.get("proxy")
     url = _proxy_url(proxy)
     try:
         short = urlsplit(f"//{body['proxyURL']}" if isinstance(body.get("proxyURL"), str) else "")  # without its scheme

@@ -180,7 +180,7 @@ def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
     endpoint = _dict(item.get("endpoint"))
     tags = [_text(_dict(tag).get("name")) for tag in _list(item.get("tags"))]
     attributes = _dict(item.get("attributes"))
-    if _is_deep(attributes):
+    if is_deep(attributes):
         warn(f"the attributes of device {item['id']} are passed over, because they are nested too deep")
         attributes = {}
     return Device(
@@ -336,10 +336,10 @@ def _service_from_row(row: dict[str, t.Any]) -> Service:
 # -- values of unknown origin ------------------------------------------------------------------------------------------
 
 
-def _is_deep(value: t.Any, depth: int = 0) -> bool:
+def is_deep(value: t.Any, depth: int = 0) -> bool:
     """Whether it is nested more than anybody could mean; what it gets handed to recurses."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return depth > _DEEPEST or any(_is_deep(item, depth + 1) for item in inner if isinstance(item, (dict, list)))
+    return depth > _DEEPEST or any(is_deep(item, depth + 1) for item in inner if isinstance(item, (dict, list)))
 
 
 def _text(value: t.Any) -> str | None:
