@@ -58,6 +58,11 @@ def truthy(value: t.Any) -> bool:
     return value is True or (isinstance(value, str) and value.strip().lower() == "true")
 
 
+def as_dict(value: t.Any) -> dict[str, t.Any]:
+    """The dictionary, or an empty one in place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
 def restriction_of(hostip: str | None) -> str:
     """Who may use a port proxy that was asked for with this C(hostip)."""
     return {None: "caller", LATCHING: "latching", PUBLIC: "public"}.get(hostip, "address")
@@ -130,8 +135,7 @@ class Connection:
 
         :raises BadAnswerError: with C(connectionid) in its details if there is one, so that it can be stopped.
         """
-        body = answer.get("connection")
-        body = body if isinstance(body, dict) else {}
+        body = as_dict(answer.get("connection"))
         connectionid = find_connection_id(answer)
         try:
             address = _field(body, "deviceaddress")
@@ -199,8 +203,7 @@ class Connection:
 
 def find_connection_id(answer: t.Mapping[str, t.Any]) -> str | None:
     """The connection id, which the API has put inside C(connection), beside it, or nowhere."""
-    body = answer.get("connection")
-    for place in (body if isinstance(body, dict) else {}, answer):
+    for place in (as_dict(answer.get("connection")), answer):
         value = place.get("connectionid")
         if is_connection_id(value):
             return value

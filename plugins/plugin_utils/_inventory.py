@@ -66,7 +66,7 @@ class Listing:
 
 def digest(*parts: t.Any) -> str:
     """A name for all this together, which gives nothing of it away."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(parts, default=sorted).encode()).hexdigest()[:16]
 
 
 _TEXT, _NUMBER = (str, type(None)), (int, type(None))
