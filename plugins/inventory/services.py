@@ -258,15 +258,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def _wanted(self) -> Wanted:
         """What to fetch: devices in whatever state, so that a host keeps its name when another one goes offline."""
-        texts = {name: [str(text) for text in self._option(name)] for name in ("device", "service")}
-        return Wanted(
-            devices=texts["device"],
-            services=texts["service"],
-            tags_any=[str(tag) for tag in self._option("tags_any")],
-            tags_all=[str(tag) for tag in self._option("tags_all")],
-            applications=[application_id(str(each)) for each in self._option("application")],
-            organisation=self._option("organisation"),
-        )
+        names = ("device", "service", "tags_any", "tags_all", "application", "organisation")
+        return Wanted.of({"state": None, **{name: self._option(name) for name in names}})
 
     def _fetch(
         self, config: t.Mapping[str, t.Any], wanted: Wanted, warn: t.Callable[[str], None]

@@ -17,7 +17,7 @@ import datetime
 import ipaddress
 import re
 import typing as t
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import BadAnswerError
 from ansible_collections.remoteit.fleet.plugins.module_utils._words import described
@@ -56,6 +56,11 @@ def moment(text: str) -> datetime.datetime:
 def truthy(value: t.Any) -> bool:
     """Read a flag that arrives as a boolean or as the string of one."""
     return value is True or (isinstance(value, str) and value.strip().lower() == "true")
+
+
+def as_dict(value: t.Any) -> dict[str, t.Any]:
+    """The dictionary, or an empty one in place of anything else."""
+    return value if isinstance(value, dict) else {}
 
 
 def restriction_of(hostip: str | None) -> str:
@@ -100,16 +105,21 @@ class Connection:
             well = (
                 SERVICE_ID.fullmatch(connection.deviceaddress)
                 and CONNECTION_ID.fullmatch(connection.connectionid)
-                and _PROXY_URL.fullmatch(connection.proxy)
+                and type(connection.port) is int
                 and connection.scheme in ("tcp", "http", "https")
                 and connection.reverse_proxy is (connection.scheme != "tcp")
+                and connection.restriction in ("caller", "latching", "address", "public")
                 and connection.expirationsec == _seconds(connection.expirationsec)
                 and (connection.expires_at is None or moment(connection.expires_at))
+                and isinstance(connection.name, (str, type(None)))
+                and isinstance(connection.reused, bool)
+                and isinstance(connection.overrode, bool)
             )
         except (TypeError, ValueError):
             well = None
         if not well:
             raise BadAnswerError("this is not the connection that another host should have described")
+        _proxy_url(connection.proxy)
         _host(connection.host)
         _port(connection.port)
         return connection
@@ -125,8 +135,7 @@ class Connection:
 
         :raises BadAnswerError: with C(connectionid) in its details if there is one, so that it can be stopped.
         """
-        body = answer.get("connection")
-        body = body if isinstance(body, dict) else {}
+        body = as_dict(answer.get("connection"))
         connectionid = find_connection_id(answer)
         try:
             address = _field(body, "deviceaddress")
@@ -194,8 +203,7 @@ class Connection:
 
 def find_connection_id(answer: t.Mapping[str, t.Any]) -> str | None:
     """The connection id, which the API has put inside C(connection), beside it, or nowhere."""
-    body = answer.get("connection")
-    for place in (body if isinstance(body, dict) else {}, answer):
+    for place in (as_dict(answer.get("connection")), answer):
         value = place.get("connectionid")
         if is_connection_id(value):
             return value
@@ -214,17 +222,13 @@ def parse_proxy(body: t.Mapping[str, t.Any]) -> tuple[str, str, int, str]:
 
     :raises BadAnswerError: no decent host and port can be found.
     """
-    proxy = body.get("proxy")
-    if not isinstance(proxy, str) or not _PROXY_URL.fullmatch(proxy):
-        raise BadAnswerError(f"the answer has no usable proxy: {described(proxy)}")
+    proxy: t.Any = body.get("proxy")
+    url = _proxy_url(proxy)
     try:
-        url = urlsplit(proxy)
         short = urlsplit(f"//{body['proxyURL']}" if isinstance(body.get("proxyURL"), str) else "")  # without its scheme
         ports = [_field(body, "proxyServerPort"), _field(body, "proxyport"), url.port, short.port]
     except ValueError:
-        raise BadAnswerError(f"the answer's proxy is not a URL: {described(proxy)}") from None
-    if url.username is not None or url.password is not None:
-        raise BadAnswerError(f"the answer's proxy is not a plain URL: {described(url.hostname)}")
+        raise BadAnswerError(f"the answer's proxyURL is not a URL: {described(body['proxyURL'])}") from None
     ports.append(parse_qs(url.query).get("port", [None])[0])
 
     if truthy(body.get("reverseProxy")) or all(port is None for port in ports):
@@ -233,6 +237,21 @@ def parse_proxy(body: t.Mapping[str, t.Any]) -> tuple[str, str, int, str]:
         return proxy, _host(url.hostname), _port(port), scheme
     port = next(port for port in ports if port is not None)
     return proxy, _host(_field(body, "proxyserver") or url.hostname), _port(port), "tcp"
+
+
+def _proxy_url(proxy: t.Any) -> SplitResult:
+    """The proxy's URL, which begins with its host even where another field names the one to use."""
+    if not isinstance(proxy, str) or not _PROXY_URL.fullmatch(proxy):
+        raise BadAnswerError(f"the answer has no usable proxy: {described(proxy)}")
+    try:
+        url = urlsplit(proxy)
+        _unused = url.port
+    except ValueError:
+        raise BadAnswerError(f"the answer's proxy is not a URL: {described(proxy)}") from None
+    if url.username is not None or url.password is not None:
+        raise BadAnswerError(f"the answer's proxy is not a plain URL: {described(url.hostname)}")
+    _host(url.hostname)
+    return url
 
 
 def _field(body: t.Mapping[str, t.Any], name: str) -> t.Any:

@@ -17,7 +17,7 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NoCredentialsError, OptionsError
 from ansible_collections.remoteit.fleet.plugins.module_utils._signature import hmac_key
-from ansible_collections.remoteit.fleet.plugins.module_utils._words import printable
+from ansible_collections.remoteit.fleet.plugins.module_utils._words import is_callable, printable
 
 DEFAULT_API_URL = "https://api.remot3.it/apv/v27"
 DEFAULT_GRAPHQL_URL = "https://api.remote.it/graphql/v1"
@@ -162,7 +162,7 @@ def _complete(level: t.Mapping[str, str | None]) -> dict[str, str]:
 
 def _url(name: str, default: str, options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> str:
     url = options.get(name) or environ.get(f"REMOTEIT_{name.upper()}") or default
-    if not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", url):
+    if not re.fullmatch(r"https?://[^\s@?#]+", url) or not is_callable(url):
         # not shown: there may be a password in it
         raise OptionsError(f"{name} is not the URL of an API, without user name and query, such as {default}")
     return url.rstrip("/")

@@ -19,6 +19,7 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
     SERVICE_ID,
+    as_dict,
     is_connection_id,
     iso,
     truthy,
@@ -111,13 +112,8 @@ class Session(t.NamedTuple):
     id: str | None  # of a proxy connection, also its connectionid
     service_id: str | None
     started: str | None  # ISO 8601, UTC
-    user_id: str | None
-    user: str | None  # an e-mail address
     is_ours: bool | None
     is_proxy: bool | None
-
-    def as_result(self) -> dict[str, t.Any]:
-        return self._asdict()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +131,25 @@ class Wanted:
     state: str | None = None
     applications: t.Collection[int] = ()
     organisation: str | None = None
+
+    @classmethod
+    def of(cls, options: t.Mapping[str, t.Any]) -> Wanted:
+        """The filter that the options of a module or of an inventory's source describe.
+
+        :raises OptionsError: an application is not known.
+        """
+        texts = {
+            name: frozenset(map(str, options[name] or ())) for name in ("device", "service", "tags_any", "tags_all")
+        }
+        return cls(
+            devices=texts["device"],
+            services=texts["service"],
+            tags_any=texts["tags_any"],
+            tags_all=texts["tags_all"],
+            state=options["state"],
+            applications=frozenset(map(application_id, options["application"] or ())),
+            organisation=options["organisation"],
+        )
 
     def matches(self, device: Device) -> Device | None:
         """The device with those of its services that are wanted; none if it is not, or has no such service.
@@ -177,10 +192,10 @@ def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
             warn(f"a service of device {item['id']} is passed over, because it has no usable id: {_what(entry)}")
         elif service.application != BULK:
             services.append(service)
-    endpoint = _dict(item.get("endpoint"))
-    tags = [_text(_dict(tag).get("name")) for tag in _list(item.get("tags"))]
-    attributes = _dict(item.get("attributes"))
-    if _is_deep(attributes):
+    endpoint = as_dict(item.get("endpoint"))
+    tags = [_text(as_dict(tag).get("name")) for tag in _list(item.get("tags"))]
+    attributes = as_dict(item.get("attributes"))
+    if is_deep(attributes):
         warn(f"the attributes of device {item['id']} are passed over, because they are nested too deep")
         attributes = {}
     return Device(
@@ -193,7 +208,7 @@ def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
         attributes=attributes,
         created=_utc(item.get("created")),
         last_reported=_utc(item.get("lastReported")),
-        owner=_text(_dict(item.get("owner")).get("email")),
+        owner=_text(as_dict(item.get("owner")).get("email")),
         external_address=_text(endpoint.get("externalAddress")),
         internal_address=_text(endpoint.get("internalAddress")),
         services=tuple(services),
@@ -222,15 +237,13 @@ def _is_online(item: dict[str, t.Any]) -> bool:
 
 def session_from_graphql(item: t.Any, account_id: t.Any) -> Session:
     """Read one of C(sessions). What it does not tell is none: it may be anybody's."""
-    item = _dict(item)
-    target, user, proxy = _dict(item.get("target")), _dict(item.get("user")), _dict(item.get("endpoint")).get("proxy")
-    user_id, mine = _text(user.get("id")), _text(account_id)
+    item = as_dict(item)
+    target, proxy = as_dict(item.get("target")), as_dict(item.get("endpoint")).get("proxy")
+    user_id, mine = _text(as_dict(item.get("user")).get("id")), _text(account_id)
     return Session(
         id=item["id"] if is_connection_id(item.get("id")) else None,
         service_id=target["id"] if _is_id(target.get("id")) else None,
         started=_utc(item.get("timestamp")),
-        user_id=user_id,
-        user=_text(user.get("email")),
         is_ours=user_id == mine if user_id and mine else None,
         is_proxy=proxy if isinstance(proxy, bool) else None,
     )
@@ -336,10 +349,10 @@ def _service_from_row(row: dict[str, t.Any]) -> Service:
 # -- values of unknown origin ------------------------------------------------------------------------------------------
 
 
-def _is_deep(value: t.Any, depth: int = 0) -> bool:
+def is_deep(value: t.Any, depth: int = 0) -> bool:
     """Whether it is nested more than anybody could mean; what it gets handed to recurses."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return depth > _DEEPEST or any(_is_deep(item, depth + 1) for item in inner if isinstance(item, (dict, list)))
+    return depth > _DEEPEST or any(is_deep(item, depth + 1) for item in inner if isinstance(item, (dict, list)))
 
 
 def _text(value: t.Any) -> str | None:
@@ -348,10 +361,6 @@ def _text(value: t.Any) -> str | None:
 
 def _number(value: t.Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _dict(value: t.Any) -> dict[str, t.Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _list(value: t.Any) -> list[t.Any]:

@@ -85,22 +85,15 @@ class BadAnswerError(RemoteItError):
     code = "bad_answer"
 
 
-#: Every code with which one service of a bulk call can fail.
-FAILURE_CODES: tuple[str, ...] = tuple(
-    error.code
-    for error in (
-        AuthError, NotFoundError, NotSharedError, OfflineError, ThrottledError,
-        CallTimeoutError, NetworkError, BadAnswerError, RemoteItError,
-    )
-)  # fmt: skip
-
 _CLASSES: tuple[type[RemoteItError], ...] = (RemoteItError, *RemoteItError.__subclasses__())
+
+#: By its code, every error with which a task can fail, or but for C(options) one service of a bulk call.
+BY_CODE = {error.code: error for error in _CLASSES}
 
 
 def from_failure(failure: t.Mapping[str, t.Any]) -> RemoteItError:
     """The error that C(as_failure) described, for instance in another process."""
-    by_code = {error.code: error for error in _CLASSES}
-    return by_code.get(failure["code"], RemoteItError)(failure["message"], **_what_may_be_open(failure))
+    return BY_CODE.get(failure["code"], RemoteItError)(failure["message"], **_what_may_be_open(failure))
 
 
 def _what_may_be_open(fields: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -14,7 +14,12 @@ import os
 import re
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, is_connection_id, truthy
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
+    Connection,
+    as_dict,
+    is_connection_id,
+    truthy,
+)
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import (
     INCOMPLETE,
@@ -67,7 +72,7 @@ _DEVICE = (
     "id name state online platform created lastReported attributes owner { email } %s"
     " endpoint { externalAddress internalAddress } services { id name state online enabled application title port }"
 )
-_SESSION = "id timestamp user { id email } target { id } endpoint { proxy }"
+_SESSION = "id timestamp user { id } target { id } endpoint { proxy }"
 _MEMBERSHIP = "organization { id name account { id email } }"
 
 #: The type of each variable.
@@ -99,7 +104,7 @@ class GraphQlApi:
         data, refusal = self._send(document, variables, repeat=False)
         answer = data.get("connect")
         if refusal is not None:
-            connectionid = answer.get("id") if isinstance(answer, dict) else None
+            connectionid = as_dict(answer).get("id")
             if is_connection_id(connectionid):
                 refusal.details["connectionid"] = connectionid
             elif refusal.code == RemoteItError.code and not 400 <= refusal.details["http_status"] < 500:
@@ -200,8 +205,8 @@ class GraphQlApi:
         missing: list[str] = []
         login = self._login(f"query Devices{_head(variables)} {{ login {{ {fields} }} }}", variables, missing.append)
         owner = login if account is None else login.get("account")
-        page = owner.get("devices") if isinstance(owner, dict) else None
-        if not isinstance(page, dict) or not isinstance(page.get("items"), list):
+        page = as_dict(as_dict(owner).get("devices"))
+        if not isinstance(page.get("items"), list):
             raise BadAnswerError("; ".join(["the API's answer has no list of devices", *missing]))
         for message in missing:
             warn(message)
@@ -216,8 +221,8 @@ class GraphQlApi:
         known: list[str] = []
         memberships = login.get("membership")
         for membership in memberships if isinstance(memberships, list) else []:
-            organisation = _dict(_dict(membership).get("organization"))
-            account = _dict(organisation.get("account"))
+            organisation = as_dict(as_dict(membership).get("organization"))
+            account = as_dict(organisation.get("account"))
             if not isinstance(account.get("id"), str):
                 continue
             name = printable(organisation.get("name"), self._secrets) or "without a name"
@@ -259,7 +264,7 @@ class GraphQlApi:
         if answer.status in (401, 403):
             raise self._unauthorised(answer)
         content = answer.json_object()
-        return _dict(content.get("data")), self._refusal(answer, content)
+        return as_dict(content.get("data")), self._refusal(answer, content)
 
     def _refusal(self, answer: Answer, content: dict[str, t.Any]) -> RemoteItError | None:
         errors = content.get("errors")
@@ -275,7 +280,7 @@ class GraphQlApi:
 
     def _unauthorised(self, answer: Answer) -> AuthError:
         """HTTP 401 and 403 say nothing else about a signature that is refused."""
-        reason = printable(_messages(_dict(answer.body)), self._secrets)
+        reason = printable(_messages(as_dict(answer.body)), self._secrets)
         return AuthError(
             f"the API does not accept the signed request (HTTP {answer.status}{': ' + reason if reason else ''}): the"
             " access key is disabled or deleted, or the secret access key is not the one that belongs to it, or this"
@@ -315,16 +320,12 @@ def _filters(wanted: Wanted) -> dict[str, t.Any]:
 def _messages(content: dict[str, t.Any]) -> str:
     """Everything that an answer says is wrong; a gateway says it without C(errors)."""
     errors = content.get("errors") or [content]
-    messages = [_dict(error).get("message", error) for error in (errors if isinstance(errors, list) else [errors])]
+    messages = [as_dict(error).get("message", error) for error in (errors if isinstance(errors, list) else [errors])]
     return "; ".join(dict.fromkeys(message for message in messages if isinstance(message, str) and message))
 
 
 def _names(*values: t.Any) -> list[str]:
     return [value.lower() for value in values if isinstance(value, str)]
-
-
-def _dict(value: t.Any) -> dict[str, t.Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _clock(answer: Answer) -> str:

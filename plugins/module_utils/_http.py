@@ -7,11 +7,14 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime
 import email.utils
 import json
+import logging
 import math
+import os
 import random
 import re
 import ssl
@@ -26,7 +29,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     OptionsError,
     ThrottledError,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._words import masked, printable
+from ansible_collections.remoteit.fleet.plugins.module_utils._words import is_callable, masked, printable
 
 try:
     import requests
@@ -38,6 +41,9 @@ except ImportError:
 else:
     HAS_REQUESTS = True
     REQUESTS_IMPORT_ERROR = None
+    for _name in ("urllib3.connection", "urllib3.connectionpool"):  # the second before urllib3 2
+        # a broken header may repeat what we have sent, and Ansible's log file takes every warning
+        logging.getLogger(_name).addFilter(lambda record: "parse headers" not in str(record.msg))
 
 #: Equal to C(version) in galaxy.yml; a unit test compares them.
 VERSION = "1.0.0"
@@ -63,12 +69,26 @@ class Transport:
 
     @classmethod
     def from_environment(cls, environ: t.Mapping[str, str], url: str) -> Transport:
-        """Read C(HTTPS_PROXY), C(NO_PROXY) and C(REQUESTS_CA_BUNDLE) as C(requests) does, but never a C(.netrc)."""
+        """Read C(HTTPS_PROXY), C(NO_PROXY) and C(REQUESTS_CA_BUNDLE) as C(requests) does, but never a C(.netrc).
+
+        :raises OptionsError: one of them is nothing that could be used.
+        """
         get = {key.lower(): value for key, value in environ.items() if value}
-        proxies = {scheme: get[f"{scheme}_proxy"] for scheme in ("http", "https", "all") if f"{scheme}_proxy" in get}
+        used = url.split(":")[0]
+        proxies = {scheme: get[f"{scheme}_proxy"] for scheme in (used, "all") if f"{scheme}_proxy" in get}
         if not HAS_REQUESTS or requests.utils.should_bypass_proxies(url, no_proxy=get.get("no_proxy", "")):
             proxies = {}
-        return cls(proxies, get.get("requests_ca_bundle") or get.get("curl_ca_bundle"))
+        proxies = {scheme: proxy if "://" in proxy else f"http://{proxy}" for scheme, proxy in proxies.items()}
+        for scheme, proxy in proxies.items():
+            if not re.match(r"https?://|socks[45][ah]?://", proxy, re.IGNORECASE) or not is_callable(proxy):
+                raise OptionsError(  # not shown: there may be a password in it
+                    f"the environment's {scheme.upper()}_PROXY is not the URL of a proxy, such as"
+                    " http://proxy.example.com:3128; write what is no letter or digit of a user name or password as %XX"
+                )
+        ca_bundle = get.get("requests_ca_bundle") or get.get("curl_ca_bundle")
+        if ca_bundle and used == "https" and not os.path.exists(ca_bundle):
+            raise OptionsError(f"there is no CA bundle {ca_bundle}, which the environment names in REQUESTS_CA_BUNDLE")
+        return cls(proxies, ca_bundle)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +142,7 @@ class Http:
         self.session.get_redirect_target = lambda response: None  # type: ignore[method-assign,assignment]
         self.session.trust_env = False  # no .netrc: its Authorization header would replace ours
         self.session.proxies = dict(transport.proxies)
+        self._of_proxies = _passwords(transport.proxies.values())
         self.session.verify = transport.ca_bundle or True
         self.session.headers["User-Agent"] = f"remoteit.fleet/{VERSION} (Ansible collection)"
         adapter = requests.adapters.HTTPAdapter(pool_connections=2, pool_maxsize=width)
@@ -178,19 +199,27 @@ class Http:
                 text = _read(response)
         except requests.exceptions.RequestException as error:
             raise self._translate(error, _where(url)) from error
-        body = _parse(text, _credentials_in(response.request.headers))
+        body = _parse(text, _pattern([*_credentials_in(response.request.headers), *self._of_proxies]))
         answer = Answer(response.status_code, body, text, response.headers.get("Date"))
         return answer, _retry_after(response.headers.get("Retry-After"))
 
     def _translate(self, error: requests.exceptions.RequestException, where: str) -> NetworkError | CallTimeoutError:
         if isinstance(error, requests.exceptions.SSLError):
             not_sent = isinstance(_innermost(error), ssl.SSLCertVerificationError) or None
-            return NetworkError(f"TLS to {where} failed: {_cause(error)}", not_sent=not_sent)
+            return NetworkError(f"TLS to {where} failed: {self._cause(error)}", not_sent=not_sent)
         # urllib3 gives up on connecting with this one; whatever else goes wrong does so after the request has left
         not_sent = isinstance(error.__context__, urllib3.exceptions.MaxRetryError) or None
         if isinstance(error, requests.exceptions.Timeout):
             return CallTimeoutError(f"{where} did not answer within {self.timeout:g} seconds", not_sent=not_sent)
-        return NetworkError(f"no answer from {where}: {_cause(error)}", not_sent=not_sent)
+        return NetworkError(f"no answer from {where}: {self._cause(error)}", not_sent=not_sent)
+
+    def _cause(self, error: BaseException) -> str:
+        """The innermost reason in a line; C(requests) wraps it in layers of object names."""
+        error = _innermost(error)
+        if not isinstance(error, OSError):  # its words would be those that came
+            return f"what came is not an answer of HTTP ({type(error).__name__})"
+        text = printable(str(error.strerror or error), self._of_proxies)  # those of a proxy may be among them
+        return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
 def _pause(attempt: int, retry_after: float | None) -> float:
@@ -229,12 +258,24 @@ def _read(response: requests.Response) -> str:
     return content.decode("utf-8-sig", "replace")
 
 
-def _credentials_in(headers: t.Mapping[str, t.Any]) -> re.Pattern[str] | None:
-    """What finds the credentials that a request has shown, should the answer repeat them."""
+def _credentials_in(headers: t.Mapping[str, t.Any]) -> list[str]:
+    """The credentials that a request has shown, should the answer repeat them."""
     found = [headers.get(name) or "" for name in ("developerkey", "token")]
-    found += re.findall(r'(?:keyId|signature)="([^"]+)"', headers.get("Authorization") or "")
-    secrets = [re.escape(secret) for secret in sorted(found, key=len, reverse=True) if len(secret) >= SHORTEST_SECRET]
-    return re.compile("|".join(secrets)) if secrets else None
+    return found + re.findall(r'(?:keyId|signature)="([^"]+)"', headers.get("Authorization") or "")
+
+
+def _passwords(proxies: t.Iterable[str]) -> list[str]:
+    """Those of the proxies, as they are and as they are sent."""
+    found = []
+    for user, password in filter(all, map(requests.utils.get_auth_from_url, proxies)):
+        found += [password, base64.b64encode(f"{user}:{password}".encode("latin-1", "replace")).decode()]
+    return found
+
+
+def _pattern(secrets: t.Iterable[str]) -> re.Pattern[str] | None:
+    """What finds the secrets."""
+    found = sorted((secret for secret in secrets if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, found))) if found else None
 
 
 def _parse(text: str, secrets: re.Pattern[str] | None) -> t.Any:
@@ -269,12 +310,3 @@ def _innermost(error: BaseException) -> BaseException:
     while error.__context__ is not None:
         error = error.__context__
     return error
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason in a line; C(requests) wraps it in layers of object names."""
-    error = _innermost(error)
-    if not isinstance(error, OSError):  # its words would be those that came
-        return f"what came is not an answer of HTTP ({type(error).__name__})"
-    text = printable(str(error.strerror or error))
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

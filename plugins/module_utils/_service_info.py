@@ -14,14 +14,13 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUT
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import (
     Device,
     Wanted,
-    application_id,
     application_name,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NotFoundError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Fleet
 
-#: What the inventory plugin has too.
-FILTER_SPEC: dict[str, t.Any] = {
+ARGUMENT_SPEC: dict[str, t.Any] = {
+    **AUTH_SPEC,
     "device": {"type": "list", "elements": "str"},
     "service": {"type": "list", "elements": "str"},
     "tags_any": {"type": "list", "elements": "str"},
@@ -30,7 +29,6 @@ FILTER_SPEC: dict[str, t.Any] = {
     "application": {"type": "list", "elements": "str"},
     "organisation": {"type": "str", "aliases": ["organization"]},
 }
-ARGUMENT_SPEC: dict[str, t.Any] = {**AUTH_SPEC, **FILTER_SPEC}
 
 
 def service_info(
@@ -42,9 +40,10 @@ def service_info(
 ) -> dict[str, t.Any]:
     """List what the options ask for and return the task's result. It changes nothing, so nothing is to be foreseen.
 
+    :raises OptionsError: an application is not known.
     :raises NotFoundError: a name of O(device) is the name of several devices.
     """
-    wanted = wanted_of(options)
+    wanted = Wanted.of(options)
     warnings: list[str] = []
     devices = fleet.devices(account_of(options, environ), wanted, warnings.append)
     _check_names(devices, wanted)
@@ -56,22 +55,6 @@ def service_info(
     if warnings:
         result["warnings"] = warnings
     return result
-
-
-def wanted_of(options: t.Mapping[str, t.Any]) -> Wanted:
-    """The filter that the options describe.
-
-    :raises OptionsError: an application is not known.
-    """
-    return Wanted(
-        devices=frozenset(options.get("device") or ()),
-        services=frozenset(options.get("service") or ()),
-        tags_any=frozenset(options.get("tags_any") or ()),
-        tags_all=frozenset(options.get("tags_all") or ()),
-        state=options.get("state"),
-        applications=frozenset(application_id(name) for name in options.get("application") or ()),
-        organisation=options.get("organisation"),
-    )
 
 
 def _check_names(devices: list[Device], wanted: Wanted) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import typing as t
+from urllib.parse import urlsplit
 
 _MASK = "********"
 _DEEPEST = 100
@@ -34,6 +35,15 @@ def described(value: t.Any) -> str:
         return f"a {type(value).__name__}"
     text = ascii(value[:80] if isinstance(value, str) else value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def is_callable(url: str) -> bool:
+    """Whether the URL has a host and a port that C(requests) could call; it trips over many others."""
+    try:
+        parts = urlsplit(url)
+        return bool((parts.hostname or "").encode("idna")) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def masked(value: t.Any, secrets: re.Pattern[str], depth: int = 0) -> t.Any:

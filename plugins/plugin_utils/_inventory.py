@@ -18,7 +18,7 @@ from ansible.release import __version__ as ansible_version
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Service
+from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Service, is_deep
 
 #: Before 2.19 the engine takes any string for a template that is not marked as unsafe; since then, none but those of
 #: the user's own files.
@@ -56,29 +56,38 @@ class Listing:
 
         :raises LookupError, TypeError, ValueError, RecursionError: it is something else.
         """
-        account, warnings, rows = json.loads(text)
-        return cls(account, [str(warning) for warning in warnings], [_device(row) for row in rows])
+        account, warnings, rows = parsed = json.loads(text)
+        if not all(isinstance(words, (str, type(None))) for words in (account, "".join(warnings))):
+            raise TypeError("these are not the words of a listing")
+        if re.search(r"\\u[dD]", text):  # perhaps half of a pair, which nothing can write
+            json.dumps(parsed, ensure_ascii=False).encode()
+        return cls(account, warnings, [_device(row) for row in rows])
 
 
 def digest(*parts: t.Any) -> str:
     """A name for all this together, which gives nothing of it away."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(parts, default=sorted).encode()).hexdigest()[:16]
 
 
-def _device(row: list[t.Any]) -> Device:
-    *fields, services = row
-    device = Device._make([*fields, tuple(map(Service._make, services))])
-    ids = (device.id, *(service.id for service in device.services))
-    if not (
-        all(map(SERVICE_ID.fullmatch, ids)) and isinstance(device.tags, list) and isinstance(device.attributes, dict)
-    ):
+_TEXT, _NUMBER = (str, type(None)), (int, type(None))
+_SERVICE = ((str,), _TEXT, _NUMBER, _TEXT, _NUMBER, (bool,), (bool,))
+_DEVICE = ((str,), _TEXT, (bool,), _TEXT, (list,), _NUMBER, (dict,), *[_TEXT] * 5, (list,))
+
+
+def _device(row: t.Any) -> Device:
+    *fields, services = _checked(row, _DEVICE)
+    device = Device._make([*fields, tuple(Service._make(_checked(service, _SERVICE)) for service in services)])
+    if is_deep(device.attributes) or not all(isinstance(tag, str) for tag in device.tags):
         raise ValueError("this is no device")
-    texts = ["".join(device.tags), device.name, device.state]
-    texts += (device.owner, device.external_address, device.internal_address)
-    texts += (text for service in device.services for text in (service.name, service.title))
-    if not all(isinstance(text, (str, type(None))) for text in texts):
-        raise TypeError("this is no device")
     return device
+
+
+def _checked(row: t.Any, types: tuple[tuple[type, ...], ...]) -> list[t.Any]:
+    """The row, whose values have to be of these types, and the first of them an id."""
+    well = isinstance(row, list) and len(row) == len(types) and all(type(v) in each for v, each in zip(row, types))
+    if not well or not SERVICE_ID.fullmatch(row[0]):
+        raise ValueError("this is no device")
+    return list(row)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -260,10 +260,10 @@ def test_every_message_of_the_troubleshooting_is_said_by_the_code() -> None:
 
 
 def test_every_code_of_a_failure_is_explained() -> None:
-    from ansible_collections.remoteit.fleet.plugins.module_utils._errors import FAILURE_CODES
+    from ansible_collections.remoteit.fleet.plugins.module_utils._errors import BY_CODE
 
     text = (ROOT / "docs/docsite/rst/troubleshooting.rst").read_text()
-    assert set(re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)) == {*FAILURE_CODES, "options"}
+    assert set(re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)) == set(BY_CODE)
 
 
 def test_the_readmes_links_lead_to_files() -> None:

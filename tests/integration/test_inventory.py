@@ -558,12 +558,17 @@ def test_the_cache_depends_on_what_is_fetched_and_holds_no_secret(account: Accou
         assert not found
 
 
-def test_a_cache_of_something_else_is_not_read(account: Account) -> None:
+@pytest.mark.every_engine
+def test_a_cache_of_something_else_is_not_read(its_engine: None, account: Account) -> None:
+    """Before ansible-core 2.19 a title that is no text was a traceback."""
     account.source(**CACHE)
     account.listing()
     (path,) = (account.fleet.project / "cache").iterdir()
-    path.write_text(json.dumps("[1, 2, 3]"))
-    assert len(account.listing().variables) == DEVICES
+    title, count = re.subn(r'(\\+")SSH(\\+")', r"[\1SSH\2]", path.read_text())
+    assert count
+    for text in (json.dumps("[1, 2, 3]"), title):
+        path.write_text(text)
+        assert len(account.listing().variables) == DEVICES
 
 
 def test_other_credentials_get_another_listing(account: Account) -> None:

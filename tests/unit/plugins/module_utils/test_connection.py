@@ -183,6 +183,14 @@ def test_an_evil_proxy_is_refused(proxy: t.Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "proxy", ["http://?port=24292", "http:///x", "http://-oX:24292", "http://:24292", "http://a%b"]
+)
+def test_a_proxy_that_does_not_begin_with_its_host_is_refused_even_if_another_field_names_one(proxy: str) -> None:
+    with pytest.raises(BadAnswerError):
+        parse_proxy({"proxy": proxy, "proxyserver": "proxy9.rt3.io", "proxyport": "24292"})
+
+
+@pytest.mark.parametrize(
     "host",
     [
         "-oProxyCommand=x",
@@ -351,6 +359,31 @@ def test_flags_come_as_booleans_and_as_strings(value: t.Any, expected: bool) -> 
 def test_a_result_reads_back_as_the_connection_that_it_describes() -> None:
     connection = read(RECORDED_2021)
     assert Connection.from_result({**connection.as_result(), "something_new": 1}) == connection
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"proxy": "http://-oProxyCommand=id:22"},
+        {"proxy": "http://user:word@127.0.0.1:22"},
+        {"proxy": "http://127.0.0.1:22x"},
+        {"proxy": None},
+        {"port": "22"},
+        {"port": True},
+        {"port": 0},
+        {"host": "-l"},
+        {"restriction": ["caller"]},
+        {"restriction": "nobody"},
+        {"name": {"a": 1}},
+        {"reused": "yes"},
+        {"overrode": 1},
+        {"scheme": "ssh"},
+        {"expires_at": "soon"},
+    ],
+)
+def test_what_another_host_says_is_read_with_as_much_suspicion(changes: dict[str, t.Any]) -> None:
+    with pytest.raises(BadAnswerError):
+        Connection.from_result({**read(RECORDED_2021).as_result(), **changes})
 
 
 # -- GraphQL -----------------------------------------------------------------------------------------------------------

@@ -344,6 +344,15 @@ def test_the_url_of_graphql(options: dict[str, str], environ: dict[str, str], ex
         "https://a b/",
         "https://user:pw@api.remot3.it",
         "https://a/?x#y",
+        "https://[::1",
+        "https://a..b",
+        f"https://{'a' * 64}.example.com",
+        "https://a:b",
+        "https://a:0",
+        "https://a:65536",
+        "https://:443",
+        "https:///apv",
+        "https://\u2100.com",
     ],
 )
 def test_a_url_that_is_none(name: str, url: str) -> None:
@@ -351,9 +360,10 @@ def test_a_url_that_is_none(name: str, url: str) -> None:
         resolve({"token": "t", "developer_key": "k", name: url}, {})
 
 
-def test_a_refused_url_does_not_show_a_password() -> None:
+@pytest.mark.parametrize("password", ["hunter2", "hunter2/", "hunter2?", "hunter2#", "/hunter2", "1/hunter2"])
+def test_a_refused_url_does_not_show_a_password(password: str) -> None:
     with pytest.raises(OptionsError) as caught:
-        resolve({"token": "t", "developer_key": "k", "api_url": "https://someone:hunter2@api.remot3.it"}, {})
+        resolve({"token": "t", "developer_key": "k", "api_url": f"https://someone:{password}@api.remot3.it"}, {})
     assert "hunter2" not in caught.value.message
 
 

@@ -248,7 +248,7 @@ def test_names_of_applications() -> None:
 SESSION = {
     "id": ID,
     "timestamp": "2026-01-15T23:20:00.000Z",
-    "user": {"id": "me", "email": "someone@example.com"},
+    "user": {"id": "me"},
     "target": {"id": SERVICE},
     "endpoint": {"proxy": True},
 }
@@ -256,8 +256,7 @@ SESSION = {
 
 def test_a_session() -> None:
     session = session_from_graphql(SESSION, "me")
-    assert session == Session(ID, SERVICE, "2026-01-15T23:20:00Z", "me", "someone@example.com", True, True)
-    assert json.loads(json.dumps(session.as_result())) == session.as_result()
+    assert session == Session(ID, SERVICE, "2026-01-15T23:20:00Z", True, True)
 
 
 @pytest.mark.parametrize(

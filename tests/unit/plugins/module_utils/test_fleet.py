@@ -157,9 +157,9 @@ def test_many_over_graphql(conversation: Conversation) -> None:
 
 
 def test_the_codes_of_failures_are_a_closed_list_and_survive_a_journey() -> None:
-    assert set(_errors.FAILURE_CODES) == {
-        "auth", "not_found", "not_shared", "offline", "throttled", "timeout", "network", "bad_answer", "api",
+    assert set(_errors.BY_CODE) == {
+        "auth", "not_found", "not_shared", "offline", "throttled", "timeout", "network", "bad_answer", "api", "options",
     }  # fmt: skip
-    for code in _errors.FAILURE_CODES:
+    for code in _errors.BY_CODE:
         failure = {"code": code, "message": "why"}
         assert _errors.from_failure(failure).as_failure() == failure

@@ -358,7 +358,7 @@ def test_sessions(conversation: Conversation) -> None:
         ("another", SERVICE, True),
     ]
     assert query(conversation) == (
-        "query Sessions { login { id sessions { id timestamp user { id email } target { id } endpoint { proxy } } } }"
+        "query Sessions { login { id sessions { id timestamp user { id } target { id } endpoint { proxy } } } }"
     )
 
 

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import datetime
 import email.utils
 import json
 import pathlib
 import re
+import socketserver
 import sys
+import threading
 import typing as t
 
 import pytest
@@ -84,12 +88,16 @@ def test_a_redirect_is_not_followed(conversation: Conversation, status: int) -> 
     ("environ", "expected"),
     [
         ({}, {}),
-        ({"HTTPS_PROXY": "http://p:1", "http_proxy": "http://p:2"}, {"https": "http://p:1", "http": "http://p:2"}),
+        ({"HTTPS_PROXY": "http://p:1", "http_proxy": "http://p:2"}, {"https": "http://p:1"}),
         ({"ALL_PROXY": "socks5h://p:1"}, {"all": "socks5h://p:1"}),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.org,.remot3.it"}, {}),
         ({"HTTPS_PROXY": "http://p:1", "no_proxy": "*"}, {}),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "api.remote.it"}, {"https": "http://p:1"}),
         ({"HTTPS_PROXY": ""}, {}),
+        ({"HTTPS_PROXY": "proxy.example.com:3128"}, {"https": "http://proxy.example.com:3128"}),
+        ({"HTTPS_PROXY": "u:w@p:1"}, {"https": "http://u:w@p:1"}),
+        ({"HTTPS_PROXY": "http://[", "NO_PROXY": "*"}, {}),
+        ({"HTTP_PROXY": "http://["}, {}),
     ],
 )
 def test_proxies_of_the_environment(
@@ -103,14 +111,82 @@ def test_proxies_of_the_environment(
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_the_ca_bundle_of_the_environment(conversation: Conversation, name: str) -> None:
+def test_the_ca_bundle_of_the_environment(conversation: Conversation, tmp_path: pathlib.Path, name: str) -> None:
+    bundle = tmp_path / "ca.pem"
+    with pytest.raises(OptionsError, match=f"there is no CA bundle {re.escape(str(bundle))}"):
+        Transport.from_environment({name: str(bundle)}, URL)
+    bundle.touch()
     conversation.expect("POST", URL, WELL)
-    http(Transport.from_environment({name: "/some/ca.pem"}, URL)).call("POST", URL, headers={})
-    assert conversation.options[0]["verify"] == "/some/ca.pem"
+    http(Transport.from_environment({name: str(bundle)}, URL)).call("POST", URL, headers={})
+    assert conversation.options[0]["verify"] == str(bundle)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:hunter2[@p:1",
+        "http://user:hunter2/@p:1",
+        "http://user:hunter2#@p:1",
+        "http://user:hunter2@",
+        "http://user:hunter2@p:port",
+        "http://user:hunter2@p..q:1",
+        "hunter2://p:1",
+        "://hunter2",
+    ],
+)
+def test_a_proxy_that_is_none_is_refused_and_not_shown(proxy: str) -> None:
+    with pytest.raises(OptionsError, match="HTTPS_PROXY is not the URL of a proxy") as caught:
+        Transport.from_environment({"https_proxy": proxy}, URL)
+    assert "hunter2" not in caught.value.message
 
 
 def test_a_proxys_password_is_not_shown() -> None:
     assert "hunter2" not in repr(Transport.from_environment({"HTTPS_PROXY": "http://u:hunter2@p:1"}, URL))
+
+
+@pytest.fixture
+def answering() -> t.Iterator[t.Callable[[bytes], str]]:
+    """Somebody who answers every request so, whatever it is, from the address that is returned."""
+    with contextlib.ExitStack() as stack:
+
+        def answering(answer: bytes) -> str:
+            class Handler(socketserver.StreamRequestHandler):
+                def handle(self) -> None:
+                    sent = b"".join(iter(self.rfile.readline, b"\r\n"))
+                    found = re.search(rb"Proxy-Authorization: Basic (\S+)", sent)
+                    self.wfile.write(answer.replace(b"AUTHORIZATION", found.group(1) if found else b"none"))
+
+            server = stack.enter_context(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+            stack.callback(server.shutdown)
+            return f"127.0.0.1:{server.server_address[1]}"
+
+        yield answering
+
+
+@pytest.mark.parametrize("url", ["http://api.test/x", "https://api.test/x"])
+def test_what_a_proxy_repeats_of_its_password_is_not_shown(
+    answering: t.Callable[[bytes], str], pauses: list[float], url: str
+) -> None:
+    said = b"hunter2222 AUTHORIZATION"
+    address = answering(b'HTTP/1.1 407 %s\r\n\r\n{"message": "%s"}' % (said, said))
+    transport = Transport.from_environment({"ALL_PROXY": f"http://someone:hunter2%3222@{address}"}, url)
+    try:
+        shown = str(http(transport).call("GET", url, headers={}).body)
+    except NetworkError as error:
+        shown = error.message
+    assert "hunter2222" not in shown
+    assert base64.b64encode(b"someone:hunter2222").decode() not in shown
+    assert shown.count("********") == 2
+
+
+def test_a_header_that_is_none_is_not_in_a_log(
+    answering: t.Callable[[bytes], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """With C(ANSIBLE_LOG_PATH) the warnings of all libraries are in a file."""
+    address = answering(b"HTTP/1.1 200 OK\r\nyou sent 7e0f51c3a9d84b62\r\nContent-Length: 2\r\n\r\n{}")
+    assert http().call("GET", f"http://{address}/", headers={"token": "7e0f51c3a9d84b62"}).status == 200
+    assert "7e0f51c3a9d84b62" not in caplog.text
 
 
 # -- no answer ---------------------------------------------------------------------------------------------------------

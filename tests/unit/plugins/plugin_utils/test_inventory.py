@@ -46,12 +46,62 @@ def test_a_listing_survives_being_written() -> None:
     assert again.devices[0].services == listing.devices[0].services
 
 
-@pytest.mark.parametrize("field", ["id", "tags", "attributes", "services"])
-def test_a_row_that_is_damaged_is_not_read(field: str) -> None:
-    account, warnings, rows = json.loads(Listing("mark", [], [device(service(1))]).dump())
-    rows[0][Device._fields.index(field)] = None
+ODD: list[t.Any] = [[], ["a"], {}, {"a": 1}, 1.5, "\ud800"]
+
+
+def damaged(path: tuple[t.Any, ...], value: t.Any) -> str:
+    """A cache that has this in place of what belongs there."""
+    cached = json.loads(Listing("mark", ["odd"], [device(service(1))]).dump())
+    place = cached
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return json.dumps(cached)
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+@pytest.mark.parametrize("field", [*Device._fields, *(f"services.{name}" for name in Service._fields)])
+def test_a_row_that_is_damaged_is_not_read(field: str, value: t.Any) -> None:
+    path = [2, 0, Device._fields.index(field.partition(".")[0])]
+    if "." in field:
+        path += [0, Service._fields.index(field.partition(".")[2])]
+    if (field, value) in [
+        ("tags", []),
+        ("tags", ["a"]),
+        ("attributes", {}),
+        ("attributes", {"a": 1}),
+        ("services", []),
+    ]:
+        return
     with pytest.raises((LookupError, TypeError, ValueError)):
-        Listing.load(json.dumps([account, warnings, rows]))
+        Listing.load(damaged(tuple(path), value))
+
+
+@pytest.mark.parametrize("path", [(0,), (1, 0)], ids=["account", "warning"])
+@pytest.mark.parametrize("value", ODD, ids=repr)
+def test_what_else_is_cached_is_text(path: tuple[t.Any, ...], value: t.Any) -> None:
+    with pytest.raises((LookupError, TypeError, ValueError)):
+        Listing.load(damaged(path, value))
+
+
+@pytest.mark.parametrize("tags", ["ab", [None], [["a"]], [{"a": 1}], [1]])
+def test_tags_are_a_list_of_texts(tags: t.Any) -> None:
+    with pytest.raises((LookupError, TypeError, ValueError)):
+        Listing.load(damaged((2, 0, Device._fields.index("tags")), tags))
+
+
+def test_attributes_that_are_nested_too_deep_for_the_engine_are_not_read() -> None:
+    deep: t.Any = None
+    for _unused in range(200):
+        deep = {"a": [deep]}
+    with pytest.raises(ValueError, match="no device"):
+        Listing.load(damaged((2, 0, Device._fields.index("attributes")), deep))
+
+
+def test_half_a_character_is_no_text_and_a_whole_one_is() -> None:
+    assert Listing.load(damaged((2, 0, 1), "\U0001f4e1")).devices[0].name == "\U0001f4e1"
+    with pytest.raises(ValueError):
+        Listing.load(damaged((2, 0, 1), "\ud83d"))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[1, 2]", "{}", '["", [], [[]]]', '["", [], [[1, []]]]', "null", 7, None])

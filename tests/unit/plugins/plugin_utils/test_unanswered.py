@@ -23,7 +23,7 @@ def ago(seconds: int) -> str:
 
 
 def session(connectionid: str = "id-1", service: str = A, seconds: int = 99, **more: t.Any) -> Session:
-    fields = {"user_id": "me", "user": "me@example.com", "is_ours": True, "is_proxy": True, **more}
+    fields = {"is_ours": True, "is_proxy": True, **more}
     return Session(connectionid, service, ago(seconds), **fields)
 
 
