@@ -44,6 +44,7 @@ for engine in "$@"; do
     until ansible_test "$engine"; do
         begin_without_fetching && continue
         cat "$log"
+        grep '^ERROR: ' "$log" || true # once more, below what pip has said
         result=failed failed=1
         break
     done

@@ -443,7 +443,8 @@ def check_connection(connection: Connection) -> None:
     assert SERVICE_ID.fullmatch(connection.deviceaddress)
     assert re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_.:-]{0,127}", connection.connectionid)
     assert re.fullmatch(r"[0-9A-Za-z:][0-9A-Za-z.:-]{0,252}", connection.host)
-    assert type(connection.port) is int
+    assert isinstance(connection.port, int)
+    assert not isinstance(connection.port, bool)
     assert 1 <= connection.port <= 65535
     assert re.fullmatch(r"(?i)https?://[0-9a-z\[][!-~]*", connection.proxy)
     assert connection.scheme in ("tcp", "http", "https")
