@@ -57,6 +57,34 @@ def test_a_control_path_in_the_ssh_arguments_is_refused(fleet: Fleet) -> None:
     assert all("ControlPath" in reason for reason in run.failures().values())
 
 
+@pytest.mark.parametrize(
+    ("ssh_args", "common_args", "named"),
+    [
+        ("-o Port=9", "", "Port=9"),
+        ("-Cp9", "", "Port=9"),
+        ("", "-o HostName=127.0.0.9", "HostName=127.0.0.9"),
+        ("", "-o 'hostname 127.0.0.9'", "HostName=127.0.0.9"),
+    ],
+)
+def test_ssh_arguments_that_lead_elsewhere_are_refused(
+    fleet: Fleet, ssh_args: str, common_args: str, named: str
+) -> None:
+    """The first one counts, and what the session sets comes after C(ssh_args)."""
+    fleet.environ["ANSIBLE_SSH_ARGS"] += f" {ssh_args}"
+    fleet.inventory["fleet"]["vars"]["ansible_ssh_common_args"] = common_args
+    run = fleet.session([reach("who")])
+    assert run.rc == 2
+    assert run.status("who") == {}
+    assert all(named in reason for reason in run.failures().values())
+
+
+def test_ssh_arguments_that_come_too_late_to_lead_elsewhere(fleet: Fleet) -> None:
+    fleet.inventory["fleet"]["vars"]["ansible_ssh_common_args"] = "-o Port=9 -p 9"
+    run = fleet.session([reach("who")])
+    assert run.rc == 0
+    assert run.stdout_of("who") == everywhere(fleet)
+
+
 @pytest.mark.each_api
 def test_an_ssh_service_that_is_answered_as_a_web_service(fleet: Fleet) -> None:
     fleet.inventory["fleet"]["hosts"]["pi-0002"] |= fleet.plain_way("pi-0003")
