@@ -15,8 +15,8 @@ import typing as t
 from ansible import constants as C
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import how_ids_look
-from ansible_collections.remoteit.fleet.plugins.module_utils._connect import check_hostip
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID, Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._connect import EVERYONE, WEB_IS_PUBLIC, check_hostip
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import PUBLIC, SERVICE_ID, Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._disconnect import result_of
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
@@ -72,6 +72,10 @@ def open_session(hosts: Hosts, names: t.Sequence[str], account: Account, *, main
             continue
         result["changed"] |= not outcome.reused
         result["hosts"].append(_directions(member, outcome, opener))
+    if any(member.hostip == PUBLIC for member in there):
+        warnings.append(f"remoteit_session_{EVERYONE}")
+    if any(hostip and getattr(outcome, "reverse_proxy", False) for (_unused, hostip), outcome in outcomes.items()):
+        warnings.append(f"remoteit_session_{WEB_IS_PUBLIC}")
     return result
 
 
