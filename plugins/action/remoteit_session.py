@@ -33,7 +33,8 @@ class ActionModule(RemoteItAction):
     def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         hosts = Hosts(self._task, task_vars, self._templar)
         if options["phase"] == "find":
-            return {"changed": False, "path": find_tasks_file(options["tasks"], task_vars)}
+            path = find_tasks_file(options["tasks"], task_vars)
+            return {"changed": False, "path": path, "force_handlers": hosts.force_handlers}
         if options["phase"] == "ready":
             return self._ready(options, hosts, task_vars)
         work = {"open": self._open, "close": self._close}[options["phase"]]
@@ -47,11 +48,13 @@ class ActionModule(RemoteItAction):
         if options["alone"]:
             send_along(hosts, account)
             names = [hosts.this]
-        return open_session(hosts, names, account, nested=options["nested"], tasks=options["tasks"])
+        return open_session(hosts, names, account, main=options["main"], tasks=options["tasks"])
 
     def _close(self, options: dict[str, t.Any], hosts: Hosts) -> dict[str, t.Any]:
         names = [hosts.this] if options["alone"] else hosts.all_of_the_play
-        return close_session(hosts, names, lambda: self._account(options))
+        if hosts.force_handlers and not options["main"]:  # theirs are still to run, and the end of the run closes
+            names = hosts.still_in_the_play(names)
+        return close_session(hosts, names, lambda: self._account(options), main=options["main"])
 
     def _ready(self, options: dict[str, t.Any], hosts: Hosts, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         own = hosts.variables(hosts.this)

@@ -44,6 +44,10 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 
 RULES: dict[str, t.Any] = {"required_one_of": [("deviceaddress", "services")]}
 
+#: What an option C(hostip) does not protect.
+EVERYONE = f"hostip {PUBLIC} opens the proxy to everyone who finds its host and port"
+WEB_IS_PUBLIC = "hostip does not protect a reverse proxy: the URL of a web service is open to everyone"
+
 #: What exactly one service has at top level as well.
 _TOP_LEVEL = ("proxy", "connectionid", "host", "port", "expirationsec")
 
@@ -89,7 +93,7 @@ def connect(
             connections[key] = dataclasses.replace(outcome, deviceaddress=spelling, name=name).as_result()
 
     if order.hostip and any(entry["reverse_proxy"] for entry in connections.values()):
-        warnings.append("hostip does not protect a reverse proxy: the URL of a web service is open to everyone")
+        warnings.append(WEB_IS_PUBLIC)
     opened = [entry for entry in connections.values() if not entry["reused"]]
     result = _result(connections, failures, warnings, changed=bool(opened))
     if failures and (options["fail_on"] == "any" or not connections):
@@ -124,7 +128,7 @@ def check_hostip(hostip: str | None) -> str | None:
 def _warnings(options: t.Mapping[str, t.Any]) -> list[str]:
     warnings = []
     if options["hostip"] == PUBLIC:
-        warnings.append(f"hostip {PUBLIC} opens the proxy to everyone who finds its host and port")
+        warnings.append(EVERYONE)
     if not options["wait"]:
         warnings.append("wait: false asks the API for an answer that the vendor does not document")
     return warnings

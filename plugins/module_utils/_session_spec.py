@@ -16,7 +16,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "phase": {"type": "str", "choices": ["find", "open", "ready", "close"], "required": True},
     "alone": {"type": "bool", "default": False},
     "tasks": {"type": "str"},
-    "nested": {"type": "bool", "default": False},
+    "main": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 60},
     "gather_facts": {"type": "bool", "default": False},
 }

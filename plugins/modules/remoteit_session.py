@@ -42,8 +42,8 @@ options:
   tasks:
     description: The tasks file to find, and to be the same for all hosts.
     type: str
-  nested:
-    description: Whether a V(close) of its own belongs to this V(open), so that a session around it goes on after that.
+  main:
+    description: Whether this is part of the role as a whole, whose V(close) ends only what its own V(open) has opened.
     type: bool
     default: false
   wait_timeout:
@@ -72,6 +72,10 @@ path:
   description: The absolute path of the tasks file.
   returned: for the phase V(find)
   type: str
+force_handlers:
+  description: Whether the handlers of a host run although it has failed.
+  returned: for the phase V(find)
+  type: bool
 hosts:
   description: What to set for the hosts whose connection is open.
   returned: for the phase V(open)

@@ -33,6 +33,16 @@ class Hosts:
         return self._task.get_play().strategy.rsplit(".", 1)[-1] not in _SCATTERED
 
     @property
+    def force_handlers(self) -> bool:
+        """Whether handlers run on hosts that have failed, which they do at the end of the play's section."""
+        return bool(self._task.get_play().force_handlers)
+
+    @property
+    def use_of_the_role(self) -> str:
+        """What tells this use of the role from others in the play, one inside of the other included."""
+        return str(self._task._role._uuid)
+
+    @property
     def this(self) -> str:
         return self._task_vars["inventory_hostname"]
 
@@ -49,6 +59,11 @@ class Hosts:
     def all_of_the_play(self) -> list[str]:
         """Every host of the play, failed and unreachable ones and other batches included."""
         return list(self._task_vars["ansible_play_hosts_all"])
+
+    def still_in_the_play(self, names: t.Sequence[str]) -> list[str]:
+        """Those that have not failed, or will be rescued."""
+        there = set(self._task_vars["ansible_play_hosts"])
+        return [name for name in names if name in there]
 
     def with_fact(self, names: t.Sequence[str], fact: str) -> list[str]:
         """Those for which this was set as a fact. To read all variables of the others too would take long."""

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import getopt
 import shlex
 import time
 import typing as t
@@ -28,6 +29,10 @@ USERS_OWN_CHECKING = (
 
 #: A proxy that has refused everything for so many seconds is not one that is about to be ready.
 REFUSED_SECONDS = 10.0
+
+#: The letters of ssh's command line, and the options that some of them are another name of.
+_SSH = "1246AB:CD:E:F:GI:J:KL:MNO:P:Q:R:S:TVW:XYab:c:e:fgi:kl:m:no:p:qstvw:xy"
+_NAMES = {"-S": "controlpath", "-p": "port"}
 
 #: What ssh says when waiting longer does not help.
 _FINAL = {
@@ -64,6 +69,13 @@ def check_the_way(ssh: t.Any, connection: t.Mapping[str, t.Any], task_vars: t.Ma
             )
 
     options = _first_options(ssh)
+    for option, wanted in (("HostName", None), ("Port", str(connection["port"]))):
+        value = options.get(option.lower())
+        if value != wanted:
+            raise OptionsError(
+                f"the ssh arguments hold {option}={value}, which comes before what the session sets: the tasks would"
+                " not run on the device; remove it"
+            )
     control_path = options.get("controlpath")
     if control_path is not None and not any(token in control_path for token in ("%C", "%p", "%k")):
         raise OptionsError(
@@ -78,16 +90,21 @@ def check_the_way(ssh: t.Any, connection: t.Mapping[str, t.Any], task_vars: t.Ma
 
 
 def _first_options(ssh: t.Any) -> dict[str, str]:
-    """The C(-o) options that ssh will get, by name in small letters; of several the first counts."""
-    text = " ".join(str(ssh.get_option(name) or "") for name in ("ssh_args", "ssh_common_args", "ssh_extra_args"))
-    words = iter(shlex.split(text))
+    """The options that ssh will get, by name in small letters; of several the first counts."""
+    before, common, extra = (
+        shlex.split(ssh.get_option(name) or "") for name in ("ssh_args", "ssh_common_args", "ssh_extra_args")
+    )
+    try:
+        found = getopt.gnu_getopt([*before, f"-oPort={ssh.get_option('port')}", *common, *extra], _SSH)[0]
+    except getopt.GetoptError as error:
+        raise OptionsError(f"the ssh arguments of the user hold one that ssh does not know: {error}") from error
     options: dict[str, str] = {}
-    for word in words:
-        if word.startswith("-o"):
-            name, _unused, value = (word[2:] or next(words, "")).strip().replace("=", " ", 1).partition(" ")
+    for letter, argument in found:
+        if letter == "-o":
+            name, _unused, value = argument.strip().replace("=", " ", 1).partition(" ")
             options.setdefault(name.lower(), value.strip())
-        elif word.startswith("-S"):
-            options.setdefault("controlpath", word[2:] or next(words, ""))
+        elif letter in _NAMES:
+            options.setdefault(_NAMES[letter], argument)
     return options
 
 

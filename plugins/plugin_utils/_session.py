@@ -15,8 +15,8 @@ import typing as t
 from ansible import constants as C
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import how_ids_look
-from ansible_collections.remoteit.fleet.plugins.module_utils._connect import check_hostip
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID, Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._connect import EVERYONE, WEB_IS_PUBLIC, check_hostip
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import PUBLIC, SERVICE_ID, Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._disconnect import result_of
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
@@ -49,16 +49,17 @@ RECORD = "remoteit_session__host"
 Result = dict[str, t.Any]
 
 
-def open_session(hosts: Hosts, names: t.Sequence[str], account: Account, *, nested: bool, tasks: str | None) -> Result:
+def open_session(hosts: Hosts, names: t.Sequence[str], account: Account, *, main: bool, tasks: str | None) -> Result:
     """Open the connections of these hosts in one call, and say what leads each to its own.
 
-    :param nested: a close of its own belongs to this opening, so that a session around it goes on after that.
+    :param main: a close of its own belongs to this opening, and ends nothing else.
     :param tasks: the tasks file, which has to be the same for all of them.
     :raises OptionsError: something is wrong with a host's variables; nothing was opened.
     """
     warnings: list[str] = []
     there = _resolved(_members(hosts, names, tasks), account, warnings.append)
     outcomes = _open(there, account)
+    opener = hosts.use_of_the_role if main else None
     result: Result = {"changed": False, "hosts": [], "others": [], "failures": {}, "warnings": warnings}
     for member in there:
         outcome = member.unresolved or outcomes[member.key]
@@ -66,11 +67,15 @@ def open_session(hosts: Hosts, names: t.Sequence[str], account: Account, *, nest
             failure = {**outcome.as_failure(), "deviceaddress": member.service}
             result["failures"][member.host] = failure
             # one that was led to a connection that is gone; close leads it back
-            led = {"before": member.before, "depth": member.depth + nested} if member.depth else {}
+            led = {"before": member.before, "openers": member.opened_by(opener)} if member.openers else {}
             result["others"].append({"host": member.host, "connection": {}, "session": {"failure": failure, **led}})
             continue
         result["changed"] |= not outcome.reused
-        result["hosts"].append(_directions(member, outcome, nested))
+        result["hosts"].append(_directions(member, outcome, opener))
+    if any(member.hostip == PUBLIC for member in there):
+        warnings.append(f"remoteit_session_{EVERYONE}")
+    if any(hostip and getattr(outcome, "reverse_proxy", False) for (_unused, hostip), outcome in outcomes.items()):
+        warnings.append(f"remoteit_session_{WEB_IS_PUBLIC}")
     return result
 
 
@@ -83,20 +88,25 @@ def send_along(hosts: Hosts, account: Account) -> None:
         _open(_resolved(well, account, lambda warning: None), account, claim=False)
 
 
-def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], Account]) -> Result:
+def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], Account], *, main: bool) -> Result:
     """Close what these hosts hold, and say what leads them back.
 
     What went wrong is returned and not raised, because the hosts' variables have to be put back first.
+
+    :param main: end what the same use of the role has opened, and not what was opened last.
     """
     result: Result = {"changed": False, "restore": [], "variables": [], "stay": [], "failures": {}, "problem": None}
     stops: list[Stop] = []
     holders = []
     for name in hosts.with_fact(names, RECORD):
         session = hosts.variables(name).get(RECORD)
-        before = session.get("before")
-        if session.get("depth", 1) > 1:
-            result["stay"].append({"host": name, "session": {**session, "depth": session["depth"] - 1}})
-        elif before:
+        before, openers = session.get("before"), session.get("openers", [])
+        rest = [opener for opener in openers if opener != hosts.use_of_the_role] if main else openers[:-1]
+        if rest == openers:
+            continue
+        if rest:
+            result["stay"].append({"host": name, "session": {**session, "openers": rest}})
+        else:
             result["restore"].append({"host": name, "address": before.get("ansible_host") or name})
             result["variables"] += [
                 {"host": name, "name": variable, "value": value}
@@ -166,7 +176,7 @@ class Member:
     keys: HostKeys
     tasks: str | None
     before: dict[str, t.Any]
-    depth: int
+    openers: list[str]
     older: str | None
     target: Target | None = None  # by which its service is found, if it does not say its id
     unresolved: RemoteItError | None = None
@@ -195,11 +205,15 @@ class Member:
             HostKeys(*(variables.get(f"remoteit_session_{name}") for name in ("host_key_checking", "known_hosts"))),
             variables.get("remoteit_session_tasks"),
             before=record.get("before") or {name: variables.get(name) for name in VARIABLES},
-            depth=record.get("depth", 0),
+            openers=record.get("openers", []),
             older=next((name for name in OLDER_NAMES if variables.get(name) is not None), None),
             target=target,
             unresolved=unresolved,
         )
+
+    def opened_by(self, opener: str | None) -> list[str]:
+        """Who has opened its session, the last one last; without a close of its own nobody is added to others."""
+        return [*self.openers, opener] if opener else self.openers or [""]
 
     @property
     def key(self) -> tuple[str, str | None]:
@@ -277,7 +291,7 @@ def _members(hosts: Hosts, names: t.Sequence[str], tasks: str | None) -> list[Me
     return there
 
 
-def _directions(member: Member, connection: Connection, nested: bool) -> dict[str, t.Any]:
+def _directions(member: Member, connection: Connection, opener: str | None) -> dict[str, t.Any]:
     """What leads ssh to the proxy, as an item for the role's C(set_fact).
 
     A reverse proxy has no ssh. A task that goes there by mistake fails, instead of reaching another machine.
@@ -292,7 +306,7 @@ def _directions(member: Member, connection: Connection, nested: bool) -> dict[st
             "service": member.service,
             "connectionid": connection.connectionid,
             "before": member.before,
-            "depth": max(1, member.depth + nested),
+            "openers": member.opened_by(opener),
         },
         "ssh_common_args": f"{own or ''} {shlex.join(member.keys.arguments(member.service))}".strip(),
         "control_path_dir": THIS_RUN.control_path_dir(connection.connectionid),

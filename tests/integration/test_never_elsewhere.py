@@ -34,6 +34,36 @@ def test_a_session_in_a_session_leaves_the_outer_one_open(fleet: Fleet, strategy
 
 
 @pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_a_session_that_could_not_begin_leaves_the_outer_one_open(fleet: Fleet, strategy: str) -> None:
+    fleet.write("inner.yml", [reach("inside")])
+    inner = {
+        "include_role": {"name": "remoteit.fleet.remoteit_session"},
+        "vars": {"remoteit_session_tasks": "inner.yml", "remoteit_session_hostip": "nowhere"},
+    }
+    tasks = [{"block": [inner], "rescue": [reach("rescue")]}, reach("after")]
+    run = fleet.session(tasks, play={"strategy": strategy})
+    assert run.rc == 0
+    assert run.status("inside") == {}
+    for name in ("rescue", "after"):
+        assert run.stdout_of(name) == everywhere(fleet)
+    assert run.recap == "opened 3, closed 3, left open 0"
+
+
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_a_session_in_the_next_batch_leaves_that_of_the_first_one_open(fleet: Fleet, strategy: str) -> None:
+    fleet.write("inner.yml", [reach("inside")])
+    role = "remoteit.fleet.remoteit_session"
+    outer = {"include_role": {"name": role, "tasks_from": "open"}}
+    inner = {"include_role": {"name": role}, "vars": {"remoteit_session_tasks": "inner.yml"}}
+    devices = {"hosts": "fleet", "gather_facts": False, "strategy": strategy}
+    run = fleet.run([{**devices, "serial": 2, "tasks": [outer, inner]}, {**devices, "tasks": [reach("later")]}])
+    assert run.rc == 0
+    for name in ("inside", "later"):
+        assert run.stdout_of(name) == everywhere(fleet)
+    assert len(run.connections) == 3
+
+
+@pytest.mark.parametrize("strategy", ["linear", "free"])
 def test_a_host_without_a_connection_runs_no_task_even_if_errors_are_ignored(fleet: Fleet, strategy: str) -> None:
     fleet.inventory["fleet"]["hosts"]["pi-0002"] |= fleet.plain_way("pi-0003")
     fleet.simulator.device("pi-0002", online=False)
@@ -55,6 +85,34 @@ def test_a_control_path_in_the_ssh_arguments_is_refused(fleet: Fleet) -> None:
     assert run.rc == 2
     assert run.status("who") == {}
     assert all("ControlPath" in reason for reason in run.failures().values())
+
+
+@pytest.mark.parametrize(
+    ("ssh_args", "common_args", "named"),
+    [
+        ("-o Port=9", "", "Port=9"),
+        ("-Cp9", "", "Port=9"),
+        ("", "-o HostName=127.0.0.9", "HostName=127.0.0.9"),
+        ("", "-o 'hostname 127.0.0.9'", "HostName=127.0.0.9"),
+    ],
+)
+def test_ssh_arguments_that_lead_elsewhere_are_refused(
+    fleet: Fleet, ssh_args: str, common_args: str, named: str
+) -> None:
+    """The first one counts, and what the session sets comes after C(ssh_args)."""
+    fleet.environ["ANSIBLE_SSH_ARGS"] += f" {ssh_args}"
+    fleet.inventory["fleet"]["vars"]["ansible_ssh_common_args"] = common_args
+    run = fleet.session([reach("who")])
+    assert run.rc == 2
+    assert run.status("who") == {}
+    assert all(named in reason for reason in run.failures().values())
+
+
+def test_ssh_arguments_that_come_too_late_to_lead_elsewhere(fleet: Fleet) -> None:
+    fleet.inventory["fleet"]["vars"]["ansible_ssh_common_args"] = "-o Port=9 -p 9"
+    run = fleet.session([reach("who")])
+    assert run.rc == 0
+    assert run.stdout_of("who") == everywhere(fleet)
 
 
 @pytest.mark.each_api

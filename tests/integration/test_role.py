@@ -306,6 +306,41 @@ def test_a_connection_that_cannot_be_closed_makes_the_run_red(fleet: Fleet) -> N
     assert len(fleet.ledgers()) == 1
 
 
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_a_connection_that_cannot_be_closed_makes_the_run_red_even_if_errors_are_ignored(
+    fleet: Fleet, strategy: str
+) -> None:
+    fleet.simulator.fault(fleet.services[1], call="stop", fault="http", status=500, times="always")
+    run = fleet.session(WHO, play={"ignore_errors": True, "strategy": strategy}, leaves_open=1)
+    assert run.rc == 2
+    assert any("could not be closed" in reason for reason in run.failures().values())
+
+
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_a_time_limit_for_the_tasks_of_the_play_is_none_for_the_session(fleet: Fleet, strategy: str) -> None:
+    fleet.simulator.settings(latency=2.5, stop_latency=2.5)
+    slow = [{"name": "slow", "ansible.builtin.raw": "sleep 30"}]
+    run = fleet.session([*WHO, *slow], play={"timeout": 2, "strategy": strategy})
+    assert run.rc == 2
+    assert run.stdout_of("who") == {device: device for device in fleet.devices}
+    assert set(run.status("slow").values()) == {"failed"}
+    assert [c["closed_by"] for c in run.connections] == ["stop"] * 3
+
+
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_public_proxies_are_warned_of_once(fleet: Fleet, strategy: str) -> None:
+    fleet.simulator.settings(web_host="127.0.0.1")
+    web = {"remoteit_deviceaddress": fleet.simulator.service("pi-0001", WEB), "remoteit_session_hostip": "127.0.0.1"}
+    more = {"remoteit_deviceaddress": fleet.simulator.service("pi-0002", WEB), "remoteit_session_hostip": "127.0.0.1"}
+    fleet.inventory["fleet"]["hosts"] |= {"site": web, "more": more}
+    public = {"remoteit_session_hostip": "0.0.0.0", "remoteit_session_wait_timeout": 0}
+    fleet.inventory["fleet"]["vars"] |= public
+    run = fleet.session([{"name": "nothing", "ansible.builtin.debug": {"msg": ""}}], play={"strategy": strategy})
+    assert run.rc == 0
+    assert run.text.count("remoteit_session_hostip 0.0.0.0 opens the proxy to everyone") == 1
+    assert run.text.count("remoteit_session_hostip does not protect a reverse proxy") == 1
+
+
 @pytest.mark.each_api
 def test_public_and_other_addresses_are_sent(fleet: Fleet, subtests: Any) -> None:
     for hostip, restriction in {"0.0.0.0": "public", "255.255.255.255": "latching", "127.0.0.1": "address"}.items():
