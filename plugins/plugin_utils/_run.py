@@ -22,7 +22,7 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import mark_of
 
-#: Job ids of CI systems: GitHub Actions, GitLab, Jenkins, Azure Pipelines, AWX.
+#: What CI systems call a job: GitLab, Jenkins, Azure Pipelines, AWX; GitHub Actions tells only the workflow's run.
 _JOB_IDS = ("REMOTEIT_RUN_ID", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG", "SYSTEM_JOBID", "AWX_JOB_ID", "JOB_ID")
 
 #: A Unix socket's path holds 107 bytes, and ssh appends 17 to the one of a master that is starting.
@@ -62,8 +62,8 @@ def _this_run() -> Run:
 
 
 def as_id(job: str) -> str:
-    """A CI system's id of a job as part of a file's name."""
-    return re.sub(r"[^0-9A-Za-z_.-]+", "-", job)[:80].lstrip(".-") or "run"
+    """A CI system's id of a job as part of a file's name; of a long one the end, where Jenkins has the number."""
+    return re.sub(r"[^0-9A-Za-z_.-]+", "-", job)[-80:].lstrip(".-") or "run"
 
 
 def _runtime_base() -> str:

@@ -60,6 +60,7 @@ def test_the_users_own_id_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
         ("a\nb", "a-b"),
         ("ä", "run"),
         ("x" * 500, "x" * 80),
+        ("jenkins-" + "folder-" * 20 + "job-4711", "r-" + "folder-" * 10 + "job-4711"),
     ],
 )
 def test_an_id_is_a_decent_file_name(monkeypatch: pytest.MonkeyPatch, given: str, expected: str) -> None:
