@@ -64,6 +64,11 @@ class ActionModule(RemoteItAction):
                 f"there is no session for {hosts.this}: a condition on the role holds for all hosts of a play or for"
                 " none; choose the hosts with the play's pattern"
             )
+        if self._task.delegate_to:
+            raise OptionsError(
+                f"the role, or what is around it, is delegated to {self._task.delegate_to}: the tasks would run there and"
+                " not on the device; take delegate_to away"
+            )
         if "failure" in session:
             failure = session["failure"]
             failure["message"] = f"could not open a connection to {failure['deviceaddress']}: {failure['message']}"

@@ -22,7 +22,7 @@ attributes:
   check_mode:
     support: none
     details:
-      - The role runs it without check mode, because a proxy is no change to a device.
+      - In check mode it does what it does without it, because a proxy is no change to a device.
   idempotent:
     support: full
 options:

@@ -72,6 +72,19 @@ def test_a_host_without_a_connection_runs_no_task_even_if_errors_are_ignored(fle
     assert run.rc == 2
 
 
+def test_a_role_that_is_delegated_is_refused(fleet: Fleet) -> None:
+    fleet.write("on_the_devices.yml", [reach("who")])
+    role = {
+        "include_role": {"name": "remoteit.fleet.remoteit_session"},
+        "vars": {"remoteit_session_tasks": "on_the_devices.yml"},
+    }
+    tasks = [{"block": [role], "delegate_to": "pi-0003"}]
+    run = fleet.run([{"hosts": "fleet", "gather_facts": False, "tasks": tasks}])
+    assert run.rc == 2
+    assert run.status("who") == {}
+    assert all("delegate_to" in reason for reason in run.failures().values())
+
+
 def test_a_control_path_of_the_user_does_not_mix_devices_up(fleet: Fleet) -> None:
     fleet.environ["ANSIBLE_SSH_CONTROL_PATH"] = f"{fleet.plain_masters}/%%h-%%r"
     run = fleet.session([reach("who")])
