@@ -66,8 +66,8 @@ class ActionModule(RemoteItAction):
             )
         if self._task.delegate_to:
             raise OptionsError(
-                f"the role, or what is around it, is delegated to {self._task.delegate_to}: the tasks would run there and"
-                " not on the device; take delegate_to away"
+                f"the role, or what is around it, is delegated to {self._task.delegate_to}: the tasks would run there"
+                " and not on the device; take delegate_to away"
             )
         if "failure" in session:
             failure = session["failure"]
