@@ -170,7 +170,7 @@ class Keeper:
         self._offices: dict[t.Any, Office] = {}
         self._held: list[Held] = []  # everything, in the order of its opening
         self._current: dict[t.Any, Held] = {}  # by account, hostip and service: what reuse hands out
-        self._by_connection: dict[str, Held] = {}
+        self._by_connection: dict[tuple[str, str], Held] = {}  # by service, in capitals, and connection id
         self._unsure: list[Doubt] = []
         self._failed_stops: dict[int, Event] = {}
         self._ended_early: list[Event] = []
@@ -336,7 +336,8 @@ class Keeper:
 
     def _record(self, held: Held, connection: Connection) -> None:
         """Note what is open now. Needs the lock."""
-        same = self._by_connection.get(connection.connectionid)
+        key = (held.service.upper(), connection.connectionid)
+        same = self._by_connection.get(key)
         if same is not None and same.closing is None:  # the vendor answered a second opening with the first connection
             held.closing = _done(ALREADY_CLOSED)
             self._ledger.closed(held.number, f"the same as {same.number}")
@@ -351,7 +352,7 @@ class Keeper:
                 if same_service and older.office.fingerprint == held.office.fingerprint and older.closing is None:
                     older.overridden = True
                     self._stop(older, older.office)  # whether it is gone is for the answer to that to say
-        self._by_connection[connection.connectionid] = held
+        self._by_connection[key] = held
         self._opened += 1
         self._ledger.opened(held.number, connection, detached=held.detach)
 
@@ -392,15 +393,15 @@ class Keeper:
     def closed_elsewhere(self, connectionids: list[str]) -> None:
         """Note what a module on another host has closed."""
         with self._lock:
-            for held in map(self._by_connection.get, connectionids):
-                if held is not None and held.closing is None:
+            for (_unused, connectionid), held in self._by_connection.items():
+                if connectionid in connectionids and held.closing is None:
                     held.closing = _done(CLOSED)
                     self._closed += 1
                     self._ledger.closed(held.number, CLOSED)
 
     def _release(self, office: Office, service: str, connectionid: str, holder: str) -> concurrent.futures.Future[str]:
         with self._lock:
-            held = self._by_connection.get(connectionid)
+            held = self._by_connection.get((service.upper(), connectionid))
             if held is None:
                 return office.later(office.quick, close_one, office.api, (service, connectionid))
             if office.fingerprint != held.office.fingerprint:
@@ -521,7 +522,7 @@ class Keeper:
                     doubt.event["why"] += f"; it could not be found out whether it did: {as_error(unknown).message}"
                 continue
             with self._lock:
-                ids |= {connectionid.lower() for connectionid in self._by_connection}
+                ids |= {connectionid.lower() for _unused, connectionid in self._by_connection}
                 for intent, connectionid in explain(doubts, sessions, ids, rivals).items():
                     self._unsure.remove(doubts[intent])
                     if connectionid is None:

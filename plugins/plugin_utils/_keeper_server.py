@@ -17,6 +17,7 @@ import threading
 import time
 import typing as t
 
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import as_dict
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Wanted
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
@@ -42,7 +43,7 @@ class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         try:
             request = json.loads(self.rfile.readline())
-        except ValueError:
+        except (OSError, ValueError, RecursionError):
             return
         try:
             for event in self._events(request):
@@ -76,8 +77,8 @@ class _Handler(socketserver.StreamRequestHandler):
             expected = keeper.expect(_account(request["account"]), _order(request["order"]))
             yield {"ready": True}
             try:
-                outcomes = json.loads(self.rfile.readline())
-            except (OSError, ValueError):  # the worker died while its module was at work
+                outcomes = as_dict(json.loads(self.rfile.readline()))
+            except (OSError, ValueError, RecursionError):  # the worker died while its module was at work
                 outcomes = {}
             yield from keeper.adopt(expected, outcomes)
         elif request["do"] == "closed_elsewhere":

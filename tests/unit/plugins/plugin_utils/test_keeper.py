@@ -728,6 +728,17 @@ def test_a_connection_that_can_only_be_stopped_is_handed_out_to_nobody(
     assert keeper.finish()["closed"] == 1
 
 
+def test_two_services_with_one_connection_id_are_two_connections(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    conversation.expect_open(B, opened(B, "id-a"))
+    for service in (A, B):
+        assert ask(keeper, service)[0]["connection"]["deviceaddress"] == service
+    conversation.in_any_order = True
+    conversation.expect_stop(A, "id-a", STOPPED)
+    conversation.expect_stop(B, "id-a", STOPPED)
+    assert keeper.finish()["closed"] == 2
+
+
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 
