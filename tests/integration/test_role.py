@@ -131,6 +131,19 @@ def test_all_devices_are_offline(fleet: Fleet) -> None:
     assert skipped.status("who") == {}
 
 
+@pytest.mark.every_engine
+@pytest.mark.parametrize("keywords", [{}, {"serial": 1}, {"strategy": "free"}], ids=["all", "serial", "free"])
+@pytest.mark.parametrize("offline", ["pi-0002", "none"])
+def test_open_leaves_out_who_is_offline_and_nobody_else(fleet: Fleet, offline: str, keywords: dict[str, Any]) -> None:
+    """In whichever batch; without a session its tasks would run on another device."""
+    fleet.inventory["fleet"]["vars"] |= {**fleet.plain_way("pi-0005"), "remoteit_session_on_failure": "skip"}
+    fleet.simulator.device("pi-0002", online=offline != "pi-0002")
+    tasks = [{"import_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}}, *WHO]
+    run = fleet.run([{"hosts": "fleet", "gather_facts": False, "tasks": tasks, **keywords}])
+    assert run.rc == 0
+    assert run.stdout_of("who") == {device: device for device in fleet.devices if device != offline}
+
+
 @pytest.mark.each_api
 def test_two_services_of_a_device_and_a_web_service(fleet: Fleet) -> None:
     """Each host gets its own; that of the web service its URL, which answers over HTTPS while the session is open."""
