@@ -268,8 +268,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC, account_of
 
         # those of the environment come after all of the source file's, which C(account_of) sees to
-        given = {name: self._credential(name) for name in AUTH_SPEC if config.get(name) is not None}
-        options = {**dict.fromkeys(AUTH_SPEC), **given, "concurrency": 1, "timeout": self._option("timeout")}
+        rest = {"concurrency": 1, "timeout": self._option("timeout")}
+        given = {name: self._credential(name) for name in AUTH_SPEC.keys() - rest if config.get(name) is not None}
+        options = {**dict.fromkeys(AUTH_SPEC), **given, **rest}
         return account_of(options, os.environ).api().devices(wanted, warn)
 
     def _credential(self, name: str) -> str:

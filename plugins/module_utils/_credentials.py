@@ -16,7 +16,6 @@ import re
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NoCredentialsError, OptionsError
-from ansible_collections.remoteit.fleet.plugins.module_utils._signature import hmac_key
 from ansible_collections.remoteit.fleet.plugins.module_utils._words import is_callable, printable
 
 DEFAULT_API_URL = "https://api.remot3.it/apv/v27"
@@ -87,6 +86,21 @@ class Credentials:
             secrets += [text.decode().rstrip("=") for text in encoded]
             secrets += [key.hex(), key.decode("utf-8", "replace"), key.decode("latin-1")]
         return [value for value in secrets if value]
+
+
+def hmac_key(secret: str) -> bytes:
+    """The key inside a secret access key: base64 of either alphabet, with or without padding.
+
+    :raises OptionsError: it is neither. The secret is not shown.
+    """
+    text = secret.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        key = b""
+    if not key:
+        raise OptionsError("the secret_access_key is not base64; copy it again as a whole, without quotes and spaces")
+    return key
 
 
 def is_same_account(fingerprint: str, other: str) -> bool:

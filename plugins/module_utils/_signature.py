@@ -18,7 +18,7 @@ import hmac
 import typing as t
 from urllib.parse import urlsplit
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import hmac_key
 
 try:
     from requests.auth import AuthBase
@@ -26,21 +26,6 @@ except ImportError:
     AuthBase = object  # type: ignore[misc,assignment]  # without requests there is no session that could use it, and Http says so
 
 _HEADERS = ("(request-target)", "host", "date", "content-type")
-
-
-def hmac_key(secret: str) -> bytes:
-    """The key inside a secret access key: base64 of either alphabet, with or without padding.
-
-    :raises OptionsError: it is neither. The secret is not shown.
-    """
-    text = secret.rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except ValueError:
-        key = b""
-    if not key:
-        raise OptionsError("the secret_access_key is not base64; copy it again as a whole, without quotes and spaces")
-    return key
 
 
 class Signature(AuthBase):

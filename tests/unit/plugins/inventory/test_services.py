@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -138,6 +140,20 @@ def test_what_is_missing_from_an_answer_is_warned_of(
     conversation.expect_query(None, reply)
     assert list(parse(tmp_path).hosts) == ["pi-1"]
     assert "some of it is lost" in " ".join(capsys.readouterr().err.split())  # the screen's width breaks lines
+
+
+def test_a_bound_on_calls_is_no_option_of_a_source(
+    tmp_path: Path, conversation: Conversation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It makes one call at a time. As any other slip, it is told of and does no harm."""
+    conversation.expect_query(None, page(device(1)))
+    assert list(parse(tmp_path, concurrency=4).hosts) == ["pi-1"]
+    assert "concurrency is not an option" in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_a_kept_listing_does_not_need_is_not_imported() -> None:
+    code = f"import sys, {services.__name__}; sys.exit('requests' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_no_default_hides_a_variable_of_the_environment() -> None:

@@ -17,8 +17,9 @@ import pytest
 import requests
 
 from ansible_collections.remoteit.fleet.plugins.module_utils import _signature
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import hmac_key
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
-from ansible_collections.remoteit.fleet.plugins.module_utils._signature import Signature, hmac_key
+from ansible_collections.remoteit.fleet.plugins.module_utils._signature import Signature
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
