@@ -9,7 +9,7 @@ import base64
 import json
 import secrets
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _row(service: Service, owner: str, since: str) -> dict[str, Any]:
 
 
 def _iso(moment: float) -> str:
-    return datetime.fromtimestamp(int(moment), UTC).isoformat()
+    return datetime.fromtimestamp(int(moment), timezone.utc).isoformat()
 
 
 def _eastern(moment: float) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ssl
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Certificate:
     def _write(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "remoteit.fleet simulator")])
-        now = datetime.now(UTC)
+        now = datetime.now(timezone.utc)
         usage = x509.KeyUsage(True, False, False, False, False, True, False, False, False)
         names = [*(x509.DNSName(host) for host in HOSTS), x509.IPAddress(LOOPBACK)]
         identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from accounts import User
@@ -28,7 +28,7 @@ FORMER = {"id": "0b9f4e1c-6c2e-4d57-8d2a-5f1b7c3a9e04", "name": "Former Customer
 """An organisation that the account has left: its own account is null."""
 
 PERMISSIONS = ["VIEW", "CONNECT", "SCRIPTING", "MANAGE", "ADMIN"]
-STARTED = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+STARTED = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
 CITIES = (
     ("Berlin", "Land Berlin", "Germany", 52.52, 13.41),
     ("Portland", "Oregon", "United States", 45.52, -122.68),
@@ -57,7 +57,7 @@ APPLICATIONS = [
 
 
 def iso(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Rows:

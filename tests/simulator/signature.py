@@ -9,7 +9,7 @@ import base64
 import hmac
 import re
 import time
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from email.utils import formatdate
 
 from aiohttp import web
@@ -73,4 +73,4 @@ def _moment(date: str) -> float:
         moment = None
     if moment is None or zone not in ("GMT", "UTC"):
         raise Refusal(401, "Invalid Date", "INVALID_AUTH")
-    return moment.replace(tzinfo=UTC).timestamp()
+    return moment.replace(tzinfo=timezone.utc).timestamp()
