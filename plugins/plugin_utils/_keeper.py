@@ -561,7 +561,11 @@ def _outcome(service: str, entry: t.Any) -> Outcome:
     fields = entry if isinstance(entry, dict) else {}
     connectionid = fields.get("connectionid")
     well = is_connection_id(connectionid)
-    if isinstance(fields.get("code"), str) and isinstance(fields.get("message"), str) and (well or not connectionid):
+    if (
+        isinstance(fields.get("code"), str)
+        and isinstance(fields.get("message"), str)
+        and (well or connectionid is None)
+    ):
         return from_failure(fields)
     try:
         connection = Connection.from_result(fields)

@@ -778,6 +778,7 @@ def test_what_was_opened_elsewhere_to_outlive_the_run_is_left_to_the_teardown(ke
         {A: ["a", "list"]},
         {A: {"code": "offline", "message": None}},
         {A: {"code": ["offline"], "message": ""}},
+        *({A: {"code": "offline", "message": "", "connectionid": none}} for none in (0, "", [])),
         {A: {"code": "timeout", "message": "", "may_be_open": True}},
     ],
 )
