@@ -46,7 +46,7 @@ end_to_end() {
 
 echo "| ansible-core | Python | sanity | unit | end to end |"
 echo "|---|---|---|---|---|"
-for engine in 2.16 2.17 2.18 2.19 2.20 2.21; do
+for engine in 2.21 2.20 2.19 2.18 2.17 2.16; do
     python=.venv/engines/$engine/bin/python
     [ -x "$python" ] || continue
     printf '| %s | %s |' "$engine" "$("$python" -c 'import platform; print(platform.python_version())')"
