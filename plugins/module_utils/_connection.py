@@ -105,7 +105,8 @@ class Connection:
             well = (
                 SERVICE_ID.fullmatch(connection.deviceaddress)
                 and CONNECTION_ID.fullmatch(connection.connectionid)
-                and type(connection.port) is int
+                and isinstance(connection.port, int)
+                and not isinstance(connection.port, bool)
                 and connection.scheme in ("tcp", "http", "https")
                 and connection.reverse_proxy is (connection.scheme != "tcp")
                 and connection.restriction in ("caller", "latching", "address", "public")
