@@ -69,3 +69,9 @@ def failed(error: RemoteItError) -> dict[str, t.Any]:
     details = {key: value for key, value in error.details.items() if key != "unexplained"}
     failure = {**error.as_failure(), "details": details}
     return {"failed": True, "changed": False, "msg": error.message, "failure": failure}
+
+
+def failed_for(failures: t.Mapping[str, t.Mapping[str, t.Any]], msg: str) -> dict[str, t.Any]:
+    """What is added to the result of a task that failed because of some services; the code is that of the first."""
+    code = next(iter(failures.values()))["code"]
+    return {"failed": True, "msg": msg, "failure": {"code": code, "message": msg, "details": failures}}

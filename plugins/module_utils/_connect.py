@@ -11,7 +11,12 @@ import dataclasses
 import ipaddress
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC, account_of, check_service_ids
+from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import (
+    AUTH_SPEC,
+    account_of,
+    check_service_ids,
+    failed_for,
+)
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import LATCHING, PUBLIC, Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Fleet, Order
@@ -164,5 +169,4 @@ def _failed(failures: dict[str, dict[str, t.Any]], total: int) -> dict[str, t.An
         msg = f"could not open a connection to {shown[0]}"
     else:
         msg = f"could not open {len(failures)} of {total} connections: " + "; ".join(shown)
-    first = next(iter(failures.values()))
-    return {"failed": True, "msg": msg, "failure": {"code": first["code"], "message": msg, "details": failures}}
+    return failed_for(failures, msg)

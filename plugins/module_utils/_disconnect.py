@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC, account_of, check_service_ids
+from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import (
+    AUTH_SPEC,
+    account_of,
+    check_service_ids,
+    failed_for,
+)
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import CONNECTION_ID
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
@@ -109,5 +114,4 @@ def _failed(failures: dict[str, dict[str, str]]) -> dict[str, t.Any]:
         for service, failure in list(failures.items())[:10]
     ]
     msg = f"{len(failures)} connections could not be closed and may still be open: " + "; ".join(shown)
-    first = next(iter(failures.values()))
-    return {"failed": True, "msg": msg, "failure": {"code": first["code"], "message": msg, "details": failures}}
+    return failed_for(failures, msg)

@@ -136,7 +136,7 @@ class Http:
                 "the Python library requests is needed by the collection remoteit.fleet and cannot be imported by the"
                 " Python that runs Ansible here; install it there (pip install requests)"
             )
-        self.timeout = timeout
+        self._timeout = timeout
         self.session = requests.Session()
         # a redirect is not followed, so its target need not be readable either, nor its body be read as a whole
         self.session.get_redirect_target = lambda response: None  # type: ignore[method-assign,assignment]
@@ -148,6 +148,10 @@ class Http:
         adapter = requests.adapters.HTTPAdapter(pool_connections=2, pool_maxsize=width)
         self.session.mount("https://", adapter)
         self.session.mount("http://", adapter)
+
+    @property
+    def timeout(self) -> float:
+        return self._timeout
 
     def call(
         self,

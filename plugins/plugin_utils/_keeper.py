@@ -113,10 +113,6 @@ class _SharedHttp(Http):
     def timeout(self) -> float:
         return _timeout.get()
 
-    @timeout.setter
-    def timeout(self, seconds: float) -> None:
-        pass
-
 
 class Office:
     """One account: its API and its bounded pool of threads, shared by every task of the run."""

@@ -32,11 +32,10 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Res
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _keeper_main
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import note_closed
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._private import is_ours, private_folder
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import (
     THIS_RUN,
     Run,
-    is_ours,
-    private_folder,
     runs_folder,
 )
 

@@ -36,8 +36,9 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connection import 
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._words import printable
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import create_locked, is_dead, lives
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import as_id, is_ours, private_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import is_dead, lives
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._private import create_locked, is_ours, private_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import as_id
 
 _SUFFIX = ".jsonl"
 #: How long after its time a connection is taken for ended: clocks differ, and so may the vendor's idea of idle.

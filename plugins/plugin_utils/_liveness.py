@@ -7,8 +7,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import typing as t
 
@@ -47,23 +45,3 @@ def is_dead(mark: t.Any) -> bool:
     if here is None or not isinstance(mark, str):
         return False
     return mark.split()[:2] == here.split()[:2] and not lives(mark)
-
-
-def create_locked(path: str, first_line: bytes) -> t.BinaryIO:
-    """A new file that has its lock and its first line before it has its name: nobody takes it for one left behind.
-
-    :raises OSError: it cannot be written.
-    """
-    nascent = f"{path}.{os.getpid()}"
-    descriptor = os.open(nascent, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-    file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - it stays open, and locked, with the keeper
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if file.write(first_line) != len(first_line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.rename(nascent, path)
-    except OSError:
-        file.close()
-        os.unlink(nascent)
-        raise
-    return file

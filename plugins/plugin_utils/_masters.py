@@ -15,7 +15,8 @@ import subprocess
 import time
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import create_locked, lives
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import lives
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._private import create_locked
 
 #: A folder in which nobody has got so far as to start a keeper is abandoned after so many seconds.
 _ABANDONED_SECONDS = 3600.0

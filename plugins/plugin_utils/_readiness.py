@@ -20,7 +20,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     OptionsError,
     RemoteItError,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._session import alias
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._host_keys import alias
 
 USERS_OWN_CHECKING = (
     "the ssh arguments of the user hold StrictHostKeyChecking or HostKeyAlias, and ssh takes the first: the host key of"

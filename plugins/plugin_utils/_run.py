@@ -16,11 +16,11 @@ import multiprocessing
 import os
 import re
 import secrets
-import stat
 import tempfile
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import mark_of
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._private import nobody_renames_in
 
 #: What CI systems call a job: GitLab, Jenkins, Azure Pipelines, AWX; GitHub Actions tells only the workflow's run.
 _JOB_IDS = ("REMOTEIT_RUN_ID", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG", "SYSTEM_JOBID", "AWX_JOB_ID", "JOB_ID")
@@ -68,19 +68,9 @@ def as_id(job: str) -> str:
 
 def _runtime_base() -> str:
     for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
-        if base and len(base) + len("/remoteit-0123456789") <= _LONGEST_FOLDER and _nobody_renames_in(base):
+        if base and len(base) + len("/remoteit-0123456789") <= _LONGEST_FOLDER and nobody_renames_in(base):
             return base
     return "/tmp"
-
-
-def _nobody_renames_in(base: str) -> bool:
-    """Whether we may make a folder there, and no other user but root may move it away: it is ours, or sticky."""
-    try:
-        found = os.stat(base)
-    except OSError:
-        return False
-    safe = found.st_uid in (0, os.getuid()) and (found.st_mode & stat.S_ISVTX or not found.st_mode & 0o022)
-    return bool(safe) and os.access(base, os.W_OK | os.X_OK)
 
 
 def state_folder(environ: t.Mapping[str, str]) -> str:
@@ -106,29 +96,6 @@ def state_folder(environ: t.Mapping[str, str]) -> str:
 
 def runs_folder() -> str:
     return os.path.join(state_folder(os.environ), "runs")
-
-
-def private_folder(path: str) -> None:
-    """Make the folder, or make sure that an existing one is ours alone.
-
-    :raises OSError: it cannot be made, or another user could have put something there.
-    """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        pass
-    if not is_ours(path):
-        raise PermissionError(f"{path} exists and is not a folder of this user alone (if it is yours: chmod 700)")
-
-
-def is_ours(path: str) -> bool:
-    """Whether it is a folder into which nobody but this user can put something."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
 THIS_RUN = _this_run()

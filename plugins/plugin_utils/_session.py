@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shlex
 import typing as t
 
@@ -26,6 +25,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order, Stop
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._host_keys import HostKeys
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._hosts import Hosts, Variables
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import shown
@@ -231,42 +231,6 @@ class Member:
         except OptionsError as error:
             return f"remoteit_session_{error.message}"
         return self.keys.mistake
-
-
-@dataclasses.dataclass(frozen=True)
-class HostKeys:
-    """How ssh makes sure of a device's identity."""
-
-    checking: str
-    known_hosts: str | None
-
-    @property
-    def file(self) -> str | None:
-        return os.path.abspath(os.path.expanduser(self.known_hosts)) if self.known_hosts else None
-
-    @property
-    def mistake(self) -> str | None:
-        if self.file and not os.path.isdir(os.path.dirname(self.file)):
-            return f"remoteit_session_known_hosts is in a folder that does not exist: {self.file}"
-        return None
-
-    def arguments(self, service: str) -> list[str]:
-        """Options for ssh: the proxy's host and port change with every connection, the alias does not."""
-        options = {
-            "HostKeyAlias": alias(service),
-            "StrictHostKeyChecking": "accept-new" if self.checking == "accept-new" else "yes",
-            # a dead link ends a task instead of hanging it
-            "ServerAliveInterval": "10",
-            "ServerAliveCountMax": "3",
-        }
-        if self.file:
-            options["UserKnownHostsFile"] = f'"{self.file}"'
-        return [argument for name, value in options.items() for argument in ("-o", f"{name}={value}")]
-
-
-def alias(service: str) -> str:
-    """The name under which known_hosts keeps a service's host key."""
-    return f"remoteit-{service.lower().replace(':', '-')}"
 
 
 def _members(hosts: Hosts, names: t.Sequence[str], tasks: str | None) -> list[Member]:

@@ -19,7 +19,7 @@ from benchmarks.usage import Usage
 from support import Simulator
 
 #: For all steps together, so that the whole run takes less than twenty minutes.
-SECONDS = 800
+SECONDS = 720
 
 #: How many calls are under way at once.
 WIDTH = 16

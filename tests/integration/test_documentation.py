@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import configparser
 import functools
+import itertools
 import json
 import os
 import re
@@ -125,6 +126,13 @@ def check_pytest(command: list[str]) -> None:
     subprocess.run([sys.executable, *command[1:], *options], cwd=ROOT, env=environ, check=True, capture_output=True)
 
 
+def check_script(command: list[str]) -> None:
+    """Its words are those of the script, or versions of ansible-core."""
+    script = (ROOT / command[0]).read_text()
+    for word in command[1:]:
+        assert word in script or (ROOT / f"tests/engines/{word}.txt").exists(), word
+
+
 PROGRAMS = {
     ".venv/bin/python": check_pytest,
     "ansible-doc": check_doc,
@@ -137,11 +145,14 @@ PROGRAMS = {
     "git": lambda command: check_options(command, "clone", "-h"),
     "make": check_make,
     "pip": lambda command: check_options(command, "install", "--help"),
+    "tests/sanity.sh": check_script,
+    "tests/setup.sh": check_script,
 }
 
 
 def check_shell(block: Block, folder: Path) -> None:
-    for command in commands(block.code):
+    for line in commands(block.code):
+        command = list(itertools.dropwhile(lambda word: re.match(r"\w+=", word), line))
         assert command[0] in PROGRAMS, f"nobody knows how to check {command[0]}"
         PROGRAMS[command[0]](command)
 

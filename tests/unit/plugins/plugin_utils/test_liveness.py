@@ -13,7 +13,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import create_locked, lives, mark_of
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import lives, mark_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import hold_folder, sweep
 
 
@@ -45,14 +45,6 @@ def test_a_dead_process_does_not_live_though_nobody_has_waited_for_it(process: s
 @pytest.mark.parametrize("mark", [None, "", "x", "a b c d", "\0"])
 def test_what_is_no_mark_does_not_live(mark: str | None) -> None:
     assert not lives(mark)
-
-
-def test_a_file_that_cannot_be_written_is_not_left(
-    tmp_path: pathlib.Path, full_disk: t.Callable[..., t.ContextManager[None]]
-) -> None:
-    with full_disk(os.devnull, room=3), pytest.raises(OSError, match=r"No space|too large"):
-        create_locked(str(tmp_path / "file"), b"a line\n")
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("killed", ["nothing", "keeper", "keeper and controller"])

@@ -14,7 +14,7 @@ import typing as t
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _run
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run, private_folder, state_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run, state_folder
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import executed_again
 
 CI_VARIABLES = ("REMOTEIT_RUN_ID", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG", "SYSTEM_JOBID", "AWX_JOB_ID", "JOB_ID")
@@ -138,45 +138,3 @@ def test_a_state_folder_that_cannot_be_made(tmp_path: pathlib.Path, monkeypatch:
 def test_no_usable_home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
     monkeypatch.setenv("HOME", home)
     assert state_folder({}) == str(tmp_path / "tmp" / f"remoteit-fleet-{os.getuid()}")
-
-
-# -- private folders ---------------------------------------------------------------------------------------------------
-
-
-def test_a_private_folder_is_made_and_taken_again(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "a" / "b"
-    private_folder(str(path))
-    private_folder(str(path))
-    assert path.stat().st_mode & 0o777 == 0o700
-
-
-def make_symlink(path: pathlib.Path) -> None:
-    (path.parent / "target").mkdir(mode=0o700)
-    path.symlink_to(path.parent / "target")
-
-
-def make_writable(mode: int) -> t.Callable[[pathlib.Path], None]:
-    def make(path: pathlib.Path) -> None:
-        path.mkdir()
-        path.chmod(mode)
-
-    return make
-
-
-def make_foreign(path: pathlib.Path) -> None:
-    if os.geteuid():
-        pytest.skip("only root can give a folder away")
-    path.mkdir()
-    os.chown(path, 12345, 12345)
-
-
-@pytest.mark.parametrize(
-    "make", [make_symlink, make_writable(0o720), make_writable(0o702), make_foreign, pathlib.Path.touch]
-)
-def test_a_folder_in_which_others_could_put_something_is_refused(
-    tmp_path: pathlib.Path, make: t.Callable[[pathlib.Path], None]
-) -> None:
-    path = tmp_path / "folder"
-    make(path)
-    with pytest.raises(PermissionError, match="not a folder of this user alone"):
-        private_folder(str(path))
