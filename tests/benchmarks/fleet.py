@@ -50,16 +50,18 @@ class Step:
 STEPS = (
     Step(10, 0.3, TOGETHER, repeats=2),
     Step(10, 1.0, TOGETHER, repeats=2),
+    *(Step(10, latency, (FREE,)) for latency in (0.3, 1.0)),
     Step(200, 0.3, TOGETHER, repeats=3),
     Step(200, 1.0, TOGETHER, repeats=2),
     Step(2000, 0.3, TOGETHER),
     Step(200, 1.0, APART, forks=25),
-    *(Step(50, 1.0, APART, forks=forks) for forks in (25, 5, 50)),
     Step(50, 0.3, TOGETHER),
+    Step(50, 0.3, (FREE,)),
+    Step(50, 1.0, APART, forks=25),
     Step(50, 1.0, TOGETHER),
-    *(Step(hosts, latency, (FREE,)) for hosts in (10, 50) for latency in (0.3, 1.0)),
+    *(Step(50, 1.0, APART, forks=forks) for forks in (5, 50)),
     Step(200, 1.0, (BULK,)),
-    *(Step(200, latency, (FREE,)) for latency in (0.3, 1.0)),
+    *(Step(hosts, latency, (FREE,)) for hosts, latency in ((50, 1.0), (200, 0.3), (200, 1.0))),
     *(Step(200, 1.0, APART, forks=forks) for forks in (5, 50)),
     *(Step(hosts, latency, TOGETHER) for hosts, latency in ((1000, 0.3), (1000, 1.0), (2000, 1.0))),
     *(Step(hosts, latency, (FREE,)) for hosts in (1000, 2000) for latency in (0.3, 1.0)),
@@ -210,12 +212,19 @@ def main(report: Report, hosts: int | None = None) -> None:
     show_tables(report, [found[key] for key in sorted(found)])
     show_charts(report, found)
     if left_out:
-        report.note(f"There was no time for: {'; '.join(map(described, left_out))}.")
+        report.note(f"There was no time for {listed(left_out)}.")
 
 
-def described(step: Step) -> str:
-    forks = f" at {step.forks} forks" if step.ways == APART else ""
-    return f"{' and '.join(step.ways)}{forks} with {step.hosts:,} hosts at {step.latency:g} s a connect"
+def named(step: Step) -> str:
+    return " and ".join(step.ways) + (f" at {step.forks} forks" if step.ways == APART else "")
+
+
+def listed(steps: t.Sequence[Step]) -> str:
+    """What the steps are about, each way once."""
+    sizes: dict[str, list[str]] = collections.defaultdict(list)
+    for step in steps:
+        sizes[named(step)].append(f"{step.hosts:,} hosts at {step.latency:g} s")
+    return "; ".join(f"{name} ({', '.join(each)})" for name, each in sizes.items())
 
 
 def measured(steps: t.Sequence[Step]) -> tuple[dict[tuple[int, float], Fleet], list[Step]]:
@@ -238,7 +247,7 @@ def measured(steps: t.Sequence[Step]) -> tuple[dict[tuple[int, float], Fleet], l
             seconds = time.monotonic() - at
             if step.hosts > 10:  # with fewer, most of it is the start of the processes
                 took[kind] = max(took[kind], seconds / step.repeats / step.hosts)
-            print(f"  {seconds:4.0f} s for {described(step)}", flush=True)
+            print(f"  {seconds:4.0f} s for {listed([step])}", flush=True)
     return found, left_out
 
 
