@@ -20,6 +20,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._session import (
     VARIABLES,
     close_session,
     open_session,
+    said_by_facts,
     send_along,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._tasks_file import find_tasks_file
@@ -33,6 +34,9 @@ class ActionModule(RemoteItAction):
     def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         hosts = Hosts(self._task, task_vars, self._templar)
         if options["phase"] == "find":
+            name = "remoteit_session_tasks"
+            if name in hosts.variables(hosts.this).told_by_the_host:
+                raise OptionsError(said_by_facts([name]))
             path = find_tasks_file(options["tasks"], task_vars)
             return {"changed": False, "path": path, "force_handlers": hosts.force_handlers}
         if options["phase"] == "ready":

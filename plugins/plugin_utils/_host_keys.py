@@ -26,6 +26,8 @@ class HostKeys:
     def mistake(self) -> str | None:
         if self.file and not os.path.isdir(os.path.dirname(self.file)):
             return f"remoteit_session_known_hosts is in a folder that does not exist: {self.file}"
+        if self.file and ('"' in self.file or "${" in self.file):
+            return f"remoteit_session_known_hosts has a quote or ${{ in its path, which ssh cannot take: {self.file}"
         return None
 
     def arguments(self, service: str) -> list[str]:
@@ -38,7 +40,8 @@ class HostKeys:
             "ServerAliveCountMax": "3",
         }
         if self.file:
-            options["UserKnownHostsFile"] = f'"{self.file}"'
+            path = self.file.replace("%", "%%")  # ssh has tokens that begin with it
+            options["UserKnownHostsFile"] = f'"{path}"'
         return [argument for name, value in options.items() for argument in ("-o", f"{name}={value}")]
 
 

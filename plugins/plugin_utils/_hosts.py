@@ -111,6 +111,14 @@ class Variables:
         self._everything = everything
         self._templar = templar
 
+    @property
+    def told_by_the_host(self) -> list[str]:
+        """Variables of ours that are facts of the host: modules may bring some, and they beat the inventory."""
+        facts = self._everything.get("ansible_facts") or {}
+        return sorted(
+            name for name in map(str, facts) if name.startswith("remoteit_") and name != "remoteit_connection"
+        )
+
     def get(self, name: str) -> t.Any:
         """The value in plain types; none if it is not set."""
         value = self._everything.get(name)

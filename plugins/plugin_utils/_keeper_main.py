@@ -43,7 +43,8 @@ def main() -> None:
     try:
         serve(Run(**start["run"]), start["runs_folder"], ready)
     except OSError as error:
-        print(json.dumps({"error": f"{error.strerror or error}: {error.filename or ''}"}), flush=True)
+        where = f": {error.filename}" if error.filename else ""
+        print(json.dumps({"error": f"{error.strerror or error}{where}"}), flush=True)
         sys.exit(1)
 
 

@@ -162,6 +162,13 @@ def _open(
     return dict(shown("opening", sum(map(len, claims.values())) if claim else 0, opening))
 
 
+def said_by_facts(names: t.Sequence[str]) -> str:
+    return (
+        f"{', '.join(names)} came as a fact, which a device can make up, and would override the inventory: nothing is"
+        " opened for this host; find out which task brought it, and clear the facts (ansible.builtin.meta: clear_facts)"
+    )
+
+
 def _holder(host: str) -> str:
     return f"session of {host}"
 
@@ -184,6 +191,21 @@ class Member:
     @classmethod
     def of(cls, host: str, variables: Variables) -> Member | None:
         """Read a host's variables; none if it names no service."""
+        record = variables.get(RECORD) or {}
+        before = record.get("before") or {name: variables.get(name) for name in VARIABLES}
+        if variables.told_by_the_host:
+            lie = OptionsError(said_by_facts(variables.told_by_the_host))
+            return cls(
+                host,
+                f"the device of {host}",
+                hostip=None,
+                keys=HostKeys("strict", None),
+                tasks=None,
+                before=before,
+                openers=record.get("openers", []),
+                older=None,
+                unresolved=lie,
+            )
         service, device = variables.get("remoteit_deviceaddress"), variables.get("remoteit_device")
         target, unresolved = None, None
         if not service and variables.get("remoteit_device_id"):  # to go by its name might lead to another device
@@ -197,14 +219,13 @@ class Member:
             target = Target.of(str(device), str(name)) if name else Target.of(str(device), application="ssh")
         elif not service:
             return None
-        record = variables.get(RECORD) or {}
         return cls(
             host,
             str(target or service),
             variables.get("remoteit_session_hostip") or None,
             HostKeys(*(variables.get(f"remoteit_session_{name}") for name in ("host_key_checking", "known_hosts"))),
             variables.get("remoteit_session_tasks"),
-            before=record.get("before") or {name: variables.get(name) for name in VARIABLES},
+            before=before,
             openers=record.get("openers", []),
             older=next((name for name in OLDER_NAMES if variables.get(name) is not None), None),
             target=target,
@@ -221,7 +242,9 @@ class Member:
 
     @property
     def mistake(self) -> str | None:
-        """What is wrong with its variables."""
+        """What is wrong with its variables. One that cannot be opened anyway keeps no other from it."""
+        if self.unresolved:
+            return None
         if not self.target and not SERVICE_ID.fullmatch(self.service):
             return f"remoteit_deviceaddress is not a service id: {self.service!r}; {how_ids_look([self.service])}"
         if self.older:

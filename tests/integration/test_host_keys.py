@@ -65,8 +65,8 @@ def test_a_changed_key_is_refused(fleet: Fleet, checking: str) -> None:
     assert fleet.known_hosts.read_text() == recorded
 
 
-def test_a_known_hosts_path_with_blanks(fleet: Fleet) -> None:
-    path = fleet.folder / "known hosts of mine"
+def test_a_known_hosts_path_with_blanks_and_what_ssh_takes_for_a_token(fleet: Fleet) -> None:
+    path = fleet.folder / "known hosts%2Fof mine"
     fleet.inventory["fleet"]["vars"]["remoteit_session_known_hosts"] = str(path)
     run = fleet.session(WHO)
     assert run.rc == 0

@@ -171,3 +171,69 @@ def test_a_condition_that_leaves_out_the_first_host_is_explained(fleet: Fleet) -
     assert run.status("who") == dict.fromkeys(run.status("who"), "skipped")
     assert "there is no session for pi-0002" in run.text
     assert run.connections == []
+
+
+LIE = """\
+#!/usr/bin/python
+from ansible.module_utils.basic import AnsibleModule
+
+module = AnsibleModule(argument_spec={"facts": {"type": "dict", "default": {}}})
+module.exit_json(changed=False, ansible_facts=module.params["facts"])
+"""
+
+
+@pytest.mark.every_engine
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_a_device_chooses_neither_its_service_nor_who_may_use_its_proxy(fleet: Fleet, strategy: str) -> None:
+    """By facts, which any module's answer may bring and which beat the inventory; nothing is opened for it."""
+    fleet.write("library/lie.py", LIE)
+    facts = {
+        "remoteit_deviceaddress": fleet.services[1],
+        "remoteit_session_hostip": "0.0.0.0",
+        "remoteit_session_known_hosts": str(fleet.project / "of-the-device"),
+    }
+    liar = {"hosts": "pi-0002", "connection": "local", "gather_facts": False, "tasks": [{"lie": {"facts": facts}}]}
+    fleet.write("on_the_devices.yml", [reach("who")])
+    role = {"role": "remoteit.fleet.remoteit_session", "remoteit_session_tasks": "on_the_devices.yml"}
+    session = {"hosts": "fleet", "gather_facts": False, "strategy": strategy, "roles": [role]}
+    run = fleet.run([liar, session])
+    assert run.rc == 2
+    assert list(run.failures()) == ["pi-0002"]
+    assert "remoteit_deviceaddress, remoteit_session_hostip" in run.failures()["pi-0002"]
+    assert run.stdout_of("who") == {"pi-0001": "pi-0001", "pi-0003": "pi-0003"}
+    assert sorted(c["deviceaddress"] for c in run.connections) == [fleet.services[0], fleet.services[2]]
+    assert not (fleet.project / "of-the-device").exists()
+
+
+@pytest.mark.every_engine
+def test_a_device_does_not_keep_the_fleet_open(fleet: Fleet) -> None:
+    """With a private variable of the role as a fact C(close) would leave everything to the end of the run."""
+    fleet.write("library/lie.py", LIE)
+    lie = {
+        "lie": {"facts": {"remoteit_session__main": True, "remoteit_session__force_handlers": True}},
+        "delegate_to": "localhost",
+    }
+    halves = [
+        {"import_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": half}} for half in ("open", "close")
+    ]
+    look = {"url": f"{fleet.simulator.state['control_url']}/connections"}
+    tasks = [
+        halves[0],
+        lie,
+        halves[1],
+        {"name": "look", "ansible.builtin.uri": look, "delegate_to": "localhost", "run_once": True},
+    ]
+    run = fleet.run([{"hosts": "fleet", "gather_facts": False, "tasks": tasks}])
+    assert run.rc == 0
+    ours = {entry["connectionid"] for entry in run.connections}
+    assert len(ours) == 3
+    seen = run.result("look", "pi-0001")["json"]
+    assert not any(entry["open"] for entry in seen if entry["connectionid"] in ours)
+
+
+@pytest.mark.every_engine
+def test_the_tasks_find_modules_beside_the_playbook(fleet: Fleet) -> None:
+    fleet.write("library/lie.py", LIE)
+    run = fleet.session([{"name": "ask", "lie": {}, "delegate_to": "localhost"}])
+    assert run.rc == 0
+    assert len(run.entries("ask")) == 3
