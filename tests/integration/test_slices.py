@@ -104,9 +104,11 @@ class Slice:
         """SIGKILL: of everything that it is, as when its container is gone, or of the controller alone."""
         processes = self.processes()
         controller = min(pid for pid, words in processes.items() if self.fleet.ansible_playbook in words)
-        for pid in processes if whole else [controller]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # all at once, or the keeper would see the controller die and begin to close
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in processes if whole else [controller]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
         self.process.wait(PATIENCE)
         self.may_go_on.touch()  # for a module that outlives its worker
 
