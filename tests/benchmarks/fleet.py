@@ -270,7 +270,7 @@ def show_goals(report: Report, found: dict[tuple[int, float], Fleet]) -> None:
 def show_charts(report: Report, found: dict[tuple[int, float], Fleet]) -> None:
     if fleet := found.get((200, 1.0)):
         bars = {POOL: fleet.pool, **{name: fleet.seconds(name) for name in fleet.plays}}
-        report.chart("fleet", "200 hosts, 1 s a connect: seconds to open and close", bars)
+        report.chart("fleet", "Seconds for 200 hosts, 1 s a connect", bars)
     bars = {}
     for (hosts, latency), values in sorted(found.items()):
         if latency == 0.3:
@@ -303,15 +303,13 @@ def show_tables(report: Report, found: list[Fleet]) -> None:
         "Per host: milliseconds, milliseconds of the processor, and requests that the API gets; megabytes of all at the"
         " peak. All of it above the play without tasks. The last column is what the simulator used of a core while the"
         " bare calls were made, in per cent: it is no bottleneck.",
-        ["hosts", "latency", "ms", "processor", "requests", "MB", "free: ms", "processor", "MB", "simulator"],
+        ["hosts", "latency", "ms", "processor", "requests", "MB", "simulator"],
         [
             [
                 *size(values),
                 *(values.per_host(LINEAR, what) for what in ("seconds", "processor")),
                 [values.requests[LINEAR]],
                 values.memory(LINEAR),
-                *(values.per_host(FREE, what) for what in ("seconds", "processor")),
-                values.memory(FREE),
                 values.simulator,
             ]
             for values in found
