@@ -62,11 +62,8 @@ def test_what_is_not_found_may_be_there_the_next_time() -> None:
     assert isinstance(finder.resolve([ssh("a")], print)[ssh("a")], Service)
 
 
-def test_who_waits_for_a_query_shares_the_next_one() -> None:
-    names = [f"host-{number}" for number in range(20)]
-    vendor = Vendor(*names[:10])
-    vendor.go_on.clear()
-    finder = Finder(vendor)
+def asked_meanwhile(vendor: Vendor, finder: Finder, names: list[str]) -> list[concurrent.futures.Future[t.Any]]:
+    """A query, and those for each name while it was under way; all of them have ended."""
     with concurrent.futures.ThreadPoolExecutor(21) as pool:
         first = pool.submit(finder.resolve, [ssh("first")], print)
         vendor.asked.wait(30)
@@ -74,8 +71,17 @@ def test_who_waits_for_a_query_shares_the_next_one() -> None:
         while len(finder._waiting) < len(names):
             pass  # they are on their way
         vendor.go_on.set()
-        first.result(30)
-        found = [isinstance(other.result(30)[ssh(name)], Service) for name, other in zip(names, others)]
+    return [first, *others]
+
+
+def test_who_waits_for_a_query_shares_the_next_one() -> None:
+    names = [f"host-{number}" for number in range(20)]
+    vendor = Vendor(*names[:10])
+    vendor.go_on.clear()
+    finder = Finder(vendor)
+    first, *others = asked_meanwhile(vendor, finder, names)
+    first.result()
+    found = [isinstance(other.result()[ssh(name)], Service) for name, other in zip(names, others)]
     assert found == [True] * 10 + [False] * 10
     assert vendor.queries == [{"first"}, set(names)]
 
@@ -87,14 +93,7 @@ def test_who_waits_for_a_query_shares_its_failure_too() -> None:
     vendor.go_on.clear()
     vendor.broken = True
     finder = Finder(vendor)
-    with concurrent.futures.ThreadPoolExecutor(21) as pool:
-        first = pool.submit(finder.resolve, [ssh("first")], print)
-        vendor.asked.wait(30)
-        others = [pool.submit(finder.resolve, [ssh(name)], print) for name in names]
-        while len(finder._waiting) < len(names):
-            pass  # they are on their way
-        vendor.go_on.set()
-        assert {type(asked.exception(30)) for asked in (first, *others)} == {NetworkError}
+    assert {type(asked.exception()) for asked in asked_meanwhile(vendor, finder, names)} == {NetworkError}
     assert vendor.queries == [{"first"}, set(names)]
     vendor.broken = False
     assert isinstance(finder.resolve([ssh("host-1")], print)[ssh("host-1")], Service)
