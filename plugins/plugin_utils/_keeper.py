@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import contextlib
-import contextvars
 import dataclasses
 import datetime
 import itertools
@@ -49,11 +47,10 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     close_one,
     open_one,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._http import Http
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._finder import Finder
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, is_used_by_another, known
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._office import Office, call_timeout
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._unanswered import Intent, explain
 
@@ -62,10 +59,6 @@ NEAR_END_SECONDS = 300
 #: An opening that takes so many seconds longer than its time-out allows is not waited for at the end of the run.
 GIVE_UP_SECONDS = 5.0
 
-#: More calls at once than that are made over new lines.
-MOST_KEPT_ALIVE = 256
-
-T = t.TypeVar("T")
 Event = dict[str, t.Any]
 Outcome = t.Union[Connection, RemoteItError]
 
@@ -100,59 +93,6 @@ class RunEndsError(RemoteItError):
 
     def __init__(self) -> None:
         super().__init__("the run is ending, so nothing is opened any more")
-
-
-#: The time-out of the task for which a thread works.
-_timeout: contextvars.ContextVar[float] = contextvars.ContextVar("timeout", default=Account.timeout)
-
-
-class _SharedHttp(Http):
-    """The session that all tasks of an account share, each with a time-out of its own."""
-
-    @property
-    def timeout(self) -> float:
-        return _timeout.get()
-
-
-class Office:
-    """One account: its API and its bounded pool of threads, shared by every task of the run."""
-
-    def __init__(self, account: Account) -> None:
-        http = _SharedHttp(account.transport, timeout=account.timeout, width=MOST_KEPT_ALIVE)
-        self.api: Api = account.api(http)
-        self.pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="open")
-        # what has to be quick does not queue behind openings
-        self.quick = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="quick")
-        for pool in (self.pool, self.quick):
-            pool.submit(int).result()  # one thread each, whatever comes
-        self.finder = Finder(self.api)
-        self.timeout = account.timeout  # the longest of any task
-        self.api_url = account.credentials.url
-        self.fingerprint = account.credentials.fingerprint()
-
-    def serve(self, account: Account) -> None:
-        """Do what follows in this thread for a task that describes the account so."""
-        self.timeout = max(self.timeout, account.timeout)
-        for pool in (self.pool, self.quick):
-            pool._max_workers = max(pool._max_workers, account.concurrency)  # the largest bound counts for all
-        _timeout.set(account.timeout)
-
-    def later(
-        self, pool: concurrent.futures.ThreadPoolExecutor, work: t.Callable[..., T], *arguments: t.Any
-    ) -> concurrent.futures.Future[T]:
-        """Let the pool do the work, for the task for which this thread works."""
-        future: concurrent.futures.Future[T] = concurrent.futures.Future()
-        context = contextvars.copy_context()
-
-        def do() -> None:
-            try:
-                future.set_result(context.run(work, *arguments))
-            except Exception as error:
-                future.set_exception(error)
-
-        with contextlib.suppress(RuntimeError):  # there can be no more threads; those that are there will come to it
-            pool.submit(do)
-        return future
 
 
 class Keeper:
@@ -478,7 +418,7 @@ class Keeper:
 
     def _finish(self) -> Event:
         timeout = max((office.timeout for office in list(self._offices.values())), default=0.0)
-        _timeout.set(timeout)
+        call_timeout.set(timeout)
         self._stop_all(lambda held: True)
         # a module on another host is at work as long as its worker is there to tell of it
         concurrent.futures.wait([held.opening for held in self._held if held.elsewhere], IDLE_SECONDS)
