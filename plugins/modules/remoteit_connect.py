@@ -89,8 +89,8 @@ options:
     default: true
   detach:
     description:
-      - Whether the connection outlives the run. Only M(remoteit.fleet.remoteit_disconnect) or the vendor's own limits
-        end it then.
+      - Whether the connection outlives the run. Only M(remoteit.fleet.remoteit_disconnect), the playbook
+        C(remoteit.fleet.teardown) or the vendor's own limits end it then.
     type: bool
     default: false
   fail_on:
