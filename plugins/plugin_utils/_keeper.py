@@ -5,8 +5,8 @@
 # PRIVATE to the collection: it may change or vanish in any release.
 """The keeper: a small process, one a controller run, that holds what the run has opened and closes it in the end.
 
-What it does is here; C(_office) makes the calls for an account. C(_keeper_server) is its process, which serves the run's
-workers over a Unix socket in a folder that only this user may enter, and waits for the controller to be gone.
+What it does is here; C(_office) makes the calls for an account. C(_keeper_server) is its process, which serves the
+run's workers over a Unix socket in a folder that only this user may enter, and waits for the controller to be gone.
 C(_keeper_main) starts it, C(_keeper_client) asks it.
 """
 
