@@ -41,18 +41,21 @@ class ActionModule(RemoteItAction):
             return {"changed": False, "path": path, "force_handlers": hosts.force_handlers}
         if options["phase"] == "ready":
             return self._ready(options, hosts, task_vars)
-        work = {"open": self._open, "close": self._close}[options["phase"]]
         if hosts.in_step or options["alone"]:
-            return {**work(options, hosts), "in_step": hosts.in_step}
+            opens = options["phase"] == "open"
+            done = self._open(options, hosts, task_vars) if opens else self._close(options, hosts)
+            return {**done, "in_step": hosts.in_step}
         return {"changed": False, "in_step": False, "hosts": [], "others": [], "failures": {}, "problem": None}
 
-    def _open(self, options: dict[str, t.Any], hosts: Hosts) -> dict[str, t.Any]:
+    def _open(self, options: dict[str, t.Any], hosts: Hosts, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         hosts.check_nothing_overrides((*VARIABLES, *OLDER_NAMES), self._loader)
-        account, names = self._account(options), hosts.batch
-        if options["alone"]:
-            send_along(hosts, account)
-            names = [hosts.this]
-        return open_session(hosts, names, account, main=options["main"], tasks=options["tasks"])
+        account, main, tasks = self._account(options), options["main"], options["tasks"]
+        if not options["alone"]:
+            return open_session(hosts, hosts.batch, account, main=main, tasks=tasks)
+        # found anew: what a task with run_once registers is every host's, and others may be in the next use of the role
+        path = find_tasks_file(tasks, task_vars) if main else None
+        send_along(hosts, account)
+        return {**open_session(hosts, [hosts.this], account, main=main, tasks=tasks), "path": path}
 
     def _close(self, options: dict[str, t.Any], hosts: Hosts) -> dict[str, t.Any]:
         names = [hosts.this] if options["alone"] else hosts.all_of_the_play

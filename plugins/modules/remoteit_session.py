@@ -69,8 +69,8 @@ in_step:
   returned: for the phases V(open) and V(close)
   type: bool
 path:
-  description: The absolute path of the tasks file.
-  returned: for the phase V(find)
+  description: The absolute path of the tasks file, V(null) for a session without one.
+  returned: for the phase V(find), and for the phase V(open) with O(alone=true)
   type: str
 force_handlers:
   description: Whether the handlers of a host run although it has failed.

@@ -49,6 +49,23 @@ def test_a_session_that_could_not_begin_leaves_the_outer_one_open(fleet: Fleet, 
     assert run.recap == "opened 3, closed 3, left open 0"
 
 
+@pytest.mark.every_engine
+@pytest.mark.parametrize("strategy", ["free", "host_pinned"])
+def test_a_slow_device_runs_the_tasks_of_its_own_session_though_others_are_in_the_next_one(
+    fleet: Fleet, strategy: str
+) -> None:
+    fleet.simulator.fault(fleet.simulator.service("pi-0003"), call="connect", fault="delay", seconds=8)
+    roles = []
+    for name in ("first", "second"):
+        fleet.write(f"{name}.yml", [reach(name)])
+        roles.append({"role": "remoteit.fleet.remoteit_session", "vars": {"remoteit_session_tasks": f"{name}.yml"}})
+    run = fleet.run([{"hosts": "fleet", "gather_facts": False, "strategy": strategy, "roles": roles}])
+    assert run.rc == 0
+    for name in ("first", "second"):
+        assert run.stdout_of(name) == everywhere(fleet)
+    assert run.recap == "opened 6, closed 6, left open 0"
+
+
 @pytest.mark.parametrize("strategy", ["linear", "free"])
 def test_a_session_in_the_next_batch_leaves_that_of_the_first_one_open(fleet: Fleet, strategy: str) -> None:
     fleet.write("inner.yml", [reach("inside")])
