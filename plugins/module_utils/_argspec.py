@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils import _credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
 
@@ -62,16 +62,3 @@ def how_ids_look(wrong: t.Sequence[str]) -> str:
     if any(spelling.isdigit() for spelling in wrong):
         return "write service ids in quotes: YAML takes one without letters for a number"
     return "it has eight octets, for instance 80:00:00:00:01:00:40:C5"
-
-
-def failed(error: RemoteItError) -> dict[str, t.Any]:
-    """The result of a task that ended with this error."""
-    details = {key: value for key, value in error.details.items() if key != "unexplained"}
-    failure = {**error.as_failure(), "details": details}
-    return {"failed": True, "changed": False, "msg": error.message, "failure": failure}
-
-
-def failed_for(failures: t.Mapping[str, t.Mapping[str, t.Any]], msg: str) -> dict[str, t.Any]:
-    """What is added to the result of a task that failed because of some services; the code is that of the first."""
-    code = next(iter(failures.values()))["code"]
-    return {"failed": True, "msg": msg, "failure": {"code": code, "message": msg, "details": failures}}

@@ -11,15 +11,11 @@ import dataclasses
 import ipaddress
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import (
-    AUTH_SPEC,
-    account_of,
-    check_service_ids,
-    failed_for,
-)
+from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC, account_of, check_service_ids
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import LATCHING, PUBLIC, Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Fleet, Order
+from ansible_collections.remoteit.fleet.plugins.module_utils._results import failed_for
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
 
 ARGUMENT_SPEC: dict[str, t.Any] = {

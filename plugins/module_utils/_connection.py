@@ -20,7 +20,8 @@ import typing as t
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import BadAnswerError
-from ansible_collections.remoteit.fleet.plugins.module_utils._words import described
+from ansible_collections.remoteit.fleet.plugins.module_utils._times import iso, moment, utc_now
+from ansible_collections.remoteit.fleet.plugins.module_utils._values import as_dict, described, truthy
 
 #: A service id: eight octets. The vendor's own clients compare it without regard to case.
 SERVICE_ID = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){7}")
@@ -35,32 +36,6 @@ IDLE_SECONDS = 900
 
 _HOST_LABEL = re.compile(r"[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?")
 _PROXY_URL = re.compile(r"https?://[!-~]{1,500}", re.IGNORECASE)
-
-
-def utc_now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
-
-
-def iso(when: datetime.datetime) -> str:
-    return f"{when.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
-
-
-def moment(text: str) -> datetime.datetime:
-    """The opposite of C(iso).
-
-    :raises ValueError: it is no such text.
-    """
-    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
-
-
-def truthy(value: t.Any) -> bool:
-    """Read a flag that arrives as a boolean or as the string of one."""
-    return value is True or (isinstance(value, str) and value.strip().lower() == "true")
-
-
-def as_dict(value: t.Any) -> dict[str, t.Any]:
-    """The dictionary, or an empty one in place of anything else."""
-    return value if isinstance(value, dict) else {}
 
 
 def restriction_of(hostip: str | None) -> str:

@@ -16,7 +16,8 @@ import re
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NoCredentialsError, OptionsError
-from ansible_collections.remoteit.fleet.plugins.module_utils._words import is_callable, printable
+from ansible_collections.remoteit.fleet.plugins.module_utils._urls import is_callable
+from ansible_collections.remoteit.fleet.plugins.module_utils._words import printable
 
 DEFAULT_API_URL = "https://api.remot3.it/apv/v27"
 DEFAULT_GRAPHQL_URL = "https://api.remote.it/graphql/v1"

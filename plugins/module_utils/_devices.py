@@ -17,15 +17,10 @@ import datetime
 import re
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
-    SERVICE_ID,
-    as_dict,
-    is_connection_id,
-    iso,
-    truthy,
-)
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID, is_connection_id
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
-from ansible_collections.remoteit.fleet.plugins.module_utils._words import described
+from ansible_collections.remoteit.fleet.plugins.module_utils._times import iso
+from ansible_collections.remoteit.fleet.plugins.module_utils._values import as_dict, described, truthy
 
 Warn = t.Callable[[str], None]
 

@@ -9,12 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import (
-    AUTH_SPEC,
-    account_of,
-    check_service_ids,
-    failed_for,
-)
+from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC, account_of, check_service_ids
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import CONNECTION_ID
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
@@ -25,6 +20,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     Stop,
     Stopped,
 )
+from ansible_collections.remoteit.fleet.plugins.module_utils._results import failed_for
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     **AUTH_SPEC,

@@ -14,12 +14,7 @@ import os
 import re
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
-    Connection,
-    as_dict,
-    is_connection_id,
-    truthy,
-)
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, is_connection_id
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import (
     INCOMPLETE,
@@ -42,6 +37,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Answer, Http, seconds_until
 from ansible_collections.remoteit.fleet.plugins.module_utils._reasons import REASONS, Reason
 from ansible_collections.remoteit.fleet.plugins.module_utils._signature import Signature
+from ansible_collections.remoteit.fleet.plugins.module_utils._values import as_dict, truthy
 from ansible_collections.remoteit.fleet.plugins.module_utils._words import printable
 
 #: The largest page that the vendor's documentation allows, and more pages than any account fills.

@@ -29,7 +29,8 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     OptionsError,
     ThrottledError,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._words import is_callable, masked, printable
+from ansible_collections.remoteit.fleet.plugins.module_utils._urls import is_callable
+from ansible_collections.remoteit.fleet.plugins.module_utils._words import masked, printable
 
 try:
     import requests

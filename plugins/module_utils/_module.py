@@ -12,9 +12,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import failed
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Direct
+from ansible_collections.remoteit.fleet.plugins.module_utils._results import failed
 
 
 def run_module(module: AnsibleModule, work: t.Callable[..., dict[str, t.Any]]) -> t.NoReturn:

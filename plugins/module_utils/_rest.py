@@ -12,11 +12,7 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
-    Connection,
-    find_connection_id,
-    truthy,
-)
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, find_connection_id
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Wanted, Warn, devices_from_rest
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
@@ -27,6 +23,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Answer, Http
 from ansible_collections.remoteit.fleet.plugins.module_utils._reasons import REASONS
+from ansible_collections.remoteit.fleet.plugins.module_utils._values import truthy
 from ansible_collections.remoteit.fleet.plugins.module_utils._words import printable
 
 #: Reasons that may be about the connection or service that the call named, and not about who called.

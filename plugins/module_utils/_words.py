@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import typing as t
-from urllib.parse import urlsplit
 
 _MASK = "********"
 _DEEPEST = 100
@@ -27,23 +26,6 @@ def printable(words: t.Any, secrets: t.Iterable[str | None] = ()) -> str:
     for form in sorted(filter(None, forms), key=len, reverse=True):
         text = text.replace(form, _MASK)
     return "".join(character if character.isprintable() else "?" for character in text[:300])
-
-
-def described(value: t.Any) -> str:
-    """A value of unknown origin in printable ASCII, and not much of it; of one that holds others, only what it is."""
-    if not (value is None or isinstance(value, (str, int, float))):
-        return f"a {type(value).__name__}"
-    text = ascii(value[:80] if isinstance(value, str) else value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def is_callable(url: str) -> bool:
-    """Whether the URL has a host and a port that C(requests) could call; it trips over many others."""
-    try:
-        parts = urlsplit(url)
-        return bool((parts.hostname or "").encode("idna")) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def masked(value: t.Any, secrets: re.Pattern[str], depth: int = 0) -> t.Any:

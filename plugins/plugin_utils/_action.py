@@ -16,7 +16,7 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _credentials
+from ansible_collections.remoteit.fleet.plugins.module_utils import _credentials, _results
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
@@ -45,7 +45,7 @@ class RemoteItAction(ActionBase):
                 raise OptionsError("; ".join(validation.error_messages))
             outcome = self.work(validation.validated_parameters, task_vars or {})
         except RemoteItError as error:
-            outcome = _argspec.failed(error)
+            outcome = _results.failed(error)
         _leave_if_nobody_listens()
         result.update(remove_values(outcome, validation._no_log_values))
         return result

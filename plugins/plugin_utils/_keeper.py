@@ -26,8 +26,6 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connection import 
     IDLE_SECONDS,
     Connection,
     is_connection_id,
-    iso,
-    utc_now,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Wanted, Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
@@ -48,6 +46,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     open_one,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
+from ansible_collections.remoteit.fleet.plugins.module_utils._times import iso, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, is_used_by_another, known
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._office import Office, call_timeout

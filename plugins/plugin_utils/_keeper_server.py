@@ -17,13 +17,13 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import as_dict
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Wanted
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
+from ansible_collections.remoteit.fleet.plugins.module_utils._values import as_dict
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import Event, Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import lives

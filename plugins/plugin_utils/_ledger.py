@@ -30,11 +30,9 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connection import 
     IDLE_SECONDS,
     SERVICE_ID,
     Connection,
-    iso,
-    moment,
-    utc_now,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._times import iso, moment, utc_now
 from ansible_collections.remoteit.fleet.plugins.module_utils._words import printable
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import is_dead, lives
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._private import create_locked, is_ours, private_folder

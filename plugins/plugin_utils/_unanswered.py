@@ -11,8 +11,8 @@ import collections
 import datetime
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import moment, utc_now
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Session
+from ansible_collections.remoteit.fleet.plugins.module_utils._times import moment, utc_now
 
 #: A session may seem to have started so many seconds too early or too late: no two clocks are equal.
 CLOCKS_DIFFER_SECONDS = 5

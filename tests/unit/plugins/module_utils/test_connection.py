@@ -10,8 +10,9 @@ import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, parse_proxy, truthy
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, parse_proxy
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import BadAnswerError
+from ansible_collections.remoteit.fleet.plugins.module_utils._values import truthy
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE
 
 PORT_PROXY = "http://proxy18.rt3.io:38575"

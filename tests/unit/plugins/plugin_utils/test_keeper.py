@@ -17,11 +17,12 @@ import typing as t
 import pytest
 import requests
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, iso, utc_now
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import DEFAULT_API_URL, Credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
+from ansible_collections.remoteit.fleet.plugins.module_utils._times import iso, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run

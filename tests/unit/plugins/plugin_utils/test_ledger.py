@@ -17,8 +17,9 @@ import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, iso, utc_now
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._times import iso, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import (
     Ledger,
     _lock,

@@ -13,10 +13,11 @@ import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, iso, utc_now
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import DEFAULT_API_URL
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Stop
+from ansible_collections.remoteit.fleet.plugins.module_utils._times import iso, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, is_used_by_another
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import mark_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown

@@ -10,8 +10,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import iso, utc_now
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Session
+from ansible_collections.remoteit.fleet.plugins.module_utils._times import iso, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._unanswered import Intent, explain
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICES
 

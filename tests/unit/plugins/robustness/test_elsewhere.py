@@ -19,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.remoteit.fleet.plugins.action import remoteit_connect
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, as_dict, is_connection_id
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, is_connection_id
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
+from ansible_collections.remoteit.fleet.plugins.module_utils._values import as_dict
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient, _plain
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_server import _Server
