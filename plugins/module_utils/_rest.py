@@ -43,7 +43,7 @@ class RestApi:
         self._http = http
         self._token = credentials.token
         self._login_lock = threading.Lock()
-        self._login_refused: AuthError | None = None
+        self._login_failed: RemoteItError | None = None  # the last one
         self._proven = -_PROOF_SECONDS
 
     def connect(self, service_id: str, hostip: str | None = None, wait: bool = True) -> Connection:
@@ -117,22 +117,32 @@ class RestApi:
         return self._send(method, path, body, self._login(expired=token), repeat)
 
     def _login(self, expired: str | None = None) -> str:
-        """The token, by one login however many threads ask for it."""
+        """The token, by one login however many threads ask for it. Those who waited for one that failed share that.
+
+        :raises RemoteItError: with C(not_sent) in its details: what the token was for was not sent.
+        """
+        before = self._login_failed
         with self._login_lock:
             if self._token is None or self._token == expired:
-                if self._login_refused is not None:
-                    raise self._login_refused  # asked once: who knows after how many times an account is locked
-                body = {"username": self._credentials.username, "password": self._credentials.password}
+                failed = self._login_failed
+                # a refusal is final: who knows after how many times an account is locked
+                if failed is not None and (failed is not before or isinstance(failed, AuthError)):
+                    raise failed
                 try:
-                    answer = self._send("POST", "/user/login", body, None, repeat=False)
-                except AuthError as error:
-                    self._login_refused = error
+                    self._token = self._log_in()
+                except RemoteItError as error:
+                    error.details["not_sent"] = True
+                    error.details.pop("unexplained", None)  # it says nothing of a connection
+                    self._login_failed = error
                     raise
-                token = answer.get("token")
-                if not isinstance(token, str) or not re.fullmatch(r"[!-~]{1,512}", token):
-                    raise BadAnswerError("the login's answer has no token")
-                self._token = token
             return self._token
+
+    def _log_in(self) -> str:
+        body = {"username": self._credentials.username, "password": self._credentials.password}
+        token = self._send("POST", "/user/login", body, None, repeat=False).get("token")
+        if not isinstance(token, str) or not re.fullmatch(r"[!-~]{1,512}", token):
+            raise BadAnswerError("the login's answer has no token")
+        return token
 
     def _send(self, method: str, path: str, body: t.Any, token: str | None, repeat: bool) -> dict[str, t.Any]:
         headers = {"developerkey": self._credentials.developer_key or ""}

@@ -18,11 +18,13 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Wan
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     AuthError,
     BadAnswerError,
+    CallTimeoutError,
     NetworkError,
     OptionsError,
     RemoteItError,
     ThrottledError,
 )
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Order, open_one
 from ansible_collections.remoteit.fleet.plugins.module_utils._rest import RestApi
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     ID,
@@ -35,6 +37,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     TOKEN,
     WITH_PASSWORD,
     WITH_TOKEN,
+    Answer,
     Conversation,
     Reply,
     account,
@@ -203,6 +206,59 @@ def test_a_login_without_a_usable_token(conversation: Conversation, token: t.Any
 def in_threads(rest: RestApi, count: int) -> list[str]:
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
         return [connection.connectionid for connection in pool.map(rest.connect, SERVICES[:count])]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reply("<html>"),
+        Reply({"status": "true"}),
+        Reply({"status": "false"}, 503),
+        refused("the line is down", 500),
+        requests.exceptions.ReadTimeout("slow"),
+        requests.exceptions.ConnectionError("broken"),
+    ],
+)
+def test_a_login_that_fails_has_opened_nothing(conversation: Conversation, answer: Answer) -> None:
+    conversation.expect("POST", LOGIN, answer)
+    with pytest.raises(RemoteItError) as caught:
+        open_one(api(WITH_PASSWORD), SERVICE, Order((SERVICE,)))
+    assert "may be open" not in caught.value.message
+    assert "may_be_open" not in caught.value.as_failure()
+
+
+def test_a_login_that_fails_says_nothing_of_a_connection(conversation: Conversation) -> None:
+    """A stop whose token has expired in the meantime, and a gateway that answers the login."""
+    conversation.expect("POST", LOGIN, LOGGED_IN)
+    conversation.expect("POST", CONNECT, opened())
+    conversation.expect("POST", STOP, refused("api token missing"))
+    conversation.expect("POST", LOGIN, refused("", 403))
+    rest = api(WITH_PASSWORD)
+    rest.connect(SERVICE)
+    with pytest.raises(AuthError, match="gave no reason"):
+        rest.disconnect(SERVICE, ID)
+
+
+def test_those_who_wait_for_a_login_share_its_failure(conversation: Conversation) -> None:
+    under_way, gate = threading.Event(), threading.Event()
+
+    def hang(request: requests.PreparedRequest) -> Reply:
+        under_way.set()
+        assert gate.wait(30)
+        raise requests.exceptions.ReadTimeout("slow")
+
+    conversation.expect("POST", LOGIN, hang)
+    rest = api(WITH_PASSWORD)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        first = pool.submit(rest.connect, SERVICE)
+        assert under_way.wait(30)
+        others = [pool.submit(rest.connect, service) for service in SERVICES[:7]]
+        concurrent.futures.wait(others, 0.2)  # none can be through yet
+        gate.set()
+        assert {type(each.exception(30)) for each in (first, *others)} == {CallTimeoutError}
+    conversation.expect("POST", LOGIN, LOGGED_IN)  # who comes later may try again
+    conversation.expect("POST", CONNECT, opened())
+    rest.connect(SERVICE)
 
 
 def test_one_login_serves_many_threads(conversation: Conversation) -> None:
