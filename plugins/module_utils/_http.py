@@ -89,7 +89,7 @@ class Transport:
         ca_bundle = get.get("requests_ca_bundle") or get.get("curl_ca_bundle")
         if ca_bundle and used == "https" and not os.path.exists(ca_bundle):
             raise OptionsError(f"there is no CA bundle {ca_bundle}, which the environment names in REQUESTS_CA_BUNDLE")
-        return cls(proxies, ca_bundle)
+        return cls(proxies, os.path.abspath(ca_bundle) if ca_bundle else None)  # the keeper works in another folder
 
 
 @dataclasses.dataclass(frozen=True)

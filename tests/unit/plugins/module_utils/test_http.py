@@ -111,7 +111,9 @@ def test_proxies_of_the_environment(
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_the_ca_bundle_of_the_environment(conversation: Conversation, tmp_path: pathlib.Path, name: str) -> None:
+def test_the_ca_bundle_of_the_environment(
+    conversation: Conversation, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     bundle = tmp_path / "ca.pem"
     with pytest.raises(OptionsError, match=f"there is no CA bundle {re.escape(str(bundle))}"):
         Transport.from_environment({name: str(bundle)}, URL)
@@ -119,6 +121,8 @@ def test_the_ca_bundle_of_the_environment(conversation: Conversation, tmp_path: 
     conversation.expect("POST", URL, WELL)
     http(Transport.from_environment({name: str(bundle)}, URL)).call("POST", URL, headers={})
     assert conversation.options[0]["verify"] == str(bundle)
+    monkeypatch.chdir(tmp_path)
+    assert Transport.from_environment({name: "ca.pem"}, URL).ca_bundle == str(bundle)
 
 
 @pytest.mark.parametrize(
