@@ -82,7 +82,7 @@ class ActionModule(RemoteItAction):
             raise from_failure(failure)
         warnings: list[str] = []
         if not connection["reverse_proxy"]:
-            warnings = check_the_way(self._connection, connection, task_vars)
+            warnings = check_the_way(self._connection, connection, session["ssh_arguments"], task_vars)
             wait_until_it_answers(self._connection, options["wait_timeout"], session["service"])
             if options["gather_facts"]:
                 with self.without_credentials():  # they would be among the facts

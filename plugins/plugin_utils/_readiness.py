@@ -23,8 +23,9 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._host_keys import alias
 
 USERS_OWN_CHECKING = (
-    "the ssh arguments of the user hold StrictHostKeyChecking or HostKeyAlias, and ssh takes the first: the host key of"
-    " the device is not checked as remoteit_session_host_key_checking says"
+    "the ssh arguments of the user hold StrictHostKeyChecking, HostKeyAlias or UserKnownHostsFile, and ssh takes the"
+    " first: the host key of the device is not checked as remoteit_session_host_key_checking and"
+    " remoteit_session_known_hosts say"
 )
 
 #: A proxy that has refused everything for so many seconds is not one that is about to be ready.
@@ -45,10 +46,13 @@ _FINAL = {
 }
 
 
-def check_the_way(ssh: t.Any, connection: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> list[str]:
+def check_the_way(
+    ssh: t.Any, connection: t.Mapping[str, t.Any], arguments: list[str], task_vars: t.Mapping[str, t.Any]
+) -> list[str]:
     """Make sure that this task, and so the tasks to come, would reach the proxy and nothing else.
 
     :param ssh: the connection plugin of the task.
+    :param arguments: those of the session, which come after all others.
     :return: warnings about arguments of the user that come before the session's.
     """
     if ssh.transport != "ssh":
@@ -68,7 +72,10 @@ def check_the_way(ssh: t.Any, connection: t.Mapping[str, t.Any], task_vars: t.Ma
                 f" {ssh.get_option('host')} and not on the device; remove it"
             )
 
-    options = _first_options(ssh)
+    before, common, extra = (
+        shlex.split(ssh.get_option(name) or "") for name in ("ssh_args", "ssh_common_args", "ssh_extra_args")
+    )
+    options = _first_options([*before, f"-oPort={ssh.get_option('port')}", *common, *extra])
     for option, wanted in (("HostName", None), ("Port", str(connection["port"]))):
         value = options.get(option.lower())
         if value != wanted:
@@ -82,20 +89,15 @@ def check_the_way(ssh: t.Any, connection: t.Mapping[str, t.Any], task_vars: t.Ma
             f"the ssh arguments hold ControlPath={control_path}, under which all devices behind one proxy host would"
             " share one connection: remove it, or put %C into it"
         )
-    if options["stricthostkeychecking"] in ("no", "off") or options["hostkeyalias"] != alias(
-        connection["deviceaddress"]
-    ):
-        return [USERS_OWN_CHECKING]
-    return []
+    ours = _first_options(arguments)
+    checking = ours.keys() & {"stricthostkeychecking", "hostkeyalias", "userknownhostsfile"}
+    return [USERS_OWN_CHECKING] if any(options[name] != ours[name] for name in checking) else []
 
 
-def _first_options(ssh: t.Any) -> dict[str, str]:
-    """The options that ssh will get, by name in small letters; of several the first counts."""
-    before, common, extra = (
-        shlex.split(ssh.get_option(name) or "") for name in ("ssh_args", "ssh_common_args", "ssh_extra_args")
-    )
+def _first_options(arguments: list[str]) -> dict[str, str]:
+    """The options that ssh will take from these arguments, by name in small letters; of several the first counts."""
     try:
-        found = getopt.gnu_getopt([*before, f"-oPort={ssh.get_option('port')}", *common, *extra], _SSH)[0]
+        found = getopt.gnu_getopt(arguments, _SSH)[0]
     except getopt.GetoptError as error:
         raise OptionsError(f"the ssh arguments of the user hold one that ssh does not know: {error}") from error
     options: dict[str, str] = {}

@@ -286,6 +286,7 @@ def _directions(member: Member, connection: Connection, opener: str | None) -> d
     own = member.before["ansible_ssh_common_args"]
     if own is None:  # not set for the host: what the command line, the environment or ansible.cfg say
         own = C.config.get_config_value("ssh_common_args", plugin_type="connection", plugin_name="ssh")
+    arguments = member.keys.arguments(member.service)
     return {
         "host": member.host,
         "connection": dataclasses.replace(connection, deviceaddress=member.service).as_result(),
@@ -294,7 +295,8 @@ def _directions(member: Member, connection: Connection, opener: str | None) -> d
             "connectionid": connection.connectionid,
             "before": member.before,
             "openers": member.opened_by(opener),
+            "ssh_arguments": arguments,
         },
-        "ssh_common_args": f"{own or ''} {shlex.join(member.keys.arguments(member.service))}".strip(),
+        "ssh_common_args": f"{own or ''} {shlex.join(arguments)}".strip(),
         "control_path_dir": THIS_RUN.control_path_dir(connection.connectionid),
     }

@@ -216,12 +216,27 @@ def test_what_would_override_the_session_is_named_before_any_request(fleet: Flee
     assert all(name in reason for reason in run.failures().values())
 
 
-@pytest.mark.parametrize("gather_facts", [False, True])
-def test_a_host_key_checking_of_the_users_own_is_warned_of(fleet: Fleet, gather_facts: bool) -> None:
-    fleet.inventory["fleet"]["vars"]["ansible_ssh_common_args"] = "-o StrictHostKeyChecking=no"
+@pytest.mark.parametrize(
+    ("own", "gather_facts"),
+    [
+        ("StrictHostKeyChecking=no", False),
+        ("StrictHostKeyChecking=no", True),
+        ("StrictHostKeyChecking=No", False),
+        ("UserKnownHostsFile=/dev/null", False),
+    ],
+)
+def test_a_host_key_checking_of_the_users_own_is_warned_of(fleet: Fleet, own: str, gather_facts: bool) -> None:
+    fleet.inventory["fleet"]["vars"]["ansible_ssh_common_args"] = f"-o {own}"
     run = fleet.session([look("during")], remoteit_session_gather_facts=gather_facts)
     assert run.rc == 0
     assert "ssh takes the first" in " ".join(run.text.split())
+
+
+def test_a_host_key_checking_of_the_users_own_that_is_the_same_is_none(fleet: Fleet) -> None:
+    fleet.inventory["fleet"]["vars"]["ansible_ssh_common_args"] = "-o StrictHostKeyChecking=accept-new"
+    run = fleet.session([look("during")])
+    assert run.rc == 0
+    assert "ssh takes the first" not in " ".join(run.text.split())
 
 
 def test_another_connection_plugin_is_refused(fleet: Fleet) -> None:
