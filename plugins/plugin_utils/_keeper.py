@@ -43,6 +43,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     Order,
     as_error,
     close_one,
+    in_parallel,
     open_one,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
@@ -57,6 +58,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._unanswered import 
 NEAR_END_SECONDS = 300
 #: An opening that takes so many seconds longer than its time-out allows is not waited for at the end of the run.
 GIVE_UP_SECONDS = 5.0
+#: Dead proxies take two seconds each; a few thousand have to be through before it is time for the next touch.
+TOUCHES_AT_ONCE = 32
 
 Event = dict[str, t.Any]
 Outcome = t.Union[Connection, RemoteItError]
@@ -479,10 +482,9 @@ class Keeper:
         """Use every port proxy for a moment, so that a slow play does not lose it to the vendor's idle time."""
         with self._lock:
             alive = [held for held in self._by_connection.values() if held.closing is None and not held.detach]
-        for held in alive:
-            connection = held.opening.result()
-            if not connection.reverse_proxy:
-                answers(connection)
+        connections = [held.opening.result() for held in alive]
+        proxies = [connection for connection in connections if not connection.reverse_proxy]
+        list(in_parallel(answers, proxies, TOUCHES_AT_ONCE))
 
 
 def _told(service: str, outcome: Outcome) -> Event:
