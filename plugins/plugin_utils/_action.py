@@ -86,9 +86,11 @@ class RemoteItAction(ActionBase):
         left_here = ("profile", "credentials_file")
         elsewhere = {key: value for key, value in options.items() if value is not None and key not in left_here}
         with self.without_credentials():
-            return self._execute_module(
+            result: dict[str, t.Any] = self._execute_module(
                 module_name=name, module_args={**elsewhere, **account.credentials.as_options()}, task_vars=task_vars
             )
+        result.pop("invocation", None)
+        return result
 
 
 def _is_ours(name: str) -> bool:

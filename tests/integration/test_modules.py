@@ -298,6 +298,7 @@ def test_delegated_to_another_host_the_module_runs_there(fleet: Fleet) -> None:
     assert log.count("remoteit_connect.py") == 2
     assert log.count("remoteit_disconnect.py") == 1
     assert run.status("close one") == {"localhost": "changed"}
+    assert "invocation" not in run.result("close one")
     assert run.result("fail there")["failure"]["code"] == "not_found"
     assert len(run.connections) == 2
     assert {c["closed_by"] for c in run.connections} == {"stop"}
