@@ -32,7 +32,8 @@ attributes:
   idempotent:
     support: partial
     details:
-      - With O(reuse=true), a connection that the same run has opened is returned again with C(changed=false).
+      - With O(reuse=true), a connection that the same run has opened is returned again with C(changed=false). It is not
+        in a task that is delegated.
 options:
   deviceaddress:
     description:
@@ -85,6 +86,7 @@ options:
     description:
       - Whether a connection that this run has opened for the same account, service and O(hostip) is returned again if
         it still answers and is not near its end. It has to be closed as often as it was returned.
+      - In a task that is delegated to another host it makes no difference. Each opens anew.
     type: bool
     default: true
   detach:

@@ -55,13 +55,13 @@ RETURN = r"""
 sessions:
   description:
     - The proxy connections that this account has open, according to the API. V(null) without an access key, because the
-      REST API cannot tell.
+      REST API cannot tell, and if the API does not answer, which gives a warning.
   returned: always
   type: list
   elements: dict
   contains:
     connectionid:
-      description: The connection id.
+      description: The connection id. V(null), as the others are, if the API does not tell it.
       returned: always
       type: str
     deviceaddress:
@@ -82,7 +82,7 @@ connections:
   type: list
   elements: dict
   sample:
-    - account: 5f2d7a0c6ee04b1c
+    - account: 662b3b9936ca-ccf1ae849bc0
       age: 4200
       alive: false
       api_url: https://api.remot3.it/apv/v27
@@ -139,6 +139,24 @@ connections:
       description: The API that opened it.
       returned: always
       type: str
+failure:
+  description: Why the task failed. RV(ignore:msg) says it in one text.
+  returned: on failure
+  type: dict
+  contains:
+    code:
+      description:
+        - V(options) when the input was refused, or another of the codes of M(remoteit.fleet.remoteit_connect).
+      returned: always
+      type: str
+    message:
+      description: What happened.
+      returned: always
+      type: str
+    details:
+      description: More about it.
+      returned: always
+      type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule

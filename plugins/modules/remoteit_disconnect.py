@@ -23,7 +23,9 @@ attributes:
   check_mode:
     support: full
     details:
-      - No request is sent. Every connection is taken for open.
+      - Nothing is closed. Every connection is taken for open.
+      - Only O(run_id) and O(all) may send a request. With an access key they ask what became of an opening that got no
+        answer.
   idempotent:
     support: full
 options:

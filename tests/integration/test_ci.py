@@ -209,13 +209,14 @@ def test_a_teardown_that_cannot_close_is_seen(project: Fleet, system: str) -> No
 def test_the_host_keys_are_recorded_as_the_page_says(project: Fleet) -> None:
     recorded = (project.project / "known_hosts").read_text()
     (project.project / "known_hosts").unlink()
-    project.write("tasks.yml", [{"name": "Work", "ansible.builtin.raw": TASKS["green"]}])
+    project.write("tasks.yml", [{"name": "Work", "ansible.builtin.raw": "touch reached"}])
     machine = ci.Machine(project, Path(ANSIBLE_PLAYBOOK).parent, "desk")
     command = shlex.split(shown("ci-known-hosts"))
     key = ["--private-key", project.simulator.state["ssh_private_key_file"]]
     assert machine.execute("record", [*command, *key], machine.secrets).code == 0
     found = (machine.workspace / "known_hosts").read_text()
     assert sorted(found.splitlines()) == sorted(recorded.splitlines())
+    assert not any((project.simulator.home(device) / "reached").exists() for device in project.devices)
 
 
 # -- the page -------------------------------------------------------------------------------------------------------

@@ -49,7 +49,6 @@ OTHER_ID = "1c8f6a52-0000-4e1c-9d5a-7b5a5cbb77f0"
 Answers = dict[t.Any, list[Wire]]
 
 #: The whole API, but for the login, as each of the two forms answers.
-_OPENINGS = {"connect": REST, "mutation Connect": GRAPHQL}
 _OTHERS = {"connect": ("stop", "list"), "mutation Connect": ("mutation Disconnect", "query Sessions", "query Devices")}
 
 
