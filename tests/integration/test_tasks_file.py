@@ -104,6 +104,13 @@ def test_the_playbook_of_the_collection_from_another_folder(fleet: Fleet, pwd: b
     assert len(run.connections) == 2
 
 
+def test_tags_choose_among_the_tasks_of_the_playbook_of_the_collection(fleet: Fleet) -> None:
+    file = fleet.write("main.yml", [{**tasks(name)[0], "tags": [name]} for name in ("mine", "other")])
+    run = fleet.run("remoteit.fleet.run", "-e", f"remoteit_session_tasks={file}", "--tags", "mine")
+    assert_ran(run, "mine")
+    assert run.status("other") == {}
+
+
 def test_the_playbook_of_the_collection_with_absolute_paths_and_without_handlers(fleet: Fleet) -> None:
     file = fleet.write("main.yml", tasks("mine"))
     handlers = fleet.write("handlers.yml", [{"name": "unused", "ansible.builtin.raw": "false"}])
