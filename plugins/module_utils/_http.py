@@ -212,8 +212,7 @@ class Http:
         if isinstance(error, requests.exceptions.SSLError):
             not_sent = isinstance(_innermost(error), ssl.SSLCertVerificationError) or None
             return NetworkError(f"TLS to {where} failed: {self._cause(error)}", not_sent=not_sent)
-        # urllib3 gives up on connecting with this one; whatever else goes wrong does so after the request has left
-        not_sent = isinstance(error.__context__, urllib3.exceptions.MaxRetryError) or None
+        not_sent = _could_not_connect(error) or None
         if isinstance(error, requests.exceptions.Timeout):
             return CallTimeoutError(f"{where} did not answer within {self.timeout:g} seconds", not_sent=not_sent)
         return NetworkError(f"no answer from {where}: {self._cause(error)}", not_sent=not_sent)
@@ -305,6 +304,17 @@ def _float(text: str) -> float | None:
 
 def _int(text: str) -> int | None:
     return int(text) if len(text) <= 300 else None
+
+
+def _could_not_connect(error: requests.exceptions.RequestException) -> bool:
+    """Whether there was no line to the API. Whatever else goes wrong may do so after the request has left.
+
+    Of a line through a proxy urllib3 says that it could not connect also when it broke later.
+    """
+    reason = getattr(error.__context__, "reason", None)
+    cause = getattr(reason, "original_error", reason)
+    no_line = (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError)
+    return isinstance(cause, no_line) or str(cause).startswith("Tunnel connection failed")
 
 
 def _where(url: str) -> str:
