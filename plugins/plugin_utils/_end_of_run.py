@@ -109,7 +109,7 @@ def recap_text(recap: dict[str, t.Any]) -> str:
     ]
     lines += [
         f"[WARNING]: remote.it: the connection {ended['connectionid']} to {ended['service']} was ended before its time"
-        " by somebody else, perhaps by another run's connection to the same service"
+        " by somebody else, perhaps by another run's connection to the same service; or the answer to its stop was lost"
         for ended in recap["ended_early"]
     ]
     return "\n".join(lines)

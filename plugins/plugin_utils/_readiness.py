@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 import getopt
+import re
 import shlex
 import time
 import typing as t
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     CallTimeoutError,
@@ -84,22 +85,35 @@ def check_the_way(
                 " not run on the device; remove it"
             )
     control_path = options.get("controlpath")
-    if control_path is not None and not any(token in control_path for token in ("%C", "%p", "%k")):
+    if control_path not in (None, "none") and not _tells_devices_apart(control_path):
         raise OptionsError(
-            f"the ssh arguments hold ControlPath={control_path}, under which all devices behind one proxy host would"
-            " share one connection: remove it, or put %C into it"
+            f"the ssh arguments hold ControlPath={control_path}, under which several devices would share one"
+            " connection: remove it, or put %C into it"
         )
+    for name in ("sftp_extra_args", "scp_extra_args"):
+        for option in ("HostName", "ControlPath"):
+            if option.lower() in (ssh.get_option(name) or "").lower():
+                raise OptionsError(f"{name} holds {option}: files would not go to the device; remove it")
     ours = _first_options(arguments)
     checking = ours.keys() & {"stricthostkeychecking", "hostkeyalias", "userknownhostsfile"}
-    return [USERS_OWN_CHECKING] if any(options[name] != ours[name] for name in checking) else []
+    same = all(options[name].strip('"') == ours[name].strip('"') for name in checking)
+    return [] if same else [USERS_OWN_CHECKING]
+
+
+def _tells_devices_apart(control_path: str) -> bool:
+    """Whether it holds both the host and the port of the proxy. Over a connection that is there ssh checks no key."""
+    tokens = set(re.findall("%(.)", control_path))
+    return "C" in tokens or ("p" in tokens and bool(tokens & {"h", "n"}))
 
 
 def _first_options(arguments: list[str]) -> dict[str, str]:
     """The options that ssh will take from these arguments, by name in small letters; of several the first counts."""
     try:
-        found = getopt.gnu_getopt(arguments, _SSH)[0]
+        found, others = getopt.gnu_getopt(arguments, _SSH)
     except getopt.GetoptError as error:
         raise OptionsError(f"the ssh arguments of the user hold one that ssh does not know: {error}") from error
+    if others:  # ssh would take it for the host
+        raise OptionsError(f"the ssh arguments of the user hold what is no option: {others[0]}; remove it")
     options: dict[str, str] = {}
     for letter, argument in found:
         if letter == "-o":
@@ -122,6 +136,8 @@ def wait_until_it_answers(ssh: t.Any, seconds: int, service: str) -> None:
         try:
             ssh.exec_command("exit 0", sudoable=False)
             return
+        except AnsibleAuthenticationFailure as error:  # tried again, the account could be locked
+            reason = f"Permission denied: {' '.join(str(error).split())}"
         except AnsibleConnectionFailure as error:
             reason = " ".join(str(error).split())
         except AnsibleError as error:

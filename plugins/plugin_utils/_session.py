@@ -129,7 +129,10 @@ def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], 
 def _resolved(there: t.Sequence[Member], account: Account, warn: Warn) -> list[Member]:
     """The same with the service ids of those who go by name, and the reason why one has none."""
     targets = {member.target for member in there if member.target}
-    found = KeeperClient().resolve(account, targets, warn) if targets else {}
+    try:
+        found: dict[Target, t.Any] = dict(KeeperClient().resolve(account, targets, warn)) if targets else {}
+    except RemoteItError as error:  # those who go by their ids do without
+        found = dict.fromkeys(targets, error)
     members = []
     for member in there:
         service = found[member.target] if member.target else None
@@ -185,6 +188,7 @@ class Member:
     before: dict[str, t.Any]
     openers: list[str]
     older: str | None
+    ssh_args: str  # those that a session leaves as they are
     target: Target | None = None  # by which its service is found, if it does not say its id
     unresolved: RemoteItError | None = None
 
@@ -204,6 +208,7 @@ class Member:
                 before=before,
                 openers=record.get("openers", []),
                 older=None,
+                ssh_args="",
                 unresolved=lie,
             )
         service, device = variables.get("remoteit_deviceaddress"), variables.get("remoteit_device")
@@ -228,6 +233,9 @@ class Member:
             before=before,
             openers=record.get("openers", []),
             older=next((name for name in OLDER_NAMES if variables.get(name) is not None), None),
+            ssh_args=" ".join(
+                _ssh_setting(name, variables.get(f"ansible_{name}")) for name in ("ssh_args", "ssh_extra_args")
+            ),
             target=target,
             unresolved=unresolved,
         )
@@ -283,10 +291,11 @@ def _directions(member: Member, connection: Connection, opener: str | None) -> d
 
     A reverse proxy has no ssh. A task that goes there by mistake fails, instead of reaching another machine.
     """
-    own = member.before["ansible_ssh_common_args"]
-    if own is None:  # not set for the host: what the command line, the environment or ansible.cfg say
-        own = C.config.get_config_value("ssh_common_args", plugin_type="connection", plugin_name="ssh")
+    own = _ssh_setting("ssh_common_args", member.before["ansible_ssh_common_args"])
     arguments = member.keys.arguments(member.service)
+    if "controlpersist" not in f"{member.ssh_args} {own}".lower():
+        # Ansible names no ControlPath then, and one in ssh's own configuration may be the same for several devices
+        arguments += ["-o", "ControlPath=none"]
     return {
         "host": member.host,
         "connection": dataclasses.replace(connection, deviceaddress=member.service).as_result(),
@@ -297,6 +306,13 @@ def _directions(member: Member, connection: Connection, opener: str | None) -> d
             "openers": member.opened_by(opener),
             "ssh_arguments": arguments,
         },
-        "ssh_common_args": f"{own or ''} {shlex.join(arguments)}".strip(),
+        "ssh_common_args": f"{own} {shlex.join(arguments)}".strip(),
         "control_path_dir": THIS_RUN.control_path_dir(connection.connectionid),
     }
+
+
+def _ssh_setting(name: str, own: t.Any) -> str:
+    """A setting of ssh's plugin: the host's own, or what the command line, the environment or ansible.cfg say."""
+    if own is None:
+        own = C.config.get_config_value(name, plugin_type="connection", plugin_name="ssh")
+    return str(own or "")

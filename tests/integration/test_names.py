@@ -100,6 +100,20 @@ def test_a_session_by_device_names(fleet: Fleet, strategy: str) -> None:
     assert len(lists) <= {"linear": 1, "free": 4}[strategy]  # who asks at the same time as others asks with them
 
 
+@pytest.mark.parametrize("on_failure", ["fail", "skip"])
+def test_names_that_cannot_be_looked_up_are_the_trouble_of_those_who_have_them(fleet: Fleet, on_failure: str) -> None:
+    fleet.inventory["fleet"]["hosts"] = {
+        "by-name": {"remoteit_device": "pi-0001"},
+        "by-id": {"remoteit_deviceaddress": fleet.services[1]},
+    }
+    fleet.simulator.fault(call="list", fault="http", status=400, times="always")
+    tasks = [{"name": "who", "ansible.builtin.raw": "cat device-name"}]
+    run = fleet.session(tasks, remoteit_session_on_failure=on_failure)
+    assert run.rc == (2 if on_failure == "fail" else 0)
+    assert run.stdout_of("who") == {"by-id": "pi-0002"}
+    assert list(run.failures()) == (["by-name"] if on_failure == "fail" else [])
+
+
 def test_service_info(fleet: Fleet) -> None:
     fleet.simulator.device("pi-0002", online=False)
     fleet.simulator.device("pi-0006", fields={"name": "pi-0007"})

@@ -109,12 +109,36 @@ def test_a_control_path_of_the_user_does_not_mix_devices_up(fleet: Fleet) -> Non
     assert run.stdout_of("who") == everywhere(fleet)
 
 
-def test_a_control_path_in_the_ssh_arguments_is_refused(fleet: Fleet) -> None:
-    fleet.environ["ANSIBLE_SSH_ARGS"] += f" -o ControlPath={fleet.plain_masters}/%h-%r"
+def test_a_control_path_of_ssh_itself_does_not_mix_devices_up(fleet: Fleet) -> None:
+    """Ansible gives it one only with ControlPersist among the arguments, so that the configuration's counts."""
+    config = fleet.write("ssh_config", f"""\
+        Host *
+            ControlMaster auto
+            ControlPersist 60
+            ControlPath {fleet.plain_masters}/%h-%r
+        """)  # fmt: skip
+    fleet.environ["ANSIBLE_SSH_ARGS"] = f"-F {config}"
+    run = fleet.session([reach("who")])
+    assert run.rc == 0
+    assert run.stdout_of("who") == everywhere(fleet)
+
+
+@pytest.mark.parametrize("name", ["%h-%r", "%p-%r", "%%C"])
+def test_a_control_path_in_the_ssh_arguments_is_refused(fleet: Fleet, name: str) -> None:
+    fleet.environ["ANSIBLE_SSH_ARGS"] += f" -o ControlPath={fleet.plain_masters}/{name}"
     run = fleet.session([reach("who")])
     assert run.rc == 2
     assert run.status("who") == {}
     assert all("ControlPath" in reason for reason in run.failures().values())
+
+
+@pytest.mark.parametrize("name", ["sftp_extra_args", "scp_extra_args"])
+def test_arguments_that_lead_files_elsewhere_are_refused(fleet: Fleet, name: str) -> None:
+    fleet.inventory["fleet"]["vars"][f"ansible_{name}"] = "-oHostName=127.0.0.9"
+    run = fleet.session([reach("who")])
+    assert run.rc == 2
+    assert run.status("who") == {}
+    assert all(f"{name} holds HostName" in reason for reason in run.failures().values())
 
 
 @pytest.mark.parametrize(
@@ -124,6 +148,7 @@ def test_a_control_path_in_the_ssh_arguments_is_refused(fleet: Fleet) -> None:
         ("-Cp9", "", "Port=9"),
         ("", "-o HostName=127.0.0.9", "HostName=127.0.0.9"),
         ("", "-o 'hostname 127.0.0.9'", "HostName=127.0.0.9"),
+        ("127.0.0.9", "", "127.0.0.9"),
     ],
 )
 def test_ssh_arguments_that_lead_elsewhere_are_refused(
