@@ -30,7 +30,8 @@ class ActionModule(RemoteItAction):
             account = _argspec.account_of(options, environ)
             result = self.run_module("remoteit.fleet.remoteit_disconnect", options, account, task_vars)
             if not self._task.check_mode:
-                KeeperClient().closed_elsewhere([result.get("closed"), result.get("already_closed")])
+                # what was gone already may be unknown to this login alone
+                KeeperClient().closed_elsewhere([result.get("closed")])
             return result
         if options["run_id"] or options["all"]:
             sweep(THIS_RUN.folder)

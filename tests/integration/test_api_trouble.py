@@ -290,3 +290,19 @@ def test_every_form_of_an_answer_leads_to_the_device(fleet: Fleet, body: str, co
     run = fleet.session([{"name": "who", "ansible.builtin.raw": "cat device-name"}])
     assert run.rc == 0
     assert run.stdout_of("who") == {device: device for device in fleet.devices}
+
+
+def test_what_another_host_takes_for_gone_is_closed_at_the_end(fleet: Fleet) -> None:
+    """It may have asked with another login, to which the API does not know the connection."""
+    fleet.inventory = {"gateways": {"hosts": {"gateway": fleet.plain_way("pi-0005")}}}
+    fleet.simulator.fault(call="stop", fault="http", status=401, reason="unknown connection", times=2)
+    stop = {"connections": "{{ opened.connections }}"}
+    run = fleet.on_localhost(
+        [
+            {"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services[0]}, "register": "opened"},
+            {"name": "close", "remoteit.fleet.remoteit_disconnect": stop, "delegate_to": "gateway"},
+        ]
+    )
+    assert len(run.result("close")["already_closed"]) == 1
+    assert [c["closed_by"] for c in run.connections] == ["stop"]
+    assert run.recap == "opened 1, closed 1, left open 0"
