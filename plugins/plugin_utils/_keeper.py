@@ -284,6 +284,11 @@ class Keeper:
             if held.detach:
                 self._detach(same)
             return
+        if same is not None and _could_not_be_stopped(same):  # this one takes its place
+            same.closing = _done(ALREADY_CLOSED)
+            self._failed_stops.pop(same.number, None)
+            self._ledger.closed(same.number, f"the same as {held.number}")
+            self._opened -= 1
         if connection.overrode:
             for older in self._by_connection.values():
                 same_service = older.service.upper() == held.service.upper()
@@ -353,10 +358,8 @@ class Keeper:
 
     def _stop(self, held: Held, office: Office) -> concurrent.futures.Future[str]:
         """Stop it, once: whoever asks again while it is being stopped gets the same answer. Needs the lock."""
-        if held.closing is not None:
-            failed = held.closing.done() and held.closing.exception() is not None
-            if not failed:
-                return _done(ALREADY_CLOSED) if held.closing.done() else held.closing
+        if held.closing is not None and not _could_not_be_stopped(held):
+            return _done(ALREADY_CLOSED) if held.closing.done() else held.closing
         held.closing = office.later(office.quick, self._close, held, office)
         return held.closing
 
@@ -484,7 +487,10 @@ class Keeper:
             alive = [held for held in self._by_connection.values() if held.closing is None and not held.detach]
         connections = [held.opening.result() for held in alive]
         proxies = [connection for connection in connections if not connection.reverse_proxy]
-        list(in_parallel(answers, proxies, TOUCHES_AT_ONCE))
+        try:
+            list(in_parallel(answers, proxies, TOUCHES_AT_ONCE))
+        except RuntimeError:  # there can be no more threads
+            list(map(answers, proxies))
 
 
 def _told(service: str, outcome: Outcome) -> Event:
@@ -532,6 +538,10 @@ def _may_be_open(held: Held) -> bool:
     if held.opening.exception() is not None:
         return False
     return held.closing is None or not held.closing.done() or held.closing.exception() is not None
+
+
+def _could_not_be_stopped(held: Held) -> bool:
+    return held.closing is not None and held.closing.done() and held.closing.exception() is not None
 
 
 def _close_for_another_login(api: Api, stop: tuple[str, str]) -> str:

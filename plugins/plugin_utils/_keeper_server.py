@@ -152,7 +152,8 @@ def _await_end(run: Run, finished: threading.Event, keeper: Keeper) -> None:
         return
     while not finished.is_set() and alive():
         if time.monotonic() >= next_touch:
-            threading.Thread(target=keeper.touch, daemon=True).start()  # a proxy that does not answer takes its time
+            with contextlib.suppress(RuntimeError):  # there can be no more threads
+                threading.Thread(target=keeper.touch, daemon=True).start()  # one that does not answer takes its time
             next_touch = time.monotonic() + TOUCH_SECONDS
 
 

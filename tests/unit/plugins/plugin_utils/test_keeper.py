@@ -896,6 +896,21 @@ def test_an_id_that_comes_back_after_its_stop_is_open_again(
         assert close(keeper, "id-1") == "closed"
 
 
+def test_an_id_that_comes_back_after_a_stop_that_failed_is_closed_once(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, dead: str
+) -> None:
+    conversation.expect_open(A, opened(A, "id-1", dead))
+    open_one(keeper)
+    conversation.expect_stop(A, "id-1", refused("not now", 400))
+    assert close(keeper, "id-1") == "api"
+    conversation.expect_open(A, opened(A, "id-1", dead))
+    open_one(keeper)
+    conversation.expect_stop(A, "id-1", STOPPED)
+    assert close(keeper, "id-1") == "closed"
+    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
+    assert not os.path.exists(ledger.path)
+
+
 def test_the_vendor_ends_the_older_connection(
     keeper: Keeper, conversation: Conversation, ledger: Ledger, dead: str
 ) -> None:
