@@ -141,7 +141,7 @@ cache_plugin: ansible.builtin.jsonfile
 cache_connection: ~/.cache/remoteit
 cache_timeout: 600
 ---
-# web.remoteit.yml: an organisation's devices, reached through a TCP service called "maintenance" before their SSH
+# web.remoteit.yml: an organisation's devices, reached by a service called "maintenance", or else by one called "ssh"
 plugin: remoteit.fleet.services
 organisation: Example Museums
 use_application: []

@@ -92,7 +92,7 @@ options:
   detach:
     description:
       - Whether the connection outlives the run. Only M(remoteit.fleet.remoteit_disconnect), the playbook
-        C(remoteit.fleet.teardown) or the vendor's own limits end it then.
+        C(remoteit.fleet.teardown) or the vendor's own limits end it then. Nothing keeps it from idling.
     type: bool
     default: false
   fail_on:
@@ -274,7 +274,7 @@ expirationsec:
   sample: 28800
 run_id:
   description: The run under which the connection is recorded.
-  returned: when the task runs on the controller
+  returned: always, unless the task failed before it asked for any service
   type: str
   sample: 4711-09af3c55d2
 ansible_facts:

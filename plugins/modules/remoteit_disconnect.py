@@ -60,7 +60,7 @@ notes:
   - The API answers alike when it does not know a connection and when it does not accept the developer key. When its
     reason does not tell which, another call with the same credentials is made. If that succeeds, the connection is
     taken for closed, else the task fails.
-  - A stop that got no answer, or HTTP 429 or 5xx, is repeated up to 5 times with growing pauses.
+  - A stop that got no answer, or HTTP 429 or 5xx, is tried up to 5 times with growing pauses.
 seealso:
   - module: remoteit.fleet.remoteit_connect
 """
