@@ -114,7 +114,8 @@ options:
     type: str
     default: remoteit_
 notes:
-  - The credentials may be templates, for instance with P(ansible.builtin.env#lookup), or vaulted.
+  - The credentials, O(profile) and the URLs may be templates, for instance with P(ansible.builtin.env#lookup), and the
+    credentials may be vaulted. O(credentials_file) is not a template.
   - With a cache, neither the API nor credentials are needed until it expires. C(--flush-cache) and
     C(meta=refresh_inventory) ask the API again.
   - P(remoteit.fleet.remoteit_session#role) reaches the hosts.
@@ -161,7 +162,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.vars import combine_vars
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import DEFAULT_CREDENTIALS_FILE
+from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import resolve
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import (
     INCOMPLETE,
     Device,
@@ -219,8 +220,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
     def _listing(self, config: t.Mapping[str, t.Any], path: str, cache: bool) -> Listing:
         """The devices: from the cache, before anything else is looked at, or from the API."""
         wanted = self._wanted()
-        account = self._account()
-        where = [self._option(name) for name in ("api_url", "graphql_url", "profile", "credentials_file")]
+        account = self._account(config)
+        where = [self._templated(name) for name in _WHERE]
         key = f"{self.get_cache_key(path)}_{digest(path, Listing.FORMAT, where, vars(wanted))}"
         if cache and self._option("cache"):
             try:
@@ -237,16 +238,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             self._cache[key] = listing.dump()
         return listing
 
-    def _account(self) -> str | None:
-        """A name for the credentials that give nothing of them away; none if there are none, as far as can be seen."""
-        given = []
-        with contextlib.suppress(AnsibleError):  # a template that finds nothing gives nothing
-            given = [self._credential(name) for name in _LOGIN if self._option(name)]
-        if not given:
-            with contextlib.suppress(OSError):
-                file = os.stat(os.path.expanduser(self._option("credentials_file") or DEFAULT_CREDENTIALS_FILE))
-                given = [str(file.st_mtime_ns), str(file.st_size)]
-        return digest(given) if given else None
+    def _account(self, config: t.Mapping[str, t.Any]) -> str | None:
+        """A name for the account that gives nothing of the credentials away; none if there are none."""
+        with contextlib.suppress(AnsibleError, RemoteItError):  # a template that finds nothing gives nothing
+            return resolve(self._given(config), os.environ).fingerprint()
+        return None
 
     def _state(self) -> str | None:
         state: str | None = self._option("state")
@@ -267,18 +263,20 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         # C(requests) takes longer to import than a cache takes to read
         from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC, account_of
 
-        # those of the environment come after all of the source file's, which C(account_of) sees to
-        rest = {"concurrency": 1, "timeout": self._option("timeout")}
-        given = {name: self._credential(name) for name in AUTH_SPEC.keys() - rest if config.get(name) is not None}
-        options = {**dict.fromkeys(AUTH_SPEC), **given, **rest}
+        options = {**dict.fromkeys(AUTH_SPEC), **self._given(config)}
+        options |= {"concurrency": 1, "timeout": self._option("timeout")}
         return account_of(options, os.environ).api().devices(wanted, warn)
 
-    def _credential(self, name: str) -> str:
+    def _given(self, config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """What the source file says of the account. The environment comes after all of it, which C(resolve) sees to."""
+        return {name: self._templated(name) for name in _ACCOUNT if config.get(name) is not None}
+
+    def _templated(self, name: str) -> t.Any:
         value = self._option(name)
-        if self.templar.is_template(value):
+        if name != "credentials_file" and self.templar.is_template(value):  # of a path the engine has made another one
             self.templar.available_variables = dict(self._vars or {})
             value = self.templar.template(value)
-        return str(value)
+        return value if value is None else str(value)
 
     # -- hosts -----------------------------------------------------------------------------------------------------
 
@@ -296,7 +294,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         of_state = {online: self._group(f"{prefix}state_{state}") for online, state in states}
 
         variables = [host_variables(device, choice.of(device)) for device in listing.devices]
-        wanted = [(each["remoteit_device_id"], harmless(self._host_name(each))) for each in variables]
+        wanted = [(each["remoteit_device_id"], self._host_name(each)) for each in variables]
         other_groups = map(self._sanitize_group_name, self._option("groups"))
         names, shared = host_names(wanted, {*self.inventory.groups, *other_groups, *self._foreign_hosts(wanted)})
         hosts = [
@@ -334,8 +332,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                     if self._option("strict"):
                         raise AnsibleParserError(f"hostnames: {name}: {error}") from error
                     continue
-            if value is not None and value != "":
-                return str(value)
+            harmless_name = harmless("" if value is None else str(value))
+            if harmless_name:
+                return harmless_name
         return ""
 
     def _foreign_hosts(self, wanted: t.Iterable[tuple[str, str]]) -> list[str]:
@@ -380,5 +379,6 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             self.display.warning(f"remote.it: and {len(messages) - MOST_NAMED} more warnings like this")
 
 
-_LOGIN = ("access_key_id", "secret_access_key", "token", "developer_key", "username", "password")
+_WHERE = ("api_url", "graphql_url", "profile", "credentials_file")
+_ACCOUNT = ("access_key_id", "secret_access_key", "token", "developer_key", "username", "password", *_WHERE)
 _NAMES = {"device": "remoteit_device", "service": "remoteit_service", "id": "remoteit_device_id"}

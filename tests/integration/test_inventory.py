@@ -313,7 +313,7 @@ def test_a_device_without_a_service_fails_alone_and_leads_to_no_other(account: A
 
 def test_hosts_are_called_as_is_preferred(account: Account) -> None:
     account.simulator.device("pi-0002", fields={"attributes": {"hostname": "lobby"}})
-    account.source(device=account.fleet.devices, hostnames=["remoteit_attributes.hostname", "service"])
+    account.source(device=account.fleet.devices, hostnames=["remoteit_attributes.hostname", "'___'", "service"])
     assert set(account.listing().variables) == {"pi-0001-ssh", "lobby", "pi-0003-ssh"}
     account.source(device=account.fleet.devices, hostnames=["remoteit_attributes.hostname"], strict=True)
     assert "remoteit_attributes.hostname" in account.refusal()
@@ -585,6 +585,33 @@ def test_other_credentials_get_another_listing(account: Account) -> None:
         **CACHE, access_key_id="{{ lookup('ansible.builtin.env', 'ELSEWHERE') }}", secret_access_key="c2VjcmV0"
     )
     assert "signed request" in account.refusal(without=KEYS, ELSEWHERE="one")
+
+
+def test_profiles_of_a_template_do_not_share_a_listing(account: Account) -> None:
+    keys = "\n".join(f"{name} = {value}" for name, value in account.access_key.items())
+    other = "R3_ACCESS_KEY_ID = another\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n"
+    path = account.fleet.write("credentials", f"[ours]\n{keys}\n[theirs]\n{other}")
+    account.source(**CACHE, credentials_file=str(path), profile="{{ lookup('ansible.builtin.env', 'CUSTOMER') }}")
+    account.listing(without=KEYS, CUSTOMER="ours")
+    assert "signed request" in account.refusal(without=KEYS, CUSTOMER="theirs")
+
+
+def test_a_developer_key_alone_does_not_hide_whose_access_key_is_in_the_file(account: Account) -> None:
+    keys = "\n".join(f"{name} = {value}" for name, value in account.access_key.items())
+    path = account.fleet.write("credentials", f"[DEFAULT]\n{keys}\n")
+    account.source(**CACHE, credentials_file=str(path))
+    account.listing(without=KEYS, R3_DEVELOPER_API_KEY="a-developer-key")
+    path.write_text("[DEFAULT]\nR3_ACCESS_KEY_ID = another\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n")
+    assert "signed request" in account.refusal(without=KEYS, R3_DEVELOPER_API_KEY="a-developer-key")
+
+
+def test_a_filled_cache_needs_no_credentials_of_a_template(account: Account) -> None:
+    options = {
+        name.lower().removeprefix("r3_"): f"{{{{ lookup('ansible.builtin.env', 'MY_{name}') }}}}" for name in KEYS
+    }
+    account.source(**CACHE, **options)
+    account.listing(without=KEYS, **{f"MY_{name}": value for name, value in account.access_key.items()})
+    assert len(account.listing(without=KEYS).variables) == DEVICES
 
 
 def test_a_listing_that_is_not_whole_is_not_kept(account: Account) -> None:
