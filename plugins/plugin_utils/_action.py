@@ -83,8 +83,10 @@ class RemoteItAction(ActionBase):
         self, name: str, options: dict[str, t.Any], account: Account, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
         """Run the module of the same name where the task is delegated to, with the controller's credentials."""
-        left_here = ("profile", "credentials_file")
-        elsewhere = {key: value for key, value in options.items() if value is not None and key not in left_here}
+        left_here = {"profile", "credentials_file"}
+        # an alias would win over what the option of this name says by now
+        names = self.SPEC.keys() - left_here
+        elsewhere = {key: value for key, value in options.items() if value is not None and key in names}
         with self.without_credentials():
             result: dict[str, t.Any] = self._execute_module(
                 module_name=name, module_args={**elsewhere, **account.credentials.as_options()}, task_vars=task_vars

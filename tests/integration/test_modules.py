@@ -306,6 +306,15 @@ def test_delegated_to_another_host_the_module_runs_there(fleet: Fleet) -> None:
     assert run.recap.endswith("left open 0")
 
 
+def test_delegated_with_an_alias_and_a_name_both_are_opened(fleet: Fleet) -> None:
+    fleet.inventory = {"gateways": {"hosts": {"gateway": fleet.plain_way("pi-0005")}}}
+    opening = {"service_id": fleet.services[0], "services": [{"device": "pi-0002", "application": "ssh"}]}
+    run = fleet.on_localhost([{"name": "open", "remoteit.fleet.remoteit_connect": opening, "delegate_to": "gateway"}])
+    assert run.rc == 0
+    assert sorted(run.result("open")["connections"]) == sorted([fleet.services[0], "pi-0002/ssh"])
+    assert "alias" not in run.text
+
+
 def test_an_odd_entry_of_a_delegated_module_loses_no_other(fleet: Fleet) -> None:
     interpreter = fleet.login["ansible_python_interpreter"]
     python = fleet.write("python", f"""#!/bin/sh\n{interpreter} "$@" | sed 's/"port": [0-9]*/"port": 0/'\n""")
