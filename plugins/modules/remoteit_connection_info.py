@@ -26,6 +26,8 @@ attributes:
       - It changes nothing.
   idempotent:
     support: full
+notes:
+  - It runs on the controller, where the ledgers are, also if it is delegated.
 options:
   run_id:
     description:

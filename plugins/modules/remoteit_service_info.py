@@ -35,7 +35,9 @@ options:
     type: list
     elements: str
   service:
-    description: The names of services, compared to the letter. Only these services are listed.
+    description:
+      - The names of services, compared to the letter. Only these services are listed, and only devices that have one.
+      - Together with O(device), a name that several services of a device have is an error.
     type: list
     elements: str
   tags_any:
@@ -188,7 +190,8 @@ failure:
   contains:
     code:
       description:
-        - V(not_found) if several devices have a name, or another of the codes of M(remoteit.fleet.remoteit_connect).
+        - V(not_found) if several devices, or services of a device, have a name, or another of the codes of
+          M(remoteit.fleet.remoteit_connect).
       returned: always
       type: str
     message:
