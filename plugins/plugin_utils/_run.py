@@ -78,7 +78,8 @@ def state_folder(environ: t.Mapping[str, str]) -> str:
     explicit = environ.get("REMOTEIT_STATE_DIR")
     if explicit:
         return os.path.abspath(os.path.expanduser(explicit))
-    candidates = [environ["XDG_STATE_HOME"]] if environ.get("XDG_STATE_HOME") else []
+    # what is relative is to be ignored: https://specifications.freedesktop.org/basedir/latest/
+    candidates = [base for base in [environ.get("XDG_STATE_HOME", "")] if os.path.isabs(base)]
     home = os.path.expanduser("~")
     if os.path.isabs(home) and home != "/":
         candidates.append(os.path.join(home, ".local", "state"))
