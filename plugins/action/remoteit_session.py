@@ -42,6 +42,7 @@ class ActionModule(RemoteItAction):
         if options["phase"] == "ready":
             return self._ready(options, hosts, task_vars)
         if hosts.in_step or options["alone"]:
+            options["concurrency"] = self._concurrency(hosts)
             opens = options["phase"] == "open"
             done = self._open(options, hosts, task_vars) if opens else self._close(options, hosts)
             return {**done, "in_step": hosts.in_step}
@@ -62,6 +63,14 @@ class ActionModule(RemoteItAction):
         if hosts.force_handlers and not options["main"]:  # theirs are still to run, and the end of the run closes
             names = hosts.still_in_the_play(names)
         return close_session(hosts, names, lambda: self._account(options), main=options["main"])
+
+    def _concurrency(self, hosts: Hosts) -> int:
+        """Read here and not by the role's task, which would have it from whichever host comes first."""
+        value = hosts.said_for_all("remoteit_session_concurrency")
+        try:
+            return int(self.SPEC["concurrency"]["default"] if value is None else value)
+        except ValueError:
+            raise OptionsError(f"remoteit_session_concurrency is not a number: {value}") from None
 
     def _ready(self, options: dict[str, t.Any], hosts: Hosts, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         own = hosts.variables(hosts.this)

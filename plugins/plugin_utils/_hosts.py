@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.plugins.loader import strategy_loader
+from ansible.plugins.strategy.free import StrategyModule as FreeStrategy
 from ansible.template import Templar
 from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import plain
-
-#: The strategies that run a C(run_once) task on every host.
-_SCATTERED = ("free", "host_pinned")
 
 
 class Hosts:
@@ -29,8 +28,8 @@ class Hosts:
 
     @property
     def in_step(self) -> bool:
-        """Whether a C(run_once) task speaks for the whole batch; C(free) runs it on every host."""
-        return self._task.get_play().strategy.rsplit(".", 1)[-1] not in _SCATTERED
+        """Whether a C(run_once) task speaks for the whole batch; C(free) and its like run it on every host."""
+        return not issubclass(strategy_loader.get(self._task.get_play().strategy, class_only=True), FreeStrategy)
 
     @property
     def force_handlers(self) -> bool:
@@ -83,6 +82,14 @@ class Hosts:
             _hosts_all=self._task_vars["ansible_play_hosts_all"],
         )
         return Variables(everything, self._templar.copy_with_new_env(available_variables=everything))
+
+    def said_for_all(self, name: str) -> t.Any:
+        """A variable that is the same for all hosts, of one whose device has not made it up; none if there is none."""
+        for host in dict.fromkeys([self.this, *self.batch]):
+            variables = self.variables(host)
+            if name not in variables.told_by_the_host:
+                return variables.get(name)
+        return None
 
     def check_nothing_overrides(self, names: t.Sequence[str], loader: t.Any) -> None:
         """Make sure that these variables take effect when they are set as facts.

@@ -93,7 +93,7 @@ def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], 
 
     What went wrong is returned and not raised, because the hosts' variables have to be put back first.
 
-    :param main: end what the same use of the role has opened, and not what was opened last.
+    :param main: end what the same use of the role has opened, and not what was opened without a use.
     """
     result: Result = {"changed": False, "restore": [], "variables": [], "stay": [], "failures": {}, "problem": None}
     stops: list[Stop] = []
@@ -101,7 +101,8 @@ def close_session(hosts: Hosts, names: t.Sequence[str], account: t.Callable[[], 
     for name in hosts.with_fact(names, RECORD):
         session = hosts.variables(name).get(RECORD)
         before, openers = session.get("before"), session.get("openers", [])
-        rest = [opener for opener in openers if opener != hosts.use_of_the_role] if main else openers[:-1]
+        ended = hosts.use_of_the_role if main else ""
+        rest = [opener for opener in openers if opener != ended]
         if rest == openers:
             continue
         if rest:

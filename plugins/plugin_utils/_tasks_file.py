@@ -16,7 +16,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import Opti
 def find_tasks_file(name: str | None, task_vars: dict[str, t.Any]) -> str:
     """The absolute path of the user's tasks file.
 
-    :raises OptionsError: there is none; every place that was tried is named.
+    :raises OptionsError: there is none, and every place that was tried is named; or it does what no session can bear.
     """
     if not name:
         raise OptionsError(
@@ -35,5 +35,15 @@ def find_tasks_file(name: str | None, task_vars: dict[str, t.Any]) -> str:
     )
     for candidate in candidates:
         if os.path.isfile(candidate):
+            _check(candidate)
             return os.path.abspath(candidate)
     raise OptionsError(f"the tasks file {name} does not exist; tried: {', '.join(candidates)}")
+
+
+def _check(path: str) -> None:
+    with open(path, "rb") as file:
+        if b"clear_host_errors" in file.read():
+            raise OptionsError(
+                f"the tasks file {path} has meta: clear_host_errors: what is left of it for a host would run after the"
+                " session, and not on the device; put it into the play, after the session"
+            )

@@ -49,6 +49,63 @@ def test_a_session_that_could_not_begin_leaves_the_outer_one_open(fleet: Fleet, 
     assert run.recap == "opened 3, closed 3, left open 0"
 
 
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_a_half_session_in_a_session_leaves_the_outer_one_open(fleet: Fleet, strategy: str) -> None:
+    halves = [
+        {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": half}} for half in ("open", "close")
+    ]
+    tasks = [reach("before"), halves[0], reach("inside"), halves[1], reach("after")]
+    run = fleet.session(tasks, play={"strategy": strategy})
+    assert run.rc == 0
+    for name in ("before", "inside", "after"):
+        assert run.stdout_of(name) == everywhere(fleet)
+    assert run.recap == "opened 3, closed 3, left open 0"
+
+
+def test_a_tasks_file_that_brings_hosts_back_late_is_refused(fleet: Fleet) -> None:
+    """The engine runs what is left for them when the others are through, the close included."""
+    tasks = [reach("one"), {"ansible.builtin.meta": "clear_host_errors"}, reach("two")]
+    run = fleet.session(tasks)
+    assert run.rc == 2
+    assert run.requests == []
+    assert all("clear_host_errors" in reason for reason in run.failures().values())
+
+
+@pytest.mark.every_engine
+def test_handlers_after_a_rescue_of_all_run_on_the_devices(fleet: Fleet) -> None:
+    """The engine takes all hosts for failed then; on some versions only the one that failed runs the rescue."""
+    fleet.inventory["fleet"]["vars"].update(fleet.plain_way("pi-0005"))
+    fail = {"name": "fail", "ansible.builtin.raw": "false", "when": "inventory_hostname == 'pi-0001'"}
+    block = {"block": [fail], "rescue": [reach("rescue")], "any_errors_fatal": True}
+    after = {**reach("after"), "changed_when": True, "notify": "handler"}
+    fleet.write("on_the_devices.yml", [block, after])
+    role = {
+        "include_role": {"name": "remoteit.fleet.remoteit_session"},
+        "vars": {"remoteit_session_tasks": "on_the_devices.yml"},
+    }
+    play = {"hosts": "fleet", "gather_facts": False, "tasks": [role, reach("outside")], "handlers": [reach("handler")]}
+    run = fleet.run([play])
+    assert run.rc == 0
+    for name in ("after", "handler"):
+        assert run.stdout_of(name) == everywhere(fleet)
+    assert run.stdout_of("outside") == dict.fromkeys(fleet.devices, "pi-0005")
+
+
+def test_a_strategy_that_is_made_of_free_is_one_without_a_common_step(fleet: Fleet) -> None:
+    fleet.write("strategies/liberal.py", """\
+        from ansible.plugins.strategy.free import StrategyModule as Free
+
+
+        class StrategyModule(Free):
+            pass
+        """)  # fmt: skip
+    fleet.environ["ANSIBLE_STRATEGY_PLUGINS"] = str(fleet.project / "strategies")
+    slow = {"name": "slow", "ansible.builtin.raw": "sleep 3", "when": "inventory_hostname == 'pi-0002'"}
+    run = fleet.session([slow, reach("who")], play={"strategy": "liberal"})
+    assert run.rc == 0
+    assert run.stdout_of("who") == everywhere(fleet)
+
+
 @pytest.mark.every_engine
 @pytest.mark.parametrize("strategy", ["free", "host_pinned"])
 def test_a_slow_device_runs_the_tasks_of_its_own_session_though_others_are_in_the_next_one(
@@ -245,6 +302,22 @@ def test_a_device_chooses_neither_its_service_nor_who_may_use_its_proxy(fleet: F
     assert run.stdout_of("who") == {"pi-0001": "pi-0001", "pi-0003": "pi-0003"}
     assert sorted(c["deviceaddress"] for c in run.connections) == [fleet.services[0], fleet.services[2]]
     assert not (fleet.project / "of-the-device").exists()
+
+
+@pytest.mark.parametrize("value", [0, "many"])
+def test_a_device_does_not_say_how_many_calls_are_made(fleet: Fleet, value: Any) -> None:
+    """It is the first, whose variables count for what is done once for all."""
+    fleet.write("library/lie.py", LIE)
+    lie = {"lie": {"facts": {"remoteit_session_concurrency": value}}, "delegate_to": "localhost"}
+    run = fleet.session([{**lie, "when": "inventory_hostname == 'pi-0001'"}, reach("who")])
+    assert run.rc == 0
+    assert run.stdout_of("who") == everywhere(fleet)
+    liar = {"hosts": "pi-0001", "connection": "local", "gather_facts": False, "tasks": [lie]}
+    fleet.write("on_the_devices.yml", [reach("who")])
+    role = {"role": "remoteit.fleet.remoteit_session", "remoteit_session_tasks": "on_the_devices.yml"}
+    run = fleet.run([liar, {"hosts": "fleet", "gather_facts": False, "roles": [role]}])
+    assert list(run.failures()) == ["pi-0001"]
+    assert run.stdout_of("who") == {"pi-0002": "pi-0002", "pi-0003": "pi-0003"}
 
 
 @pytest.mark.every_engine
