@@ -261,11 +261,15 @@ class KeeperClient:
                     _spawn(self._run)
                     line = self._connect()
         except OSError as error:
-            raise RemoteItError(f"nothing was opened: the keeper of this run cannot be started: {error}") from error
+            raise KeeperError(f"nothing was opened: the keeper of this run cannot be started: {error}") from error
         return line
 
 
-class _KeeperGone(RemoteItError):
+class KeeperError(RemoteItError):
+    """The keeper cannot be asked, which is not the API's trouble."""
+
+
+class _KeeperGone(KeeperError):
     """The keeper died, or never was."""
 
 

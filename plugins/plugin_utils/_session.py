@@ -27,7 +27,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Accou
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._host_keys import HostKeys
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._hosts import Hosts, Variables
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient, KeeperError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import shown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
 
@@ -132,6 +132,8 @@ def _resolved(there: t.Sequence[Member], account: Account, warn: Warn) -> list[M
     targets = {member.target for member in there if member.target}
     try:
         found: dict[Target, t.Any] = dict(KeeperClient().resolve(account, targets, warn)) if targets else {}
+    except (OptionsError, KeeperError):
+        raise
     except RemoteItError as error:  # those who go by their ids do without
         found = dict.fromkeys(targets, error)
     members = []
@@ -189,7 +191,7 @@ class Member:
     before: dict[str, t.Any]
     openers: list[str]
     older: str | None
-    ssh_args: str  # those that a session leaves as they are
+    ssh_args: str  # what ssh, sftp and scp get besides
     target: Target | None = None  # by which its service is found, if it does not say its id
     unresolved: RemoteItError | None = None
 
@@ -234,9 +236,7 @@ class Member:
             before=before,
             openers=record.get("openers", []),
             older=next((name for name in OLDER_NAMES if variables.get(name) is not None), None),
-            ssh_args=" ".join(
-                _ssh_setting(name, variables.get(f"ansible_{name}")) for name in ("ssh_args", "ssh_extra_args")
-            ),
+            ssh_args=_ssh_setting("ssh_args", variables.get("ansible_ssh_args")),
             target=target,
             unresolved=unresolved,
         )

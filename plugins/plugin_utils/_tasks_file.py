@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
@@ -42,7 +43,7 @@ def find_tasks_file(name: str | None, task_vars: dict[str, t.Any]) -> str:
 
 def _check(path: str) -> None:
     with open(path, "rb") as file:
-        if b"clear_host_errors" in file.read():
+        if re.search(rb"(?m)^[^#\n]*clear_host_errors", file.read()):
             raise OptionsError(
                 f"the tasks file {path} has meta: clear_host_errors: what is left of it for a host would run after the"
                 " session, and not on the device; put it into the play, after the session"

@@ -114,6 +114,15 @@ def test_names_that_cannot_be_looked_up_are_the_trouble_of_those_who_have_them(f
     assert list(run.failures()) == (["by-name"] if on_failure == "fail" else [])
 
 
+def test_a_keeper_that_cannot_start_is_not_the_trouble_of_a_name(fleet: Fleet) -> None:
+    """Nobody is left out for it, or the run would be green without having done anything."""
+    fleet.inventory["fleet"]["hosts"] = {"by-name": {"remoteit_device": "pi-0001"}}
+    fleet.environ["REMOTEIT_STATE_DIR"] = f"{fleet.write('file', '')}/state"
+    run = fleet.session([{"name": "never", "ansible.builtin.raw": "true"}], remoteit_session_on_failure="skip")
+    assert run.rc == 2
+    assert "keeper of this run cannot be started" in run.failures()["by-name"]
+
+
 def test_service_info(fleet: Fleet) -> None:
     fleet.simulator.device("pi-0002", online=False)
     fleet.simulator.device("pi-0006", fields={"name": "pi-0007"})

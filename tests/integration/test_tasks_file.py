@@ -113,6 +113,7 @@ def test_tags_choose_among_the_tasks_of_the_playbook_of_the_collection(fleet: Fl
 
 def test_the_playbook_of_the_collection_with_absolute_paths_and_without_handlers(fleet: Fleet) -> None:
     file = fleet.write("main.yml", tasks("mine"))
+    file.write_text(f"# no clear_host_errors\n{file.read_text()}")
     handlers = fleet.write("handlers.yml", [{"name": "unused", "ansible.builtin.raw": "false"}])
     arguments = ("-e", f"remoteit_session_tasks={file}")
     elsewhere = fleet.folder / "elsewhere"
