@@ -37,6 +37,7 @@ class Account:
             "R3_ACCESS_KEY_ID": state["access_key_id"],
             "R3_SECRET_ACCESS_KEY": state["secret_access_key"],
         }
+        self.keys = "\n".join(f"{name} = {value}" for name, value in self.access_key.items())
         for name in fleet.credentials:
             if not name.endswith("_URL"):
                 del fleet.environ[name]
@@ -447,6 +448,8 @@ def test_a_wrong_option_is_told(account: Account) -> None:
 # -- credentials -------------------------------------------------------------------------------------------------------
 
 KEYS = ("R3_ACCESS_KEY_ID", "R3_SECRET_ACCESS_KEY")
+#: In a credentials file.
+ANOTHERS_KEYS = "R3_ACCESS_KEY_ID = another\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n"
 
 
 @pytest.mark.parametrize(
@@ -474,8 +477,7 @@ def test_rest_cannot_tell_tags(account: Account) -> None:
 
 
 def test_a_profile_of_the_file(account: Account) -> None:
-    keys = "\n".join(f"{name} = {value}" for name, value in account.access_key.items())
-    path = account.fleet.write("credentials", f"[fleet]\n{keys}\n")
+    path = account.fleet.write("credentials", f"[fleet]\n{account.keys}\n")
     account.source()
     variables = {"REMOTEIT_CREDENTIALS_FILE": str(path), "REMOTEIT_PROFILE": "fleet"}
     assert len(account.listing(without=KEYS, **variables).variables) == DEVICES
@@ -575,11 +577,10 @@ def test_a_cache_of_something_else_is_not_read(its_engine: None, account: Accoun
 
 def test_other_credentials_get_another_listing(account: Account) -> None:
     """Wherever they come from."""
-    keys = "\n".join(f"{name} = {value}" for name, value in account.access_key.items())
-    path = account.fleet.write("credentials", f"[DEFAULT]\n{keys}\n")
+    path = account.fleet.write("credentials", f"[DEFAULT]\n{account.keys}\n")
     account.source(**CACHE, credentials_file=str(path))
     account.listing(without=KEYS)
-    path.write_text("[DEFAULT]\nR3_ACCESS_KEY_ID = another\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n")
+    path.write_text(f"[DEFAULT]\n{ANOTHERS_KEYS}")
     assert "signed request" in account.refusal(without=KEYS)
     account.source(
         **CACHE, access_key_id="{{ lookup('ansible.builtin.env', 'ELSEWHERE') }}", secret_access_key="c2VjcmV0"
@@ -588,20 +589,17 @@ def test_other_credentials_get_another_listing(account: Account) -> None:
 
 
 def test_profiles_of_a_template_do_not_share_a_listing(account: Account) -> None:
-    keys = "\n".join(f"{name} = {value}" for name, value in account.access_key.items())
-    other = "R3_ACCESS_KEY_ID = another\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n"
-    path = account.fleet.write("credentials", f"[ours]\n{keys}\n[theirs]\n{other}")
+    path = account.fleet.write("credentials", f"[ours]\n{account.keys}\n[theirs]\n{ANOTHERS_KEYS}")
     account.source(**CACHE, credentials_file=str(path), profile="{{ lookup('ansible.builtin.env', 'CUSTOMER') }}")
     account.listing(without=KEYS, CUSTOMER="ours")
     assert "signed request" in account.refusal(without=KEYS, CUSTOMER="theirs")
 
 
 def test_a_developer_key_alone_does_not_hide_whose_access_key_is_in_the_file(account: Account) -> None:
-    keys = "\n".join(f"{name} = {value}" for name, value in account.access_key.items())
-    path = account.fleet.write("credentials", f"[DEFAULT]\n{keys}\n")
+    path = account.fleet.write("credentials", f"[DEFAULT]\n{account.keys}\n")
     account.source(**CACHE, credentials_file=str(path))
     account.listing(without=KEYS, R3_DEVELOPER_API_KEY="a-developer-key")
-    path.write_text("[DEFAULT]\nR3_ACCESS_KEY_ID = another\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n")
+    path.write_text(f"[DEFAULT]\n{ANOTHERS_KEYS}")
     assert "signed request" in account.refusal(without=KEYS, R3_DEVELOPER_API_KEY="a-developer-key")
 
 

@@ -19,14 +19,18 @@ def everywhere(fleet: Fleet) -> dict[str, str]:
     return {device: device for device in fleet.devices}
 
 
+def session_of(file: str, **more: Any) -> dict[str, Any]:
+    """The role as a task."""
+    return {
+        "include_role": {"name": "remoteit.fleet.remoteit_session"},
+        "vars": {"remoteit_session_tasks": file, **more},
+    }
+
+
 @pytest.mark.parametrize("strategy", ["linear", "free"])
 def test_a_session_in_a_session_leaves_the_outer_one_open(fleet: Fleet, strategy: str) -> None:
     fleet.write("inner.yml", [reach("inside")])
-    inner = {
-        "include_role": {"name": "remoteit.fleet.remoteit_session"},
-        "vars": {"remoteit_session_tasks": "inner.yml"},
-    }
-    run = fleet.session([reach("before"), inner, reach("after")], play={"strategy": strategy})
+    run = fleet.session([reach("before"), session_of("inner.yml"), reach("after")], play={"strategy": strategy})
     assert run.rc == 0
     for name in ("before", "inside", "after"):
         assert run.stdout_of(name) == everywhere(fleet)
@@ -36,10 +40,7 @@ def test_a_session_in_a_session_leaves_the_outer_one_open(fleet: Fleet, strategy
 @pytest.mark.parametrize("strategy", ["linear", "free"])
 def test_a_session_that_could_not_begin_leaves_the_outer_one_open(fleet: Fleet, strategy: str) -> None:
     fleet.write("inner.yml", [reach("inside")])
-    inner = {
-        "include_role": {"name": "remoteit.fleet.remoteit_session"},
-        "vars": {"remoteit_session_tasks": "inner.yml", "remoteit_session_hostip": "nowhere"},
-    }
+    inner = session_of("inner.yml", remoteit_session_hostip="nowhere")
     tasks = [{"block": [inner], "rescue": [reach("rescue")]}, reach("after")]
     run = fleet.session(tasks, play={"strategy": strategy})
     assert run.rc == 0
@@ -79,10 +80,7 @@ def test_handlers_after_a_rescue_of_all_run_on_the_devices(fleet: Fleet) -> None
     block = {"block": [fail], "rescue": [reach("rescue")], "any_errors_fatal": True}
     after = {**reach("after"), "changed_when": True, "notify": "handler"}
     fleet.write("on_the_devices.yml", [block, after])
-    role = {
-        "include_role": {"name": "remoteit.fleet.remoteit_session"},
-        "vars": {"remoteit_session_tasks": "on_the_devices.yml"},
-    }
+    role = session_of("on_the_devices.yml")
     play = {"hosts": "fleet", "gather_facts": False, "tasks": [role, reach("outside")], "handlers": [reach("handler")]}
     run = fleet.run([play])
     assert run.rc == 0
@@ -148,11 +146,7 @@ def test_a_host_without_a_connection_runs_no_task_even_if_errors_are_ignored(fle
 
 def test_a_role_that_is_delegated_is_refused(fleet: Fleet) -> None:
     fleet.write("on_the_devices.yml", [reach("who")])
-    role = {
-        "include_role": {"name": "remoteit.fleet.remoteit_session"},
-        "vars": {"remoteit_session_tasks": "on_the_devices.yml"},
-    }
-    tasks = [{"block": [role], "delegate_to": "pi-0003"}]
+    tasks = [{"block": [session_of("on_the_devices.yml")], "delegate_to": "pi-0003"}]
     run = fleet.run([{"hosts": "fleet", "gather_facts": False, "tasks": tasks}])
     assert run.rc == 2
     assert run.status("who") == {}

@@ -73,9 +73,8 @@ def test_the_recipe_has_the_actions_that_we_have() -> None:
     """Dependabot moves ours, and does not see the recipe."""
     ours = dict(re.findall(r"uses: (\S+)@\S+ # (v\d+)", "".join(map(Path.read_text, GITHUB.glob("workflows/*.yml")))))
     recipe = dict(re.findall(r"uses: (\S+)@(v\d+)", (ROOT / "docs/ci/github-actions.yml").read_text()))
-    both = ours.keys() & recipe.keys()
-    assert {name: recipe[name] for name in both} == {name: ours[name] for name in both}
-    assert "actions/checkout" in both
+    ours = {name: version for name, version in ours.items() if "pages" not in name}  # a recipe publishes no site
+    assert {name: recipe[name] for name in ours} == ours
 
 
 def test_the_site_that_is_built_is_published_where_galaxy_says() -> None:
