@@ -69,7 +69,7 @@ class ActionModule(RemoteItAction):
         value = hosts.said_for_all("remoteit_session_concurrency")
         try:
             return int(self.SPEC["concurrency"]["default"] if value is None else value)
-        except ValueError:
+        except (TypeError, ValueError):
             raise OptionsError(f"remoteit_session_concurrency is not a number: {value}") from None
 
     def _ready(self, options: dict[str, t.Any], hosts: Hosts, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -220,7 +220,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
     def _listing(self, config: t.Mapping[str, t.Any], path: str, cache: bool) -> Listing:
         """The devices: from the cache, before anything else is looked at, or from the API."""
         wanted = self._wanted()
-        account = self._account(config)
+        account = self._account(config) if self._option("cache") else None  # only what is kept is somebody's
         where = [self._templated(name) for name in _WHERE]
         key = f"{self.get_cache_key(path)}_{digest(path, Listing.FORMAT, where, vars(wanted))}"
         if cache and self._option("cache"):

@@ -537,7 +537,7 @@ def _may_be_open(held: Held) -> bool:
         return True
     if held.opening.exception() is not None:
         return False
-    return held.closing is None or not held.closing.done() or held.closing.exception() is not None
+    return held.closing is None or not held.closing.done() or _could_not_be_stopped(held)
 
 
 def _could_not_be_stopped(held: Held) -> bool:

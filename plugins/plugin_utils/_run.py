@@ -78,12 +78,10 @@ def state_folder(environ: t.Mapping[str, str]) -> str:
     explicit = environ.get("REMOTEIT_STATE_DIR")
     if explicit:
         return os.path.abspath(os.path.expanduser(explicit))
-    # what is relative is to be ignored: https://specifications.freedesktop.org/basedir/latest/
-    candidates = [base for base in [environ.get("XDG_STATE_HOME", "")] if os.path.isabs(base)]
     home = os.path.expanduser("~")
-    if os.path.isabs(home) and home != "/":
-        candidates.append(os.path.join(home, ".local", "state"))
-    for candidate in candidates:
+    candidates = [environ.get("XDG_STATE_HOME", ""), os.path.join(home, ".local", "state") if home != "/" else ""]
+    # what is relative is to be ignored: https://specifications.freedesktop.org/basedir/latest/
+    for candidate in filter(os.path.isabs, candidates):
         folder = os.path.join(candidate, "remoteit-fleet")
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
