@@ -7,18 +7,22 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     AuthError,
     NotFoundError,
     NotSharedError,
     OfflineError,
     RemoteItError,
+    ThrottledError,
 )
 
 #: A pattern of the API's words, the error that they are, and what to do about it.
-Reason = t.Tuple[str, t.Type[RemoteItError], str]
+Reason = tuple[str, type[RemoteItError], str]
+
+_FEWER = (
+    "the account has too many open connections: open fewer at a time, with serial on the play and the role"
+    " remoteit_session, which closes the connections of a batch before the next batch"
+)
 
 #: What the API's reasons are known to contain. The numbers in brackets are the stable part of a reason; its HTTP code
 #: and its C(code) tell nothing.
@@ -30,4 +34,12 @@ REASONS: tuple[Reason, ...] = (
     (r"\[0861\]", NotFoundError, "check the service id (it is the service's, not the device's)"),
     (r"\[0405\]|not shared", NotSharedError, "ask its owner to share it with this account"),
     (r"inactive|offline|not online", OfflineError, "the device is not connected to remote.it"),
+    (
+        (
+            r"too many|concurrent|\b(limit|quota|maximum)\b.*(connection|session|reached|exceeded)"
+            r"|\b(connection|session)s?\b.*\b(limit|quota|maximum)\b"
+        ),
+        ThrottledError,
+        _FEWER,
+    ),
 )

@@ -520,6 +520,33 @@ def test_second_connect_at_the_same_moment_is_still_a_second_one(sim: Sim) -> No
     assert len(sim.entries(address)) == 1
 
 
+@pytest.mark.parametrize(("way", "is_refused"), [("add", True), ("reuse", False), ("override", False)])
+def test_max_connections_refuses_what_is_above_it(sim: Sim, way: str, is_refused: bool) -> None:
+    open_before = sum(entry["open"] for entry in sim.control("GET", "connections"))
+    sim.settings(max_connections=open_before + 1, second_connect=way)
+    first, other = sim.service()["deviceaddress"], sim.service()["deviceaddress"]
+    sim.opened(first)
+    assert "too many" in sim.connect(other).json()["reason"]
+    assert ("reason" in sim.connect(first).json()) == is_refused
+    assert sim.entries(other) == []
+    (still_open,) = (entry for entry in sim.entries(first) if entry["open"])
+    sim.stop(first, still_open["connectionid"])
+    assert "connection" in sim.connect(other).json()
+
+
+def test_max_connections_counts_calls_at_the_same_time(sim: Sim) -> None:
+    open_before = sum(entry["open"] for entry in sim.control("GET", "connections"))
+    sim.settings(max_connections=open_before + 3, latency=0.2)
+    services = [sim.service()["deviceaddress"] for _unused in range(8)]
+
+    def connect(address: str) -> bool:
+        body = {"deviceaddress": address}
+        return "connection" in requests.post(sim.url("/device/connect"), json=body, headers=sim.headers).json()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(connect, services)) == 3
+
+
 # What answers look like
 
 

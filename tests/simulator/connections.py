@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accounts import User
+from answers import Refusal
 from clock import Clock
 from devices import REVERSE_PROXIED, Device, Service
 from proxies import PortProxy, WebProxy
@@ -50,6 +51,10 @@ class Connection:
     @property
     def device(self) -> Device:
         return self.service.device
+
+    @property
+    def target_port(self) -> int | None:
+        return self.service.target_port
 
     @property
     def reverse(self) -> bool:
@@ -128,6 +133,7 @@ class Connections:
         self._tls = tls
         self._turns: dict[Service, asyncio.Lock] = {}
         self._open: dict[str, Connection] = {}
+        self._starting: list[User] = []
         self.history: list[Connection] = []
 
     async def connect(
@@ -150,6 +156,8 @@ class Connections:
             way = self._settings.second_connect
             if earlier and way == "reuse":
                 return earlier[-1]
+            if not (earlier and way == "override"):
+                self._check_limit(user)
             now = self._clock.now()
             connection = Connection(
                 user,
@@ -162,12 +170,22 @@ class Connections:
                 self._clock,
                 last_used=now,
             )
-            await self._start(connection, reverse)
+            self._starting.append(user)  # while others wait for their port, the limit counts it
+            try:
+                await self._start(connection, reverse)
+            finally:
+                self._starting.remove(user)
             if earlier and way == "override":
                 connection.previous = earlier[-1]
                 for old in earlier:
                     self.close(old, "overridden")
             return connection
+
+    def _check_limit(self, user: User) -> None:
+        """Refuse a connection above `max_connections`. The vendor's reason is not known, so this one is invented."""
+        limit = self._settings.max_connections
+        if limit and [*(old.user for old in self._open.values()), *self._starting].count(user) >= limit:
+            raise Refusal(200, f"too many concurrent connections: the limit of this account is {limit:g}")
 
     async def _start(self, connection: Connection, reverse: bool) -> None:
         if reverse:

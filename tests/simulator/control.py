@@ -107,6 +107,11 @@ class Control:
                     raise _bad(f"services is an object whose keys are ids of services of {device.name}")
                 for fields in value.values():
                     _check_fields("Service", fields)
+            elif name == "ports":
+                if not isinstance(value, dict) or not set(value) <= {service.address for service in device.services}:
+                    raise _bad(f"ports is an object whose keys are ids of services of {device.name}")
+                if not all(port is None or isinstance(port, int) for port in value.values()):
+                    raise _bad("the values of ports are numbers or null")
             elif name != "name" and (name not in SWITCHES or not isinstance(value, bool)):
                 raise _bad(f"{name} is not one of {SWITCHES}, or not true or false")
         return device, row
@@ -118,6 +123,9 @@ class Control:
         if "services" in row:
             for service in device.services:
                 service.fields = row["services"].get(service.address, {})
+        if "ports" in row:
+            for service in device.services:
+                service.target_port = row["ports"].get(service.address)
         device.revision += 1
         if "hang" in row:
             device.hang = row["hang"]

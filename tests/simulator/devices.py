@@ -34,6 +34,8 @@ class Service:
     device: Device
     fields: dict[str, Any] = field(default_factory=dict)
     """What a test has the API say in place of the truth."""
+    target_port: int | None = None
+    """Where its port proxies lead on this machine; None: to the device's SSH server."""
 
     def shown(self, name: str) -> Any:
         """What the API says of a field that can be changed: `name`, `application`, `title`, `port`."""
@@ -116,6 +118,7 @@ class Device:
             "gone": self.gone,
             "fields": self.fields,
             "services": {service.address: service.fields for service in self.services},
+            "ports": {service.address: service.target_port for service in self.services},
             "home": str(self.shell.home),
             "host_key": self.shell.public_host_key,
             "ssh_port": self.shell.known_port,

@@ -22,6 +22,10 @@ class Gate(Protocol):
     def device(self) -> Device:
         """Where it leads to."""
 
+    @property
+    def target_port(self) -> int | None:
+        """The port of this machine that it leads to instead of the device's SSH server."""
+
     def admit(self, peer: str) -> bool:
         """May this address come in? Called once for each stream."""
 
@@ -30,7 +34,7 @@ class Gate(Protocol):
 
 
 class PortProxy:
-    """Forwards every TCP stream that the gate admits to the device's SSH server."""
+    """Forwards every TCP stream that the gate admits to the device's SSH server, or to another port."""
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
@@ -132,7 +136,7 @@ class _ClientEnd(_End):
     async def _reach_device(self) -> None:
         """Connect to the device; where that fails the client only sees its stream close, as with the vendor."""
         try:
-            port = await self._proxy.gate.device.shell.port()
+            port = self._proxy.gate.target_port or await self._proxy.gate.device.shell.port()
             await asyncio.get_running_loop().create_connection(self._device_end, "127.0.0.1", port)
         except OSError:
             self.transport.close()

@@ -70,6 +70,8 @@ class Settings:
     """What `hasMore` says after the last device: the truth; or true, and empty pages; or true, and all over again."""
     between_pages: str | None = None
     """After a page with more to come: its first device is gone; or all that were gone are back."""
+    max_connections: int = 0
+    """How many connections the account may have open; 0: any number. Whether the vendor has a limit is not known."""
     life: float = 28800.0
     idle: float = 900.0
     token_life: float = 604800.0
@@ -88,7 +90,7 @@ class Settings:
                 if not isinstance(value, bool):
                     raise ValueError(f"{name} is true or false, not {value!r}")
             elif isinstance(value, bool) or not isinstance(value, (int, float)) or (value < 0 and name != "clock_skew"):
-                raise ValueError(f"{name} is a number of seconds, not {value!r}")
+                raise ValueError(f"{name} is a number, not {value!r}")
             clean[name] = value
         for name, value in clean.items():
             setattr(self, name, value)
