@@ -10,14 +10,15 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _disconnect
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Direct
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import close_at_the_end_of_this_run
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import register_in_main_process
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._host_connections import close_hosts
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import sweep
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import Shown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, runs_folder
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
 
-close_at_the_end_of_this_run()
+register_in_main_process()
 
 
 class ActionModule(RemoteItAction):
@@ -26,13 +27,10 @@ class ActionModule(RemoteItAction):
 
     def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         environ = self.environment()
-        if self.runs_elsewhere():
-            account = _argspec.account_of(options, environ)
-            result = self.run_module("remoteit.fleet.remoteit_disconnect", options, account, task_vars)
-            if not self._task.check_mode:
-                # what was gone already may be unknown to this login alone
-                KeeperClient().closed_elsewhere([result.get("closed")])
-            return result
+        if options["hosts"] is not None:
+            if self._task.check_mode:
+                return _disconnect.result_of(())
+            return _disconnect.result_of(close_hosts(options, self.play(task_vars)))
         if options["run_id"] or options["all"]:
             sweep(THIS_RUN.folder)
             return _disconnect.result_of(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _service_info
+from ansible_collections.remoteit.fleet.plugins.module_utils import _service_info
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 
@@ -16,7 +16,4 @@ class ActionModule(RemoteItAction):
     SPEC = _service_info.ARGUMENT_SPEC
 
     def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        if self.runs_elsewhere():
-            account = _argspec.account_of(options, self.environment())
-            return self.run_module("remoteit.fleet.remoteit_service_info", options, account, task_vars)
         return _service_info.service_info(options, self.environment(), KeeperClient(), check_mode=self._task.check_mode)

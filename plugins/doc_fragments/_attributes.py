@@ -26,7 +26,7 @@ attributes:
   idempotent:
     description: Run twice in a row with the same arguments, it returns C(changed=False) the second time.
   platform:
-    description: Platform of the host that the task runs on, which is the controller unless it is delegated.
+    description: Platform of the controller, on which the task runs.
     support: full
     platforms: posix
 """

@@ -86,9 +86,8 @@ notes:
   - Credentials are looked for in the options, then in the environment (of the task, then of the process), then in the
     credentials file. The first of these that holds a complete set is used, and if it holds two, the access key. The
     developer key alone may come from a later one.
-  - The task runs on the controller, and uses the controller's environment and files, without C(delegate_to). Delegated
-    to another host, the call is made from there, with the credentials that were found on the controller; that host
-    needs Python 3.8 or newer and its library C(requests).
+  - The task always runs on the controller, and uses the controller's environment and files. It cannot be delegated to
+    another host.
 requirements:
   - requests (Python library, on the controller)
 """
@@ -100,44 +99,38 @@ options:
       - The id of an access key, which the vendor's portal makes under its account settings. It is used together with
         O(secret_access_key), speaks the GraphQL API, and needs nothing else.
       - The profile in O(credentials_file) may hold it as C(R3_ACCESS_KEY_ID).
-    type: str
-    env:
-      - name: R3_ACCESS_KEY_ID
+      - If it is not set, the environment variable E(R3_ACCESS_KEY_ID) is used.
+    type: raw
   secret_access_key:
     description:
       - The secret that belongs to O(access_key_id).
       - The profile in O(credentials_file) may hold it as C(R3_SECRET_ACCESS_KEY).
-    type: str
-    env:
-      - name: R3_SECRET_ACCESS_KEY
+      - If it is not set, the environment variable E(R3_SECRET_ACCESS_KEY) is used.
+    type: raw
   token:
     description:
       - The token of a login, for the REST API. It is used together with O(developer_key).
-    type: str
-    env:
-      - name: REMOTEIT_TOKEN
+      - If it is not set, the environment variable E(REMOTEIT_TOKEN) is used.
+    type: raw
   developer_key:
     description:
       - The developer key of the account, which the REST API asks for in addition to O(token), or O(username) and
         O(password).
       - The profile in O(credentials_file) may hold it as C(R3_DEVELOPER_API_KEY).
-    type: str
-    env:
-      - name: REMOTEIT_DEVELOPER_KEY
-      - name: R3_DEVELOPER_API_KEY
+      - If it is not set, the environment variables E(REMOTEIT_DEVELOPER_KEY), and then E(R3_DEVELOPER_API_KEY) are
+        used.
+    type: raw
   username:
     description:
       - The user name (an e-mail address) to log in with.
       - An account with two-factor authentication or single sign-on cannot log in so. Give O(access_key_id) instead.
-    type: str
-    env:
-      - name: REMOTEIT_USERNAME
+      - If it is not set, the environment variable E(REMOTEIT_USERNAME) is used.
+    type: raw
   password:
     description:
       - The password that belongs to O(username).
-    type: str
-    env:
-      - name: REMOTEIT_PASSWORD
+      - If it is not set, the environment variable E(REMOTEIT_PASSWORD) is used.
+    type: raw
   profile:
     description:
       - The section of O(credentials_file) to read, V(DEFAULT) if it is not given. The name's exact form comes first,

@@ -11,8 +11,8 @@ version_added: 1.0.0
 author:
   - remoteit.fleet contributors (!UNKNOWN)
 description:
-  - Lists the devices of an account, with groups by tag and by state, and with what the role
-    P(remoteit.fleet.remoteit_session#role) needs to reach them.
+  - Lists the devices of an account, with groups by tag and by state, and lets Ansible reach them through the connection
+    plugin P(remoteit.fleet.ssh#connection).
   - The name of the source file ends with V(remoteit.yml) or V(remoteit.yaml).
   - The names of all variables start with C(remoteit_). C(remoteit_deviceaddress) is the id of the service that Ansible
     uses, and C(remoteit_service) its name; a device that has no such service is listed without the two. The others are
@@ -109,6 +109,14 @@ options:
     elements: str
     choices: [tag, state]
     default: [tag, state]
+  set_connection:
+    description:
+      - Whether the tasks of the hosts run through the connection plugin P(remoteit.fleet.ssh#connection). All devices
+        are in the group C(remoteit_devices), which sets C(ansible_connection). The variables of other groups and of
+        hosts take precedence.
+    type: bool
+    default: true
+    version_added: 1.1.0
   group_prefix:
     description: What the names of the groups of O(group_by) begin with.
     type: str
@@ -118,7 +126,8 @@ notes:
     credentials may be vaulted. O(credentials_file) is not a template.
   - With a cache, neither the API nor credentials are needed until it expires. C(--flush-cache) and
     C(meta=refresh_inventory) ask the API again.
-  - P(remoteit.fleet.remoteit_session#role) reaches the hosts.
+  - P(remoteit.fleet.ssh#connection) reaches the hosts. The C(connection) keyword of a play and C(-c) lose against the
+    variable C(ansible_connection). Use C(delegate_to=localhost) to run a task on the controller.
 """
 
 EXAMPLES = r"""# fmt: code
@@ -170,6 +179,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._devices import (
     application_id,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import register_in_main_process
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
     Choice,
     Listing,
@@ -178,9 +188,12 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
     host_names,
     host_variables,
 )
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import CONNECTION
 
 #: Of one kind, no more warnings are shown, and no more names in one of them.
 MOST_NAMED = 10
+#: The group of all devices.
+DEVICES_GROUP = "remoteit_devices"
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]
@@ -194,6 +207,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
+        register_in_main_process()
         config = self._read_config_data(path)  # type: ignore[no-untyped-call]
         self._warn_of_unknown(config)
         try:
@@ -287,6 +301,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             [int(port) for port in self._option("use_port")],
         )
         state = self._state()
+        devices_group = self._group(DEVICES_GROUP)
+        if self._option("set_connection"):
+            devices_group.set_variable("ansible_connection", CONNECTION)
+            devices_group.set_variable("ansible_group_priority", 0)  # so that any group of the user wins
         group_by, prefix = self._option("group_by"), self._option("group_prefix")
         tags = dict.fromkeys(tag for device in listing.devices for tag in device.tags) if "tag" in group_by else ()
         of_tag = {tag: self._group(f"{prefix}tag_{tag}") for tag in tags}
@@ -308,6 +326,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             # at once: the inventory would look at each value, and note for each which file it comes from
             host = self.inventory.hosts[name]
             host.vars = combine_vars(host.vars, its_variables)
+            devices_group.add_host(host)
             for tag in device.tags if of_tag else ():
                 of_tag[tag].add_host(host)
             if of_state:

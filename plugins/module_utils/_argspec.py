@@ -13,7 +13,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils import _credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
-from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
+from ansible_collections.remoteit.fleet.plugins.module_utils._transport import Transport
 
 #: Documented in the doc fragment C(_auth).
 AUTH_SPEC: dict[str, t.Any] = {

@@ -12,8 +12,13 @@ import ipaddress
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC, account_of, check_service_ids
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import LATCHING, PUBLIC, Connection
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
+    LATCHING,
+    PUBLIC,
+    Connection,
+    host_key_alias,
+)
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import AuthError, OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Fleet, Order
 from ansible_collections.remoteit.fleet.plugins.module_utils._results import failed_for
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
@@ -40,10 +45,14 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "wait": {"type": "bool", "default": True},
     "reuse": {"type": "bool", "default": True},
     "detach": {"type": "bool", "default": False},
-    "fail_on": {"type": "str", "choices": ["any", "all"], "default": "any"},
+    "hosts": {"type": "list", "elements": "str"},
+    "fail_on": {"type": "str", "choices": ["any", "all", "none"], "default": "any"},
 }
 
-RULES: dict[str, t.Any] = {"required_one_of": [("deviceaddress", "services")]}
+RULES: dict[str, t.Any] = {
+    "required_one_of": [("deviceaddress", "services", "hosts")],
+    "mutually_exclusive": [("deviceaddress", "hosts"), ("services", "hosts"), ("hostip", "hosts")],
+}
 
 #: What an option C(hostip) does not protect.
 EVERYONE = f"hostip {PUBLIC} opens the proxy to everyone who finds its host and port"
@@ -85,7 +94,7 @@ def connect(
 
     for key, (spelling, name) in wanted.items():
         if check_mode:
-            connections[key] = {**_predicted(spelling), "name": name}
+            connections[key] = {**predicted(spelling), "name": name}
             continue
         outcome = outcomes[spellings[spelling]]
         if isinstance(outcome, RemoteItError):
@@ -96,9 +105,11 @@ def connect(
     if order.hostip and any(entry["reverse_proxy"] for entry in connections.values()):
         warnings.append(WEB_IS_PUBLIC)
     opened = [entry for entry in connections.values() if not entry["reused"]]
-    result = _result(connections, failures, warnings, changed=bool(opened))
-    if failures and (options["fail_on"] == "any" or not connections):
-        result.update(_failed(failures, len(connections) + len(failures)))
+    result = result_of(connections, failures, warnings, changed=bool(opened), fail_on=options["fail_on"])
+    if len(connections) == 1 and not failures:
+        entry = next(iter(connections.values()))
+        result.update({name: entry[name] for name in _TOP_LEVEL})
+        result["ansible_facts"] = {"remoteit_connection": entry}
     return result
 
 
@@ -135,25 +146,27 @@ def _warnings(options: t.Mapping[str, t.Any]) -> list[str]:
     return warnings
 
 
-def _predicted(spelling: str) -> dict[str, t.Any]:
+def predicted(spelling: str) -> dict[str, t.Any]:
+    """Return the entry of a connection in check mode."""
     entry = {field.name: None for field in dataclasses.fields(Connection) if field.name != "overrode"}
-    return {**entry, "deviceaddress": spelling, "reused": False}
+    return {**entry, "deviceaddress": spelling, "host_key_alias": host_key_alias(spelling), "reused": False}
 
 
-def _result(
+def result_of(
     connections: dict[str, dict[str, t.Any]],
     failures: dict[str, dict[str, t.Any]],
     warnings: list[str],
     *,
     changed: bool,
+    fail_on: str,
 ) -> dict[str, t.Any]:
+    """Return the task's result."""
     result: dict[str, t.Any] = {"changed": changed, "connections": connections, "failures": failures}
-    if len(connections) == 1 and not failures:
-        (entry,) = connections.values()
-        result.update({name: entry[name] for name in _TOP_LEVEL})
-        result["ansible_facts"] = {"remoteit_connection": entry}
     if warnings:
         result["warnings"] = warnings
+    refused = any(failure["code"] == AuthError.code for failure in failures.values())
+    if failures and (fail_on == "any" or refused or (fail_on == "all" and not connections)):
+        result.update(_failed(failures, len(connections) + len(failures)))
     return result
 
 

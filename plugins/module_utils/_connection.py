@@ -38,6 +38,11 @@ _HOST_LABEL = re.compile(r"[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?")
 _PROXY_URL = re.compile(r"https?://[!-~]{1,500}", re.IGNORECASE)
 
 
+def host_key_alias(service_id: str) -> str:
+    """Return the name under which known_hosts has the host key of a service. A proxy's host and port change."""
+    return f"remoteit-{service_id.lower().replace(':', '-')}"
+
+
 def restriction_of(hostip: str | None) -> str:
     """Who may use a port proxy that was asked for with this C(hostip)."""
     return {None: "caller", LATCHING: "latching", PUBLIC: "public"}.get(hostip, "address")
@@ -65,7 +70,7 @@ class Connection:
         """The entry that users get, documented in the module C(remoteit_connect)."""
         entry = dataclasses.asdict(self)
         del entry["overrode"]
-        return entry
+        return {**entry, "host_key_alias": host_key_alias(self.deviceaddress)}
 
     @classmethod
     def from_result(cls, entry: t.Mapping[str, t.Any]) -> Connection:

@@ -27,13 +27,14 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "deviceaddress": {"type": "str", "aliases": ["service_id"]},
     "connectionid": {"type": "str"},
     "connections": {"type": "raw"},
+    "hosts": {"type": "list", "elements": "str"},
     "run_id": {"type": "str"},
     "all": {"type": "bool"},
 }
 RULES: dict[str, t.Any] = {
-    "mutually_exclusive": [("deviceaddress", "connections", "run_id", "all"), ("connectionid", "connections")],
+    "mutually_exclusive": [("deviceaddress", "connections", "hosts", "run_id", "all"), ("connectionid", "connections")],
     "required_together": [("deviceaddress", "connectionid")],
-    "required_one_of": [("deviceaddress", "connections", "run_id", "all")],
+    "required_one_of": [("deviceaddress", "connections", "hosts", "run_id", "all")],
 }
 
 
@@ -44,8 +45,6 @@ def disconnect(
 
     :raises RemoteItError: nothing was closed.
     """
-    if options.get("run_id") or options.get("all"):
-        raise OptionsError("run_id and all close what ledgers list, and these are on the controller: do not delegate")
     stops = _stops(options)
     if check_mode:
         return result_of((stop, CLOSED) for stop in stops)
@@ -78,7 +77,7 @@ def _stops(options: t.Mapping[str, t.Any]) -> list[Stop]:
         entries = [options]
     else:
         raise OptionsError(
-            "there is nothing to close: give deviceaddress and connectionid, connections, run_id, or all"
+            "there is nothing to close: give deviceaddress and connectionid, connections, hosts, run_id, or all"
         )
     stops = []
     for entry in entries:

@@ -22,6 +22,7 @@ class RemoteItError(Exception):
         super().__init__(message)
         self.message = message
         self.details = {key: value for key, value in details.items() if value is not None}
+        self.first: str | None = None  # the inventory host that was the first to fail with this message
 
     def as_failure(self) -> dict[str, t.Any]:
         return {"code": self.code, "message": self.message, **_what_may_be_open(self.details)}

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Many connections at once, bounded: what a keeper and a delegated module have in common."""
+"""Many connections at once, bounded: what the keeper and a teardown have in common."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     NetworkError,
     RemoteItError,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._graphql import GraphQlApi
-from ansible_collections.remoteit.fleet.plugins.module_utils._http import Http, Transport
-from ansible_collections.remoteit.fleet.plugins.module_utils._rest import RestApi
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target, resolve
+from ansible_collections.remoteit.fleet.plugins.module_utils._transport import Transport
+
+if t.TYPE_CHECKING:
+    from ansible_collections.remoteit.fleet.plugins.module_utils._http import Http
 
 Item = t.TypeVar("Item")
 Result = t.TypeVar("Result")
@@ -69,6 +70,11 @@ class Account:
 
         :param http: the way to it; none for one of its own.
         """
+        # workers send no requests: they do without the import
+        from ansible_collections.remoteit.fleet.plugins.module_utils._graphql import GraphQlApi
+        from ansible_collections.remoteit.fleet.plugins.module_utils._http import Http
+        from ansible_collections.remoteit.fleet.plugins.module_utils._rest import RestApi
+
         http = http or Http(self.transport, timeout=self.timeout, width=self.concurrency)
         return (GraphQlApi if self.credentials.access_key_id else RestApi)(self.credentials, http)
 
@@ -84,10 +90,10 @@ class Order:
     detach: bool = False
 
 
-Opened = t.Tuple[str, t.Union[Connection, RemoteItError]]
+Opened = tuple[str, Connection | RemoteItError]
 #: C((service id, connection id)), and what became of it.
-Stop = t.Tuple[str, str]
-Stopped = t.Tuple[Stop, t.Union[str, RemoteItError]]
+Stop = tuple[str, str]
+Stopped = tuple[Stop, str | RemoteItError]
 
 
 class Fleet(t.Protocol):

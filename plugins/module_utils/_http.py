@@ -14,7 +14,6 @@ import email.utils
 import json
 import logging
 import math
-import os
 import random
 import re
 import ssl
@@ -29,7 +28,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     OptionsError,
     ThrottledError,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._urls import is_callable
+from ansible_collections.remoteit.fleet.plugins.module_utils._transport import Transport
 from ansible_collections.remoteit.fleet.plugins.module_utils._words import masked, printable
 
 try:
@@ -47,7 +46,7 @@ else:
         logging.getLogger(_name).addFilter(lambda record: "parse headers" not in str(record.msg))
 
 #: Equal to C(version) in galaxy.yml; a unit test compares them.
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 
 #: How often a call that may be repeated is tried, and the longest pause between two tries in seconds.
 TRIES = 5
@@ -59,37 +58,6 @@ LARGEST_BODY = 64 * 1024 * 1024
 
 #: What is shorter than any key of the vendor could be a part of anything.
 SHORTEST_SECRET = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Transport:
-    """How requests leave this machine: what C(requests) would have read from the environment."""
-
-    proxies: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)  # may hold a password
-    ca_bundle: str | None = None
-
-    @classmethod
-    def from_environment(cls, environ: t.Mapping[str, str], url: str) -> Transport:
-        """Read C(HTTPS_PROXY), C(NO_PROXY) and C(REQUESTS_CA_BUNDLE) as C(requests) does, but never a C(.netrc).
-
-        :raises OptionsError: one of them is nothing that could be used.
-        """
-        get = {key.lower(): value for key, value in environ.items() if value}
-        used = url.split(":")[0]
-        proxies = {scheme: get[f"{scheme}_proxy"] for scheme in (used, "all") if f"{scheme}_proxy" in get}
-        if not HAS_REQUESTS or requests.utils.should_bypass_proxies(url, no_proxy=get.get("no_proxy", "")):
-            proxies = {}
-        proxies = {scheme: proxy if "://" in proxy else f"http://{proxy}" for scheme, proxy in proxies.items()}
-        for scheme, proxy in proxies.items():
-            if not re.match(r"https?://|socks[45][ah]?://", proxy, re.IGNORECASE) or not is_callable(proxy):
-                raise OptionsError(  # not shown: there may be a password in it
-                    f"the environment's {scheme.upper()}_PROXY is not the URL of a proxy, such as"
-                    " http://proxy.example.com:3128; write what is no letter or digit of a user name or password as %XX"
-                )
-        ca_bundle = get.get("requests_ca_bundle") or get.get("curl_ca_bundle")
-        if ca_bundle and used == "https" and not os.path.exists(ca_bundle):
-            raise OptionsError(f"there is no CA bundle {ca_bundle}, which the environment names in REQUESTS_CA_BUNDLE")
-        return cls(proxies, os.path.abspath(ca_bundle) if ca_bundle else None)  # the keeper works in another folder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -78,7 +78,7 @@ class Searcher(t.Protocol):
         """Those that are wanted. What is odd or missing is told."""
 
 
-Resolved = t.Dict[Target, t.Union[Service, NotFoundError]]
+Resolved = dict[Target, Service | NotFoundError]
 
 
 def resolve(api: Searcher, targets: t.Collection[Target], warn: Warn) -> Resolved:

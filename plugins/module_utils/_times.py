@@ -8,6 +8,9 @@
 from __future__ import annotations
 
 import datetime
+import re
+
+_FORMAT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 def utc_now() -> datetime.datetime:
@@ -23,4 +26,6 @@ def moment(text: str) -> datetime.datetime:
 
     :raises ValueError: it is no such text.
     """
-    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+    if not _FORMAT.fullmatch(text):
+        raise ValueError(text)
+    return datetime.datetime.fromisoformat(text[:-1]).replace(tzinfo=datetime.timezone.utc)

@@ -32,15 +32,14 @@ attributes:
   idempotent:
     support: partial
     details:
-      - With O(reuse=true), a connection that the same run has opened is returned again with C(changed=false). It is not
-        in a task that is delegated.
+      - With O(reuse=true), a connection that the same run has opened is returned again with C(changed=false).
 options:
   deviceaddress:
     description:
       - The service ids to connect to, for instance V(80:00:00:00:01:00:40:C5). It is the id of the service, not of its
         device.
       - An id that is given twice is opened once.
-      - This or O(services) is required.
+      - One of O(deviceaddress), O(services) and O(hosts) is required.
     type: list
     elements: str
     aliases: [service_id, service_ids]
@@ -63,6 +62,20 @@ options:
       application:
         description: What the service is, by name, for instance V(ssh) or V(http), or by the vendor's number for it.
         type: str
+  hosts:
+    description:
+      - The inventory hosts to connect to. The service, the restriction and the account of each host come from its
+        variables, exactly as the connection plugin P(remoteit.fleet.ssh#connection) reads them.
+      - The keys of RV(connections) and RV(failures) are the names of the hosts.
+      - The connections stay open until M(remoteit.fleet.remoteit_disconnect) with the same hosts, and the tasks of the
+        hosts use them.
+      - With a strategy that ignores C(run_once), such as P(ansible.builtin.free#strategy), a task handles its own host
+        only.
+      - Options for credentials cannot be combined with it, and the environment of the task is not read. The number of
+        calls at a time and the timeout come from the variables of the hosts.
+    type: list
+    elements: str
+    version_added: 1.1.0
   hostip:
     description:
       - Who may use a port proxy, and what RV(connections.restriction) says then.
@@ -72,8 +85,7 @@ options:
       - An IPv4 address - only that one, V(address).
       - V(255.255.255.255) - the first address that uses it, V(latching).
       - V(0.0.0.0) - everyone, V(public), which is dangerous and gives a warning.
-      - The run looks from time to time whether the proxy answers. With latching that makes the controller the first
-        comer, if nobody was before; for another machine give its address.
+      - To let another machine use the proxy, set its public address. The task always runs on the controller.
       - It has no effect on the reverse proxy of a web service, whose URL is always open to everyone.
     type: str
   wait:
@@ -86,7 +98,6 @@ options:
     description:
       - Whether a connection that this run has opened for the same account, service and O(hostip) is returned again if
         it still answers and is not near its end. It has to be closed as often as it was returned.
-      - In a task that is delegated to another host it makes no difference. Each opens anew.
     type: bool
     default: true
   detach:
@@ -97,10 +108,11 @@ options:
     default: false
   fail_on:
     description:
-      - Whether the task fails when V(any) service could not be opened, or only when V(all) of them could not.
-      - What was opened is returned in either case.
+      - Whether the task fails if V(any) service could not be opened, if V(all) of them could not be opened, or for
+        V(none) of these reasons.
+      - Missing or refused credentials always fail the task. What was opened is returned in any case.
     type: str
-    choices: [any, all]
+    choices: [any, all, none]
     default: any
 seealso:
   - module: remoteit.fleet.remoteit_disconnect
@@ -158,6 +170,7 @@ connections:
       expirationsec: 28800
       expires_at: "2026-01-16T07:20:00Z"
       host: proxy40.rt3.io
+      host_key_alias: remoteit-80-00-00-00-01-00-40-c5
       name:
       port: 34168
       proxy: http://proxy40.rt3.io:34168
@@ -190,6 +203,11 @@ connections:
       description: The port of the proxy.
       returned: always
       type: int
+    host_key_alias:
+      description: The name for the C(HostKeyAlias) of ssh. It stays the same although the host and the port change.
+      returned: always
+      type: str
+      version_added: 1.1.0
     scheme:
       description: V(https) or V(http) for a reverse proxy, else V(tcp).
       returned: always
@@ -228,9 +246,10 @@ failures:
     code:
       description:
         - V(auth), the credentials are not accepted; V(not_found), the API does not know the service; V(not_shared),
-          this account may not connect to it; V(offline), the device is not connected; V(throttled), the API asks
-          for fewer requests; V(timeout) and V(network), no answer, so that a connection may be open all the same;
-          V(bad_answer), the answer cannot be used; V(api), anything else that the API refused.
+          this account may not connect to it; V(offline), the device is not connected; V(throttled), the API asks for
+          fewer requests; V(timeout) and V(network), no answer, so that a connection may be open all the same;
+          V(bad_answer), the answer cannot be used; V(api), anything else that the API refused; with O(hosts) also
+          V(options), a variable of the host is missing or invalid.
       returned: always
       type: str
     message:
@@ -304,16 +323,3 @@ failure:
       returned: always
       type: dict
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.remoteit.fleet.plugins.module_utils._connect import ARGUMENT_SPEC, RULES, connect
-from ansible_collections.remoteit.fleet.plugins.module_utils._module import run_module
-
-
-def main() -> None:
-    run_module(AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True, **RULES), connect)
-
-
-if __name__ == "__main__":
-    main()

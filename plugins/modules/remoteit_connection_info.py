@@ -27,7 +27,7 @@ attributes:
   idempotent:
     support: full
 notes:
-  - It runs on the controller, where the ledgers are, also if it is delegated.
+  - It runs on the controller, where the ledgers are.
 options:
   run_id:
     description:
@@ -160,16 +160,3 @@ failure:
       returned: always
       type: dict
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection_info_spec import ARGUMENT_SPEC
-
-
-def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    module.fail_json(msg="remoteit_connection_info reads the controller's ledgers: run it there, without delegate_to")
-
-
-if __name__ == "__main__":
-    main()

@@ -42,6 +42,16 @@ options:
         of it, or a list of its entries.
       - Entries without a connection id, as check mode returns them, are passed over.
     type: raw
+  hosts:
+    description:
+      - The inventory hosts whose connections to close, if M(remoteit.fleet.remoteit_connect) opened them with the same
+        option. No registered result is needed, and a connection that was replaced meanwhile is closed as well.
+      - A command that is still running through a connection is waited for.
+      - With a strategy that ignores C(run_once), such as P(ansible.builtin.free#strategy), a task handles its own host
+        only.
+    type: list
+    elements: str
+    version_added: 1.1.0
   run_id:
     description:
       - Close what this run has left open, according to its ledger on this controller. It is the RV(ignore:run_id) that
@@ -167,16 +177,3 @@ failure:
       returned: always
       type: dict
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.remoteit.fleet.plugins.module_utils._disconnect import ARGUMENT_SPEC, RULES, disconnect
-from ansible_collections.remoteit.fleet.plugins.module_utils._module import run_module
-
-
-def main() -> None:
-    run_module(AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True, **RULES), disconnect)
-
-
-if __name__ == "__main__":
-    main()

@@ -203,16 +203,3 @@ failure:
       returned: always
       type: dict
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.remoteit.fleet.plugins.module_utils._module import run_module
-from ansible_collections.remoteit.fleet.plugins.module_utils._service_info import ARGUMENT_SPEC, service_info
-
-
-def main() -> None:
-    run_module(AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True), service_info)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import ctypes
 import functools
 import os
 import signal
@@ -15,35 +17,85 @@ import sys
 import threading
 import typing as t
 
+from ansible import constants as C
+from ansible.plugins.loader import connection_loader
+
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import listing
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import remove_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import CONNECTION
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, runs_folder
 
 
 @functools.cache
-def close_at_the_end_of_this_run() -> None:
+def register_in_main_process() -> None:
     """Make the controller ask its keeper to finish, at an orderly end, on Ctrl-C, and on SIGTERM.
 
-    The keeper would notice by itself, but in a container it dies together with the controller. Called when an action
-    plugin is imported, which happens in the main process; workers inherit it and leave by C(os._exit).
+    The keeper would notice by itself, but in a container it ends together with the controller. Workers inherit the
+    handlers, and leave by ``os._exit``. Does nothing in a worker.
     """
-    if os.getpid() != THIS_RUN.controller_pid or threading.current_thread() is not threading.main_thread():
+    if os.getpid() != THIS_RUN.controller_pid:
         return
     atexit.register(_finish)
-    before = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is threading.main_thread():
+        _handle_sigterm()
+    else:
+        _handle_sigterm_from_thread()
+    # from 2.19 on, ansible-core sets its own handler after it has read the inventory, and for each console command
+    os.register_at_fork(before=_handle_sigterm)
+    # from now on workers inherit the plugin, whose documentation takes 0.3 s to parse
+    with contextlib.suppress(Exception):
+        plugin = connection_loader.get(CONNECTION, class_only=True)
+        C.config.get_configuration_definitions("connection", plugin._load_name)
 
-    def on_sigterm(number: int, frame: t.Any) -> None:
+
+def is_registered() -> bool:
+    """Whether the main process has the handlers. A worker knows what the main process had when it was forked."""
+    return bool(register_in_main_process.cache_info().currsize)
+
+
+class _SigtermHandler:
+    """Closes what is open, then does what would have been done without it."""
+
+    def __init__(self, before: t.Any) -> None:
+        self._before = before
+
+    def __call__(self, number: int, frame: t.Any) -> None:
         _finish()
-        if callable(before):
-            before(number, frame)
-            return
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        if callable(self._before):
+            self._before(number, frame)
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        if os.getpid() == 1:  # the first process of a PID namespace survives a signal that it does not handle
+            os._exit(128 + number)
 
-    if before is not signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, on_sigterm)
+
+def _handle_sigterm() -> None:
+    if os.getpid() != THIS_RUN.controller_pid or threading.current_thread() is not threading.main_thread():
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_IGN and not isinstance(before, _SigtermHandler):
+        signal.signal(signal.SIGTERM, _SigtermHandler(before))
+
+
+def _pending_call(_unused: t.Any) -> int:
+    with contextlib.suppress(ValueError):  # this Python has called it in another thread
+        _handle_sigterm()
+    return 0
+
+
+_PENDING_CALL = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_pending_call)  # has to stay alive
+
+
+def _handle_sigterm_from_thread() -> None:
+    """Handle SIGTERM although this is not the main thread, which alone may set a handler.
+
+    CPython calls what ``Py_AddPendingCall`` has noted in its main thread (https://docs.python.org/3/c-api/init.html).
+    """
+    with contextlib.suppress(AttributeError):  # not CPython
+        ctypes.pythonapi.Py_AddPendingCall(_PENDING_CALL, None)
 
 
 def _finish() -> None:
@@ -53,7 +105,7 @@ def _finish() -> None:
         recap = KeeperClient().finish()
         if recap is None:
             remove_folder(THIS_RUN.folder)  # its keeper died, or could not be started
-    except TimeoutError:
+    except (TimeoutError, KeyboardInterrupt):
         print("remote.it: connections are still being closed in the background", file=sys.stderr)
         return
     except RemoteItError as error:
@@ -98,18 +150,23 @@ def recap_text(recap: dict[str, t.Any]) -> str:
     opened, closed = recap["opened"], recap["closed"]
     lines = [f"remote.it: opened {opened}, closed {closed}, left open {opened - closed}"]
     lines += [
-        f"[WARNING]: remote.it: the connection {left['connectionid']} to {left['service']} could not be closed:"
+        f"[WARNING]: remote.it: the connection {left['connectionid']} to {_label(left)} could not be closed:"
         f" {left['why']}; it ends by itself at {left['expires_at'] or 'a time that the API did not tell'}"
         for left in recap["left"]
     ]
     lines += [
-        f"[WARNING]: remote.it: the call that was to open {unsure['service']} at {unsure['at']} had no clear answer and"
+        f"[WARNING]: remote.it: the call that was to open {_label(unsure)} at {unsure['at']} had no clear answer and"
         f" may have opened a connection; it ends by itself 15 minutes after its last use: {unsure['why']}"
         for unsure in recap["unsure"]
     ]
     lines += [
-        f"[WARNING]: remote.it: the connection {ended['connectionid']} to {ended['service']} was ended before its time"
+        f"[WARNING]: remote.it: the connection {ended['connectionid']} to {_label(ended)} was ended before its time"
         " by somebody else, perhaps by another run's connection to the same service; or the answer to its stop was lost"
         for ended in recap["ended_early"]
     ]
     return "\n".join(lines)
+
+
+def _label(entry: dict[str, t.Any]) -> str:
+    """Return the service, and the inventory host whose service it is if one has used it."""
+    return f"{entry['service']} ({entry['host']})" if entry.get("host") else str(entry["service"])

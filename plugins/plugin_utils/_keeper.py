@@ -14,25 +14,22 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import datetime
 import itertools
 import os
 import socket
 import threading
+import time
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
-    IDLE_SECONDS,
-    Connection,
-    is_connection_id,
-)
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import IDLE_SECONDS, Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Wanted, Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     AuthError,
-    BadAnswerError,
+    NetworkError,
     RemoteItError,
-    from_failure,
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
     ALREADY_CLOSED,
@@ -48,7 +45,12 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import (
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
 from ansible_collections.remoteit.fleet.plugins.module_utils._times import iso, utc_now
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, is_used_by_another, known
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import (
+    Ledger,
+    Record,
+    is_used_by_another,
+    known,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._office import Office, call_timeout
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
@@ -62,7 +64,7 @@ GIVE_UP_SECONDS = 5.0
 TOUCHES_AT_ONCE = 32
 
 Event = dict[str, t.Any]
-Outcome = t.Union[Connection, RemoteItError]
+Outcome = Connection | RemoteItError
 
 
 @dataclasses.dataclass(eq=False)  # each is itself; to compare the fields takes long
@@ -74,12 +76,44 @@ class Held:
     office: Office
     detach: bool
     opening: concurrent.futures.Future[Connection]
+    order: Order | None = None
     holders: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     claimed: bool = False
     sent_at: str | None = None
     overridden: bool = False
-    elsewhere: bool = False
     closing: concurrent.futures.Future[str] | None = None
+
+    host: str | None = None  # the inventory host that was the first to use it
+
+    # what the connection plugin does with it
+    commands: int = 0  # that are running through it
+    idle: threading.Event = dataclasses.field(default_factory=threading.Event)  # set while no command runs
+    answered: bool = False  # the device has responded over SSH
+    direct: bool | None = None  # ssh connects to the proxy from this machine; None if not known
+    refused: bool = False  # ssh could not connect to the proxy any more
+    reported: bool = False  # a task of the plugin has failed with the reason why it could not be opened
+    checked: set[str] = dataclasses.field(default_factory=set)  # argument lists with which ssh goes to the proxy
+    replaced_by: Held | None = None
+    same_as: Held | None = None  # the one whose connection the vendor gave again
+    opened_at: float | None = None  # by the monotonic clock
+
+    def __post_init__(self) -> None:
+        self.idle.set()
+
+    @property
+    def age(self) -> float:
+        """The seconds since the API opened it."""
+        return 0.0 if self.opened_at is None else time.monotonic() - self.opened_at
+
+
+class HostRequest(t.NamedTuple):
+    """An inventory host whose connection the plugin asks for."""
+
+    host: str
+    account: Account
+    service: str | None
+    target: Target | None
+    hostip: str | None
 
 
 class Doubt(t.NamedTuple):
@@ -112,7 +146,15 @@ class Keeper:
         self._unsure: list[Doubt] = []
         self._failed_stops: dict[int, Event] = {}
         self._ended_early: list[Event] = []
-        self._batches: set[str] = set()
+        self._batches: dict[str, set[str]] = collections.defaultdict(set)  # the hosts of a play that are known
+        self._reading: set[str] = set()  # plays of which a worker is reading the hosts
+        self._waiting: collections.deque[tuple[Office, Order]] = collections.deque()  # to be opened ahead
+        self._ahead: set[Held] = set()  # opened ahead, and no task has used it yet
+        self._most_ahead = 0
+        self._by_host: dict[str, Held] = {}
+        self._explained: dict[str, str] = {}  # a failure that hosts may share, and the host that was told of it first
+        self._predecessors: list[tuple[Record, Ledger]] = []
+        self._adopted: dict[str, Held] = {}  # by service, in capitals: what a killed keeper had opened, being closed
         self._opened = 0
         self._closed = 0
         self.ending = threading.Event()
@@ -135,37 +177,48 @@ class Keeper:
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
-    def open(self, account: Account, order: Order, claims: dict[str, list[str]]) -> t.Iterator[Event]:
-        """Open the services of the order and tell of each that somebody claims, as it comes.
+    def open(
+        self,
+        account: Account,
+        order: Order,
+        hosts: t.Mapping[str, t.Sequence[str]] | None = None,
+    ) -> t.Iterator[Event]:
+        """Open the services of the order and return each, as it comes.
 
-        :param claims: the holders of each service; a service without any is opened for a task that will ask later.
+        :param hosts: the inventory hosts of each service, which hold its connection; without them the task does.
         """
         waiting: dict[concurrent.futures.Future[Connection], tuple[str, bool]] = {}
         with self._lock:
             office = self._office(account)
             keys = {service: (office.fingerprint, order.hostip, service.upper()) for service in order.services}
             known = [self._current[key] for key in keys.values() if order.reuse and key in self._current]
-        answers = [(held, office.later(office.quick, _usable, held)) for held in known]
-        usable = {held.number for held, answer in answers if answer.result()}
+        answers = [(held, office.later(office.quick, _answers_still, held)) for held in known]
+        for held, answer in answers:
+            if not answer.result():
+                held.refused = True
         with self._lock:
             if self.ending.is_set():
                 raise RunEndsError
             for service, key in keys.items():
-                held = self._current.get(key)
-                holders = claims.get(service, [])
-                if held is not None and not holders:
-                    continue  # somebody was quicker than the one who sends the batch along
-                if held is None or not order.reuse:
-                    held = self._current[key] = self._begin(office, service, order)
-                elif held.closing is not None or (held in known and held.number not in usable):
-                    held = self._current[key] = self._begin(office, service, order, instead_of=held)
-                elif order.detach:
+                current = self._current.get(key)
+                if current is None or not order.reuse:
+                    held = self._begin(office, service, order)
+                elif not _is_usable(current, claim=True):
+                    held = self._replace(current, order)
+                else:
+                    held = current
+                if order.detach:
                     self._detach(held)
-                for holder in holders:
-                    held.holders[holder] = 1 if holder else held.holders[holder] + 1
-                if holders:
-                    waiting[held.opening] = (service, held.claimed)
-                    held.claimed = True
+                self._ahead.discard(held)
+                self._current[key] = held
+                if hosts is None:
+                    held.holders[""] += 1
+                for host in (hosts or {}).get(service, ()):
+                    self._by_host[host] = held
+                    held.host = held.host or host
+                    held.holders[lease_of(host)] = 1
+                waiting[held.opening] = (service, held.claimed)
+                held.claimed = True
         for opening in concurrent.futures.as_completed(waiting):
             service, reused = waiting[opening]
             try:
@@ -174,52 +227,177 @@ class Keeper:
                 outcome = error
             yield _told(service, outcome)
 
-    def is_first(self, batch: str) -> bool:
-        """Whether nobody has asked this about the batch before: one host's task sends the whole batch along."""
-        with self._lock:
-            first = batch not in self._batches
-            self._batches.add(batch)
-            return first
+    # -- what the connection plugin asks for ---------------------------------------------------------------------------
 
-    def expect(self, account: Account, order: Order) -> list[Held]:
-        """Note that a module on another host is about to open these; C(adopt) learns what came of it."""
+    def wants_batch(self, play: str, host: str) -> bool:
+        """Whether the hosts of the play's batch are to be sent, to open them ahead. Only one worker is told so."""
+        with self._lock:
+            if play in self._reading or host in self._batches[play]:
+                return False
+            self._batches[play].add(host)
+            self._reading.add(play)
+            return True
+
+    def open_ahead(self, play: str, most: int, hosts: list[HostRequest]) -> None:
+        """Open the connections of a batch, never more than ``most`` that no task has used yet."""
+        orders = []
+        for account, requests in _by_account(hosts):
+            with self._lock:
+                office = self._office(account)
+            named = [request.target for request in requests if request.target is not None]
+            found: t.Mapping[Target, t.Any] = {}
+            if named:
+                with contextlib.suppress(RemoteItError):  # their own tasks report it
+                    found = office.finder.resolve(named, lambda warning: None)
+            for request in requests:
+                named_service = found.get(request.target) if request.target is not None else None
+                service = request.service or getattr(named_service, "id", None)
+                if service:
+                    orders.append((office, Order((service,), hostip=request.hostip)))
+        with self._lock:
+            self._reading.discard(play)
+            self._batches[play].update(request.host for request in hosts)
+            self._most_ahead = most
+            self._waiting.extend(orders)
+            self._fill_up()
+
+    def _fill_up(self) -> None:
+        """Open ahead as many as may be. Needs the lock."""
+        self._ahead = {held for held in self._ahead if _may_be_open(held)}
+        while self._waiting and len(self._ahead) < self._most_ahead and not self.ending.is_set():
+            office, order = self._waiting.popleft()
+            key = (office.fingerprint, order.hostip, order.services[0].upper())
+            if key not in self._current:
+                self._current[key] = self._begin(office, order.services[0], order)
+                self._ahead.add(self._current[key])
+
+    def use(self, request: HostRequest, instead_of: Held | None = None) -> tuple[Held, Outcome]:
+        """Return the connection of a host for one command, opened if need be; C(end_use) belongs to it.
+
+        :param instead_of: the one to whose proxy ssh could not connect.
+        """
+        with self._lock:
+            office = self._office(request.account)
+        service = request.service or _find_service(office, t.cast(Target, request.target))
+        order = Order((service,), hostip=request.hostip)
+        key = (office.fingerprint, request.hostip, service.upper())
         with self._lock:
             if self.ending.is_set():
                 raise RunEndsError
-            office = self._office(account)
-            expected: list[Held] = []
-            try:
-                for service in order.services:
-                    held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
-                    held.claimed = held.elsewhere = True
+            if instead_of is not None:
+                instead_of.refused = True
+            held = self._current.get(key)
+            if held is None:
+                held = self._begin(office, service, order)
+            elif not _is_usable(held):
+                held = self._replace(held, order)
+            self._current[key] = self._by_host[request.host] = held
+            held.host = held.host or request.host
+            self._begin_use(held)
+            self._ahead.discard(held)
+            self._fill_up()
+        try:
+            outcome: Outcome = held.opening.result()
+        except RemoteItError as error:
+            outcome = error
+        with self._lock:
+            held.claimed = True
+            held.reported = isinstance(outcome, RemoteItError)
+            if held.same_as is not None:
+                self._end_use(held)
+                held = held.same_as
+                self._begin_use(held)
+        return held, outcome
+
+    def end_use(self, held: Held) -> None:
+        """Note that a command has ended. What was replaced meanwhile is closed with its last command."""
+        with self._lock:
+            self._end_use(held)
+            self._stop_if_unused(held)
+
+    @staticmethod
+    def _begin_use(held: Held) -> None:
+        held.commands += 1
+        held.idle.clear()
+
+    @staticmethod
+    def _end_use(held: Held) -> None:
+        held.commands -= 1
+        if held.commands == 0:
+            held.idle.set()
+
+    def _replace(self, held: Held, order: Order) -> Held:
+        """Begin to open what takes its place, for those who hold it. Needs the lock."""
+        new = self._begin(held.office, held.service, order, instead_of=held)
+        for holder in [name for name in held.holders if name]:  # a task without hosts keeps what it has registered
+            new.holders[holder] = held.holders.pop(holder)
+        held.replaced_by = new
+        if not held.refused:
+            self._stop_if_unused(held)
+        return new
+
+    def _stop_if_unused(self, held: Held) -> None:
+        """Close what was replaced when nobody uses it any more. Needs the lock."""
+        unused = not held.commands and not +held.holders and not held.detach
+        if held.replaced_by is not None and unused and _is_open(held):
+            self._stop(held, held.office)
+
+    def control_paths_of(self, host: str) -> str | None:
+        """Return the directory of the control masters that a host uses."""
+        with self._lock:
+            held = self._by_host.get(host)
+        if held is None or not held.opening.done() or held.opening.exception() is not None:
+            return None
+        return self._run.control_path_dir(held.opening.result().connectionid)
+
+    def first_told(self, message: str, host: str) -> str:
+        """Return the host that was the first to fail with this message, so that the others can refer to it."""
+        with self._lock:
+            return self._explained.setdefault(message, host)
+
+    # -- what a predecessor has left -----------------------------------------------------------------------------------
+
+    def take_over(self, predecessors: list[tuple[Record, Ledger]]) -> None:
+        """Close in the end what keepers of this run had opened that were killed."""
+        self._predecessors = predecessors
+
+    def _adopt(self, office: Office) -> None:
+        """Take over the entries of an account from the ledgers of killed keepers. Needs the lock."""
+        for record, ledger in self._predecessors:
+            for entry in record.open:
+                if entry.account != office.fingerprint:
+                    continue
+                held = Held(next(self._numbers), entry.service, office, entry.detached, concurrent.futures.Future())
+                try:
                     self._intend(held)
-                    expected.append(held)
-            except RemoteItError:
-                for held in expected:
-                    self._ledger.closed(held.number, "never sent")
-                raise
-            self._held += expected
-            return expected
-
-    def adopt(self, expected: list[Held], outcomes: t.Mapping[str, t.Any]) -> list[Event]:
-        """Take over what the module has opened, and tell of each service as C(open) does.
-
-        :param outcomes: the connection or the failure of each service, as the module returned them.
-        """
-        events = []
-        for held in expected:
-            outcome = _outcome(held.service, outcomes.get(held.service))
-            if isinstance(outcome, Connection):
-                held.holders[""] = 1
-            self._settle(held, outcome)
-            events.append(_told(held.service, outcome))
-        return events
+                except RemoteItError:
+                    return  # the ledger that is there tells the next teardown
+                if entry.connectionid is None:
+                    held.sent_at = entry.intended_at
+                    held.opening.set_exception(RemoteItError("the keeper was killed during the call"))
+                    self._held.append(held)
+                    self._note_unsure(held, "the keeper was killed during the call", answered=True)
+                else:
+                    connection = dataclasses.replace(
+                        Connection.unusable(entry.service, entry.connectionid), expires_at=entry.expires_at
+                    )
+                    held.opening.set_result(connection)
+                    self._held.append(held)
+                    self._record(held, connection)
+                ledger.closed(entry.number, "taken over")  # or this run would seem to use it still
+                entry.closed = "taken over"
+                if entry.connectionid is not None and not held.detach:
+                    self._stop(held, office)
+                    self._adopted[entry.service.upper()] = held
+            if not record.open:
+                ledger.remove()
 
     def _office(self, account: Account) -> Office:
         transport = account.transport
         key = (account.credentials, transport.ca_bundle, *sorted(transport.proxies.items()))
         if key not in self._offices:
             self._offices[key] = Office(account)
+            self._adopt(self._offices[key])
         self._offices[key].serve(account)
         return self._offices[key]
 
@@ -230,7 +408,7 @@ class Keeper:
             self._ledger.detached(held.number)
 
     def _begin(self, office: Office, service: str, order: Order, instead_of: Held | None = None) -> Held:
-        held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
+        held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future(), order)
         self._held.append(held)
         office.later(office.pool, self._open, held, order, instead_of)
         return held
@@ -239,10 +417,11 @@ class Keeper:
         try:
             if self.ending.is_set():
                 raise RunEndsError
-            if instead_of is not None and _is_dead(instead_of):
+            if instead_of is not None and instead_of.refused and _is_open(instead_of):
                 self._close_quietly(instead_of)
-            if instead_of is not None and instead_of.closing is not None:
-                concurrent.futures.wait([instead_of.closing])  # the vendor may give the same one again
+            for before in (instead_of, self._adopted.get(held.service.upper())):
+                if before is not None and before.closing is not None:
+                    concurrent.futures.wait([before.closing])  # the vendor may give the same one again
             self._intend(held)
             connection = open_one(held.office.api, held.service, order)
         except RunEndsError as ending:
@@ -276,15 +455,17 @@ class Keeper:
         """Note what is open now. Needs the lock."""
         key = (held.service.upper(), connection.connectionid)
         same = self._by_connection.get(key)
-        if same is not None and same.closing is None:  # the vendor answered a second opening with the first connection
+        if same is not None and same.closing is None and same.opening.result().proxy:
+            # the vendor answered a second opening with the first connection
             held.closing = _done(ALREADY_CLOSED)
             self._ledger.closed(held.number, f"the same as {same.number}")
             same.holders.update(held.holders)
+            held.same_as = same
             self._current = {key: same if value is held else value for key, value in self._current.items()}
             if held.detach:
                 self._detach(same)
             return
-        if same is not None and _could_not_be_stopped(same):  # this one takes its place
+        if same is not None and (same.closing is None or _could_not_be_stopped(same)):  # this one takes its place
             same.closing = _done(ALREADY_CLOSED)
             self._failed_stops.pop(same.number, None)
             self._ledger.closed(same.number, f"the same as {held.number}")
@@ -296,6 +477,7 @@ class Keeper:
                     older.overridden = True
                     self._stop(older, older.office)  # whether it is gone is for the answer to that to say
         self._by_connection[key] = held
+        held.opened_at = time.monotonic()
         self._opened += 1
         self._ledger.opened(held.number, connection, detached=held.detach)
 
@@ -307,6 +489,10 @@ class Keeper:
             self._note_unsure(held, error.message, answered=bool(error.details.get("answered")))
         else:
             self._ledger.closed(held.number, "refused")
+        if isinstance(error, (AuthError, NetworkError)):  # the others of this account would fail as well
+            self._waiting = collections.deque(entry for entry in self._waiting if entry[0] is not held.office)
+        self._ahead.discard(held)
+        self._fill_up()
 
     def _record_unusable(self, held: Held, connectionid: str) -> None:
         """Note a connection that can only be stopped. Needs the lock."""
@@ -326,21 +512,32 @@ class Keeper:
         for service, connectionid, holder in stops:
             future = self._release(office, service, connectionid, holder)
             asked.setdefault(future, []).append({"service": service, "connectionid": connectionid})
-        for future in concurrent.futures.as_completed(asked):
-            try:
-                outcome: Event = {"outcome": future.result()}
-            except Exception as unknown:
-                outcome = {"failure": as_error(unknown).as_failure()}
-            yield from ({**stop, **outcome} for stop in asked[future])
+        yield from _closed(asked)
 
-    def closed_elsewhere(self, connectionids: list[str]) -> None:
-        """Note what a module on another host has closed."""
+    def release_hosts(self, accounts: t.Iterable[Account], hosts: t.Collection[str]) -> t.Iterator[Event]:
+        """Close what ``remoteit_connect`` opened for these inventory hosts, whichever connection they have by now.
+
+        :param accounts: theirs; what a killed keeper had opened with them is closed as well.
+        """
+        asked: dict[concurrent.futures.Future[str], list[Event]] = {}
         with self._lock:
-            for (_unused, connectionid), held in self._by_connection.items():
-                if connectionid in connectionids and held.closing is None:
-                    held.closing = _done(CLOSED)
-                    self._closed += 1
-                    self._ledger.closed(held.number, CLOSED)
+            for account in accounts:
+                self._office(account)
+            for held in self._adopted.values():
+                if held.closing is not None:
+                    connectionid = held.opening.result().connectionid
+                    asked[held.closing] = [{"service": held.service, "connectionid": connectionid, "host": None}]
+            self._adopted = {}
+            held_by = [
+                (host, held, connection)
+                for (_unused, connection), held in self._by_connection.items()
+                for host in hosts
+                if held.holders[lease_of(host)]
+            ]
+        for host, held, connectionid in held_by:
+            future = self._release(held.office, held.service, connectionid, lease_of(host))
+            asked.setdefault(future, []).append({"service": held.service, "connectionid": connectionid, "host": host})
+        yield from _closed(asked)
 
     def _release(self, office: Office, service: str, connectionid: str, holder: str) -> concurrent.futures.Future[str]:
         with self._lock:
@@ -354,7 +551,16 @@ class Keeper:
                 held.holders[holder] -= 1
             if +held.holders:
                 return _done(STILL_USED)
+            if held.commands:
+                return office.later(office.quick, self._stop_when_idle, held)
             return self._stop(held, office)
+
+    def _stop_when_idle(self, held: Held) -> str:
+        """Close it after the command that is running through it."""
+        held.idle.wait()
+        with self._lock:
+            closing = self._stop(held, held.office)
+        return closing.result()
 
     def _stop(self, held: Held, office: Office) -> concurrent.futures.Future[str]:
         """Stop it, once: whoever asks again while it is being stopped gets the same answer. Needs the lock."""
@@ -372,12 +578,13 @@ class Keeper:
                 return self._leave(held)
             how = close_one(office.api, (held.service, connection.connectionid))
             should_be_open = how == ALREADY_CLOSED and _should_be_open(connection)
-            if should_be_open and answers(connection):
+            if should_be_open and _may_be_probed(held) and is_port_open(connection):
                 raise RemoteItError("the API does not know this connection any more, but its proxy still answers")
         except Exception as unknown:
             error = as_error(unknown)
             self._failed_stops[held.number] = {
                 "service": held.service,
+                "host": held.host,
                 "connectionid": connection.connectionid,
                 "expires_at": connection.expires_at,
                 "why": error.message,
@@ -387,7 +594,9 @@ class Keeper:
             self._closed += 1
             self._failed_stops.pop(held.number, None)
             if should_be_open and not held.overridden:
-                self._ended_early.append({"service": held.service, "connectionid": connection.connectionid})
+                self._ended_early.append(
+                    {"service": held.service, "host": held.host, "connectionid": connection.connectionid}
+                )
         self._ledger.closed(held.number, how)
         return how
 
@@ -425,8 +634,6 @@ class Keeper:
         timeout = max((office.timeout for office in list(self._offices.values())), default=0.0)
         call_timeout.set(timeout)
         self._stop_all(lambda held: True)
-        # a module on another host is at work as long as its worker is there to tell of it
-        concurrent.futures.wait([held.opening for held in self._held if held.elsewhere], IDLE_SECONDS)
         # a login, and a call
         _unused, hanging = concurrent.futures.wait([held.opening for held in self._held], 2 * timeout + GIVE_UP_SECONDS)
         self._stop_all(lambda held: held.closing is None or not held.closing.done())
@@ -447,7 +654,7 @@ class Keeper:
     def _note_unsure(self, held: Held, why: str, *, answered: bool = False) -> None:
         now = iso(utc_now())
         intent = Intent(held.number, held.service, held.sent_at or now, now, answered)
-        self._unsure.append(Doubt(held, intent, {"service": held.service, "at": now, "why": why}))
+        self._unsure.append(Doubt(held, intent, {"service": held.service, "host": held.host, "at": now, "why": why}))
 
     def _look_for_unsure(self) -> None:
         """Stop what the account's sessions show to be the fruit of such a call."""
@@ -482,47 +689,53 @@ class Keeper:
         concurrent.futures.wait(stopping, IDLE_SECONDS)  # by then the vendor has ended them, or the line is dead
 
     def touch(self) -> None:
-        """Use every port proxy for a moment, so that a slow play does not lose it to the vendor's idle time."""
+        """Use every proxy that may be probed for a moment, so that a slow play does not lose it to the idle time."""
         with self._lock:
-            alive = [held for held in self._by_connection.values() if held.closing is None and not held.detach]
-        connections = [held.opening.result() for held in alive]
-        proxies = [connection for connection in connections if not connection.reverse_proxy]
+            open_now = [held for held in self._by_connection.values() if held.closing is None and not held.detach]
+        connections = [held.opening.result() for held in open_now if _may_be_probed(held)]
         try:
-            list(in_parallel(answers, proxies, TOUCHES_AT_ONCE))
+            list(in_parallel(is_port_open, connections, TOUCHES_AT_ONCE))
         except RuntimeError:  # there can be no more threads
-            list(map(answers, proxies))
+            list(map(is_port_open, connections))
+
+
+def lease_of(host: str) -> str:
+    """Return the name of the lease that ``remoteit_connect`` takes for an inventory host."""
+    return f"host {host}"
+
+
+def _find_service(office: Office, target: Target) -> str:
+    """Return the ID of a service that goes by name.
+
+    :raises NotFoundError: the account does not have it, or has several.
+    """
+    found = office.finder.resolve([target], lambda warning: None)[target]
+    if isinstance(found, RemoteItError):
+        raise found
+    return found.id
+
+
+def _by_account(hosts: list[HostRequest]) -> t.Iterator[tuple[Account, list[HostRequest]]]:
+    found: dict[Account, list[HostRequest]] = collections.defaultdict(list)
+    for request in hosts:
+        found[request.account].append(request)
+    yield from found.items()
+
+
+def _closed(asked: t.Mapping[concurrent.futures.Future[str], list[Event]]) -> t.Iterator[Event]:
+    """Return how each stop ended, as it ends."""
+    for future in concurrent.futures.as_completed(asked):
+        try:
+            outcome: Event = {"outcome": future.result()}
+        except Exception as unknown:
+            outcome = {"failure": as_error(unknown).as_failure()}
+        yield from ({**stop, **outcome} for stop in asked[future])
 
 
 def _told(service: str, outcome: Outcome) -> Event:
     if isinstance(outcome, RemoteItError):
         return {"service": service, "failure": outcome.as_failure()}
     return {"service": service, "connection": dataclasses.asdict(outcome)}
-
-
-def _outcome(service: str, entry: t.Any) -> Outcome:
-    """What another host says became of an opening; it is trusted as little as the API."""
-    fields = entry if isinstance(entry, dict) else {}
-    connectionid = fields.get("connectionid")
-    well = is_connection_id(connectionid)
-    if (
-        isinstance(fields.get("code"), str)
-        and isinstance(fields.get("message"), str)
-        and (well or connectionid is None)
-    ):
-        return from_failure(fields)
-    try:
-        connection = Connection.from_result(fields)
-        if connection.deviceaddress.upper() == service.upper():
-            return connection
-    except BadAnswerError:
-        pass
-    if well:
-        return BadAnswerError(
-            f"the other host does not tell how to use the connection {connectionid} that it opened, which is closed at"
-            " the end of the run",
-            connectionid=connectionid,
-        )
-    return BadAnswerError("the module that was to open it gave no clear answer", may_be_open=True)
 
 
 def _done(outcome: str) -> concurrent.futures.Future[str]:
@@ -550,37 +763,53 @@ def _close_for_another_login(api: Api, stop: tuple[str, str]) -> str:
     return CLOSED
 
 
-def _usable(held: Held) -> bool:
-    """Whether reuse may hand it out: it is being opened, or it is open, answers, and will for a while."""
-    if held.closing is not None:
+def _is_open(held: Held) -> bool:
+    """Whether it was opened, and is not being closed."""
+    return held.closing is None and held.opening.done() and held.opening.exception() is None
+
+
+def _is_usable(held: Held, *, claim: bool = False) -> bool:
+    """Whether it may be handed out: it is being opened, or is open for a while yet, or its failure is news.
+
+    :param claim: to a task of ``remoteit_connect``, and not to the connection plugin.
+    """
+    if held.closing is not None or held.refused:
         return False
     if not held.opening.done():
         return True
     if held.opening.exception() is not None:
-        return not held.claimed  # nobody has seen the failure yet
+        return not (held.claimed if claim else held.reported)
     connection = held.opening.result()
     if not connection.proxy:
-        return False  # it can only be stopped
+        return False  # it can only be closed
     soon = iso(utc_now() + datetime.timedelta(seconds=NEAR_END_SECONDS))
-    if connection.expires_at is not None and connection.expires_at < soon:
-        return False
-    return not _is_dead(held)
+    return connection.expires_at is None or connection.expires_at >= soon
 
 
 def _should_be_open(connection: Connection) -> bool:
-    """Whether nothing that we know of has ended it: its time is not over, and touches kept it from idling."""
+    """Whether nothing is known to have ended it: its time is not over, and touches kept it from idling."""
     return not connection.reverse_proxy and (connection.expires_at or "") > iso(utc_now())
 
 
-def _is_dead(held: Held) -> bool:
-    """Whether what was open does not answer any more. One that is only near its end may still serve somebody."""
-    if held.closing is not None or held.opening.exception() is not None:
+def _may_be_probed(held: Held) -> bool:
+    """Whether to connect to its proxy from here does no harm, and says something.
+
+    A proxy that latches belongs to the first client, and one that ssh reaches by a jump host does not answer here.
+    """
+    if not held.opening.done() or held.opening.exception() is not None:
         return False
     connection = held.opening.result()
-    return not connection.reverse_proxy and not answers(connection)
+    if connection.reverse_proxy or not connection.proxy:
+        return False
+    return held.direct is True or (held.direct is None and connection.restriction in ("caller", "public"))
 
 
-def answers(connection: Connection, timeout: float = 2.0) -> bool:
+def _answers_still(held: Held) -> bool:
+    """Whether nothing says that it is gone."""
+    return not (_is_open(held) and _may_be_probed(held)) or is_port_open(held.opening.result())
+
+
+def is_port_open(connection: Connection, timeout: float = 2.0) -> bool:
     try:
         socket.create_connection((connection.host, connection.port), timeout).close()
     except OSError:

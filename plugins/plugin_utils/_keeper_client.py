@@ -18,9 +18,10 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection, is_connection_id
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Service, Wanted, Warn
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
     NotFoundError,
@@ -30,8 +31,9 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Opened, Order, Stop, Stopped
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _keeper_main
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import note_closed
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import end_masters
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import FleetHost
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import has_ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._private import is_ours, private_folder
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import (
     THIS_RUN,
@@ -42,6 +44,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import (
 #: The end of a run is not held up for longer than this; the keeper goes on without it.
 FINISH_SECONDS = 30.0
 START_SECONDS = 30.0
+#: How long to wait before the next attempt to reach a keeper that is gone, in seconds.
+RETRY_PAUSES = (0.0, 0.1, 0.5)
 
 #: What the keeper's process needs of the environment. No secret, and no cookie by which CI agents hunt leftovers.
 _ENVIRONMENT = (
@@ -58,10 +62,6 @@ _ENVIRONMENT = (
 )
 
 
-#: The connection or the failure of each service, as a module on another host returns them: they may be anything.
-Outcomes = dict[str, t.Any]
-
-
 class KeeperClient:
     """Opens and closes through the keeper of this run, which the first opening starts."""
 
@@ -69,12 +69,14 @@ class KeeperClient:
         self._run = run
 
     def open(
-        self, account: Account, order: Order, claims: t.Mapping[str, t.Sequence[str]] | None = None
+        self, account: Account, order: Order, hosts: t.Mapping[str, t.Sequence[str]] | None = None
     ) -> t.Iterator[Opened]:
-        """Open the services; without C(claims) each gets one holder, which a later C(close) takes away again."""
-        if claims is None:
-            claims = {service: [""] for service in order.services}
-        request = {"do": "open", "account": _plain(account), "order": _plain(order), "claims": claims}
+        """Open the services.
+
+        :param hosts: the inventory hosts of each service, which hold its connection until ``close_hosts``. Without them
+            this task holds it, until a ``close`` of its ID.
+        """
+        request = {"do": "open", "account": _plain(account), "order": _plain(order), "hosts": hosts}
         for event in self._ask(request, start=True):
             yield _opened(event)
 
@@ -107,82 +109,48 @@ class KeeperClient:
             return Direct().devices(account, wanted, warn)
         return found
 
-    def close(self, account: Account, stops: t.Sequence[Stop], holders: t.Sequence[str] = ()) -> t.Iterator[Stopped]:
-        """Close the connections, or give up holding them. Without a keeper the API is asked directly."""
-        if not os.path.exists(self._run.socket):
-            yield from self._close_without_keeper(account, stops)
-            return
-        named = holders or [""] * len(stops)
-        request = {
-            "do": "close",
-            "account": _plain(account),
-            "stops": [[*stop, holder] for stop, holder in zip(stops, named)],
-        }
-        missing = set(stops)
-        try:
-            for event in self._ask(request):
-                stop = (event["service"], event["connectionid"])
-                missing.discard(stop)
-                yield stop, event["outcome"] if "outcome" in event else from_failure(event["failure"])
-        except _KeeperGone:
-            yield from self._close_without_keeper(account, [stop for stop in stops if stop in missing])
+    def use(self, host: FleetHost, play: Play | None, most_ahead: int) -> ProxyUse:
+        """Take a host's connection for one command; the keeper opens it if need be.
 
-    def _close_without_keeper(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
-        for _unused, connectionid in stops:
-            end_masters(self._run.control_path_dir(connectionid))
-        closed: set[str] = set()
-        try:
-            for stop, outcome in Direct().close(account, stops):
-                if not isinstance(outcome, RemoteItError):
-                    closed.add(stop[1])
-                yield stop, outcome
-        finally:
-            with contextlib.suppress(OSError, RemoteItError):  # they are closed, whether or not a ledger says so
-                note_closed(runs_folder(), self._run.id, closed)
-
-    def closed_elsewhere(self, lists: t.Iterable[t.Any]) -> None:
-        """Tell the keeper, if there is one, what a module on another host says that it has closed."""
-        entries = (entry for entries in lists if isinstance(entries, list) for entry in entries)
-        connectionids = [entry["connectionid"] for entry in entries if _names_one(entry)]
-        if os.path.exists(self._run.socket):
-            with contextlib.suppress(_KeeperGone):
-                for _unused in self._ask({"do": "closed_elsewhere", "connectionids": connectionids}):
-                    pass
-
-    def is_first(self, batch: str) -> bool:
-        """Whether no other worker has asked this about the batch."""
-        return next(self._ask({"do": "is_first", "batch": batch}, start=True))["first"]
-
-    def adopt(self, account: Account, order: Order, work: t.Callable[[], Outcomes]) -> list[Opened]:
-        """Let a module on another host do the opening.
-
-        :param work: runs the module when the intents are written, and tells what it returned of each service.
+        :param play: the play whose other hosts are to be opened ahead; ``None`` for this host alone.
+        :param most_ahead: how many connections may be open that no task has used yet.
+        :raises RemoteItError: it cannot be opened.
         """
-        request = {"do": "adopt", "account": _plain(account), "order": _plain(order)}
-        with contextlib.closing(self._ask(request, start=True)) as conversation:
-            next(conversation)
-            outcomes = work()
-            try:
-                return list(map(_opened, [conversation.send(outcomes), *conversation]))
-            except (_KeeperGone, OSError) as gone:
-                raise self._without_a_keeper(gone, account, outcomes) from gone
+        ahead = play if most_ahead > 0 else None
+        for pause in RETRY_PAUSES:  # a keeper that was just killed may seem to listen for a moment
+            with contextlib.suppress(_KeeperGone):
+                return ProxyUse(self._line(start=True), host, ahead, most_ahead)
+            time.sleep(pause)
+        return ProxyUse(self._line(start=True), host, ahead, most_ahead)
 
-    def _without_a_keeper(self, gone: Exception, account: Account, outcomes: Outcomes) -> _KeeperGone:
-        """Close what a module has opened, of which nobody else knows, and say what became of that."""
-        entries = [(service, entry["connectionid"]) for service, entry in outcomes.items() if _names_one(entry)]
-        stopped, left = [], []
-        for (service, connectionid), outcome in self._close_without_keeper(account, entries):
-            if isinstance(outcome, RemoteItError):
-                left.append(f"{connectionid} to {service} ({outcome.message})")
-            else:
-                stopped.append(f"{connectionid} to {service}")
-        message = f"{gone}; what a module on another host had opened meanwhile was stopped: {_listed(stopped)}"
-        if left:
-            message += (
-                f"; could not be stopped and may still be open: {_listed(left)}; close these with remoteit_disconnect,"
-                " or they end by themselves 15 minutes after their last use"
-            )
-        return _KeeperGone(message)
+    def explain(self, message: str, host: str) -> str:
+        """Return the host that was the first of this run to fail with this message."""
+        return str(next(self._ask({"do": "explain", "message": message, "host": host}, start=True))["host"])
+
+    def control_paths_of(self, host: str) -> str | None:
+        """Return the directory of the control masters that a host uses; ``None`` if it uses none."""
+        with contextlib.suppress(_KeeperGone):
+            return next(self._ask({"do": "control_paths", "host": host}))["directory"]
+        return None
+
+    def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
+        """Close the connections, or give up holding them."""
+        request = {"do": "close", "account": _plain(account), "stops": [[*stop, ""] for stop in stops]}
+        for event in self._ask(request, start=True):
+            yield (event["service"], event["connectionid"]), _closed(event)
+
+    def close_hosts(self, hosts: t.Sequence[FleetHost]) -> t.Iterator[Stopped]:
+        """Close what was opened for these hosts. If this run has opened nothing, there is nothing to close."""
+        if not os.path.exists(self._run.socket) and not has_ledger(runs_folder(), self._run.id):
+            return
+        accounts = list(dict.fromkeys(host.account for host in hosts))
+        request = {
+            "do": "close_hosts",
+            "accounts": list(map(_plain, accounts)),
+            "hosts": [host.name for host in hosts],
+        }
+        for event in self._ask(request, start=True):
+            yield (event["service"], event["connectionid"]), _closed(event)
 
     def finish(self) -> dict[str, t.Any] | None:
         """Ask the keeper to close everything and leave.
@@ -200,8 +168,8 @@ class KeeperClient:
 
     def _ask(
         self, request: dict[str, t.Any], *, start: bool = False, timeout: float | None = None
-    ) -> t.Generator[dict[str, t.Any], Outcomes | None, None]:
-        """Send the request and hand out the events of the answer; what is sent in return for one goes to the keeper."""
+    ) -> t.Iterator[dict[str, t.Any]]:
+        """Send the request and return the events of the response."""
         with self._line(start) as line, line.makefile("rb") as answers:
             line.settimeout(timeout)
             try:
@@ -214,15 +182,10 @@ class KeeperClient:
                         raise from_failure(event["error"])
                     if "end" in event:
                         return
-                    reply = yield event
-                    if reply is not None:
-                        line.sendall(json.dumps(reply).encode() + b"\n")
+                    yield event
             except ConnectionError:
                 pass
-        raise _KeeperGone(
-            f"the keeper of this run died; what it had opened is in the ledger of the run {self._run.id}: run the"
-            " playbook remoteit.fleet.teardown"
-        )
+        raise _KeeperGone(_KILLED)
 
     def _line(self, start: bool) -> socket.socket:
         line = self._connect()
@@ -265,6 +228,104 @@ class KeeperClient:
         return line
 
 
+_KILLED = "the keeper of this run was killed; run the playbook remoteit.fleet.teardown to close what it had opened"
+
+
+class ProxyUse:
+    """A host's connection while one command runs through it. The keeper counts it as used until it is closed."""
+
+    def __init__(self, line: socket.socket, host: FleetHost, play: Play | None, most_ahead: int) -> None:
+        self._line = line
+        self._events = line.makefile("rb")
+        self._play = play
+        request = {
+            "do": "use",
+            "host": _host_request(host),
+            "play": None if play is None else play.id,
+            "most_ahead": most_ahead,
+        }
+        try:
+            self._send(request)
+            self._receive()
+        except BaseException:
+            self.close()
+            raise
+
+    def _receive(self) -> None:
+        event = self._next()
+        if "batch" in event:
+            hosts = self._play.read_batch() if self._play else []
+            self._send({"hosts": [_host_request(host) for host in hosts]})
+            event = self._next()
+        if "error" in event:
+            raise from_failure(event["error"])
+        if "failure" in event:
+            error = from_failure(event["failure"])
+            error.first = event["first"]
+            raise error
+        self.connection = Connection.from_result(event["connection"])
+        self.answered: bool = event["answered"]
+        self.checked: set[str] = set(event["checked"])
+        self.age: float = event["age"]
+
+    def replace(self) -> None:
+        """Take another connection, because ssh cannot connect to the proxy of this one.
+
+        :raises RemoteItError: it cannot be opened.
+        """
+        self._send({"refused": True})
+        self._receive()
+
+    def note_answer(self, *, direct: bool) -> None:
+        """Note that the device has responded.
+
+        :param direct: whether ssh connects to the proxy from this machine.
+        """
+        if not self.answered:
+            self.answered = True
+            with contextlib.suppress(RemoteItError):  # the command was executed, whatever happened to the keeper
+                self._send({"answered": True, "direct": direct})
+
+    def note_checked(self, digest: str) -> None:
+        """Note that with this argument list ssh goes to the proxy."""
+        self.checked.add(digest)
+        with contextlib.suppress(RemoteItError):
+            self._send({"checked": digest})
+
+    def close(self) -> None:
+        self._events.close()
+        self._line.close()
+
+    def _send(self, message: dict[str, t.Any]) -> None:
+        try:
+            self._line.sendall(json.dumps(message).encode() + b"\n")
+        except OSError as error:
+            raise _KeeperGone(_KILLED) from error
+
+    def _next(self) -> dict[str, t.Any]:
+        try:
+            line = self._events.readline()
+        except OSError:
+            line = b""
+        if not line.endswith(b"\n"):
+            raise _KeeperGone(_KILLED)
+        return json.loads(line)
+
+
+def _host_request(host: FleetHost) -> dict[str, t.Any]:
+    return {
+        "host": host.name,
+        "account": _plain(host.account),
+        "service": host.service,
+        "target": host.target,
+        "hostip": host.hostip,
+    }
+
+
+def _closed(event: dict[str, t.Any]) -> str | RemoteItError:
+    return event["outcome"] if "outcome" in event else from_failure(event["failure"])
+
+
 class KeeperError(RemoteItError):
     """The keeper cannot be asked, which is not the API's trouble."""
 
@@ -287,15 +348,6 @@ def _opened(event: dict[str, t.Any]) -> Opened:
     if "connection" in event:
         return event["service"], Connection.from_result(event["connection"])
     return event["service"], from_failure(event["failure"])
-
-
-def _names_one(entry: t.Any) -> bool:
-    """Whether what another host returned names a connection, usable or not."""
-    return isinstance(entry, dict) and is_connection_id(entry.get("connectionid"))
-
-
-def _listed(connections: list[str]) -> str:
-    return ", ".join(connections) or "none"
 
 
 def _plain(value: t.Any) -> dict[str, t.Any]:

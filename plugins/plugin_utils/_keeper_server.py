@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import select
@@ -21,10 +22,15 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import
 from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Wanted
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
-from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
-from ansible_collections.remoteit.fleet.plugins.module_utils._values import as_dict
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import Event, Keeper
+from ansible_collections.remoteit.fleet.plugins.module_utils._transport import Transport
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import (
+    Event,
+    Held,
+    HostRequest,
+    Keeper,
+    Outcome,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import lives
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import hold_folder, remove_folder, sweep
@@ -58,7 +64,10 @@ class _Handler(socketserver.StreamRequestHandler):
         keeper = self.server.keeper
         warnings: list[str] = []
         if request["do"] == "open":
-            yield from keeper.open(_account(request["account"]), _order(request["order"]), request["claims"])
+            account, order = _account(request["account"]), _order(request["order"])
+            yield from keeper.open(account, order, request["hosts"])
+        elif request["do"] == "use":
+            yield from self._use(request)
         elif request["do"] == "resolve":
             targets = [Target(*fields) for fields in request["targets"]]
             found = keeper.resolve(_account(request["account"]), targets, warnings.append)
@@ -73,24 +82,48 @@ class _Handler(socketserver.StreamRequestHandler):
                 yield {"device": device}
         elif request["do"] == "close":
             yield from keeper.close(_account(request["account"]), request["stops"])
-        elif request["do"] == "adopt":
-            expected = keeper.expect(_account(request["account"]), _order(request["order"]))
-            yield {"ready": True}
-            try:
-                outcomes = as_dict(json.loads(self.rfile.readline()))
-            except (OSError, ValueError, RecursionError):  # the worker died while its module was at work
-                outcomes = {}
-            yield from keeper.adopt(expected, outcomes)
-        elif request["do"] == "closed_elsewhere":
-            keeper.closed_elsewhere(request["connectionids"])
-        elif request["do"] == "is_first":
-            yield {"first": keeper.is_first(request["batch"])}
+        elif request["do"] == "close_hosts":
+            yield from keeper.release_hosts(map(_account, request["accounts"]), request["hosts"])
+        elif request["do"] == "control_paths":
+            yield {"directory": keeper.control_paths_of(request["host"])}
+        elif request["do"] == "explain":
+            yield {"host": keeper.first_told(request["message"], request["host"])}
         elif request["do"] == "finish":
             try:
                 yield keeper.finish()
             finally:
                 self.server.finished.set()
         yield from ({"warning": warning} for warning in warnings)
+
+    def _use(self, request: Event) -> t.Iterator[Event]:
+        """Hold a connection for one command: until the client says that it has ended, or is gone."""
+        keeper = self.server.keeper
+        play = request["play"]
+        if play is not None and keeper.wants_batch(play, request["host"]["host"]):
+            yield {"batch": True}
+            batch = (self._read() or {}).get("hosts", [])
+            keeper.open_ahead(play, request["most_ahead"], [_host(fields) for fields in batch])
+        host = _host(request["host"])
+        held, outcome = keeper.use(host)
+        try:
+            while True:
+                yield from _used(keeper, host, held, outcome)
+                while (message := self._read()) is not None and "refused" not in message:
+                    _note(held, message)
+                if message is None:
+                    return
+                before = held
+                held, outcome = keeper.use(host, instead_of=before)
+                keeper.end_use(before)
+        finally:
+            keeper.end_use(held)
+
+    def _read(self) -> Event | None:
+        """Return the client's next line; ``None`` if it is gone."""
+        try:
+            return json.loads(self.rfile.readline())
+        except (OSError, ValueError, RecursionError):
+            return None
 
     def _send(self, event: Event) -> None:
         with contextlib.suppress(OSError):  # the worker is gone; what it asked for is held all the same
@@ -121,10 +154,45 @@ def _order(fields: Event) -> Order:
     return Order(**{**fields, "services": tuple(fields["services"])})
 
 
+def _host(fields: Event) -> HostRequest:
+    target = fields["target"]
+    return HostRequest(
+        fields["host"],
+        _account(fields["account"]),
+        fields["service"],
+        None if target is None else Target(*target),
+        fields["hostip"],
+    )
+
+
+def _used(keeper: Keeper, host: HostRequest, held: Held, outcome: Outcome) -> t.Iterator[Event]:
+    if isinstance(outcome, RemoteItError):
+        failure = outcome.as_failure()
+        yield {"failure": failure, "first": keeper.first_told(failure["message"], host.host)}
+    else:
+        yield {
+            "connection": dataclasses.asdict(outcome),
+            "answered": held.answered,
+            "checked": sorted(held.checked),
+            "age": held.age,
+        }
+
+
+def _note(held: Held, message: Event) -> None:
+    """Note what ssh has found out about the connection."""
+    if "answered" in message:
+        held.answered = True
+        held.direct = bool(message["direct"])
+    if "checked" in message:
+        held.checked.add(str(message["checked"]))
+
+
 def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
     """Serve the run until its controller is gone or asks for the end; then close what is left and leave."""
     alive = hold_folder(run.folder, run.controller)
-    keeper = Keeper(run, Ledger.begin(runs_folder, run.id, run.controller))
+    ledger, predecessors = Ledger.begin(runs_folder, run.id, run.controller)
+    keeper = Keeper(run, ledger)
+    keeper.take_over(predecessors)
     server = _Server(keeper, run.socket)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -59,17 +59,27 @@ class Ledger:
         self._lock = threading.Lock()
 
     @classmethod
-    def begin(cls, folder: str, run_id: str, controller: str | None = None) -> Ledger:
-        """The ledger of a run that begins.
+    def begin(
+        cls, folder: str, run_id: str, controller: str | None = None
+    ) -> tuple[Ledger, list[tuple[Record, Ledger]]]:
+        """Create the ledger of a run, and lock those of keepers of the same run that were killed.
 
         :param controller: the mark of its controller's process.
         """
         private_folder(os.path.dirname(folder))
         private_folder(folder)
+        predecessors = []
+        for path, file in _files(folder, "r+b", unreadable=[]):
+            record = _record(path, file, kept=False)
+            if record.run_id == run_id and _lock(file) and os.path.exists(path):
+                predecessors.append((_read_again(record, file), cls(file, path)))
+            else:
+                file.close()
         path = os.path.join(folder, run_id + _SUFFIX)
-        if os.path.exists(path):  # by a keeper of this run that died: what it says is for the teardown
+        if os.path.exists(path):
             path = os.path.join(folder, f"{run_id}-{os.getpid()}{_SUFFIX}")
-        return cls(create_locked(path, _line({"event": "run", "run": run_id, "controller": controller})), path)
+        file = create_locked(path, _line({"event": "run", "run": run_id, "controller": controller}))
+        return cls(file, path), predecessors
 
     def intent(self, number: int, service: str, api_url: str, account: str) -> None:
         """Say that an opening call is about to be sent.
@@ -270,25 +280,12 @@ def is_used_by_another(own: str, connectionid: str) -> bool:
     return False
 
 
-def note_closed(folder: str, run_id: str, connectionids: t.Collection[str]) -> None:
-    """Write into the ledgers of a run whose keeper was killed that these are closed.
-
-    :raises RemoteItError: the folder is not one to write into.
-    """
-    for path, file in _files(folder, "r+b", unreadable=[]):  # a teardown will find it closed
-        with file:
-            record = _record(path, file, kept=False)
-            if record.run_id != run_id or not _lock(file):
-                continue
-            file.seek(0, os.SEEK_END)
-            ledger = Ledger(file, path)
-            left = record.open
-            for entry in record.open:
-                if entry.connectionid in connectionids:
-                    ledger.closed(entry.number, "closed")
-                    left.remove(entry)
-            if not left:
-                ledger.remove()
+def has_ledger(folder: str, run_id: str) -> bool:
+    """Whether there is a ledger of this run."""
+    try:
+        return any(name.startswith(run_id) and name.endswith(_SUFFIX) for name in os.listdir(folder))
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

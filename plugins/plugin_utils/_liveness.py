@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import typing as t
 
 
@@ -22,9 +23,20 @@ def mark_of(pid: int) -> str | None:
         with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             boot = file.read().strip()
         namespace = os.readlink("/proc/self/ns/pid")
-    except OSError:  # not Linux, or no such process
-        return None
+    except OSError:  # no such process, or no /proc
+        return None if os.path.exists("/proc/self/stat") else _mark_by_ps(pid)
     return None if state in ("Z", "X") else f"{boot} {namespace} {pid} {fields[18]}"
+
+
+def _mark_by_ps(pid: int) -> str | None:
+    """Return the same on a system without ``/proc``, where ``ps`` knows when a process started."""
+    command = ["ps", "-o", "lstart=", "-p", str(pid)]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, text=True, env={**os.environ, "LC_ALL": "C"})
+    except OSError:
+        return None
+    started = "_".join(done.stdout.split())
+    return f"- - {pid} {started}" if started else None
 
 
 def lives(mark: str | None) -> bool:

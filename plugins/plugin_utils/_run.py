@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Which run this is, and where it keeps its things.
+"""Identify the run that this process belongs to, and name its directories.
 
-The module is imported in the controller's main process before it forks its workers, so all of them see one identity.
+Every worker of a run computes the same identity from the controller process, so that all of them find one keeper,
+whether or not the collection was imported before the workers were forked.
 """
 
 from __future__ import annotations
@@ -15,49 +16,50 @@ import hashlib
 import multiprocessing
 import os
 import re
-import secrets
 import tempfile
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import mark_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._private import nobody_renames_in
 
-#: What CI systems call a job: GitLab, Jenkins, Azure Pipelines, AWX; GitHub Actions tells only the workflow's run.
+#: The variables in which CI systems put the ID of a job: GitLab, Jenkins, Azure Pipelines, AWX. GitHub Actions has only
+#: the ID of the workflow run.
 _JOB_IDS = ("REMOTEIT_RUN_ID", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG", "SYSTEM_JOBID", "AWX_JOB_ID", "JOB_ID")
 
-#: A Unix socket's path holds 107 bytes, and ssh appends 17 to the one of a master that is starting.
+#: The path of a Unix socket holds 107 bytes, and ssh appends 17 to the path of a control master that is starting.
 _LONGEST_FOLDER = 62
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run of ansible-playbook or ansible."""
+    """One run of ``ansible-playbook``, ``ansible`` or ``ansible-console``."""
 
     id: str
     controller_pid: int
-    folder: str  # private; holds the keeper's socket and the control sockets of ssh
-    controller: str | None = None  # the mark of its process, which the number alone is not
+    folder: str  # private: the keeper's socket and the control sockets of ssh
+    controller: str | None = None  # the identity of the controller process, which its number alone is not
 
     @property
     def socket(self) -> str:
         return os.path.join(self.folder, "keeper")
 
     def control_path_dir(self, connectionid: str) -> str:
-        """Where ssh keeps the masters of one connection, so that whoever stops it can end them first."""
+        """Return the directory of the control masters of one connection, which end before the connection is closed."""
         return os.path.join(self.folder, hashlib.sha256(connectionid.encode()).hexdigest()[:8])
 
 
 def _this_run() -> Run:
-    suffix = secrets.token_hex(5)
-    job = next((os.environ[name] for name in _JOB_IDS if os.environ.get(name)), "run")
-    # a strategy that imports actions only in its workers gets a keeper a worker; their parent is the controller
+    """Derive the run from the controller process: a worker's parent, or this process itself."""
     in_worker = multiprocessing.parent_process() is not None
     controller = os.getppid() if in_worker else os.getpid()
+    identity = mark_of(controller)
+    suffix = hashlib.sha256((identity or f"pid {controller}").encode()).hexdigest()[:10]
+    job = next((os.environ[name] for name in _JOB_IDS if os.environ.get(name)), "run")
     return Run(
         id=f"{as_id(job)}-{suffix}",
         controller_pid=controller,
         folder=os.path.join(_runtime_base(), f"remoteit-{suffix}"),
-        controller=mark_of(controller),
+        controller=identity,
     )
 
 

@@ -1,0 +1,163 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""Open and close the connections of inventory hosts: ``hosts`` of ``remoteit_connect`` and ``remoteit_disconnect``."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._connect import (
+    EVERYONE,
+    WEB_IS_PUBLIC,
+    predicted,
+    result_of,
+)
+from ansible_collections.remoteit.fleet.plugins.module_utils._connection import PUBLIC, Connection
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Opened, Order, Stopped
+from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import ACCOUNT_OPTIONS, FleetHost
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient, KeeperError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import CONNECTION, Play
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import shown
+
+_ROLE = "remoteit_session"
+
+
+def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: bool) -> dict[str, t.Any]:
+    """Open what the hosts need, each with its own account, and return the task's result.
+
+    :raises OptionsError: an option is set that comes from the hosts; nothing was opened.
+    """
+    _check_options(options)
+    names = _names(options["hosts"], play)
+    if play.role_name == _ROLE:
+        _check_connection(names, play)
+    hosts, failed = _read(names, play)
+    outcomes: dict[str, Connection | RemoteItError] = dict(failed)
+    warnings: list[str] = []
+    services = _find_services(hosts, outcomes, warnings.append)
+    if check_mode:
+        connections = {name: predicted(service) for name, service in services.items()}
+        failures = {name: error.as_failure() for name, error in failed.items()}
+        return result_of(connections, failures, warnings, changed=False, fail_on=options["fail_on"])
+
+    opened = _open(hosts, services, options)
+    for (account, hostip, service), outcome in shown("opening", len(services), opened):
+        for host in hosts:
+            if (host.account, host.hostip) == (account, hostip) and services.get(host.name, "").upper() == service:
+                outcomes[host.name] = outcome
+    if any(host.hostip == PUBLIC for host in hosts):
+        warnings.append(f"remoteit_{EVERYONE}")  # as the connection plugin says it, so that it is shown once
+    connections, failures, changed = {}, {}, False
+    for name in names:
+        outcome = outcomes[name]
+        if isinstance(outcome, RemoteItError):
+            failures[name] = outcome.as_failure()
+        else:
+            changed |= not outcome.reused
+            connections[name] = dataclasses.replace(outcome, deviceaddress=services[name]).as_result()
+    if any(host.hostip and connections.get(host.name, {}).get("reverse_proxy") for host in hosts):
+        warnings.append(f"remoteit_{WEB_IS_PUBLIC}")
+    return result_of(connections, failures, warnings, changed=changed, fail_on=options["fail_on"])
+
+
+def close_hosts(options: t.Mapping[str, t.Any], play: Play) -> t.Iterator[Stopped]:
+    """Close what ``remoteit_connect`` opened for the hosts; one that cannot be read has opened nothing."""
+    _check_options(options)
+    hosts, _failed = _read(_names(options["hosts"], play), play)
+    if hosts:
+        yield from shown("closing", len(hosts), KeeperClient().close_hosts(hosts))
+
+
+def _check_options(options: t.Mapping[str, t.Any]) -> None:
+    given = sorted(
+        name
+        for name in ACCOUNT_OPTIONS.values()
+        if name not in ("concurrency", "timeout") and options.get(name) is not None
+    )
+    if given:
+        raise OptionsError(
+            f"hosts cannot be combined with {', '.join(given)}, because each host has its own account: set"
+            f" remoteit_{given[0]} as a variable of the hosts instead"
+        )
+
+
+def _names(names: t.Sequence[str], play: Play) -> list[str]:
+    """Return the hosts to handle: where each host runs the task, its own alone."""
+    return list(dict.fromkeys(name for name in names if play.is_lockstep or name == play.this))
+
+
+def _check_connection(names: t.Sequence[str], play: Play) -> None:
+    others = [name for name in names if not play.uses_plugin(name)]
+    if others:
+        raise OptionsError(
+            f"the role remoteit_session needs the connection plugin {CONNECTION}, which is not the one of"
+            f" {', '.join(others[:10])}{' and others' if len(others) > 10 else ''}: set ansible_connection in the"
+            f" inventory, or connection: {CONNECTION} on the play"
+        )
+
+
+def _read(names: t.Iterable[str], play: Play) -> tuple[list[FleetHost], dict[str, RemoteItError]]:
+    hosts, failed = [], {}
+    for name in names:
+        try:
+            hosts.append(play.read(name))
+        except RemoteItError as error:
+            failed[name] = error
+    return hosts, failed
+
+
+def _find_services(hosts: list[FleetHost], outcomes: dict[str, t.Any], warn: t.Callable[[str], None]) -> dict[str, str]:
+    """Return the service ID of each host; the reason why one has none goes to the outcomes."""
+    services = {host.name: host.service for host in hosts if host.service}
+    targets: dict[Account, set[Target]] = collections.defaultdict(set)
+    for host in hosts:
+        if host.target is not None:
+            targets[host.account].add(host.target)
+    for account, wanted in targets.items():
+        try:
+            found: t.Mapping[Target, t.Any] = KeeperClient().resolve(account, wanted, warn)
+        except KeeperError:
+            raise  # not the API's refusal of a host, which may be skipped
+        except RemoteItError as error:
+            found = dict.fromkeys(wanted, error)
+        for host in hosts:
+            if host.account == account and host.target is not None:
+                service = found[host.target]
+                if isinstance(service, RemoteItError):
+                    outcomes[host.name] = service
+                else:
+                    services[host.name] = service.id
+    return services
+
+
+def _open(
+    hosts: list[FleetHost], services: t.Mapping[str, str], options: t.Mapping[str, t.Any]
+) -> t.Iterator[tuple[tuple[Account, str | None, str], Connection | RemoteItError]]:
+    """Open by account and restriction, and return each service with its outcome."""
+    groups: dict[tuple[Account, str | None], dict[str, list[str]]] = collections.defaultdict(dict)
+    for host in hosts:
+        if host.name in services:
+            of_service = groups[host.account, host.hostip].setdefault(services[host.name].upper(), [])
+            of_service.append(host.name)
+    for (account, hostip), names in groups.items():
+        order = Order(
+            tuple(names), hostip=hostip, wait=options["wait"], reuse=options["reuse"], detach=options["detach"]
+        )
+        opened: t.Iterator[Opened] = iter(())
+        try:
+            opened = KeeperClient().open(account, order, names)
+            for service, outcome in opened:
+                yield (account, hostip, service), outcome
+                names.pop(service)
+        except KeeperError:
+            raise
+        except RemoteItError as error:
+            for service in names:
+                yield (account, hostip, service), error

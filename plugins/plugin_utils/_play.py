@@ -1,0 +1,150 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""Read the hosts of the current play and their variables, in an action or in a connection plugin.
+
+ansible-core hands a connection plugin no play. Its worker process knows it: ``multiprocessing.current_process()`` is
+ansible-core's ``WorkerProcess``, whose private attributes are the same from 2.16 to 2.21.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import typing as t
+
+from ansible.plugins.loader import strategy_loader
+from ansible.plugins.strategy.free import StrategyModule as FreeStrategy
+from ansible.template import Templar
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import HOST_VARIABLES, FleetHost, HostReader
+
+CONNECTION = "remoteit.fleet.ssh"
+#: ansible-core calls the plugin so in ``ansible_connection`` of the host that runs the task, unless a variable sets it.
+_LOADED_CONNECTION = "ansible_collections.remoteit.fleet.plugins.connection.ssh"
+
+
+class Play:
+    """The play of a task that is running."""
+
+    def __init__(self, task: t.Any, task_vars: dict[str, t.Any], loader: t.Any) -> None:
+        self._task = task
+        self._task_vars = task_vars
+        self._loader = loader
+        self._reader = HostReader()
+        self._last: tuple[str, dict[str, t.Any]] | None = None
+
+    @classmethod
+    def of_this_worker(cls) -> Play | None:
+        """Return the play that this worker runs a task of; ``None`` in the main process."""
+        worker: t.Any = multiprocessing.current_process()
+        try:
+            return cls(worker._task, worker._task_vars, worker._loader)
+        except AttributeError:
+            return None
+
+    @property
+    def id(self) -> str:
+        return str(self._task.get_play()._uuid)
+
+    @property
+    def this(self) -> str:
+        return self._task_vars["inventory_hostname"]
+
+    @property
+    def role_name(self) -> str | None:
+        """The name of the role that the task belongs to, without its collection."""
+        return None if self._task._role is None else str(self._task._role.get_name(include_role_fqcn=False))
+
+    @property
+    def batch(self) -> list[str]:
+        """The hosts of the current batch that have not failed."""
+        return list(self._task_vars.get("ansible_play_batch") or [])
+
+    @property
+    def is_lockstep(self) -> bool:
+        """Whether a ``run_once`` task runs once; ``free`` and the strategies derived from it run it on every host."""
+        return not issubclass(strategy_loader.get(self._task.get_play().strategy, class_only=True), FreeStrategy)
+
+    @property
+    def runs_on_every_host(self) -> bool:
+        """Whether the other hosts of the batch run this task as well, each on its own device."""
+        return not (self._task.run_once or self._task.delegate_to)
+
+    def facts_of(self, name: str) -> t.Collection[t.Any]:
+        """Return the names of a host's facts. Reading those of another host takes some milliseconds."""
+        if name == self.this:
+            return self._task_vars.get("ansible_facts") or {}
+        hostvars = self._task_vars.get("hostvars")
+        variables = hostvars.raw_get(name) if hostvars is not None and name in hostvars else {}
+        return variables.get("ansible_facts") or {}
+
+    def read(self, name: str) -> FleetHost:
+        """Return a host as its variables describe it, exactly as the connection plugin sees it.
+
+        :raises RemoteItError: see ``HostReader.read``; also if a variable cannot be templated.
+        """
+        variables = self._variables(name)
+        templar = Templar(loader=self._loader, variables=variables)
+        options = {}
+        for option, variable in HOST_VARIABLES.items():
+            if variables.get(variable) is not None:
+                try:
+                    options[option] = plain(templar.template(variables[variable]))
+                except Exception as error:
+                    raise OptionsError(f"the variable {variable} of {name} cannot be templated: {error}") from error
+        return self._reader.read(name, options, variables.get("ansible_facts") or {})
+
+    def uses_plugin(self, name: str) -> bool:
+        """Whether the tasks of a host run through the connection plugin, by its variable or by the play's keyword."""
+        variables = self._variables(name)
+        connection = variables.get("ansible_connection")
+        if connection is not None:
+            connection = Templar(loader=self._loader, variables=variables).template(connection)
+        # not the task's keyword: ansible-core 2.21 sets it to the connection of the host that runs the task
+        return (connection or self._task.get_play().connection) in (CONNECTION, _LOADED_CONNECTION)
+
+    def read_batch(self) -> list[FleetHost]:
+        """Return the hosts of the batch that use the plugin; one that cannot be read is left to its own task."""
+        found = []
+        for name in self.batch:
+            with contextlib.suppress(Exception):  # its own task reports it
+                if self.uses_plugin(name):
+                    found.append(self.read(name))
+        return found
+
+    def _variables(self, name: str) -> dict[str, t.Any]:
+        if name == self.this:
+            return self._task_vars
+        if self._last is not None and self._last[0] == name:
+            return self._last[1]
+        hostvars = self._task_vars["hostvars"]
+        host = hostvars._inventory.get_host(name)
+        if host is None:
+            raise OptionsError(f"the inventory has no host {name!r}")
+        # hostvars[name] lacks the variables of the play
+        variables = hostvars._variable_manager.get_vars(
+            play=self._task.get_play(),
+            host=host,
+            task=self._task,
+            _hosts=self._task_vars["ansible_play_hosts"],
+            _hosts_all=self._task_vars["ansible_play_hosts_all"],
+        )
+        self._last = name, variables
+        return variables
+
+
+def plain(value: t.Any) -> t.Any:
+    """Return a copy in plain types: ansible-core's own subclasses show up in messages and cannot be sent."""
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    return "".join(value) if isinstance(value, str) else str(value)
