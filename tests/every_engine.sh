@@ -39,7 +39,8 @@ end_to_end() {
         *) set -- "$1" -m every_engine ;;
     esac
     TEST_ENGINES=$1 TEST_ANSIBLE_PLAYBOOK=$PWD/.venv/engines/$1/bin/ansible-playbook
-    export TEST_ENGINES TEST_ANSIBLE_PLAYBOOK
+    TEST_PRODUCT=1 # every ending of a run, in every way
+    export TEST_ENGINES TEST_ANSIBLE_PLAYBOOK TEST_PRODUCT
     shift
     exec .venv/bin/python -m pytest tests/integration --quiet --numprocesses 4 "$@"
 }
@@ -60,12 +61,6 @@ for engine in 2.21 2.20 2.19 2.18 2.17 2.16; do
     cell "$engine-end-to-end" "$!"
     echo
 done
-if [ -d .venv/target ]; then
-    printf '| modules alone, of 2.16 | %s | |' "$(.venv/target/bin/python -c 'import platform; print(platform.python_version())')"
-    start target-unit .venv/target/bin/python -m pytest --quiet tests/unit/plugins/module_utils tests/unit/plugins/modules
-    cell target-unit "$!"
-    echo " |"
-fi
 for log in $failed; do
     echo
     echo "== $log"

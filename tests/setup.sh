@@ -5,8 +5,7 @@
 
 # Prepares .venv: ansible-core, the collection importable as remoteit.fleet, and what the tests need.
 # Each word adds what it names: "engines" the versions of ansible-core that the end-to-end tests run on, "all-engines"
-# every one that is supported and the oldest Python of a host to which a task is delegated, "tools" what checks a
-# release, "docs" what builds the documentation.
+# every one that is supported, "tools" what checks a release, "docs" what builds the documentation.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -52,6 +51,24 @@ if is_older .venv/prepared tests/requirements.txt; then
     touch .venv/prepared
 fi
 
+# The tests of ansible.posix.synchronize need one collection of the package "ansible", which has about 100.
+posix=.venv/collections/ansible_collections/ansible/posix
+if is_older "$posix/MANIFEST.json" tests/posix.txt; then
+    echo "preparing ansible.posix"
+    rm -rf .venv/download "$posix"
+    .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+        --dest .venv/download --requirement tests/posix.txt
+    .venv/bin/python - .venv/download/*.whl .venv/collections <<'END'
+import sys
+import zipfile
+
+with zipfile.ZipFile(sys.argv[1]) as wheel:
+    names = [name for name in wheel.namelist() if name.startswith("ansible_collections/ansible/posix/")]
+    wheel.extractall(sys.argv[2], names)
+END
+    rm -rf .venv/download
+fi
+
 # The venv $1 with what the list $2 names, on the first of the Pythons that follow that is there.
 prepare() {
     venv=$1 list=$2
@@ -84,10 +101,6 @@ for group in "$@"; do
             engine 2.17 3.12 3.11 3.10
             engine 2.18 3.11 3.12 3.13
             engine 2.20 3.12 3.13
-            prepare .venv/target tests/engines/target.txt 3.8
-            # a host that tasks are delegated to gets from ansible-core what its controller sends
-            [ ! -d .venv/target ] ||
-                ln -sfn "$PWD"/.venv/engines/2.16/lib/python3.*/site-packages/ansible .venv/target/lib/python3.*/site-packages/
             ;;
         tools) # what checks and builds a release
             prepare .venv/tools tests/tools.txt 3.13 3.12
@@ -97,6 +110,30 @@ for group in "$@"; do
             ;;
     esac
 done
+
+# Tests that need a program which is not there are skipped. On Debian, apt-get installs it if this is root. policy-rc.d
+# keeps the package from starting its service.
+install_debian() {
+    if ! command -v "$1" >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing the Debian package $2"
+        policy=/usr/sbin/policy-rc.d made=
+        if [ ! -e "$policy" ]; then
+            made=$policy
+            trap 'rm -f "$made"' EXIT
+            printf '#!/bin/sh\nexit 101\n' >"$policy"
+            chmod 755 "$policy"
+        fi
+        { apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive \
+            apt-get install --quiet=2 --yes --no-install-recommends "$2"; } >/dev/null 2>&1 ||
+            echo "the Debian package $2 cannot be installed; the tests that need $1 are skipped"
+        [ -z "$made" ] || rm -f "$made"
+    fi
+}
+install_debian rsync rsync
+install_debian redis-cli redis-tools
+install_debian sshd openssh-server
+install_debian sudo sudo
+install_debian sshpass sshpass
 
 if ! command -v ssh >/dev/null; then
     echo "an OpenSSH client is needed (the Debian package openssh-client)" >&2

@@ -99,6 +99,10 @@ class Simulator:
         """A device as it is behind the scenes; changed, if there is anything to change."""
         return self._control("POST", "devices", {"name": name, **switches})[0]
 
+    def devices(self) -> list[dict[str, Any]]:
+        """All devices as they are behind the scenes."""
+        return self._control("GET", "devices")
+
     def home(self, device: str) -> Path:
         return Path(self.device(device)["home"])
 
@@ -135,7 +139,15 @@ class Simulator:
         self.forget_faults()
         self._control("POST", "settings", self._settings)
         devices = self._control("GET", "devices")
-        switches = {"online": True, "hang": False, "drop": False, "gone": False, "fields": {}, "services": {}}
+        switches = {
+            "online": True,
+            "hang": False,
+            "drop": False,
+            "gone": False,
+            "fields": {},
+            "services": {},
+            "ports": {},
+        }
         self._control("POST", "devices", [{"name": device["name"], **switches} for device in devices])
         for device in devices:
             home = Path(device["home"])

@@ -287,9 +287,9 @@ def awx(machine: Prepare, *, end: signal.Signals | None) -> tuple[bool, Machine]
             for name, value in kind["injectors"]["env"].items()
         }
         extra = {**template.get("extra_vars", {}), **(node.get("extra_data", {}) if _asks(template) else {})}
-        if "remoteit_session_hostip" in extra:
-            assert extra["remoteit_session_hostip"] == "{{ hostip }}"
-            extra["remoteit_session_hostip"] = play["vars"]["hostip"].replace("203.0.113.7", "127.0.0.1")
+        if "remoteit_hostip" in extra:
+            assert extra["remoteit_hostip"] == "{{ hostip }}"
+            extra["remoteit_hostip"] = play["vars"]["hostip"].replace("203.0.113.7", "127.0.0.1")
         data = here.temp / "runner"
         (data / "env").mkdir(parents=True)
         (data / "project").symlink_to(here.workspace)

@@ -159,7 +159,7 @@ class Fleet:
         self.inventory: dict[str, Any] = {
             "fleet": {
                 "hosts": {device: {"remoteit_deviceaddress": simulator.service(device)} for device in self.devices},
-                "vars": {**self.login, **self.host_keys},
+                "vars": {"ansible_connection": "remoteit.fleet.ssh", **self.login, **self.host_keys},
             }
         }
 
@@ -199,9 +199,9 @@ class Fleet:
 
     @property
     def host_keys(self) -> dict[str, Any]:
+        """Record the host keys of devices at first contact, in a file of this test."""
         return {
-            "remoteit_session_known_hosts": str(self.known_hosts),
-            "remoteit_session_host_key_checking": "accept-new",
+            "ansible_ssh_common_args": f"-o UserKnownHostsFile={self.known_hosts} -o StrictHostKeyChecking=accept-new"
         }
 
     def _clean_environment(self) -> dict[str, str]:
@@ -220,14 +220,16 @@ class Fleet:
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.plain_masters),
             "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback_plugins"),
             "ANSIBLE_CALLBACKS_ENABLED": "journal",
+            "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",  # in ad hoc commands too
         }
 
     def plain_way(self, device: str) -> dict[str, Any]:
-        """Host variables that reach a device without a session."""
+        """Return host variables that reach a device by ansible.builtin.ssh, without the collection."""
         way = self.simulator.connect(device)
         trust = f"-o UserKnownHostsFile={self.folder}/plain_known_hosts -o StrictHostKeyChecking=accept-new"
         return {
             **self.login,
+            "ansible_connection": "ansible.builtin.ssh",
             "ansible_host": way["host"],
             "ansible_port": way["port"],
             "ansible_ssh_common_args": trust,
@@ -264,13 +266,36 @@ class Fleet:
         """
         is_name = isinstance(playbook, str) and "\n" not in playbook
         target = playbook if isinstance(playbook, str) and is_name else str(self.write("play.yml", playbook))
-        inventory = self.write("inventory.yml", self.inventory)
+        command = [self.ansible_playbook, "-i", self.write_inventory(), target, *arguments]
+        return self._execute(command, cwd, environ, leaves_open, while_running)
+
+    def ad_hoc(
+        self, pattern: str, *arguments: str, environ: dict[str, str | None] | None = None, leaves_open: int = 0
+    ) -> Run:
+        """Run ``ansible`` to its end, and make sure that nothing is left of it."""
+        ansible = str(Path(self.ansible_playbook).with_name("ansible"))
+        command = [ansible, "-i", self.write_inventory(), pattern, *arguments]
+        return self._execute(command, None, environ, leaves_open, None)
+
+    def write_inventory(self) -> str:
+        """Write the inventory, and return its path; an inventory that is a path already stays as it is."""
+        if isinstance(self.inventory, Path):
+            return str(self.inventory)
+        return str(self.write("inventory.yml", self.inventory))
+
+    def _execute(
+        self,
+        command: list[str],
+        cwd: Path | None,
+        environ: dict[str, str | None] | None,
+        leaves_open: int,
+        while_running: Callable[[], None] | None,
+    ) -> Run:
         journal = self.folder / "journal"
         journal.write_text("")
         for call in (self.folder / "ssh").iterdir():
             call.unlink()
         history, sent = len(self.simulator.connections()), len(self.simulator.requests())
-        command = [self.ansible_playbook, "-i", str(inventory), target, *arguments]
         folder = cwd or self.project
         with (self.folder / "out").open("w+") as out, (self.folder / "err").open("w+") as err:
             environment: dict[str, str | None] = {

@@ -15,13 +15,20 @@ from pathlib import Path
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import FleetHost
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 
 WORKERS = 200
 
 
 def worker(account: Account, service: str) -> None:
+    """Open and close as a module does, or use a connection for a moment as the connection plugin does."""
     client = KeeperClient()
+    if random.random() < 0.5:
+        use = client.use(FleetHost(service, service, None, None, account), None, 0)
+        time.sleep(random.uniform(0.0, 0.3))
+        use.close()
+        os._exit(0)
     for _unused, connection in client.open(account, Order((service,), reuse=random.random() < 0.5)):
         list(client.close(account, [(service, connection.connectionid)]))
     os._exit(0)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Trouble with the REST API: each has its own clear error, nothing is opened twice, and nothing is left open."""
+"""Faults of the REST API: each has its own error, nothing is opened twice, and nothing is left open."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from conftest import Fleet, one_line
 
 @dataclasses.dataclass
 class Trouble:
-    """What a connect gets instead of an answer, and what comes of it."""
+    """A fault of a connect call, and the failure that it causes."""
 
     name: str
     code: str
@@ -25,7 +25,7 @@ class Trouble:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     service: str | None = None
     opened: int = 0
-    """How many connections the vendor opened for it, each of which has to be stopped."""
+    """The number of connections that the vendor opened, each of which has to be stopped."""
 
 
 def evil(name: str, words: str, **connection: Any) -> Trouble:
@@ -66,8 +66,8 @@ TROUBLES = [
 ]
 
 
-def test_each_trouble_of_a_connect(fleet: Fleet, subtests: Any) -> None:
-    """One run meets them all, each with a service of its own."""
+def test_connect_reports_each_fault(fleet: Fleet, subtests: Any) -> None:
+    """One run has them all, each with its own service."""
     fleet.inventory = {}
     tasks: list[dict[str, Any]] = []
     for number, trouble in enumerate(TROUBLES, 11):
@@ -92,8 +92,8 @@ def test_each_trouble_of_a_connect(fleet: Fleet, subtests: Any) -> None:
             assert result["connections"] == {}
 
 
-def test_an_answer_that_was_lost_or_has_no_id_is_told_with_its_end(fleet: Fleet) -> None:
-    """What nobody can stop is not forgotten: the error and the end of the run say when it ends by itself."""
+def test_lost_answers_are_reported_with_their_expiry(fleet: Fleet) -> None:
+    """A connection that cannot be stopped is named, with the time at which it expires."""
     lost, nameless, fine = fleet.services
     fleet.simulator.fault(lost, call="connect", fault="lost")
     gone = {"connectionid": None, "connection": {"connectionid": None}}
@@ -125,7 +125,7 @@ def test_an_answer_that_was_lost_or_has_no_id_is_told_with_its_end(fleet: Fleet)
     assert len(fleet.ledgers()) == 1
 
 
-def test_wrong_password_and_second_factor(fleet: Fleet, subtests: Any) -> None:
+def test_login_is_refused(fleet: Fleet, subtests: Any) -> None:
     for name in ("REMOTEIT_TOKEN", "REMOTEIT_DEVELOPER_KEY"):
         del fleet.environ[name]
     fleet.inventory = {}
@@ -156,17 +156,20 @@ def test_wrong_password_and_second_factor(fleet: Fleet, subtests: Any) -> None:
             assert words in run.result(name)["msg"]
 
 
-def test_nobody_listens(fleet: Fleet) -> None:
+@pytest.mark.parametrize("way", ["role", "plugin"])
+def test_api_that_refuses_connections(fleet: Fleet, way: str) -> None:
+    """The reason is explained once, and the other hosts refer to it."""
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
     fleet.environ["REMOTEIT_API_URL"] = f"http://127.0.0.1:{port}/apv/v27"
-    run = fleet.session([{"name": "never", "ansible.builtin.raw": "true"}])
-    assert run.rc != 0
-    assert sorted(run.failures()) == fleet.devices
-    for reason in run.failures().values():
-        assert "refused" in reason
-        assert str(port) in reason
-    assert run.status("never") == {}
+    task = {"name": "never", "ansible.builtin.raw": "true"}
+    run = fleet.session([task]) if way == "role" else fleet.run([{"hosts": "fleet", "tasks": [task]}])
+    assert run.rc == 4
+    (name,) = {entry["task"] for entry in run.journal if entry["status"] == "unreachable"}
+    reasons = {host: result["msg"] for host, result in run.results(name).items()}
+    assert sorted(reasons) == fleet.devices
+    (explained,) = (host for host, reason in reasons.items() if str(port) in reason and "refused" in reason)
+    assert all(f"same reason as {explained}" in reason for host, reason in reasons.items() if host != explained)
 
 
 STOPS = """\
@@ -199,7 +202,7 @@ STOPS = """\
         pytest.param([{"fault": "http", "status": 500, "times": 5}], "ignored", 5, id="500 always"),
     ],
 )
-def test_stop(fleet: Fleet, faults: list[Any], status: str, stops: int) -> None:
+def test_stop_is_repeated(fleet: Fleet, faults: list[Any], status: str, stops: int) -> None:
     fleet.inventory = {}
     variables = {
         "service": fleet.services[0],
@@ -221,8 +224,8 @@ def test_stop(fleet: Fleet, faults: list[Any], status: str, stops: int) -> None:
     )  # an id that is not held any more is asked for
 
 
-def test_stop_of_what_is_gone_and_stop_with_wrong_credentials(fleet: Fleet) -> None:
-    """They look alike on the wire."""
+def test_stop_with_wrong_credentials_is_a_failure(fleet: Fleet) -> None:
+    """The API gives the same answer for a connection that is gone."""
     way = fleet.simulator.connect("pi-0001")
     fleet.simulator.stop(way)
     alive = fleet.simulator.connect("pi-0002")
@@ -260,8 +263,8 @@ def test_stop_of_what_is_gone_and_stop_with_wrong_credentials(fleet: Fleet) -> N
 
 
 @pytest.mark.parametrize("way", ["bare", "bare-everywhere"])
-def test_an_api_that_gives_no_reasons(fleet: Fleet, way: str) -> None:
-    """The older form of a refusal; a device fails, and a connection that is gone is not a failure."""
+def test_api_that_gives_no_reasons(fleet: Fleet, way: str) -> None:
+    """A device fails, and a connection that is gone is not a failure."""
     fleet.simulator.settings(failures=way)
     fleet.simulator.device("pi-0002", online=False)
     gone = fleet.simulator.connect("pi-0003")
@@ -285,24 +288,8 @@ def test_an_api_that_gives_no_reasons(fleet: Fleet, way: str) -> None:
 
 
 @pytest.mark.parametrize(("body", "connectionid"), [("minimal", "inner"), ("override", "top")])
-def test_every_form_of_an_answer_leads_to_the_device(fleet: Fleet, body: str, connectionid: str) -> None:
+def test_every_form_of_an_answer_is_read(fleet: Fleet, body: str, connectionid: str) -> None:
     fleet.simulator.settings(body=body, connectionid=connectionid, nulls=True, extra_keys=True, numbers="strings")
     run = fleet.session([{"name": "who", "ansible.builtin.raw": "cat device-name"}])
     assert run.rc == 0
     assert run.stdout_of("who") == {device: device for device in fleet.devices}
-
-
-def test_what_another_host_takes_for_gone_is_closed_at_the_end(fleet: Fleet) -> None:
-    """It may have asked with another login, to which the API does not know the connection."""
-    fleet.inventory = {"gateways": {"hosts": {"gateway": fleet.plain_way("pi-0005")}}}
-    fleet.simulator.fault(call="stop", fault="http", status=401, reason="unknown connection", times=2)
-    stop = {"connections": "{{ opened.connections }}"}
-    run = fleet.on_localhost(
-        [
-            {"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services[0]}, "register": "opened"},
-            {"name": "close", "remoteit.fleet.remoteit_disconnect": stop, "delegate_to": "gateway"},
-        ]
-    )
-    assert len(run.result("close")["already_closed"]) == 1
-    assert [c["closed_by"] for c in run.connections] == ["stop"]
-    assert run.recap == "opened 1, closed 1, left open 0"

@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from benchmarks import page
+from benchmarks import fleet, page, plugin
 from benchmarks.report import Report, shown
 from benchmarks.usage import usage_of
 
@@ -65,3 +65,20 @@ def test_what_a_command_leaves_behind_counts(tmp_path: Path) -> None:
 def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="for this reason"):
         usage_of(["sh", "-c", "echo for this reason; exit 3"], dict(os.environ), tmp_path)
+
+
+def test_benchmarks_of_the_plugin_measure_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With numbers so small that their values mean nothing."""
+    monkeypatch.setattr(plugin, "TASKS", 1)
+    report = Report()
+    for benchmark in (plugin.task, plugin.run, plugin.bulk):
+        benchmark(report, hosts=2, repeats=1)
+    fleet.main(report, hosts=2)
+    assert [table.title for table in report.tables] == [
+        "One task",
+        "A whole run",
+        "Opening in bulk",
+        "Open and close a fleet",
+    ]
+    assert len(report.goals) == 4
+    assert all(value > 0 for goal in report.goals for value in goal.values)

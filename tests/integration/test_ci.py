@@ -58,7 +58,7 @@ def project(fleet: Fleet) -> Fleet:
 
 
 def host_key(fleet: Fleet, device: str) -> str:
-    """The line for known_hosts, as the role would record it."""
+    """The line for known_hosts, as ssh would record it."""
     way = fleet.simulator.connect(device)
     scan = ["ssh-keyscan", "-T", str(PATIENCE), "-p", str(way["port"]), way["host"]]
     line = subprocess.run(scan, capture_output=True, text=True, check=True).stdout.splitlines()[-1]

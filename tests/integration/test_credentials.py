@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where credentials come from, for everything that needs some."""
+"""Where credentials come from, for the modules, the role, the connection plugin and the teardown."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from conftest import Fleet
 
+CONNECT = "remoteit.fleet.remoteit_connect"
 URLS = {"REMOTEIT_API_URL": "api_url", "REMOTEIT_GRAPHQL_URL": "graphql_url"}
 ACCESS_KEY = {"R3_ACCESS_KEY_ID": "access_key_id", "R3_SECRET_ACCESS_KEY": "secret_access_key"}
 FILE = {"REMOTEIT_CREDENTIALS_FILE": "file", "REMOTEIT_PROFILE": "profile"}
+WHO = {"name": "who", "ansible.builtin.raw": "cat device-name"}
 
 #: The variables of each way to give credentials, with what they hold.
 ENVIRONMENTS: dict[str, dict[str, str]] = {
@@ -27,136 +29,145 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def without_credentials(fleet: Fleet) -> None:
+    for name in fleet.credentials:
+        del fleet.environ[name]
+    fleet.environ |= {name: fleet.simulator.state[key] for name, key in URLS.items()}
+
+
+def write_secrets(fleet: Fleet, *names: str) -> dict[str, str]:
+    """Write a file of variables, and return a template for each value."""
+    fleet.write("secrets.yml", {f"its_{name}": fleet.simulator.state[name] for name in names})
+    return {name: f"{{{{ its_{name} }}}}" for name in names}
+
+
+def play_of(*tasks: dict[str, Any], hosts: str = "localhost", **keywords: Any) -> list[dict[str, Any]]:
+    play = {"hosts": hosts, "gather_facts": False, "vars_files": ["secrets.yml"], "tasks": list(tasks), **keywords}
+    return [play]
+
+
 @pytest.mark.parametrize("way", ENVIRONMENTS)
-def test_the_environment_serves_actions_delegated_modules_and_the_teardown(fleet: Fleet, way: str) -> None:
+def test_environment_of_the_process(fleet: Fleet, way: str) -> None:
+    """It serves a module, ``hosts``, the connection plugin and the teardown."""
     state = {**fleet.simulator.state, "profile": "work"}
     in_file = {"R3_DEVELOPER_API_KEY": "developer_key"} if way.startswith("developer") else ACCESS_KEY
     lines = [f"{name} = {state[key]}" for name, key in in_file.items()]
     state["file"] = str(fleet.write("credentials", "\n".join(["[DEFAULT]", "R3_ACCESS_KEY_ID = x", "[work]", *lines])))
-    for name in fleet.credentials:
-        del fleet.environ[name]
-    fleet.environ.update({name: state[key] for name, key in {**URLS, **ENVIRONMENTS[way]}.items()})
-    fleet.inventory = {"gateways": {"hosts": {"gateway": fleet.plain_way("pi-0005")}}}
-    here, there = (
-        {"name": name, "remoteit.fleet.remoteit_connect": {"deviceaddress": service, "detach": True}}
-        for name, service in zip(("here", "there"), fleet.services, strict=False)
-    )
-    run = fleet.on_localhost([here, {**there, "delegate_to": "gateway"}], leaves_open=2)
+    fleet.environ |= {name: state[key] for name, key in ENVIRONMENTS[way].items()}
+    fleet.write("secrets.yml", {})
+    module = {"name": "module", CONNECT: {"deviceaddress": fleet.services[0], "detach": True}, "run_once": True}
+    hosts = {"name": "hosts", CONNECT: {"hosts": ["pi-0002"]}, "run_once": True}
+    run = fleet.run(play_of(module, hosts, WHO, hosts="fleet"), leaves_open=1)
     assert run.rc == 0
+    assert run.stdout_of("who") == {device: device for device in fleet.devices}
     assert {request["api"] for request in run.requests} == {"graphql" if way.startswith("access") else "rest"}
+    logins = [request for request in run.requests if request["call"] == "login"]
+    assert len(logins) == (1 if way == "login" else 0)
     teardown = fleet.run("remoteit.fleet.teardown")
     assert teardown.rc == 0
     assert fleet.ledgers() == []
 
 
 @pytest.mark.parametrize("way", [way for way in ENVIRONMENTS if "file" not in way])
-def test_the_environment_of_a_task(fleet: Fleet, way: str) -> None:
-    state = fleet.simulator.state
-    for name in fleet.credentials:
-        del fleet.environ[name]
-    names = {**URLS, **ENVIRONMENTS[way]}
-    fleet.write("secrets.yml", {f"its_{key}": state[key] for key in names.values()})
-    task = {"name": "open", "remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services[0]}}
-    environment = {name: f"{{{{ its_{key} }}}}" for name, key in names.items()}
-    play: dict[str, Any] = {"hosts": "localhost", "gather_facts": False, "vars_files": ["secrets.yml"]}
-    run = fleet.run([{**play, "tasks": [{**task, "environment": environment}]}])
+def test_environment_of_a_task(fleet: Fleet, way: str) -> None:
+    templates = write_secrets(fleet, *ENVIRONMENTS[way].values())
+    environment = {name: templates[key] for name, key in ENVIRONMENTS[way].items()}
+    task = {"name": "open", CONNECT: {"deviceaddress": fleet.services[0]}, "environment": environment}
+    run = fleet.run(play_of(task))
     assert run.status("open") == {"localhost": "changed"}
 
 
-def test_the_environment_of_a_task_comes_before_that_of_the_process(fleet: Fleet) -> None:
-    """As a whole: no set is put together from two of them."""
-    state = fleet.simulator.state
-    fleet.environ.update({name: state[key] for name, key in {**URLS, **ACCESS_KEY}.items()})
-    fleet.write("secrets.yml", {f"its_{name}": state[name] for name in ("token", "developer_key")})
-    task = {"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services[0], "reuse": False}}
-    whole = {"REMOTEIT_TOKEN": "{{ its_token }}", "REMOTEIT_DEVELOPER_KEY": "{{ its_developer_key }}"}
-    tasks = [{**task, "environment": whole}, {**task, "environment": {"R3_ACCESS_KEY_ID": "half a set"}}]
-    play: dict[str, Any] = {"hosts": "localhost", "gather_facts": False, "vars_files": ["secrets.yml"]}
-    run = fleet.run([{**play, "tasks": tasks}])
+def test_environment_of_a_task_precedes_the_process(fleet: Fleet) -> None:
+    """As a whole: no set of credentials is completed from another level."""
+    fleet.environ |= {name: fleet.simulator.state[key] for name, key in ACCESS_KEY.items()}
+    templates = write_secrets(fleet, "token", "developer_key")
+    whole = {f"REMOTEIT_{name.upper()}": value for name, value in templates.items()}
+    task = {CONNECT: {"deviceaddress": fleet.services[0], "reuse": False}}
+    half = {"R3_ACCESS_KEY_ID": "half a set"}
+    run = fleet.run(play_of({**task, "environment": whole}, {**task, "environment": half}))
     assert run.rc == 0
     assert [request["api"] for request in run.requests if request["call"] == "connect"] == ["rest", "graphql"]
 
 
-def test_the_credentials_of_a_tasks_environment_stay_on_the_controller(fleet: Fleet) -> None:
-    """Neither a host that a task is delegated to gets them, nor a device whose facts are gathered."""
-    state = fleet.simulator.state
-    for name in fleet.credentials:
-        if not name.endswith("_URL"):
-            del fleet.environ[name]
-    fleet.write("secrets.yml", {f"its_{name}": state[name] for name in ("token", "developer_key")})
-    fleet.inventory["gateways"] = {"hosts": {"gateway": fleet.plain_way("pi-0005")}}
-    environment = {
-        "REMOTEIT_TOKEN": "{{ its_token }}",
-        "REMOTEIT_DEVELOPER_KEY": "{{ its_developer_key }}",
-        "OTHER": "{{ 6 * 7 }}",
-    }
-    connect = {"deviceaddress": "{{ remoteit_deviceaddress }}", "reuse": False}
-    role = {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open", "apply": {"environment": environment}}
-    tasks = [
-        {"remoteit.fleet.remoteit_connect": connect, "delegate_to": "gateway", "environment": environment},
-        {"include_role": role, "vars": {"remoteit_session_gather_facts": True}},
-        {"name": "facts", "ansible.builtin.debug": {"msg": "{{ ansible_facts.env.OTHER }}"}},
-    ]
-    play: dict[str, Any] = {"hosts": "fleet", "gather_facts": False, "vars_files": ["secrets.yml"]}
-    run = fleet.run([{**play, "tasks": tasks}], "-vvvv")  # which looks for secrets in its output
+@pytest.mark.parametrize("user", ["hosts", "plugin", "role"])
+def test_environment_of_a_task_is_not_for_hosts(fleet: Fleet, user: str) -> None:
+    """It is for the module alone; hosts have their variables, and the environment of the process."""
+    templates = write_secrets(fleet, "token", "developer_key")
+    environment = {f"REMOTEIT_{name.upper()}": value for name, value in templates.items()}
+    role = {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}
+    task = {
+        "hosts": {CONNECT: {"hosts": ["pi-0001"]}},
+        "plugin": {"ansible.builtin.raw": "true"},
+        "role": {"import_role": role},
+    }[user]
+    run = fleet.run(play_of(task, hosts="pi-0001", environment=environment))
+    assert run.rc == (4 if user == "plugin" else 2)
+    assert run.requests == []
+    fleet.environ |= {name: fleet.simulator.state[key] for name, key in ACCESS_KEY.items()}
+    run = fleet.run(play_of(task, hosts="pi-0001", environment=environment))
     assert run.rc == 0
-    assert {int(result["msg"]) for result in run.results("facts").values()} == {42}
+    assert {request["api"] for request in run.requests} == {"graphql"}
 
 
-def test_credentials_of_the_task(fleet: Fleet) -> None:
-    """From the environment of a task, from module_defaults for the group, from a file, and by one login for the run."""
+def test_environment_of_a_task_stays_on_the_controller(fleet: Fleet) -> None:
+    """A device does not get the credentials among it, on the screen of ``-vvvv`` they are not shown."""
+    templates = write_secrets(fleet, "token", "developer_key")
+    environment = {**{f"REMOTEIT_{name.upper()}": value for name, value in templates.items()}, "OTHER": "{{ 6 * 7 }}"}
+    connect = {CONNECT: {"deviceaddress": "{{ remoteit_deviceaddress }}"}, "environment": environment}
+    fleet.environ |= {name: fleet.simulator.state[key] for name, key in ACCESS_KEY.items()}
+    look = {"name": "look", "ansible.builtin.command": "printenv"}
+    run = fleet.run(play_of(connect, look, hosts="fleet"), "-vvvv")
+    assert run.rc == 0
+    for printed in run.stdout_of("look").values():
+        assert "REMOTEIT" not in printed
+        assert "R3_" not in printed
+
+
+@pytest.mark.parametrize("names", [("token", "developer_key"), ("username", "password", "developer_key"),
+                                   ("access_key_id", "secret_access_key")], ids="-".join)  # fmt: skip
+def test_host_variables_precede_the_environment(fleet: Fleet, names: tuple[str, ...]) -> None:
+    """In the role and in the connection plugin; they may be templates."""
+    fleet.environ |= {"REMOTEIT_TOKEN": "of-another-account", "REMOTEIT_DEVELOPER_KEY": "of-another-account"}
+    templates = write_secrets(fleet, *names)
+    fleet.inventory["fleet"]["vars"] |= {f"remoteit_{name}": value for name, value in templates.items()}
+    role = {"import_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}}
+    run = fleet.run([*play_of(WHO, hosts="pi-0001"), *play_of(role, WHO, hosts="fleet")])
+    assert run.rc == 0
+    assert len(run.entries("who")) == 4
+    assert len(run.connections) == 3
+    assert {request["api"] for request in run.requests} == {"graphql" if "access_key_id" in names else "rest"}
+    assert len([r for r in run.requests if r["call"] == "login"]) == (1 if "username" in names else 0)
+
+
+def test_credentials_of_options_and_module_defaults(fleet: Fleet) -> None:
+    """From options, the file, and ``module_defaults`` with one login for the run."""
     state = fleet.simulator.state
-    for name in ("REMOTEIT_TOKEN", "REMOTEIT_DEVELOPER_KEY"):
-        del fleet.environ[name]
     fleet.write("credentials", f"[work]\nR3_DEVELOPER_API_KEY={state['developer_key']}\n")
-    login = {name: state[name] for name in ("username", "password")}
-    fleet.write("secrets.yml", {**{name: state[name] for name in ("token", "developer_key")}, "login": login})
-    fleet.inventory = {}
+    templates = write_secrets(fleet, "token", "developer_key", "username", "password")
+    connect = {"deviceaddress": fleet.services[0], "reuse": False}
+    file = {"token": templates["token"], "profile": "WORK", "credentials_file": "credentials"}
+    login = {name: templates[name] for name in ("username", "password", "developer_key")}
     run = fleet.run(
-        """\
-        - hosts: localhost
-          gather_facts: false
-          vars_files: secrets.yml
-          tasks:
-            - name: nothing
-              remoteit.fleet.remoteit_connect: {deviceaddress: "{{ service }}"}
-              ignore_errors: true
-            - name: environment
-              remoteit.fleet.remoteit_connect: {deviceaddress: "{{ service }}", reuse: false}
-              environment: {REMOTEIT_TOKEN: "{{ token }}", REMOTEIT_DEVELOPER_KEY: "{{ developer_key }}"}
-            - name: file
-              remoteit.fleet.remoteit_connect:
-                deviceaddress: "{{ service }}"
-                token: "{{ token }}"
-                profile: WORK
-                credentials_file: credentials
-                reuse: false
-        - hosts: localhost
-          gather_facts: false
-          vars_files: secrets.yml
-          module_defaults:
-            group/remoteit.fleet.remoteit:
-              username: "{{ login.username }}"
-              password: "{{ login.password }}"
-              developer_key: "{{ developer_key }}"
-          tasks:
-            - name: login
-              remoteit.fleet.remoteit_connect: {deviceaddress: "{{ service }}", reuse: false}
-              register: opened
-              loop: [1, 2]
-            - name: look
-              remoteit.fleet.remoteit_service_info: {device: pi-0001, concurrency: 2, timeout: 30}
-            - name: logout
-              remoteit.fleet.remoteit_disconnect: {connections: "{{ opened.results[0] }}"}
-        """,
-        "-e", f"service={fleet.services[0]}",
-    )  # fmt: skip
+        [
+            *play_of(
+                {"name": "nothing", CONNECT: connect, "ignore_errors": True},
+                {"name": "file", CONNECT: {**connect, **file}},
+            ),
+            *play_of(
+                {"name": "login", CONNECT: connect, "register": "opened", "loop": [1, 2]},
+                {"name": "find", "remoteit.fleet.remoteit_service_info": {"device": "pi-0001"}},
+                {"name": "logout", "remoteit.fleet.remoteit_disconnect": {"connections": "{{ opened.results[0] }}"}},
+                module_defaults={"group/remoteit.fleet.remoteit": login},
+            ),
+        ]
+    )
     assert run.rc == 0
     missing = run.result("nothing")
     assert missing["failure"]["code"] == "auth"
     for way in ("REMOTEIT_TOKEN", "REMOTEIT_USERNAME", "REMOTEIT_DEVELOPER_KEY", "R3_DEVELOPER_API_KEY", "credentials"):
         assert way in missing["msg"]
     calls = [request["call"] for request in run.requests]
-    assert calls[:6] == ["connect", "connect", "login", "connect", "connect", "list"]
-    assert calls[6:] == ["stop"] * 4
+    assert calls[:5] == ["connect", "login", "connect", "connect", "list"]
+    assert calls[5:] == ["stop"] * 3
     assert {c["closed_by"] for c in run.connections} == {"stop"}

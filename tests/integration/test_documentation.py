@@ -25,13 +25,15 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.cli.adhoc import AdHocCLI
 from ansible.cli.doc import DocCLI
 from ansible.cli.galaxy import GalaxyCLI
 from ansible.cli.inventory import InventoryCLI
 from ansible.cli.playbook import PlaybookCLI
-from documentation import BLOCKS, PAGES, ROOT, Block
+from documentation import BLOCKS, PAGES, ROOT, Block, titled
 
 from ansible_collections.remoteit.fleet.plugins.module_utils import _credentials
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import HOST_VARIABLES
 
 BIN = Path(sys.executable).parent
 TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path.name != Path(__file__).name)
@@ -42,7 +44,8 @@ HERE = yaml.safe_load((ROOT / "galaxy.yml").read_text())["repository"]
 @functools.cache
 def words_of_the_code() -> str:
     """Every string in the collection's code, with a placeholder where something is put in."""
-    found = []
+    role = [path.read_text() for path in (ROOT / "roles").rglob("*.yml")]
+    found = [re.sub(r"\{\{.*?\}\}", PLACEHOLDER, text) for text in role] + role
     for path in (ROOT / "plugins").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.JoinedStr):
@@ -64,7 +67,8 @@ def variables_of_the_role() -> set[str]:
     specs = yaml.safe_load((ROOT / "roles/remoteit_session/meta/argument_specs.yml").read_text())["argument_specs"]
     playbooks = " ".join(path.read_text() for path in (ROOT / "playbooks").glob("*.yml"))
     return {option for spec in specs.values() for option in spec["options"]} | {
-        *re.findall(r"\bremoteit_(?:run|session|teardown)_\w+", playbooks)
+        *HOST_VARIABLES.values(),
+        *re.findall(r"\bremoteit_(?:run|session|teardown)_\w+", playbooks),
     }
 
 
@@ -99,7 +103,8 @@ def check_ansible(cli: Any, command: list[str]) -> dict[str, Any]:
 def check_playbook(command: list[str]) -> None:
     given = check_ansible(PlaybookCLI, command)
     for name in given["args"]:
-        assert name.startswith("remoteit.fleet.") and (ROOT / "playbooks" / f"{name.split('.')[2]}.yml").exists(), name
+        ours = name.startswith("remoteit.fleet.") and (ROOT / "playbooks" / f"{name.split('.')[2]}.yml").exists()
+        assert ours or titled(name), name
     for word in given["extra_vars"]:
         assert word.split("=")[0] in variables_of_the_role(), word
 
@@ -135,12 +140,14 @@ def check_script(command: list[str]) -> None:
 
 PROGRAMS = {
     ".venv/bin/python": check_pytest,
+    "ansible": functools.partial(check_ansible, AdHocCLI),
     "ansible-doc": check_doc,
     "ansible-galaxy": functools.partial(check_ansible, GalaxyCLI),
     "ansible-inventory": functools.partial(check_ansible, InventoryCLI),
     "ansible-playbook": check_playbook,
     "cd": lambda command: None,
     "curl": lambda command: check_options(command, "--help", "all"),
+    "echo": lambda command: None,
     "export": check_export,
     "git": lambda command: check_options(command, "clone", "-h"),
     "make": check_make,
@@ -169,7 +176,7 @@ def check_yaml(block: Block, folder: Path) -> None:
         return
     if "hosts" in block.data[0]:
         (name,) = (play["name"] for play in block.data)
-        assert f'"{name}"' in TESTS, "no test runs this play"
+        assert f'"{block.title or name}"' in TESTS, "no test runs this play"
     else:
         assert block.title and f'"{block.title}"' in TESTS, "no test runs these tasks"
 
@@ -248,8 +255,9 @@ def test_the_playbooks_of_the_pages_are_well_styled(tmp_path: Path) -> None:
             path = folder / f"{number}.yml"
             path.write_text(f"---\n{block.code}")
             files.append(str(path.relative_to(tmp_path)))
-    (tmp_path / "playbooks/roles/gateway/tasks").mkdir(parents=True)
-    (tmp_path / "playbooks/roles/gateway/tasks/main.yml").write_text("---\n")
+    for role in ("gateway", "kiosk"):
+        (tmp_path / f"playbooks/roles/{role}/tasks").mkdir(parents=True)
+        (tmp_path / f"playbooks/roles/{role}/tasks/main.yml").write_text("---\n")
     environ = {
         **os.environ,
         "PATH": f"{BIN}:{os.environ['PATH']}",

@@ -1,45 +1,59 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nothing stays open: every way in which a run can end, judged at the vendor's side.
+"""Nothing stays open: every way to end a run, judged at the vendor's side.
 
-Each row runs on each of the C(ENGINES), on some of them over GraphQL, on the others over REST.
+``matrix.py`` spreads the endings over ad hoc commands, plays and the role, and over the versions of ansible-core. On
+some of them the API is GraphQL, on the others REST. The inventory is handwritten, so nothing of the collection is
+imported in the controller's main process before the first task.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ENGINES, Fleet, Run
-from matrix import api_of, engine_of, row_of
+from matrix import AD_HOC, PLAY, ROLE, WAYS, Case, Ending, api_of, cases_of, ends
 from support import PATIENCE, SSH, Simulator, until
 
 pytestmark = pytest.mark.every_engine
 
+END_SECONDS = 30  # after a signal everything has to be closed within so many seconds
+FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
+PLAYBOOKS = (PLAY, ROLE)
 OPEN = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}}
-RUN_SECONDS = 30  # after a signal everything has to be closed within so many seconds
+
+Tasks = list[dict[str, Any]]
 
 
-@pytest.fixture(autouse=True, params=ENGINES, ids=engine_of)
-def engine(request: pytest.FixtureRequest, fleet: Fleet, record_property: Callable[[str, str], None]) -> None:
-    fleet.ansible_playbook = str(request.param)
-    version, row = row_of(request.node)
-    record_property("engine", version)
-    record_property("row", row)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", cases_of(metafunc.function.endings, ENGINES), ids=str)
 
 
 @pytest.fixture
-def api(request: pytest.FixtureRequest) -> str:
-    return api_of(engine_of(request.node.callspec.params["engine"]))
+def api(case: Case) -> str:
+    return api_of(case.version)
+
+
+@pytest.fixture(autouse=True)
+def started_as(case: Case, fleet: Fleet, record_property: Callable[[str, str], None]) -> None:
+    fleet.ansible_playbook = str(case.ansible_playbook)
+    fleet.inventory["fleet"]["vars"]["remoteit_wait_timeout"] = 3
+    record_property("kind", case.ending.kind)
+    record_property("row", case.ending.row)
+    record_property("way", case.way)
+    record_property("version", case.version)
 
 
 def task(name: str, **action: Any) -> dict[str, Any]:
@@ -55,169 +69,341 @@ def fail(*hosts: str) -> dict[str, Any]:
     return task("fail", **{"ansible.builtin.raw": "false"}, when=f"inventory_hostname in {list(hosts)}")
 
 
+def control(fleet: Fleet, name: str, path: str, body: Any) -> dict[str, Any]:
+    """A task on the controller that asks the simulator for something."""
+    action = {"url": f"{fleet.simulator.state['control_url']}/{path}", "method": "POST", "body": body}
+    uri = {"ansible.builtin.uri": {**action, "body_format": "json"}}
+    return task(name, **uri, delegate_to="localhost", run_once=True)
+
+
 def drop(fleet: Fleet, *devices: str) -> dict[str, Any]:
-    """A task on the controller that cuts the devices' lines and lets nobody in any more."""
-    body = [{"name": device, "drop": True} for device in devices]
-    action = {"url": f"{fleet.simulator.state['control_url']}/devices", "method": "POST", "body": body}
-    return task(
-        "drop", **{"ansible.builtin.uri": {**action, "body_format": "json"}}, delegate_to="localhost", run_once=True
-    )
+    """A task that cuts the links to the devices, which accept no new ones."""
+    return control(fleet, "drop", "devices", [{"name": device, "drop": True} for device in devices])
 
 
-def session(**keywords: Any) -> dict[str, Any]:
-    """A play that runs C(on_the_devices.yml) through the role."""
-    role = {"role": "remoteit.fleet.remoteit_session", "vars": {"remoteit_session_tasks": "on_the_devices.yml"}}
-    return {"hosts": "fleet", "gather_facts": False, "roles": [role], **keywords}
+def wait_here(fleet: Fleet) -> dict[str, Any]:
+    """A task on the controller that waits for ``go_on``."""
+    wait = {"ansible.builtin.wait_for": {"path": str(fleet.folder / "go on"), "sleep": 1}}
+    return task("wait", **wait, delegate_to="localhost", run_once=True)
 
 
-def later(fleet: Fleet, **keywords: Any) -> dict[str, Any]:
-    """A play after the session, on hosts that can be reached without one."""
-    for device, variables in fleet.inventory["fleet"]["hosts"].items():
-        variables |= fleet.plain_way(device)
-    return {"hosts": "fleet", "gather_facts": False, "tasks": [reach("later")], **keywords}
+def go_on(fleet: Fleet) -> None:
+    (fleet.folder / "go on").touch()
 
 
-# -- ways that a play can end --------------------------------------------------------------------------------------
-
-Row = Callable[[Fleet], tuple[list[dict[str, Any]], list[dict[str, Any]], set[int]]]
-ROWS: dict[str, Row] = {}
+def connect(fleet: Fleet, **more: Any) -> dict[str, Any]:
+    return task("connect", **{"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services}}, **more)
 
 
-def row(name: str) -> Callable[[Row], Row]:
-    def add(function: Row) -> Row:
-        ROWS[name] = function
-        return function
-
-    return add
-
-
-def _simple(name: str, tasks: Callable[[Fleet], list[dict[str, Any]]], codes: set[int], **keywords: Any) -> None:
-    ROWS[name] = lambda fleet: ([session(**keywords)], tasks(fleet), codes)
-
-
-FIRST, SECOND, THIRD = "pi-0001", "pi-0002", "pi-0003"
-ALL = (FIRST, SECOND, THIRD)
-
-_simple("success", lambda _: [reach()], {0})
-_simple("a task fails on one device", lambda _: [reach(), fail(SECOND), reach()], {2})
-_simple("a task fails on every device", lambda _: [reach(), fail(*ALL), reach()], {2})
-_simple("one device becomes unreachable", lambda f: [reach(), drop(f, FIRST), reach("again")], {4})
-_simple("every device becomes unreachable", lambda f: [reach(), drop(f, *ALL), reach("again")], {4})
-_simple(
-    "any_errors_fatal, one device becomes unreachable",
-    lambda f: [reach(), drop(f, SECOND), reach("again")],
-    {2, 4, 6},
-    any_errors_fatal=True,
-)
-_simple("max_fail_percentage is exceeded", lambda _: [reach(), fail(SECOND), reach()], {2}, max_fail_percentage=10)
-_simple("serial, the first batch fails", lambda _: [reach(), fail(FIRST), reach()], {2}, serial=1)
-_simple("serial, the first batch becomes unreachable", lambda f: [drop(f, FIRST), reach()], {4}, serial=1)
-_simple("strategy free", lambda _: [reach(), fail(SECOND), reach()], {2}, strategy="free")
-_simple("strategy host_pinned", lambda _: [reach(), fail(SECOND), reach()], {2}, strategy="host_pinned")
-_simple(
-    "strategy free, one device becomes unreachable", lambda f: [reach(), drop(f, FIRST), reach()], {4}, strategy="free"
-)
-_simple("a rescue that succeeds", lambda _: [{"block": [fail(*ALL)], "rescue": [reach()]}], {0})
-_simple("an error in the user's always", lambda _: [{"block": [fail(FIRST)], "always": [fail(*ALL)]}], {2})
-_simple(
-    "force_handlers",
-    lambda _: [reach(notify="restart", changed_when=True), fail(*ALL)],
-    {2},
-    force_handlers=True,
-    handlers=[task("restart", **{"ansible.builtin.debug": {"msg": "restarted"}})],
-)
-_simple("a handler that fails", lambda _: [reach(notify="restart", changed_when=True)], {2}, handlers=[
-    task("restart", **{"ansible.builtin.raw": "false"})
-])  # fmt: skip
-_simple(
-    "a task that cannot be templated", lambda _: [reach(), task("bad", **{"ansible.builtin.raw": "{{ nowhere }}"})], {2}
-)
-_simple("a file that is not YAML is included", lambda _: [task("bad", include_tasks="broken.yml")], {1, 2, 4, 250})
-
-
-@row("meta: end_play, and a later play")
-def _row(fleet: Fleet) -> Any:
-    return [session(), later(fleet)], [reach(), {"meta": "end_play"}], {0}
-
-
-@row("meta: end_host, and a later play")
-def _row(fleet: Fleet) -> Any:
-    return [session(), later(fleet)], [reach(), {"meta": "end_host", "when": f"inventory_hostname == '{FIRST}'"}], {0}
-
-
-@row("meta: end_batch, and a later play")
-def _row(fleet: Fleet) -> Any:
-    return [session(serial=2), later(fleet)], [reach(), {"meta": "end_batch"}], {0}
-
-
-@row("open without close")
-def _row(fleet: Fleet) -> Any:
-    return [{"hosts": "fleet", "gather_facts": False, "tasks": [OPEN, reach(), fail(SECOND)]}], [], {2}
-
-
-@row("open, then every device becomes unreachable")
-def _row(fleet: Fleet) -> Any:
-    return [{"hosts": "fleet", "gather_facts": False, "tasks": [OPEN, drop(fleet, *ALL), reach()]}], [], {4}
-
-
-@row("a template error before the first task")
-def _row(fleet: Fleet) -> Any:
-    return [session(), later(fleet, vars={"x": 1}, environment="{{ nowhere }}")], [reach()], {1, 2, 4, 250}
-
-
-@row("no role, a play that forgets to close")
-def _row(fleet: Fleet) -> Any:
-    connect = {"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services}}
-    return [{"hosts": "localhost", "gather_facts": False, "tasks": [task("connect", **connect)]}], [], {0}
-
-
-@row("no role, one task a host, and one fails")
-def _row(fleet: Fleet) -> Any:
-    connect = {"remoteit.fleet.remoteit_connect": {"deviceaddress": "{{ remoteit_deviceaddress }}"}}
-    failing = task("fail", **{"ansible.builtin.fail": {}}, when=f"inventory_hostname == '{SECOND}'")
-    return [{"hosts": "fleet", "gather_facts": False, "tasks": [task("connect", **connect), failing]}], [], {2}
-
-
-@pytest.mark.parametrize("name", ROWS)
-def test_a_play_ends(fleet: Fleet, name: str) -> None:
-    plays, tasks, codes = ROWS[name](fleet)
-    fleet.write("broken.yml", "- {name: broken")
+def plays_of(fleet: Fleet, way: str, tasks: Tasks, **keywords: Any) -> list[dict[str, Any]]:
+    """Return a play on the fleet, by the role or without it."""
+    play = {"hosts": "fleet", "gather_facts": False, **keywords}
+    if way == PLAY:
+        return [{**play, "tasks": tasks}]
     fleet.write("on_the_devices.yml", tasks)
-    run = fleet.run(plays)
-    assert run.rc in codes
-    assert run.connections
+    role = {"role": "remoteit.fleet.remoteit_session", "vars": {"remoteit_session_tasks": "on_the_devices.yml"}}
+    return [{**play, "roles": [role]}]
+
+
+def on_localhost(*tasks: dict[str, Any]) -> dict[str, Any]:
+    return {"hosts": "localhost", "gather_facts": False, "tasks": list(tasks)}
+
+
+def run_it(fleet: Fleet, way: str, tasks: Tasks, command: str, **options: Any) -> Run:
+    """Run the command on the fleet by an ad hoc command, or the tasks by a playbook."""
+    if way == AD_HOC:
+        return fleet.ad_hoc("fleet", "-m", "raw", "-a", command, **options)
+    return fleet.run(plays_of(fleet, way, tasks), **options)
+
+
+def reach_it(fleet: Fleet, way: str, **options: Any) -> Run:
+    return run_it(fleet, way, [reach()], "cat device-name", **options)
+
+
+def command_of(fleet: Fleet, way: str, tasks: Tasks, command: str) -> list[str]:
+    """Return the command line of the same."""
+    inventory = fleet.write_inventory()
+    if way == AD_HOC:
+        ansible = str(Path(fleet.ansible_playbook).with_name("ansible"))
+        return [ansible, "-i", inventory, "fleet", "-m", "raw", "-a", command]
+    playbook = fleet.write("play.yml", plays_of(fleet, way, tasks))
+    return [fleet.ansible_playbook, "-i", inventory, str(playbook)]
+
+
+def assert_all_closed(run: Run) -> None:
     count = len(run.connections)
+    assert count
     assert run.recap == f"opened {count}, closed {count}, left open 0"
+
+
+# -- the run ends by itself ----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Row(Ending):
+    """An ending that is described by what it runs.
+
+    :ivar codes: the exit codes that it may have.
+    :ivar tasks: of a play.
+    :ivar command: of an ad hoc command.
+    :ivar play: further keywords of the play.
+    :ivar then: whether a play on the same hosts follows.
+    :ivar before: devices that drop every link from the start.
+    """
+
+    codes: Sequence[int] = (0,)
+    tasks: Callable[[Fleet], Tasks] = lambda _fleet: [reach()]
+    command: str = "cat device-name"
+    play: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False, hash=False)
+    then: dict[str, Any] | None = dataclasses.field(default=None, compare=False, hash=False)
+    before: Sequence[str] = ()
+
+
+_TASKS, _PLAYS, _STRATEGIES = "tasks end", "a play ends", "a strategy"
+RESTART = "restart"
+
+ROWS = [
+    Row(_TASKS, "every task succeeds", WAYS),
+    Row(
+        _TASKS, "a task fails on one device", WAYS, codes=[2],
+        tasks=lambda _: [reach(), fail(SECOND), reach()], command=f'test "$(cat device-name)" != {SECOND}',
+    ),
+    Row(
+        _TASKS, "a task fails on every device", WAYS, codes=[2],
+        tasks=lambda _: [reach(), fail(*ALL), reach()], command="false",
+    ),
+    Row(_TASKS, "one device does not respond", WAYS, codes=[4], before=[FIRST]),
+    Row(_TASKS, "every device does not respond", WAYS, codes=[4], before=ALL),
+    Row(
+        _TASKS, "one device becomes unreachable", PLAYBOOKS, codes=[4],
+        tasks=lambda fleet: [reach(), drop(fleet, FIRST), reach("again")],
+    ),
+    Row(
+        _TASKS, "every device becomes unreachable", PLAYBOOKS, codes=[4],
+        tasks=lambda fleet: [reach(), drop(fleet, *ALL), reach("again")],
+    ),
+    Row(
+        _TASKS, "a task cannot be templated", PLAYBOOKS, codes=[2],
+        tasks=lambda _: [reach(), task("bad", **{"ansible.builtin.raw": "{{ nowhere }}"})],
+    ),
+    Row(
+        _TASKS, "an included file is not YAML", PLAYBOOKS, codes=[1, 2, 4, 250],
+        tasks=lambda _: [reach(), task("bad", include_tasks="broken.yml")],
+    ),
+    Row(_TASKS, "a rescue succeeds", PLAYBOOKS, tasks=lambda _: [{"block": [fail(*ALL)], "rescue": [reach()]}]),
+    Row(
+        _TASKS, "an always fails", PLAYBOOKS, codes=[2],
+        tasks=lambda _: [{"block": [fail(FIRST)], "always": [reach(), fail(*ALL)]}],
+    ),
+    Row(
+        _TASKS, "a handler fails", PLAYBOOKS, codes=[2], tasks=lambda _: [reach(notify=RESTART, changed_when=True)],
+        play={"handlers": [task(RESTART, **{"ansible.builtin.raw": "false"})]},
+    ),
+    Row(
+        _TASKS, "a handler is forced", PLAYBOOKS, codes=[2],
+        tasks=lambda _: [reach(notify=RESTART, changed_when=True), fail(*ALL)],
+        play={"force_handlers": True, "handlers": [task(RESTART, **{"ansible.builtin.raw": "true"})]},
+    ),
+    Row(
+        _PLAYS, "any_errors_fatal, and a device becomes unreachable", PLAYBOOKS, codes=[2, 4, 6],
+        tasks=lambda fleet: [reach(), drop(fleet, SECOND), reach("again")], play={"any_errors_fatal": True},
+    ),
+    Row(
+        _PLAYS, "max_fail_percentage is exceeded", PLAYBOOKS, codes=[2],
+        tasks=lambda _: [reach(), fail(SECOND), reach()], play={"max_fail_percentage": 10},
+    ),
+    Row(
+        _PLAYS, "serial, and the first batch fails", PLAYBOOKS, codes=[2],
+        tasks=lambda _: [reach(), fail(FIRST), reach()], play={"serial": 1},
+    ),
+    Row(
+        _PLAYS, "serial, and the first batch does not respond", PLAYBOOKS, codes=[4], before=[FIRST],
+        play={"serial": 1},
+    ),
+    Row(
+        _PLAYS, "meta end_play, and a later play", PLAYBOOKS,
+        tasks=lambda _: [reach(), {"meta": "end_play"}], then={},
+    ),
+    Row(
+        _PLAYS, "meta end_host, and a later play", PLAYBOOKS,
+        tasks=lambda _: [reach(), {"meta": "end_host", "when": f"inventory_hostname == '{FIRST}'"}], then={},
+    ),
+    Row(
+        _PLAYS, "meta end_batch, and a later play", PLAYBOOKS,
+        tasks=lambda _: [reach(), {"meta": "end_batch"}], play={"serial": 2}, then={},
+    ),
+    Row(
+        _PLAYS, "a later play cannot be templated", PLAYBOOKS, codes=[1, 2, 4, 250],
+        then={"vars": {"x": 1}, "environment": "{{ nowhere }}"},
+    ),
+    *[
+        Row(
+            _STRATEGIES, f"{strategy}, and a task fails", PLAYBOOKS, codes=[2],
+            tasks=lambda _: [reach(), fail(SECOND), reach()], play={"strategy": strategy},
+        )
+        for strategy in ("free", "host_pinned")
+    ],
+    Row(
+        _STRATEGIES, "free, and a device does not respond", PLAYBOOKS, codes=[4], before=[FIRST],
+        play={"strategy": "free"},
+    ),
+]  # fmt: skip
+
+
+@ends(*ROWS)
+def test_run_ends(fleet: Fleet, case: Case) -> None:
+    row = case.ending
+    assert isinstance(row, Row)
+    fleet.write("broken.yml", "- {name: broken")
+    for device in row.before:
+        fleet.simulator.device(device, drop=True)
+    if case.way == AD_HOC:
+        run = fleet.ad_hoc("fleet", "-m", "raw", "-a", row.command)
+    else:
+        plays = plays_of(fleet, case.way, row.tasks(fleet), **row.play)
+        if row.then is not None:
+            plays.append({"hosts": "fleet", "gather_facts": False, "tasks": [reach("later")], **row.then})
+        run = fleet.run(plays)
+    assert run.rc in row.codes
+    assert_all_closed(run)
     for device, seen in {**run.stdout_of("reach"), **run.stdout_of("later")}.items():
         assert seen in (device, "")
-    if any(play.get("tasks") == [reach("later")] for play in plays) and run.rc == 0:
+    if row.then == {}:
         assert run.status("later") == dict.fromkeys(ALL, "changed")
+
+
+@ends(
+    Ending("an opening fails", "a device is offline", WAYS, "offline"),
+    Ending("an opening fails", "the API refuses the credentials", WAYS, "credentials"),
+)
+def test_opening_fails(fleet: Fleet, case: Case) -> None:
+    if case.ending.variant == "offline":
+        fleet.simulator.device(FIRST, online=False)
+    else:
+        fleet.environ |= dict.fromkeys(["REMOTEIT_TOKEN", "R3_SECRET_ACCESS_KEY"], "d3Jvbmc=")
+    run = reach_it(fleet, case.way)
+    assert run.rc == (2 if case.way == ROLE and case.ending.variant == "credentials" else 4)
+    if case.ending.variant == "offline":
+        assert len(run.connections) == 2
+        assert_all_closed(run)
+    else:
+        assert run.connections == []
+
+
+@ends(Ending("the modules are used", "remoteit_connect without remoteit_disconnect", (AD_HOC, PLAY)))
+def test_connect_without_disconnect(fleet: Fleet, case: Case) -> None:
+    if case.way == AD_HOC:
+        options = json.dumps({"deviceaddress": fleet.services})
+        run = fleet.ad_hoc("localhost", "-m", "remoteit.fleet.remoteit_connect", "-a", options)
+    else:
+        run = fleet.run([on_localhost(connect(fleet))])
+    assert run.rc == 0
+    assert_all_closed(run)
+
+
+@ends(Ending("the modules are used", "one remoteit_connect for each host, and a task fails", (PLAY,)))
+def test_connect_for_each_host(fleet: Fleet, case: Case) -> None:
+    options = {"remoteit.fleet.remoteit_connect": {"deviceaddress": "{{ remoteit_deviceaddress }}"}}
+    run = fleet.run(plays_of(fleet, case.way, [task("connect", **options), fail(SECOND)]))
+    assert run.rc == 2
+    assert len(run.connections) == 3
+    assert_all_closed(run)
+
+
+@ends(
+    Ending("the modules are used", "the role opens, and nothing closes", (ROLE,), "fails"),
+    Ending("the modules are used", "the role opens, and nothing closes", (ROLE,), "unreachable"),
+)
+def test_open_without_close(fleet: Fleet, case: Case) -> None:
+    fails = case.ending.variant == "fails"
+    tasks = [OPEN, fail(SECOND) if fails else drop(fleet, *ALL), reach()]
+    run = fleet.run(plays_of(fleet, PLAY, tasks))
+    assert run.rc == (2 if fails else 4)
+    assert len(run.connections) == 3
+    assert_all_closed(run)
+
+
+@ends(Ending("another way to start", "two playbooks in one call, and the second fails", PLAYBOOKS))
+def test_two_playbooks_in_one_call(fleet: Fleet, case: Case) -> None:
+    plays = plays_of(fleet, case.way, [reach()])
+    second = fleet.write("second.yml", [*plays, on_localhost(task("fail here", **{"ansible.builtin.fail": {}}))])
+    opening = [OPEN] if case.way == ROLE else []
+    run = fleet.run(plays_of(fleet, PLAY, [*opening, reach()]), str(second))
+    assert run.rc == 2
+    assert len(run.connections) == 3  # the second playbook uses what the first has left open
+    assert_all_closed(run)
+
+
+@ends(Ending("another way to start", "ansible-runner, and a task fails", PLAYBOOKS))
+def test_run_by_ansible_runner(fleet: Fleet, case: Case) -> None:
+    runner = Path(fleet.ansible_playbook).with_name("ansible-runner")
+    if not runner.exists():
+        pytest.skip("ansible-runner is not there")
+    data = fleet.folder / "runner"
+    (data / "project").mkdir(parents=True)
+    (data / "inventory").mkdir()
+    (data / "inventory" / "hosts.json").write_text(json.dumps(fleet.inventory))
+    tasks = [reach(), fail(SECOND)]
+    (data / "project" / "play.yml").write_text(json.dumps(plays_of(fleet, case.way, tasks)))
+    (data / "project" / "on_the_devices.yml").write_text(json.dumps(tasks))
+    done = subprocess.run(
+        [runner, "run", data, "-p", "play.yml"],
+        env={**fleet.environ, "PATH": f"{runner.parent}:{fleet.environ['PATH']}"},
+        capture_output=True, text=True, check=False, timeout=PATIENCE,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert len(fleet.simulator.requests("connect")) == 3
+    await_nothing_open(fleet)
+
+
+@ends(Ending("another way to start", "ansible-console", (AD_HOC,)))
+def test_run_by_ansible_console(fleet: Fleet, case: Case) -> None:
+    console = Path(fleet.ansible_playbook).with_name("ansible-console")
+    done = subprocess.run(
+        [console, "-i", fleet.write_inventory(), "fleet"],
+        input="raw cat device-name\nraw cat device-name\nexit\n",
+        env=fleet.environ, cwd=fleet.project, capture_output=True, text=True, check=False, timeout=PATIENCE,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "remote.it: opened 3, closed 3, left open 0" in done.stderr
+    await_nothing_open(fleet)
 
 
 # -- signals -------------------------------------------------------------------------------------------------------
 
-WAIT = [task("wait", **{"ansible.builtin.raw": "touch reached; sleep 30"})]
+LONG_COMMAND = "touch reached; sleep 30"
+WAIT = [task("wait", **{"ansible.builtin.raw": LONG_COMMAND})]
 
 
 def call_under_way(fleet: Fleet, call: str) -> Callable[[], bool]:
     return lambda: any(entry["call"] == call for entry in fleet.simulator.requests())
 
 
+def tasks_run(fleet: Fleet) -> Callable[[], bool]:
+    return lambda: all((fleet.simulator.home(device) / "reached").exists() for device in ALL)
+
+
+OPENING, RUNNING, CLOSING = "while connections are opened", "while the tasks run", "while connections are closed"
 MOMENTS: dict[str, Callable[[Fleet], Callable[[], bool]]] = {
-    "while opening": lambda fleet: call_under_way(fleet, "connect"),
-    "while the tasks run": lambda fleet: lambda: all((fleet.simulator.home(d) / "reached").exists() for d in ALL),
-    "while closing": lambda fleet: call_under_way(fleet, "stop"),
+    OPENING: lambda fleet: call_under_way(fleet, "connect"),
+    RUNNING: tasks_run,
+    CLOSING: lambda fleet: call_under_way(fleet, "stop"),
 }
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
 
 
+@dataclasses.dataclass(frozen=True)
+class Signal(Ending):
+    number: signal.Signals = signal.SIGTERM
+    to_group: bool = False
+
+
 @contextlib.contextmanager
-def running(fleet: Fleet, plays: list[dict[str, Any]], *before: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A playbook under way, in a process group of its own."""
-    inventory, playbook = fleet.write("inventory.yml", fleet.inventory), fleet.write("play.yml", plays)
+def running(fleet: Fleet, command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A run under way, in a process group of its own."""
     with (fleet.folder / "out").open("w") as out:
         process = subprocess.Popen(
-            [*before, fleet.ansible_playbook, "-i", inventory, playbook],
+            command,
             cwd=fleet.project,
             env={**fleet.environ, "TEST_JOURNAL": str(fleet.folder / "journal")},
             stdin=subprocess.DEVNULL,
@@ -234,50 +420,152 @@ def running(fleet: Fleet, plays: list[dict[str, Any]], *before: str) -> Iterator
             print((fleet.folder / "out").read_text())
 
 
-def await_nothing_open(fleet: Fleet, seconds: float = RUN_SECONDS) -> None:
+def output(fleet: Fleet) -> str:
+    return (fleet.folder / "out").read_text()
+
+
+def await_nothing_open(fleet: Fleet, seconds: float = END_SECONDS) -> None:
     until(lambda: not fleet.simulator.open_connections(), seconds)
     until(lambda: not fleet.processes(), seconds)
 
 
-@pytest.mark.parametrize("to_group", [False, True], ids=["controller", "group"])
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_signal(fleet: Fleet, number: signal.Signals, moment: str, to_group: bool) -> None:
+@ends(
+    *[
+        Signal(
+            "SIGINT, SIGTERM, SIGHUP or SIGKILL", moment, WAYS, f"{number.name} to the {target}",
+            number=number, to_group=target == "group",
+        )
+        for moment in MOMENTS
+        for number in SIGNALS
+        for target in ("controller", "group")
+    ]
+)  # fmt: skip
+def test_signal(fleet: Fleet, case: Case) -> None:
+    ending = case.ending
+    assert isinstance(ending, Signal)
+    moment, number = ending.row, ending.number
     # what is to be hit has to last
-    fleet.simulator.settings(latency=1.0, stop_latency=2.0 if moment == "while closing" else 0.5)
-    fleet.write("on_the_devices.yml", [reach()] if moment == "while closing" else WAIT)
-    with running(fleet, [session()]) as process:
+    fleet.simulator.settings(latency=1.0, stop_latency=2.0 if moment == CLOSING else 0.5)
+    short = moment == CLOSING
+    command = command_of(fleet, case.way, [reach()] if short else WAIT, "cat device-name" if short else LONG_COMMAND)
+    with running(fleet, command) as process:
         until(MOMENTS[moment](fleet))
-        (os.killpg if to_group else os.kill)(process.pid, number)
+        (os.killpg if ending.to_group else os.kill)(process.pid, number)
         code = process.wait(PATIENCE)
         await_nothing_open(fleet)
-    assert code == 99 if number == signal.SIGINT else code == -number
+    if number != signal.SIGINT:
+        assert code == -number
+    elif moment == CLOSING and case.way != ROLE:
+        assert code == 0  # the run was over
+    else:
+        assert code == 99
+    assert "Traceback" not in output(fleet)
     assert fleet.simulator.connections()
     assert fleet.ledgers() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
-def test_in_a_container_that_ends_with_its_first_process(fleet: Fleet, number: signal.Signals) -> None:
-    """The keeper dies with it; after SIGTERM the controller waits for it, after SIGKILL the ledger is left."""
-    fleet.simulator.settings(stop_latency=1.0)
-    fleet.write("on_the_devices.yml", WAIT)
-    init = fleet.write("init", "#!/bin/sh\ntrap 'kill -TERM $!; wait $!; exit' TERM\n\"$@\" &\necho $! >pid\nwait $!\n")
-    init.chmod(0o755)
-    inside = ("unshare", "--pid", "--fork", "--kill-child=TERM", "--mount-proc")
-    if shutil.which("unshare") is None or subprocess.run([*inside, "true"], check=False).returncode:
-        pytest.skip("cannot make a pid namespace")
-    with running(fleet, [session()], *inside, str(init)):
-        until(MOMENTS["while the tasks run"](fleet))
-        controller = next(
-            pid for pid, words in fleet.processes().items() if words.split()[1:2] == [fleet.ansible_playbook]
+# -- containers ----------------------------------------------------------------------------------------------------
+
+IN_CONTAINER = ("unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
+#: Passes SIGTERM on, and ends with its only child, as the init of a container does.
+INIT = "#!/bin/sh\ntrap 'kill -TERM $!; wait $!; exit' TERM\n\"$@\" &\nwait $!\n"
+PID_1, LAST = "ansible-playbook is PID 1", "ansible-playbook is the last process"
+HANDWRITTEN, EXPORTED_JSON, EXPORTED_YAML, SERVICES = (
+    "handwritten",
+    "exported as JSON",
+    "exported as YAML",
+    "of the plugin",
+)
+SUCCESS, FAILURE = "success", "failure"
+
+
+@dataclasses.dataclass(frozen=True)
+class Container(Ending):
+    source: str = HANDWRITTEN
+    how: str = SUCCESS
+    first: str = PID_1
+
+
+def use_inventory(fleet: Fleet, source: str) -> None:
+    """Replace the inventory: by the inventory plugin, or by its export, as AWX stores it."""
+    if source == HANDWRITTEN:
+        return
+    variables = {
+        name: value for name, value in fleet.inventory["fleet"]["vars"].items() if name != "ansible_connection"
+    }
+    fleet.write("source/fleet.remoteit.yml", {"plugin": "remoteit.fleet.services"})
+    fleet.write("source/groups.yml", {"fleet": {"hosts": dict.fromkeys(ALL), "vars": variables}})
+    fleet.inventory = fleet.project / "source"
+    if source == SERVICES:
+        return
+    command = [str(Path(fleet.ansible_playbook).with_name("ansible-inventory")), "-i", str(fleet.inventory)]
+    command += ["--export", "--list", *(["--yaml"] if source == EXPORTED_YAML else [])]
+    done = subprocess.run(
+        command, env=fleet.environ, cwd=fleet.project, capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
+    if source == EXPORTED_YAML:
+        fleet.inventory = fleet.write("exported.yml", done.stdout)
+    else:  # AWX stores the data in a script
+        fleet.inventory = fleet.write("exported", f"#!/bin/sh\ncat <<'END'\n{done.stdout}\nEND\n")
+        fleet.inventory.chmod(0o755)
+
+
+@ends(
+    *[
+        Container(
+            "a container ends", f"{first}, {how}", (AD_HOC, PLAY), f"inventory {source}",
+            source=source, how=how, first=first,
         )
-        os.kill(controller, number)
+        for first in (PID_1, LAST)
+        for how in (SUCCESS, FAILURE, signal.SIGTERM.name, signal.SIGKILL.name)
+        for source in (HANDWRITTEN, EXPORTED_JSON, EXPORTED_YAML, SERVICES)
+    ]
+)  # fmt: skip
+def test_container_ends(fleet: Fleet, case: Case) -> None:
+    """The keeper dies with it, so the controller waits for it; after SIGKILL the ledger is left."""
+    ending = case.ending
+    assert isinstance(ending, Container)
+    if shutil.which("unshare") is None or subprocess.run([*IN_CONTAINER, "true"], check=False).returncode:
+        pytest.skip("cannot make a PID namespace")
+    use_inventory(fleet, ending.source)
+    fleet.simulator.settings(stop_latency=1.0)
+    before = [*IN_CONTAINER]
+    if ending.first == LAST:
+        init = fleet.write("init", INIT)
+        init.chmod(0o755)
+        before.append(str(init))
+    by_itself = {SUCCESS: ([reach()], "cat device-name", 0), FAILURE: ([reach(), fail(*ALL)], "false", 2)}
+    tasks, command, expected = by_itself.get(ending.how, (WAIT, LONG_COMMAND, None))
+    with running(fleet, [*before, *command_of(fleet, case.way, tasks, command)]) as process:
+        if expected is None:
+            until(lambda: tasks_run(fleet)() or process.poll() is not None)
+            os.kill(controller_in(fleet, process), signal.Signals[ending.how])
+        code = process.wait(PATIENCE)
         until(lambda: not fleet.processes())
-    if number == signal.SIGTERM:
-        assert not fleet.simulator.open_connections()
-        assert fleet.ledgers() == []
+    if expected is not None:
+        assert code == expected
+    elif ending.how == signal.SIGTERM.name and ending.first == PID_1:
+        assert code == 128 + signal.SIGTERM
     else:
+        assert code != 0
+    if ending.how == signal.SIGKILL.name:
+        assert len(fleet.simulator.open_connections()) == 3
         teardown(fleet)
+        return
+    assert not fleet.simulator.open_connections()
+    assert fleet.ledgers() == []
+    assert "remote.it: opened 3, closed 3, left open 0" in output(fleet)
+
+
+def controller_in(fleet: Fleet, container: subprocess.Popen[bytes]) -> int:
+    """Return the PID of ansible-playbook, or ansible, in a container; it has the lowest of those that look like it."""
+    bin_folder = f"{Path(fleet.ansible_playbook).parent}/ansible"
+    found = (
+        pid
+        for pid, words in fleet.processes().items()
+        if pid != container.pid and any(word.startswith(bin_folder) for word in words.split()[:2])
+    )
+    return min(found)
 
 
 def teardown(fleet: Fleet, code: int = 0) -> Run:
@@ -290,48 +578,85 @@ def teardown(fleet: Fleet, code: int = 0) -> Run:
     return run
 
 
-# -- something dies ------------------------------------------------------------------------------------------------
+# -- a process is killed -------------------------------------------------------------------------------------------
+
+_KILLED = "a process is killed"
 
 
 def the_keeper(fleet: Fleet) -> int:
     return next(pid for pid, words in fleet.processes().items() if "_keeper_main.py" in words)
 
 
-@pytest.mark.parametrize("with_role", [True, False], ids=["role", "no role"])
-def test_the_keeper_is_killed(fleet: Fleet, with_role: bool) -> None:
-    """The role's own close carries it; without the role the next teardown does."""
-    wait = task("wait", **{"ansible.builtin.wait_for": {"path": str(fleet.folder / "go on")}}, delegate_to="localhost")
-    fleet.write("on_the_devices.yml", [reach(), {**wait, "run_once": True}, reach("again")])
-    connect = task("connect", **{"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services}}, run_once=True)
-    plays = [
-        session()
-        if with_role
-        else {"hosts": "fleet", "gather_facts": False, "tasks": [connect, {**wait, "run_once": True}]}
-    ]
-    with running(fleet, plays) as process:
-        until(
-            lambda: (
-                len(fleet.simulator.open_connections()) == 3 and _journal(fleet, "reach" if with_role else "connect")
-            )
-        )
+def in_journal(fleet: Fleet, name: str, count: int = 1) -> bool:
+    journal = fleet.folder / "journal"
+    return journal.exists() and journal.read_text().count(f'"task": "{name}"') >= count
+
+
+@ends(Ending(_KILLED, "the keeper, between two tasks", PLAYBOOKS))
+def test_keeper_is_killed_between_two_tasks(fleet: Fleet, case: Case) -> None:
+    """The keeper of the next task takes its ledger over."""
+    command = command_of(fleet, case.way, [reach(), wait_here(fleet), reach("again")], "")
+    with running(fleet, command) as process:
+        until(lambda: in_journal(fleet, "reach", 3))
         os.kill(the_keeper(fleet), signal.SIGKILL)
-        (fleet.folder / "go on").touch()
+        go_on(fleet)
         assert process.wait(PATIENCE) == 0
         until(lambda: not fleet.processes())
-    assert len(fleet.simulator.open_connections()) == (0 if with_role else 3)
-    assert ("opened 3, closed 0, left open 3" in (fleet.folder / "out").read_text()) != with_role
+    assert in_journal(fleet, "again", 3)
+    assert ", left open 0" in output(fleet)
+    assert not fleet.simulator.open_connections()
+    assert fleet.ledgers() == []
+
+
+@ends(Ending(_KILLED, "the keeper, while a command runs", PLAYBOOKS))
+def test_keeper_is_killed_while_a_command_runs(fleet: Fleet, case: Case) -> None:
+    """The command goes on: only ssh carries it."""
+    long = task("long", **{"ansible.builtin.raw": "touch reached; until [ -e 'go on' ]; do sleep 0.2; done"})
+    command = command_of(fleet, case.way, [long, reach("again")], "")
+    with running(fleet, command) as process:
+        until(tasks_run(fleet))
+        os.kill(the_keeper(fleet), signal.SIGKILL)
+        for device in ALL:
+            (fleet.simulator.home(device) / "go on").touch()
+        assert process.wait(PATIENCE) == 0
+        until(lambda: not fleet.processes())
+    assert in_journal(fleet, "again", 3)
+    assert not fleet.simulator.open_connections()
+    assert fleet.ledgers() == []
+
+
+@ends(
+    Ending(_KILLED, "the keeper, after the last task that needs it", WAYS),
+    Ending(_KILLED, "the keeper, after remoteit_connect", (PLAY,), "module"),
+)
+def test_keeper_is_killed_after_the_last_task(fleet: Fleet, case: Case) -> None:
+    """The role closes by another keeper; without the role the run reports what is left, and a teardown closes it."""
+    fleet.simulator.settings(stop_latency=0.5)
+    tasks = [connect(fleet, run_once=True) if case.ending.variant == "module" else reach(), wait_here(fleet)]
+    # the only place where an ad hoc command can wait on the controller is a callback or the device
+    long = "touch reached; until [ -e 'go on' ]; do sleep 0.2; done"
+    with running(fleet, command_of(fleet, case.way, tasks, long)) as process:
+        if case.way == AD_HOC:
+            until(tasks_run(fleet))
+        else:
+            until(lambda: len(fleet.simulator.open_connections()) == 3)
+            until(lambda: in_journal(fleet, "connect" if case.ending.variant == "module" else "reach"))
+        os.kill(the_keeper(fleet), signal.SIGKILL)
+        go_on(fleet)
+        for device in ALL:
+            (fleet.simulator.home(device) / "go on").touch()
+        assert process.wait(PATIENCE) == 0
+        until(lambda: not fleet.processes())
+    left = 0 if case.way == ROLE else 3
+    assert len(fleet.simulator.open_connections()) == left
+    assert f", left open {left}" in output(fleet)
     teardown(fleet)
 
 
-def _journal(fleet: Fleet, name: str) -> bool:
-    journal = fleet.folder / "journal"
-    return journal.exists() and f'"task": "{name}"' in journal.read_text()
-
-
-def test_a_worker_is_killed_in_mid_call(fleet: Fleet) -> None:
+@ends(Ending(_KILLED, "the workers, while they open", WAYS))
+def test_workers_are_killed(fleet: Fleet, case: Case) -> None:
     fleet.simulator.settings(latency=3.0)
-    connect = task("connect", **{"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services}})
-    with running(fleet, [{"hosts": "localhost", "gather_facts": False, "tasks": [connect]}]) as process:
+    with running(fleet, command_of(fleet, case.way, [reach()], "cat device-name")) as process:
         until(call_under_way(fleet, "connect"))
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         for child in children:
@@ -339,99 +664,117 @@ def test_a_worker_is_killed_in_mid_call(fleet: Fleet) -> None:
                 os.kill(int(child), signal.SIGKILL)
         assert process.wait(PATIENCE) != 0
         await_nothing_open(fleet)
-    assert len(fleet.simulator.connections()) >= 3
+    assert fleet.simulator.connections()
+    assert fleet.ledgers() == []
+
+
+@ends(Ending(_KILLED, "the controller, half way through a thousand openings", (PLAY,)))
+def test_bulk_call_is_killed_half_way(fleet: Fleet, case: Case, request: pytest.FixtureRequest) -> None:
+    folder = fleet.folder / "large"
+    folder.mkdir()
+    large = Simulator(folder, "--devices", "1000", "--latency", "0.5")
+    request.addfinalizer(large.end)
+    fleet.environ |= fleet.credentials_of(large)
+    services = [service["deviceaddress"] for service in large.state["services"] if service["application"] == SSH]
+    options = {"remoteit.fleet.remoteit_connect": {"deviceaddress": services, "concurrency": 64}}
+    playbook = fleet.write("play.yml", [on_localhost(task("connect", **options))])
+    with running(fleet, [fleet.ansible_playbook, str(playbook)]) as process:
+        until(lambda: len(large.connections()) > 500)
+        process.kill()
+        process.wait()
+        until(lambda: not large.open_connections())
+        until(lambda: not fleet.processes())
     assert fleet.ledgers() == []
 
 
 # -- trouble with the API ------------------------------------------------------------------------------------------
 
+_API = "the API fails, or ends a connection"
 
-def test_the_stop_fails_three_times(fleet: Fleet) -> None:
+
+@ends(Ending(_API, "the stop fails three times", WAYS))
+def test_stop_fails_three_times(fleet: Fleet, case: Case) -> None:
     for service in fleet.services:
         fleet.simulator.fault(service, call="stop", fault="http", status=500, times=3)
-    run = fleet.session([reach()])
+    run = reach_it(fleet, case.way)
     assert run.rc == 0
-    assert run.recap == "opened 3, closed 3, left open 0"
+    assert_all_closed(run)
 
 
-@pytest.mark.parametrize("with_role", [True, False], ids=["role", "no role"])
-def test_the_stop_fails_always(fleet: Fleet, with_role: bool) -> None:
-    """The role is red and says what is open; without the role it is a warning, and the next teardown is red."""
+@ends(Ending(_API, "the stop always fails", WAYS))
+def test_stop_always_fails(fleet: Fleet, case: Case) -> None:
+    """The role fails and names what is open; without the role it is a warning, and the next teardown fails."""
     service = fleet.services[1]
     fleet.simulator.fault(service, call="stop", fault="http", status=500, times="always")
-    if with_role:
-        run = fleet.session([reach()], leaves_open=1)
-        assert run.rc == 2
-    else:
-        connect = task("connect", **{"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services}})
-        run = fleet.run([{"hosts": "localhost", "gather_facts": False, "tasks": [connect]}], leaves_open=1)
-        assert run.rc == 0
+    run = reach_it(fleet, case.way, leaves_open=1)
+    assert run.rc == (2 if case.way == ROLE else 0)
     (left,) = (entry["connectionid"] for entry in run.connections if entry["open"])
     assert run.recap == "opened 3, closed 2, left open 1"
-    assert f"the connection {left} to {service} could not be closed" in run.text
+    assert f"the connection {left} to {service}" in run.text
     assert "it ends by itself at 20" in run.text
-    red = fleet.run("remoteit.fleet.teardown")
-    assert red.rc == 2
+    red = teardown(fleet, 2)
     assert left in red.text
     fleet.simulator.forget_faults()
     teardown(fleet)
 
 
-def test_the_answer_to_open_is_lost(fleet: Fleet) -> None:
-    """Nobody can stop what nobody knows: it is said at once and by every teardown, until the vendor has ended it.
-
-    Over GraphQL the account's sessions tell which connection it is.
-    """
+@ends(Ending(_API, "the answer to an opening call is lost", WAYS))
+def test_answer_to_open_is_lost(fleet: Fleet, case: Case) -> None:
+    """Every teardown fails until the vendor has ended it. Over GraphQL the account's sessions show which one it is."""
     fleet.simulator.fault(fleet.services[1], call="connect", fault="lost")
-    run = fleet.session([reach()], leaves_open=1 if fleet.api == "rest" else 0)
-    assert run.rc == 2
+    run = reach_it(fleet, case.way, leaves_open=1 if fleet.api == "rest" else 0)
+    assert run.rc == 4
     if fleet.api == "graphql":
         assert run.recap == "opened 3, closed 3, left open 0"
         assert fleet.ledgers() == []
         return
     assert "may have opened a connection" in run.text
-    red = fleet.run("remoteit.fleet.teardown")
-    assert red.rc == 2
+    red = teardown(fleet, 2)
     assert fleet.services[1] in red.text
     assert "ends by itself at" in red.text
     fleet.simulator.advance(16 * 60)
     assert not fleet.simulator.open_connections()
 
 
-def test_a_connection_expires_while_in_use(fleet: Fleet) -> None:
-    advance = {
-        "url": f"{fleet.simulator.state['control_url']}/clock",
-        "method": "POST",
-        "body": {"advance": 8 * 3600 + 1},
-    }
-    expire = task(
-        "expire", **{"ansible.builtin.uri": {**advance, "body_format": "json"}}, delegate_to="localhost", run_once=True
-    )
-    run = fleet.session([reach(), expire, reach("again")])
-    assert run.rc == 4
-    assert {entry["closed_by"] for entry in run.connections} == {"expired"}
-    assert run.recap == "opened 3, closed 3, left open 0"
+@ends(
+    Ending(_API, "a connection expires between two tasks", PLAYBOOKS, "8 hours"),
+    Ending(_API, "a connection expires between two tasks", PLAYBOOKS, "15 minutes"),
+)
+def test_connection_expires_between_two_tasks(fleet: Fleet, case: Case) -> None:
+    """It is opened again for the next task."""
+    seconds = 8 * 3600 + 1 if case.ending.variant == "8 hours" else 15 * 60 + 1
+    fleet.environ["ANSIBLE_SSH_ARGS"] = "-F /dev/null"  # a control master would keep it in use
+    expire = control(fleet, "expire", "clock", {"advance": seconds})
+    run = run_it(fleet, case.way, [reach(), expire, reach("again")], "")
+    assert run.rc == 0
+    assert run.stdout_of("again") == {device: device for device in ALL}
+    assert len(run.connections) == 6
+    assert_all_closed(run)
 
 
-@pytest.mark.parametrize("way", ["reuse", "override", "add"])
-def test_two_runs_at_once_on_the_same_devices(fleet: Fleet, way: str) -> None:
-    """Whatever the vendor does with a second connection, nothing stays open, and no run closes the other's."""
-    fleet.simulator.settings(second_connect=way)
-    fleet.write(
-        "on_the_devices.yml", [reach(), task("wait", **{"ansible.builtin.pause": {"seconds": 2}}), reach("again")]
-    )
-    with running(fleet, [session()]) as one, running(fleet, [session()]) as two:
-        codes = {one.wait(PATIENCE), two.wait(PATIENCE)}
+@ends(*[Ending(_API, f"two runs on the same devices, and the API {way}", PLAYBOOKS, variant) for variant, way in [
+    ("reuse", "reuses the connection"), ("override", "ends the first connection"), ("add", "adds a connection"),
+]])  # fmt: skip
+def test_two_runs_on_the_same_devices(fleet: Fleet, case: Case) -> None:
+    """Neither run closes the other's connections, and a connection that was ended is opened again."""
+    fleet.simulator.settings(second_connect=case.ending.variant)
+    command = command_of(fleet, case.way, [reach(), wait_here(fleet), reach("again")], "")
+    with running(fleet, command) as one, running(fleet, command) as two:
+        until(lambda: in_journal(fleet, "reach", 6))
+        go_on(fleet)
+        assert [one.wait(PATIENCE), two.wait(PATIENCE)] == [0, 0]
         await_nothing_open(fleet)
-    if way == "add":
-        assert codes == {0}
+    assert in_journal(fleet, "again", 6)
     assert fleet.ledgers() == []
 
 
 # -- surroundings --------------------------------------------------------------------------------------------------
 
+_SYSTEM = "the controller's system"
 
-def test_the_disk_of_the_ledger_is_full(fleet: Fleet) -> None:
+
+@ends(Ending(_SYSTEM, "the disk of the ledger is full", WAYS))
+def test_disk_of_the_ledger_is_full(fleet: Fleet, case: Case) -> None:
     """Nothing is opened that cannot be recorded."""
     if os.geteuid() != 0:
         pytest.skip("needs the right to mount")
@@ -443,125 +786,49 @@ def test_the_disk_of_the_ledger_is_full(fleet: Fleet) -> None:
         (fleet.state / "runs").mkdir(mode=0o700)
         with contextlib.suppress(OSError), (fleet.state / "filler").open("wb") as filler:
             filler.write(b"0" * 16384)
-        run = fleet.session([reach()])
-        assert run.rc == 2
+        run = reach_it(fleet, case.way)
+        assert run.rc in (2, 4)
         assert not run.connections
         assert "nothing was opened" in run.text
     finally:
         subprocess.run(["umount", str(fleet.state)], check=True)
 
 
-@pytest.mark.parametrize("home", ["/proc", "/dev/null/nowhere", None], ids=["read-only", "missing", "none"])
-def test_a_home_that_cannot_be_used(fleet: Fleet, home: str | None) -> None:
-    """As in an execution environment with a random user id."""
+@ends(*[Ending(_SYSTEM, "a home that cannot be used", WAYS, home) for home in ("/proc", "/dev/null/nowhere", "none")])
+def test_home_cannot_be_used(fleet: Fleet, case: Case) -> None:
+    """As in an execution environment with a random user ID."""
     fleet.environ.pop("REMOTEIT_STATE_DIR")
     fleet.environ.pop("HOME")
     fleet.environ["ANSIBLE_LOCAL_TEMP"] = str(fleet.tmp)
     fleet.environ["ANSIBLE_HOME"] = str(fleet.folder / "ansible")
     fleet.environ["XDG_STATE_HOME"] = ""
-    if home:
-        fleet.environ["HOME"] = home
-    run = fleet.session([reach()])
+    if case.ending.variant != "none":
+        fleet.environ["HOME"] = case.ending.variant
+    run = reach_it(fleet, case.way)
     assert run.rc == 0
-    assert run.recap == "opened 3, closed 3, left open 0"
+    assert_all_closed(run)
 
 
-def test_a_random_user_id(fleet: Fleet) -> None:
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run(["unshare", "-U", "--map-user=54321", "true"], check=False).returncode
-    ):
+@ends(Ending(_SYSTEM, "a random user ID", (PLAY,)))
+def test_random_user_id(fleet: Fleet, case: Case) -> None:
+    """ssh needs a user's name, so the modules are used."""
+    namespace = ["unshare", "-U", "--map-user=54321"]
+    if shutil.which("unshare") is None or subprocess.run([*namespace, "true"], check=False).returncode:
         pytest.skip("cannot make a user namespace")
-    # ssh wants to know the user's name, so there is no role here
     fleet.environ["USER"] = "somebody"
-    connect = task("connect", **{"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services}})
-    plays = [{"hosts": "localhost", "gather_facts": False, "tasks": [connect]}]
-    with running(fleet, plays, "unshare", "-U", "--map-user=54321") as process:
+    playbook = fleet.write("play.yml", [on_localhost(connect(fleet))])
+    with running(fleet, [*namespace, fleet.ansible_playbook, str(playbook)]) as process:
         assert process.wait(PATIENCE) == 0
         await_nothing_open(fleet)
     assert len(fleet.simulator.requests("connect")) == 3
 
 
-def test_a_long_temporary_path(fleet: Fleet) -> None:
+@ends(Ending(_SYSTEM, "a long temporary path", WAYS))
+def test_long_temporary_path(fleet: Fleet, case: Case) -> None:
     folder = fleet.tmp / "a-name-that-is-long-enough-for-no-socket"  # of ours; ansible-core's own just fits
     folder.mkdir()
     fleet.environ["TMPDIR"] = str(folder)
     fleet.environ.pop("XDG_RUNTIME_DIR")
-    run = fleet.session([reach()])
+    run = reach_it(fleet, case.way)
     assert run.rc == 0
-    assert run.recap == "opened 3, closed 3, left open 0"
-
-
-# -- other ways to start -------------------------------------------------------------------------------------------
-
-
-def test_two_playbooks_in_one_call(fleet: Fleet) -> None:
-    fleet.write("on_the_devices.yml", [reach()])
-    second = fleet.write(
-        "second.yml", [session(), {"hosts": "localhost", "gather_facts": False, "tasks": [fail_here()]}]
-    )
-    run = fleet.run([{"hosts": "fleet", "gather_facts": False, "tasks": [OPEN, reach()]}], str(second))
-    assert run.rc == 2
-    assert len(run.connections) == 3  # the second playbook reuses what the first has left open
-    assert run.recap == "opened 3, closed 3, left open 0"
-
-
-def fail_here() -> dict[str, Any]:
-    return task("fail here", **{"ansible.builtin.fail": {}})
-
-
-def test_an_ad_hoc_call(fleet: Fleet) -> None:
-    inventory = fleet.write("inventory.yml", fleet.inventory)
-    command = [str(Path(fleet.ansible_playbook).with_name("ansible")), "-i", str(inventory), "localhost", "-m"]
-    options = json.dumps({"deviceaddress": fleet.services})
-    done = subprocess.run(
-        [*command, "remoteit.fleet.remoteit_connect", "-a", options],
-        env=fleet.environ, cwd=fleet.project, capture_output=True, text=True, check=False, timeout=PATIENCE,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "remote.it: opened 3, closed 3, left open 0" in done.stderr
-    await_nothing_open(fleet)
-
-
-def test_run_by_ansible_runner(fleet: Fleet) -> None:
-    runner = Path(fleet.ansible_playbook).with_name("ansible-runner")
-    if not runner.exists():
-        pytest.skip("ansible-runner is not there")
-    data = fleet.folder / "runner"
-    (data / "project").mkdir(parents=True)
-    (data / "inventory").mkdir()
-    (data / "inventory" / "hosts.json").write_text(json.dumps(fleet.inventory))
-    (data / "project" / "play.yml").write_text(json.dumps([session()]))
-    (data / "project" / "on_the_devices.yml").write_text(json.dumps([reach(), fail(SECOND)]))
-    done = subprocess.run(
-        [runner, "run", data, "-p", "play.yml"],
-        env={**fleet.environ, "PATH": f"{runner.parent}:{fleet.environ['PATH']}"},
-        capture_output=True, text=True, check=False, timeout=PATIENCE,
-    )  # fmt: skip
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert len(fleet.simulator.requests("connect")) == 3
-    await_nothing_open(fleet)
-
-
-# -- a large fleet -------------------------------------------------------------------------------------------------
-
-
-def test_a_bulk_call_is_killed_half_way(fleet: Fleet, request: pytest.FixtureRequest) -> None:
-    """A thousand openings, SIGKILL half way."""
-    folder = fleet.folder / "large"
-    folder.mkdir()
-    large = Simulator(folder, "--devices", "1000", "--latency", "0.5")
-    request.addfinalizer(large.end)
-    state = large.state
-    fleet.environ |= fleet.credentials_of(large)
-    services = [service["deviceaddress"] for service in state["services"] if service["application"] == SSH]
-    connect = {"remoteit.fleet.remoteit_connect": {"deviceaddress": services, "concurrency": 64}}
-    with running(
-        fleet, [{"hosts": "localhost", "gather_facts": False, "tasks": [task("connect", **connect)]}]
-    ) as process:
-        until(lambda: len(large.connections()) > 500)
-        process.kill()
-        process.wait()
-        until(lambda: not large.open_connections())
-        until(lambda: not fleet.processes())
-    assert fleet.ledgers() == []
+    assert_all_closed(run)

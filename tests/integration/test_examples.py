@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from conftest import DEVICES, Fleet
+from conftest import Fleet
 from documentation import BLOCKS, plays, titled
-from support import WEB
 
 pytestmark = pytest.mark.each_api
 
 ROOT = Path(__file__).resolve().parents[2]
+ACCESS_KEY = ("access_key_id", "secret_access_key")
 MODULES = ["remoteit_connect", "remoteit_disconnect", "remoteit_connection_info", "remoteit_service_info"]
 
 
@@ -26,7 +27,8 @@ MODULES = ["remoteit_connect", "remoteit_disconnect", "remoteit_connection_info"
 def surroundings(fleet: Fleet) -> None:
     """What the examples take for granted: the group's name, the tasks file, the role."""
     fleet.write("update.yml", [{"name": "who", "ansible.builtin.raw": "cat device-name"}])
-    fleet.write("roles/gateway/tasks/main.yml", [{"name": "who", "ansible.builtin.raw": "cat device-name"}])
+    for role in ("gateway", "kiosk"):
+        fleet.write(f"roles/{role}/tasks/main.yml", [{"name": "who", "ansible.builtin.raw": "cat device-name"}])
 
 
 def call(fleet: Fleet, group: str) -> None:
@@ -55,7 +57,7 @@ def test_the_examples_of_a_module(fleet: Fleet, module: str) -> None:
     assert {entry["task"] for entry in run.journal} == {task["name"] for task in tasks}
 
 
-def test_a_tasks_file(fleet: Fleet) -> None:
+def test_the_role_skips_what_is_offline(fleet: Fleet) -> None:
     call(fleet, "kiosks")
     fleet.simulator.device("pi-0002", online=False)
     run = fleet.run(plays("Update the kiosks"))
@@ -70,60 +72,62 @@ def test_many_devices(fleet: Fleet) -> None:
     assert run.stdout_of("who") == {device: device for device in fleet.devices}
 
 
-def test_roles(fleet: Fleet) -> None:
+def test_open_and_close_around_a_role(fleet: Fleet) -> None:
     call(fleet, "gateways")
     run = fleet.run(plays("Set up the gateways"))
     assert run.rc == 0
     assert run.stdout_of("who") == {device: device for device in fleet.devices}
 
 
-def test_the_modules_alone(fleet: Fleet) -> None:
-    (play,) = plays("Open and close one connection")
-    play["tasks"][0]["remoteit.fleet.remoteit_connect"]["deviceaddress"] = fleet.services[0]
-    run = fleet.run([play])
+def test_batches(fleet: Fleet) -> None:
+    call(fleet, "kiosks")
+    (play,) = plays("Update the kiosks in batches")
+    run = fleet.run([{**play, "serial": 1}])
     assert run.rc == 0
-    assert run.result("Show where the proxy is")["msg"].startswith("http://127.0.0.1:")
-
-
-def test_names(fleet: Fleet) -> None:
-    play = "Look for devices, and open connections by name"
-    fleet.simulator.device("pi-0001", fields={"name": "kiosk-lobby"})
-    names = {fleet.services[0]: "kiosk-lobby-ssh", fleet.simulator.service("pi-0001", WEB): "kiosk-lobby-web"}
-    fleet.simulator.device("pi-0001", services={service: {"name": name} for service, name in names.items()})
-    run = fleet.run(plays(play))
-    assert run.rc == 0
-    assert {entry["deviceaddress"] for entry in run.connections} == set(names)
-
-
-def test_a_web_service(fleet: Fleet) -> None:
-    call(fleet, "controllers")
-    for device, variables in fleet.inventory["controllers"]["hosts"].items():
-        variables["remoteit_deviceaddress"] = fleet.simulator.service(device, WEB)
-    fleet.simulator.settings(web_host="localhost")
-    fleet.environ["SSL_CERT_FILE"] = fleet.simulator.state["ca_file"]
-    run = fleet.run(plays("Read the plant controller's status page"))
-    assert run.rc == 0
-    assert {result["status"] for result in run.results("Read the page").values()} == {200}
+    assert run.stdout_of("who") == {device: device for device in fleet.devices}
+    assert all(first["closed_at"] <= then["opened_at"] for first, then in itertools.pairwise(run.connections))
 
 
 def test_credentials_of_a_play(fleet: Fleet) -> None:
-    """Those of the options come before those of the environment, of whichever kind."""
+    """Options of ``module_defaults`` take precedence over the environment."""
+    state = fleet.simulator.state
+    fleet.environ["REMOTEIT_GRAPHQL_URL"] = state["graphql_url"]
+    vault = fleet.write("vault.yml", {f"vault_{name}": state[name] for name in ACCESS_KEY})
+    run = fleet.run(plays("Find the kiosks of another account"), "-e", f"@{vault}")
+    assert run.rc == 0
+    assert {entry["api"] for entry in run.requests} == {"graphql"}
+
+
+@pytest.mark.parametrize("page", ["group-vars-kiosks"])
+def test_credentials_of_a_group(fleet: Fleet, page: str) -> None:
+    """Host variables take precedence over the environment."""
     call(fleet, "kiosks")
     state = fleet.simulator.state
     fleet.environ["REMOTEIT_GRAPHQL_URL"] = state["graphql_url"]
-    names = ("access_key_id", "secret_access_key")
-    vault = fleet.write("vault.yml", {f"vault_{name}": state[name] for name in names})
-    run = fleet.run(plays("Update the kiosks of another account"), "-e", f"@{vault}")
+    (text,) = (block.code for block in BLOCKS if block.name == page)
+    fleet.write("group_vars/kiosks.yml", text)
+    vault = fleet.write("vault.yml", {f"vault_{name}": state[name] for name in ACCESS_KEY})
+    run = fleet.ad_hoc("kiosks", "-m", "ping", "-e", f"@{vault}")
     assert run.rc == 0
-    assert {entry["call"] for entry in run.requests if entry["api"] == "rest"} == set()
-    assert run.stdout_of("who") == {device: device for device in fleet.devices}
+    assert {entry["api"] for entry in run.requests} == {"graphql"}
 
 
-def commands(page: str) -> list[list[str]]:
-    """The calls of ansible-playbook on a page."""
+def test_ssh_config_has_a_pattern_for_all_devices(fleet: Fleet) -> None:
+    (text,) = (block.code for block in BLOCKS if block.name == "ssh-config")
+    assert "User pi\n" in text and fleet.simulator.state["ssh_user"] == "pi"
+    text = text.replace("~/.ssh/fleet", fleet.inventory["fleet"]["vars"].pop("ansible_ssh_private_key_file"))
+    del fleet.inventory["fleet"]["vars"]["ansible_user"]
+    config = fleet.write("ssh_config", "\n".join(line for line in text.splitlines() if "ProxyJump" not in line) + "\n")
+    fleet.environ["ANSIBLE_SSH_ARGS"] = f"-F {config}"
+    run = fleet.ad_hoc("fleet", "-m", "ping")
+    assert run.rc == 0
+
+
+def commands(page: str, *names: str) -> list[list[str]]:
+    """The calls of these programs on a page."""
     code = "\n".join(block.code for block in BLOCKS if block.page.endswith(page) and block.language == "sh")
     lines = code.replace("\\\n", " ").splitlines()
-    return [shlex.split(line) for line in lines if line.startswith("ansible-playbook ")]
+    return [words for words in map(shlex.split, lines) if words and words[0] in names]
 
 
 def test_hosts_by_hand(fleet: Fleet) -> None:
@@ -131,27 +135,40 @@ def test_hosts_by_hand(fleet: Fleet) -> None:
     first, second, *_unused = fleet.services
     text = text.replace("80:00:00:00:01:00:40:C5", first).replace("80:00:00:00:01:00:40:D5", second)
     inventory = yaml.safe_load(text)
-    assert inventory["kiosks"]["vars"] == {"ansible_user": fleet.simulator.state["ssh_user"]}
+    assert inventory["kiosks"]["vars"]["ansible_user"] == fleet.simulator.state["ssh_user"]
     inventory["kiosks"]["vars"] |= {**fleet.login, **fleet.host_keys}
     fleet.inventory = inventory
-    *_unused, command = commands("docs/docsite/rst/inventory.rst")
-    assert command[:3] == ["ansible-playbook", "-i", "inventory.yml"]
-    run = fleet.run(*command[3:])
+    *_unused, command = commands("docs/docsite/rst/inventory.rst", "ansible")
+    assert command == ["ansible", "kiosks", "-i", "inventory.yml", "-m", "ping"]
+    run = fleet.ad_hoc("kiosks", "-m", "ping")
     assert run.rc == 0
-    assert sorted(run.stdout_of("who").values()) == ["pi-0001", "pi-0002"]
+    assert len(run.connections) == 2
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/docsite/rst/getting_started.rst"])
 def test_a_first_run(fleet: Fleet, page: str) -> None:
-    for number in range(3, DEVICES + 1):
-        fleet.simulator.device(f"pi-{number:04}", online=False)
-    fleet.inventory = {"all": {"vars": {**fleet.login, "remoteit_session_known_hosts": str(fleet.known_hosts)}}}
+    fleet.simulator.device("pi-0004", online=False)
     files = [block for block in BLOCKS if block.page == page and block.title]
-    assert [block.title for block in files] == ["fleet.remoteit.yml", "update.yml"]
+    assert [block.title for block in files] == ["fleet.remoteit.yml", "site.yml"]
     for block in files:
         fleet.write(str(block.title), block.code)
-    command, *teardowns = commands(page)
-    run = fleet.run(*command[3:], "-i", command[2])
+    source = {**files[0].data, "device": [*fleet.devices, "pi-0004"]}  # not all of the simulator's, which takes long
+    fleet.write("fleet.remoteit.yml", source)
+    login = {"ansible_ssh_private_key_file": fleet.login["ansible_ssh_private_key_file"]}
+    python = {"ansible_python_interpreter": fleet.login["ansible_python_interpreter"]}
+    fleet.write("group_vars/all.yml", {**login, **python})
+    fleet.inventory = fleet.project / "fleet.remoteit.yml"
+    known_hosts = f" -o UserKnownHostsFile={fleet.known_hosts}"
+    *_unused, ping = commands(page, "ansible")
+    assert ping[:4] == ["ansible", "all", "-i", "fleet.remoteit.yml"]
+    assert ping[-1].startswith("--ssh-common-args=")
+    run = fleet.ad_hoc("all", *ping[4:-1], ping[-1] + known_hosts)
+    assert sorted(host for host, status in run.status("ping").items() if status == "ok") == fleet.devices
+    assert run.rc == 4  # one device is offline
+    assert run.recap == "opened 3, closed 3, left open 0"
+    playbook, *teardowns = commands(page, "ansible-playbook")
+    fleet.environ["ANSIBLE_SSH_COMMON_ARGS"] = known_hosts.strip()
+    run = fleet.run(playbook[3], *playbook[4:], "--limit", "remoteit_state_active")
     assert run.rc == 0
-    assert run.status("Show it") == {"pi-0001": "ok", "pi-0002": "ok"}
+    assert run.status("Restart the kiosk") == dict.fromkeys(fleet.devices, "changed")
     assert [fleet.run(*teardown[1:]).rc for teardown in teardowns] == [0] * (page == "README.md")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Trouble with the GraphQL API: each has its own clear error, nothing is opened twice, and nothing is left open."""
+"""Faults of the GraphQL API: each has its own error, nothing is opened twice, and nothing is left open."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ TROUBLES: dict[str, tuple[str, str, int, dict[str, Any]]] = {
 }
 
 
-def test_each_trouble_of_a_connect(fleet: Fleet, subtests: Any) -> None:
-    """One run meets them all, each with a service of its own. What was opened is found, and stopped, in the end."""
+def test_connect_reports_each_fault(fleet: Fleet, subtests: Any) -> None:
+    """One run has them all, each with its own service. What was opened is found and stopped at the end."""
     fleet.inventory = {}
     tasks: list[dict[str, Any]] = []
     for number, (name, (*_unused, fault)) in enumerate(TROUBLES.items(), 11):
@@ -85,7 +85,7 @@ def test_each_trouble_of_a_connect(fleet: Fleet, subtests: Any) -> None:
         ({"graphql_refusal": "unauthorized", "access_key": False}, "HTTP 401"),
     ],
 )
-def test_a_refused_signature_is_explained(fleet: Fleet, settings: dict[str, Any], words: str) -> None:
+def test_refused_signature_is_explained(fleet: Fleet, settings: dict[str, Any], words: str) -> None:
     fleet.simulator.settings(**settings)
     run = fleet.on_localhost(
         [{"name": "open", "remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services[0]}}]
@@ -96,18 +96,22 @@ def test_a_refused_signature_is_explained(fleet: Fleet, settings: dict[str, Any]
     assert "access key" in message
 
 
-def test_nobody_listens(fleet: Fleet) -> None:
+def test_api_that_refuses_connections(fleet: Fleet) -> None:
+    """The reason is explained once, and the other hosts refer to it."""
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
     fleet.environ["REMOTEIT_GRAPHQL_URL"] = f"http://127.0.0.1:{port}/graphql/v1"
     run = fleet.session([{"name": "never", "ansible.builtin.raw": "true"}])
-    assert sorted(run.failures()) == fleet.devices
-    assert all("refused" in reason and str(port) in reason for reason in run.failures().values())
+    assert run.rc == 4
+    reasons = {host: result["msg"] for host, result in run.results("never").items()}
+    assert sorted(reasons) == fleet.devices
+    (explained,) = (host for host, reason in reasons.items() if str(port) in reason and "refused" in reason)
+    assert all(f"same reason as {explained}" in reason for host, reason in reasons.items() if host != explained)
 
 
 @pytest.mark.parametrize("unknown", ["false", "error"])
-def test_what_is_gone_is_no_failure_and_what_is_not_is_one(fleet: Fleet, unknown: str) -> None:
-    """An unknown connection is answered by false, or by an error; so may be one that goes on."""
+def test_stop_of_a_gone_connection_is_no_failure(fleet: Fleet, unknown: str) -> None:
+    """The API answers ``false`` or an error for an unknown connection, and may do so for an open one."""
     fleet.simulator.settings(disconnect_unknown=unknown)
     gone, stays = fleet.simulator.connect("pi-0001"), fleet.simulator.connect("pi-0002")
     fleet.simulator.stop(gone)
@@ -128,12 +132,13 @@ def test_what_is_gone_is_no_failure_and_what_is_not_is_one(fleet: Fleet, unknown
     fleet.simulator.stop(stays)
 
 
-def test_an_opening_that_the_keeper_died_over_is_found_by_the_teardown(fleet: Fleet) -> None:
-    """The ledger knows of an intent, the account's sessions know what came of it; those of others are left alone."""
+def test_teardown_finds_an_unrecorded_connection(fleet: Fleet) -> None:
+    """The ledger has an intent, and the account's sessions show its connection. Those of others stay open."""
     other = fleet.simulator.session_of("somebody@example.com", fleet.services[0])
     fleet.simulator.settings(latency=3)
     task = {"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services[0]}}
-    with running(fleet, [{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]) as process:
+    playbook = fleet.write("play.yml", [{"hosts": "localhost", "gather_facts": False, "tasks": [task]}])
+    with running(fleet, [fleet.ansible_playbook, str(playbook)]) as process:
         until(lambda: any(request["call"] == "connect" for request in fleet.simulator.requests()))
         os.kill(the_keeper(fleet), signal.SIGKILL)
         assert process.wait(PATIENCE) != 0

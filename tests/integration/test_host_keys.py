@@ -1,94 +1,165 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Host keys: an identity for each service that outlives the port, and checking that cannot be forgotten."""
+"""Host keys are recorded under the ID of a service, which outlives its ports, and checked as ssh is told to."""
 
 from __future__ import annotations
 
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Fleet
+from conftest import ENGINES, Fleet, Run, one_line
+from matrix import engine_of
+from support import PATIENCE
 
-WHO: list[dict[str, Any]] = [{"name": "who", "ansible.builtin.raw": "cat device-name"}]
+FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
+WHO: dict[str, Any] = {"name": "who", "ansible.builtin.raw": "cat device-name"}
+PLAYS = [{"hosts": "fleet", "gather_facts": False, "tasks": [WHO]}]
+ALL_UNREACHABLE = dict.fromkeys(ALL, "unreachable")
+
+each_engine = pytest.mark.parametrize("engine", ENGINES, ids=engine_of)
+
+
+@pytest.fixture
+def engine() -> Path:
+    return ENGINES[-1]
+
+
+@pytest.fixture(autouse=True)
+def use_engine(fleet: Fleet, engine: Path) -> None:
+    fleet.ansible_playbook = str(engine)
 
 
 def alias(service: str) -> str:
     return f"remoteit-{service.lower().replace(':', '-')}"
 
 
-def test_strict_refuses_unknown_keys_and_says_how_to_record_them(fleet: Fleet) -> None:
-    run = fleet.session(WHO, remoteit_session_host_key_checking="strict")
-    assert run.rc == 2
-    assert run.status("who") == {}
-    assert "unreachable" not in {entry["status"] for entry in run.journal}
-    assert sorted(run.failures()) == fleet.devices
-    for device, service in zip(fleet.devices, fleet.services, strict=True):
-        assert "accept-new" in run.failures()[device]
-        assert alias(service) in run.failures()[device]
+def themselves(*hosts: str) -> dict[str, str]:
+    return {host: host for host in hosts}
+
+
+def check_keys(fleet: Fleet, how: str | None, known_hosts: Path | None = None) -> None:
+    """Set how ssh checks host keys; ``None`` leaves it to ssh."""
+    words = [f"-o 'UserKnownHostsFile=\"{known_hosts or fleet.known_hosts}\"'"]
+    if how is not None:
+        words.append(f"-o StrictHostKeyChecking={how}")
+    fleet.inventory["fleet"]["vars"]["ansible_ssh_common_args"] = " ".join(words)
+
+
+def message_of(run: Run, host: str) -> str:
+    return one_line(str(run.result("who", host)["msg"]))
+
+
+@pytest.mark.every_engine
+@each_engine
+def test_unknown_key_is_refused_and_says_how_to_record_it(fleet: Fleet) -> None:
+    check_keys(fleet, None)
+    fleet.inventory["fleet"]["vars"]["remoteit_wait_timeout"] = 600  # waiting does not help
+    run = fleet.run(PLAYS)
+    assert run.rc == 4
+    assert run.status("who") == ALL_UNREACHABLE
+    for device, service in zip(ALL, fleet.services, strict=True):
+        assert "--ssh-common-args='-o StrictHostKeyChecking=accept-new'" in message_of(run, device)
+        assert alias(service) in message_of(run, device)
     assert not fleet.known_hosts.exists()
-    assert len(run.connections) == 3
+    assert [entry["uses"] for entry in run.connections] == [1, 1, 1]
 
 
-def test_strict_is_the_default(fleet: Fleet) -> None:
-    del fleet.inventory["fleet"]["vars"]["remoteit_session_host_key_checking"]
-    fleet.environ["ANSIBLE_HOST_KEY_CHECKING"] = "false"
-    run = fleet.session(WHO)
-    assert run.status("who") == {}
-    assert sorted(run.failures()) == fleet.devices
+def test_advice_for_an_unknown_key_records_it(fleet: Fleet) -> None:
+    """The arguments of the command line stand beside those of the inventory's ``ansible_ssh_args``."""
+    del fleet.inventory["fleet"]["vars"]["ansible_ssh_common_args"]
+    fleet.inventory["fleet"]["vars"]["ansible_ssh_args"] = f"-F /dev/null -o UserKnownHostsFile={fleet.known_hosts}"
+    run = fleet.run(PLAYS)
+    assert run.status("who") == ALL_UNREACHABLE
+    advice = re.search(r"--ssh-common-args='[^']+'", message_of(run, FIRST))
+    assert advice
+    assert fleet.run(PLAYS, *shlex.split(advice.group())).rc == 0
+    assert fleet.run(PLAYS).stdout_of("who") == themselves(*ALL)
 
 
-def test_keys_stay_valid_although_every_port_changes(fleet: Fleet) -> None:
-    """Recorded once, then strict; the ports of both runs are the vendor's."""
-    first = fleet.session(WHO)
+@pytest.mark.skipif(shutil.which("script") is None, reason="script is not installed")
+def test_unknown_key_with_a_terminal(fleet: Fleet) -> None:
+    """From ansible-core 2.19 on a worker has no terminal, so ssh cannot ask for confirmation."""
+    check_keys(fleet, None)
+    command = [fleet.ansible_playbook, "-i", fleet.write_inventory(), str(fleet.write("play.yml", PLAYS))]
+    done = subprocess.run(
+        ["script", "--quiet", "--return", "--command", shlex.join(command), "/dev/null"],
+        env={**fleet.environ, "TEST_JOURNAL": str(fleet.folder / "journal"), "COLUMNS": "1000"}, cwd=fleet.project,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE,
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert "StrictHostKeyChecking=accept-new" in one_line(done.stdout)
+    assert not fleet.known_hosts.exists()
+
+
+@pytest.mark.every_engine
+@each_engine
+def test_recorded_keys_outlive_the_ports(fleet: Fleet) -> None:
+    check_keys(fleet, "accept-new")
+    first = fleet.run(PLAYS)
     assert first.rc == 0
     recorded = fleet.known_hosts.read_text().splitlines()
-    assert sorted(line.split()[0] for line in recorded) == [alias(service) for service in fleet.services]
-    second = fleet.session(WHO, remoteit_session_host_key_checking="strict")
+    assert sorted(line.split()[0] for line in recorded) == sorted(map(alias, fleet.services))
+    check_keys(fleet, "yes")
+    second = fleet.run(PLAYS)
     assert second.rc == 0
-    assert second.stdout_of("who") == {device: device for device in fleet.devices}
-    assert "WARNING" not in second.text
+    assert second.stdout_of("who") == themselves(*ALL)
     assert fleet.known_hosts.read_text().splitlines() == recorded
-    assert {c["port"] for c in first.connections}.isdisjoint({c["port"] for c in second.connections})
+    assert {entry["port"] for entry in first.connections}.isdisjoint(entry["port"] for entry in second.connections)
 
 
-@pytest.mark.parametrize("checking", ["strict", "accept-new"])
-def test_a_changed_key_is_refused(fleet: Fleet, checking: str) -> None:
-    assert fleet.session(WHO).rc == 0
-    recorded = fleet.known_hosts.read_text()
-    fleet.simulator.device("pi-0002", rekey=True)
-    run = fleet.session(WHO, remoteit_session_host_key_checking=checking)
-    assert run.rc == 2
-    assert list(run.failures()) == ["pi-0002"]
-    assert alias(fleet.services[1]) in run.failures()["pi-0002"]
-    assert run.stdout_of("who") == {device: device for device in ("pi-0001", "pi-0003")}
-    assert fleet.known_hosts.read_text() == recorded
+@pytest.mark.parametrize(
+    ("checking", "name"),
+    [(None, "known_hosts"), ("yes", "known_hosts"), ("accept-new", "known_hosts"), (None, "known hosts: mine")],
+)
+def test_changed_key_is_refused_and_says_how_to_remove_it(fleet: Fleet, checking: str | None, name: str) -> None:
+    known_hosts = fleet.folder / name
+    check_keys(fleet, "accept-new", known_hosts)
+    assert fleet.run(PLAYS).rc == 0
+    recorded = known_hosts.read_text()
+    fleet.simulator.device(SECOND, rekey=True)
+    check_keys(fleet, checking, known_hosts)
+    run = fleet.run(PLAYS)
+    assert run.rc == 4
+    assert run.status("who")[SECOND] == "unreachable"
+    assert run.stdout_of("who") == {**themselves(FIRST, THIRD), SECOND: ""}
+    assert known_hosts.read_text() == recorded
+    remove = ["ssh-keygen", "-R", alias(fleet.services[1]), "-f", str(known_hosts)]
+    assert f"{shlex.join(remove)}. " in message_of(run, SECOND)
+    subprocess.run(remove, check=True, capture_output=True)
+    check_keys(fleet, "accept-new", known_hosts)
+    assert fleet.run(PLAYS).stdout_of("who") == themselves(*ALL)
 
 
-def test_a_known_hosts_path_with_blanks_and_what_ssh_takes_for_a_token(fleet: Fleet) -> None:
-    path = fleet.folder / "known hosts%2Fof mine"
-    fleet.inventory["fleet"]["vars"]["remoteit_session_known_hosts"] = str(path)
-    run = fleet.session(WHO)
-    assert run.rc == 0
-    assert len(path.read_text().splitlines()) == 3
-
-
-def test_one_device_that_is_another_is_refused(fleet: Fleet) -> None:
-    """A proxy that leads to another device than the one whose key is known."""
-    assert fleet.session(WHO).rc == 0
-    wrong = fleet.simulator.connect("pi-0003")
+def test_proxy_of_another_device_is_refused(fleet: Fleet) -> None:
+    check_keys(fleet, "accept-new")
+    assert fleet.run(PLAYS).rc == 0
+    wrong = fleet.simulator.connect(THIRD)
     override = {"connection": {"proxyport": str(wrong["port"]), "proxyServerPort": wrong["port"]}}
     fleet.simulator.fault(fleet.services[0], call="connect", fault="body", override=override)
-    run = fleet.session(WHO)
-    assert run.rc == 2
-    assert list(run.failures()) == ["pi-0001"]
-    assert run.stdout_of("who") == {device: device for device in ("pi-0002", "pi-0003")}
+    run = fleet.run(PLAYS)
+    assert run.rc == 4
+    assert run.stdout_of("who") == {**themselves(SECOND, THIRD), FIRST: ""}
+    assert alias(fleet.services[0]) in message_of(run, FIRST)
 
 
-def test_wrong_key_of_the_user(fleet: Fleet) -> None:
-    """Waiting longer does not help, so nobody waits."""
-    fleet.inventory["fleet"]["vars"]["ansible_user"] = "nobody"
-    run = fleet.session(WHO, remoteit_session_wait_timeout=600)
-    assert run.rc == 2
-    assert sorted(run.failures()) == fleet.devices
-    assert all("ansible_user" in reason for reason in run.failures().values())
+def test_checking_follows_the_setting_of_ansible(fleet: Fleet) -> None:
+    check_keys(fleet, None)
+    fleet.environ["ANSIBLE_HOST_KEY_CHECKING"] = "false"
+    run = fleet.run(PLAYS)
+    assert run.rc == 0
+    assert run.stdout_of("who") == themselves(*ALL)
+
+
+def test_refused_login_is_reported_without_waiting(fleet: Fleet) -> None:
+    fleet.inventory["fleet"]["vars"] |= {"ansible_user": "nobody", "remoteit_wait_timeout": 600}
+    run = fleet.run(PLAYS)
+    assert run.rc == 4
+    assert run.status("who") == ALL_UNREACHABLE
+    assert all("ansible_user" in message_of(run, device) for device in ALL)
+    assert [entry["uses"] for entry in run.connections] == [1, 1, 1]

@@ -26,7 +26,7 @@ TRAP = "{{ lookup('pipe', 'touch trapped') }}"
 
 
 class Account:
-    """What ansible-inventory makes of the account."""
+    """The account as ansible-inventory shows it."""
 
     def __init__(self, fleet: Fleet) -> None:
         state = fleet.simulator.state
@@ -47,6 +47,11 @@ class Account:
             "ANSIBLE_REMOTE_USER": state["ssh_user"],
             "ANSIBLE_PRIVATE_KEY_FILE": state["ssh_private_key_file"],
         }
+
+    @property
+    def trust(self) -> str:
+        """The ssh arguments that record the host keys of devices."""
+        return self.fleet.host_keys["ansible_ssh_common_args"]
 
     def source(self, **options: Any) -> Path:
         return self.fleet.write("fleet.remoteit.yml", {"plugin": PLUGIN, **options})
@@ -76,13 +81,14 @@ class Account:
         return one_line(done.stderr)
 
     def play(self, tasks: list[dict[str, Any]], *arguments: str, hosts: str = "all") -> Run:
-        """Run tasks on the controller, for the hosts of the source file."""
-        plays = [{"hosts": hosts, "gather_facts": False, "connection": "local", "tasks": tasks}]
+        """Run tasks of the controller for the hosts of the source file."""
+        tasks = [task if "ansible.builtin.meta" in task else {**task, "delegate_to": "localhost"} for task in tasks]
+        plays = [{"hosts": hosts, "gather_facts": False, "tasks": tasks}]
         return self.fleet.run(plays, "-i", "fleet.remoteit.yml", *arguments)
 
 
 def bare(item: dict[str, Any]) -> Any:
-    """Without the marks by which the engine shows what it never takes for a template."""
+    """Return the string in ansible-core's mark for strings that are never templates."""
     return item.get("__ansible_unsafe", item)
 
 
@@ -112,7 +118,7 @@ def account(fleet: Fleet) -> Account:
 
 
 @pytest.mark.every_engine
-def test_a_source_of_one_line_shows_groups_by_tag_and_by_state(its_engine: None, account: Account) -> None:
+def test_source_of_one_line_makes_groups(its_engine: None, account: Account) -> None:
     account.simulator.device("pi-0003", online=False)
     account.fleet.write("fleet.remoteit.yml", f"plugin: {PLUGIN}\n")
     graph = account.ask("--graph").stdout
@@ -120,13 +126,15 @@ def test_a_source_of_one_line_shows_groups_by_tag_and_by_state(its_engine: None,
     assert inactive.split() == ["|", "|--pi-0003"]
     for group in ("@remoteit_tag_site_a:", "@remoteit_tag_site_b:", "@remoteit_tag_kiosk:", "@remoteit_state_active:"):
         assert group in graph
-    assert graph.count("pi-0003") == 2  # it also is at site a
+    assert graph.count("pi-0003") == 3  # also in remoteit_devices and at site a
 
 
 @pytest.mark.every_engine
-def test_the_variables_of_a_host(its_engine: None, account: Account) -> None:
+def test_variables_of_a_host(its_engine: None, account: Account) -> None:
     account.source()
     host = account.listing().variables["pi-0001"]
+    assert host.pop("ansible_connection") == "remoteit.fleet.ssh"
+    assert host.pop("ansible_group_priority", 0) == 0
     assert all(name.startswith("remoteit_") for name in host)
     assert host["remoteit_deviceaddress"] == account.fleet.services[0]
     assert host["remoteit_service"] == "pi-0001-ssh"
@@ -139,17 +147,16 @@ def test_the_variables_of_a_host(its_engine: None, account: Account) -> None:
 
 
 @pytest.mark.every_engine
-def test_the_run_playbook_reaches_the_devices(its_engine: None, account: Account) -> None:
+def test_run_playbook_reaches_the_devices(its_engine: None, account: Account) -> None:
     source = account.source(device=account.fleet.devices)
     account.fleet.write("tasks.yml", [{"name": "who", "ansible.builtin.raw": "cat device-name"}])
-    account.fleet.write("keys.yml", account.fleet.host_keys)  # of this test's machine, not of the fleet
-    variables = ("-e", "remoteit_session_tasks=tasks.yml", "-e", "@keys.yml")
+    variables = ("-e", "remoteit_session_tasks=tasks.yml", f"--ssh-common-args={account.trust}")
     run = account.fleet.run("remoteit.fleet.run", "-i", str(source), *variables)
     assert run.rc == 0
     assert run.stdout_of("who") == {device: device for device in account.fleet.devices}
 
 
-def test_a_device_that_is_offline_is_listed_and_told_of(account: Account) -> None:
+def test_offline_device_is_listed(account: Account) -> None:
     account.simulator.device("pi-0002", online=False)
     account.source(device=account.fleet.devices)
     listing = account.listing()
@@ -159,7 +166,7 @@ def test_a_device_that_is_offline_is_listed_and_told_of(account: Account) -> Non
     assert set(account.listing().variables) == {"pi-0001", "pi-0003"}
 
 
-def test_groups_and_variables_of_the_users_own(account: Account) -> None:
+def test_constructed_groups_and_variables(account: Account) -> None:
     account.source(
         compose={"ansible_user": "'pi'", "where": "remoteit_attributes.room"},
         groups={"third": "remoteit_device is search('3$')"},
@@ -189,13 +196,13 @@ def test_groups_and_variables_of_the_users_own(account: Account) -> None:
         ({"application": [22]}, set()),
     ],
 )
-def test_filters(account: Account, options: dict[str, Any], devices: set[int]) -> None:
+def test_source_filters_devices(account: Account, options: dict[str, Any], devices: set[int]) -> None:
     account.simulator.device("pi-0005", online=False)
     account.source(**options)
     assert set(account.listing().variables) == {f"pi-{number:04}" for number in devices}
 
 
-def test_the_service_that_ansible_uses(account: Account) -> None:
+def test_source_chooses_the_service(account: Account) -> None:
     address = account.simulator.service
     devices = account.fleet.devices
     account.simulator.device(devices[1], services={address(devices[1]): {"enabled": False}})
@@ -212,7 +219,7 @@ def test_the_service_that_ansible_uses(account: Account) -> None:
     assert used(use_application=[], use_service=["pi-0001-web"]) == [address(devices[0], WEB), None, None]
 
 
-def test_an_organisations_devices(account: Account) -> None:
+def test_source_lists_an_organization(account: Account) -> None:
     organisation = account.simulator.state["organisation"]
     account.source(organisation=organisation["name"])
     listing = account.listing()
@@ -225,7 +232,7 @@ def test_an_organisations_devices(account: Account) -> None:
 # -- names -------------------------------------------------------------------------------------------------------------
 
 
-def test_devices_of_one_name_are_told_apart_whatever_their_order(account: Account) -> None:
+def test_devices_of_one_name_get_their_ids(account: Account) -> None:
     for device in ("pi-0001", "pi-0002"):
         account.simulator.device(device, fields={"name": "kiosk"})
     account.source()
@@ -238,7 +245,7 @@ def test_devices_of_one_name_are_told_apart_whatever_their_order(account: Accoun
 
 
 @pytest.mark.every_engine
-def test_names_from_elsewhere_are_harmless(its_engine: None, account: Account) -> None:
+def test_names_of_devices_are_sanitized(its_engine: None, account: Account) -> None:
     names = {
         "pi-0001": None,
         "pi-0002": "-oProxyCommand=touch trapped",
@@ -264,7 +271,7 @@ def test_names_from_elsewhere_are_harmless(its_engine: None, account: Account) -
     assert len(listing.variables) == DEVICES
 
 
-def test_a_host_keeps_its_name_when_another_one_goes_offline(account: Account) -> None:
+def test_name_does_not_depend_on_the_state(account: Account) -> None:
     for device, online in (("pi-0001", True), ("pi-0002", False)):
         account.simulator.device(device, fields={"name": "kiosk"}, online=online)
     account.source(include_offline=False)
@@ -274,7 +281,7 @@ def test_a_host_keeps_its_name_when_another_one_goes_offline(account: Account) -
     assert len(listing.variables) == DEVICES - 1
 
 
-def test_devices_of_one_name_in_two_sources_are_two_hosts(account: Account) -> None:
+def test_devices_of_one_name_in_two_sources(account: Account) -> None:
     organisation = account.simulator.state["organisation"]
     account.source(organisation=organisation["name"])
     name = min(account.listing().variables)
@@ -286,7 +293,7 @@ def test_devices_of_one_name_in_two_sources_are_two_hosts(account: Account) -> N
     assert "another source has a device called" in listing.stderr
 
 
-def test_the_british_and_the_american_organisation_and_a_slip_of_the_pen(account: Account) -> None:
+def test_option_names_and_aliases(account: Account) -> None:
     name = account.simulator.state["organisation"]["name"]
     account.source(organisation=name)
     british = account.listing()
@@ -296,23 +303,62 @@ def test_the_british_and_the_american_organisation_and_a_slip_of_the_pen(account
     assert "tag_all is not an option of this inventory plugin" in account.listing().stderr
 
 
-def test_a_device_without_a_service_fails_alone_and_leads_to_no_other(account: Account) -> None:
-    """Not even to the account's own device of the same name."""
+def test_device_without_a_service_is_unreachable(account: Account) -> None:
+    """With that reason, and not by its name, which another device may have. The others go on."""
     service = account.fleet.services[0]
     account.simulator.device("pi-0001", services={service: {"enabled": False}})
     account.simulator.device("pi-0002", fields={"name": None})
     account.source(device=["pi-0001", "pi-0003"])
-    account.fleet.write("tasks.yml", [{"name": "who", "ansible.builtin.raw": "cat device-name"}])
-    run = account.fleet.run(
-        "remoteit.fleet.run", "-i", "fleet.remoteit.yml", "-e", "remoteit_session_tasks=tasks.yml",
-        "-e", str(account.fleet.host_keys),
-    )  # fmt: skip
-    assert run.stdout_of("who") == {"pi-0003": "pi-0003"}
-    assert "no service on this device" in run.failures()["pi-0001"]
+    ping = ("all", "-i", "fleet.remoteit.yml", "-m", "ping")
+    run = account.fleet.ad_hoc(*ping, f"--ssh-common-args={account.trust}")
+    assert run.rc == 4
+    assert run.status("ping") == {"pi-0001": "unreachable", "pi-0003": "ok"}
+    assert "no service that Ansible may use" in run.result("ping", "pi-0001")["msg"]
     assert [entry["device"] for entry in run.connections] == ["pi-0003"]
 
 
-def test_hosts_are_called_as_is_preferred(account: Account) -> None:
+def test_group_selects_the_connection_plugin(account: Account) -> None:
+    """A task of a play that sets nothing runs on the devices; ``delegate_to`` runs one on the controller."""
+    account.source(device=account.fleet.devices)
+    listing = account.listing()
+    assert listing.groups["remoteit_devices"] == set(account.fleet.devices)
+    tasks = [
+        {"name": "who", "ansible.builtin.raw": "cat device-name"},
+        {"name": "here", "ansible.builtin.command": "printenv HOME", "delegate_to": "localhost"},
+    ]
+    play = {"hosts": "all", "gather_facts": True, "tasks": tasks}
+    run = account.fleet.run([play], "-i", "fleet.remoteit.yml", f"--ssh-common-args={account.trust}")
+    assert run.rc == 0
+    assert run.stdout_of("who") == {device: device for device in account.fleet.devices}
+    assert set(run.stdout_of("here").values()) == {str(account.fleet.home)}
+    assert run.recap == "opened 3, closed 3, left open 0"
+
+
+def test_set_connection_false_sets_no_connection(account: Account) -> None:
+    account.source(device=account.fleet.devices, set_connection=False)
+    listing = account.listing()
+    assert listing.groups["remoteit_devices"] == set(account.fleet.devices)
+    assert not any("ansible_connection" in variables for variables in listing.variables.values())
+
+
+@pytest.mark.every_engine
+def test_variables_of_the_user_take_precedence(its_engine: None, account: Account) -> None:
+    """Of a host, and of any group, whether its name comes before or after that of our group in the alphabet."""
+    account.source(device=account.fleet.devices, keyed_groups=[{"key": "remoteit_device", "prefix": "zz"}])
+    account.fleet.write("host_vars/pi-0001.yml", {"ansible_connection": "by_host"})
+    account.fleet.write("group_vars/zz_pi_0002.yml", {"ansible_connection": "by_late_group"})
+    account.fleet.write("group_vars/remoteit_state_active.yml", {"remoteit_hostip": "127.0.0.1"})
+    account.fleet.write("early.ini", "[a_group]\npi-0003\n\n[a_group:vars]\nansible_connection=by_early_group\n")
+    variables = account.listing("-i", "early.ini").variables
+    assert {host: variables[host]["ansible_connection"] for host in account.fleet.devices} == {
+        "pi-0001": "by_host",
+        "pi-0002": "by_late_group",
+        "pi-0003": "by_early_group",
+    }
+    assert {variables[host]["remoteit_hostip"] for host in account.fleet.devices} == {"127.0.0.1"}
+
+
+def test_hostnames_are_preferred_in_their_order(account: Account) -> None:
     account.simulator.device("pi-0002", fields={"attributes": {"hostname": "lobby"}})
     account.source(device=account.fleet.devices, hostnames=["remoteit_attributes.hostname", "'___'", "service"])
     assert set(account.listing().variables) == {"pi-0001-ssh", "lobby", "pi-0003-ssh"}
@@ -324,7 +370,7 @@ def test_hosts_are_called_as_is_preferred(account: Account) -> None:
 
 
 @pytest.mark.every_engine
-def test_what_owners_write_is_never_templated(its_engine: None, account: Account) -> None:
+def test_remote_strings_are_never_templated(its_engine: None, account: Account) -> None:
     fields = {
         "name": TRAP,
         "tags": [{"name": TRAP}, {"name": "plain"}],
@@ -381,7 +427,7 @@ def test_what_owners_write_is_never_templated(its_engine: None, account: Account
 # -- oddities of the API -----------------------------------------------------------------------------------------------
 
 
-def test_one_odd_device_does_not_end_the_run(account: Account) -> None:
+def test_odd_device_does_not_end_the_run(account: Account) -> None:
     odd = {"tags": None, "attributes": None, "services": None, "owner": None, "endpoint": None, "created": "yesterday"}
     account.simulator.device("pi-0001", fields=odd)
     account.simulator.device("pi-0002", fields={"id": "80:nonsense"})
@@ -397,7 +443,7 @@ def test_one_odd_device_does_not_end_the_run(account: Account) -> None:
 
 
 @pytest.mark.parametrize("trouble", [{"fault": "html"}, {"fault": "throttle", "retry_after": 0}, {"fault": "drop"}])
-def test_trouble_on_the_way_is_told_in_one_place(account: Account, trouble: dict[str, Any]) -> None:
+def test_failed_request_names_the_source(account: Account, trouble: dict[str, Any]) -> None:
     account.simulator.fault(
         call="list", times="always", **trouble, **({} if trouble["fault"] != "html" else {"status": 404})
     )
@@ -408,9 +454,7 @@ def test_trouble_on_the_way_is_told_in_one_place(account: Account, trouble: dict
 
 
 @pytest.mark.parametrize("between", ["vanish", None])
-def test_a_query_for_a_thousand_devices_and_one_that_vanishes(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, between: str | None
-) -> None:
+def test_source_reads_all_pages(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, between: str | None) -> None:
     simulator = Simulator(tmp_path_factory.mktemp("large"), "--devices", "2500")
     try:
         simulator.settings(between_pages=between)
@@ -425,7 +469,7 @@ def test_a_query_for_a_thousand_devices_and_one_that_vanishes(
     assert asked == 3 or between
 
 
-def test_without_requests(account: Account) -> None:
+def test_source_without_the_library_requests(account: Account) -> None:
     account.source(cache=True, cache_plugin="ansible.builtin.jsonfile", cache_connection="cache")
     account.fleet.write("broken/requests.py", "raise ImportError('there is no requests')\n")
     refusal = account.refusal(PYTHONPATH=str(account.fleet.project / "broken"))
@@ -434,7 +478,7 @@ def test_without_requests(account: Account) -> None:
     assert account.listing(PYTHONPATH=str(account.fleet.project / "broken")).variables
 
 
-def test_a_wrong_option_is_told(account: Account) -> None:
+def test_wrong_option_is_reported(account: Account) -> None:
     for options, message in (
         ({"application": ["sssh"]}, "unknown application 'sssh'"),
         ({"state": "inactive", "include_offline": False}, "leave nothing to list"),
@@ -461,7 +505,7 @@ ANOTHERS_KEYS = "R3_ACCESS_KEY_ID = another\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n"
     ],
     ids="-".join,
 )
-def test_rest_credentials_of_the_environment(account: Account, names: dict[str, str]) -> None:
+def test_source_uses_rest_credentials(account: Account, names: dict[str, str]) -> None:
     account.source()
     listing = account.listing(without=KEYS, **{name: account.simulator.state[key] for name, key in names.items()})
     assert listing.variables["pi-0001"]["remoteit_deviceaddress"] == account.fleet.services[0]
@@ -469,14 +513,14 @@ def test_rest_credentials_of_the_environment(account: Account, names: dict[str, 
     assert not any("tag" in group for group in listing.groups)
 
 
-def test_rest_cannot_tell_tags(account: Account) -> None:
+def test_source_over_rest_has_no_tags(account: Account) -> None:
     state = account.simulator.state
     for option in ({"tags_any": ["kiosk"]}, {"organisation": "Somebody"}):
         account.source(**option, token=state["token"], developer_key=state["developer_key"])
         assert "give an access key in place of the token" in account.refusal()
 
 
-def test_a_profile_of_the_file(account: Account) -> None:
+def test_source_uses_a_profile(account: Account) -> None:
     path = account.fleet.write("credentials", f"[fleet]\n{account.keys}\n")
     account.source()
     variables = {"REMOTEIT_CREDENTIALS_FILE": str(path), "REMOTEIT_PROFILE": "fleet"}
@@ -486,14 +530,14 @@ def test_a_profile_of_the_file(account: Account) -> None:
 
 
 @pytest.mark.every_engine
-def test_credentials_may_be_templates(its_engine: None, account: Account) -> None:
+def test_source_templates_credentials(its_engine: None, account: Account) -> None:
     lookup = "{{ lookup('ansible.builtin.env', "
     account.source(access_key_id=f"{lookup}name_of_it) }}}}", secret_access_key=f"{lookup}'ELSEWHERE') }}}}")
     values = dict(zip(("THE_ID", "ELSEWHERE"), account.access_key.values(), strict=True))
     assert len(account.listing("-e", "name_of_it=THE_ID", without=KEYS, **values).variables) == DEVICES
 
 
-def test_the_sources_credentials_come_before_the_environments(account: Account) -> None:
+def test_source_credentials_precede_the_environment(account: Account) -> None:
     account.source(token="not-a-token", developer_key="not-a-key")
     assert "api key failed validation" in account.refusal()
 
@@ -504,9 +548,7 @@ CACHE = {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_conne
 
 
 @pytest.mark.every_engine
-def test_a_filled_cache_needs_neither_the_api_nor_credentials_until_it_is_flushed(
-    its_engine: None, account: Account
-) -> None:
+def test_cache_needs_no_api_until_it_is_flushed(its_engine: None, account: Account) -> None:
     account.source(**CACHE)
     before = account.listing()
     account.simulator.device("pi-0002", gone=True)
@@ -520,7 +562,7 @@ def test_a_filled_cache_needs_neither_the_api_nor_credentials_until_it_is_flushe
     assert "pi-0002" not in account.listing(without=KEYS).variables
 
 
-def test_meta_refresh_inventory_asks_again(account: Account) -> None:
+def test_refresh_inventory_ignores_the_cache(account: Account) -> None:
     account.source(**CACHE, device=account.fleet.devices)
     account.listing()
     url = f"{account.simulator.state['control_url']}/devices"
@@ -540,13 +582,13 @@ def test_meta_refresh_inventory_asks_again(account: Account) -> None:
     assert run.result("after")["msg"] == ["pi-0001", "pi-0003"]
 
 
-def test_what_was_odd_is_told_from_the_cache_as_well(account: Account) -> None:
+def test_cache_repeats_warnings(account: Account) -> None:
     account.simulator.device("pi-0002", fields={"id": "80:nonsense"})
     account.source(**CACHE)
     assert all("no usable id: 'pi-0002'" in account.listing().stderr for _unused in range(2))
 
 
-def test_the_cache_depends_on_what_is_fetched_and_holds_no_secret(account: Account) -> None:
+def test_cache_depends_on_filters_and_has_no_secret(account: Account) -> None:
     account.source(**CACHE)
     assert len(account.listing().variables) == DEVICES
     account.source(**CACHE, device=["pi-0001"])
@@ -563,7 +605,7 @@ def test_the_cache_depends_on_what_is_fetched_and_holds_no_secret(account: Accou
 
 
 @pytest.mark.every_engine
-def test_a_cache_of_something_else_is_not_read(its_engine: None, account: Account) -> None:
+def test_cache_of_something_else_is_ignored(its_engine: None, account: Account) -> None:
     """Before ansible-core 2.19 a title that is no text was a traceback."""
     account.source(**CACHE)
     account.listing()
@@ -575,8 +617,8 @@ def test_a_cache_of_something_else_is_not_read(its_engine: None, account: Accoun
         assert len(account.listing().variables) == DEVICES
 
 
-def test_other_credentials_get_another_listing(account: Account) -> None:
-    """Wherever they come from."""
+def test_cache_depends_on_the_account(account: Account) -> None:
+    """Credentials of a file, and of the source."""
     path = account.fleet.write("credentials", f"[DEFAULT]\n{account.keys}\n")
     account.source(**CACHE, credentials_file=str(path))
     account.listing(without=KEYS)
@@ -588,14 +630,14 @@ def test_other_credentials_get_another_listing(account: Account) -> None:
     assert "signed request" in account.refusal(without=KEYS, ELSEWHERE="one")
 
 
-def test_profiles_of_a_template_do_not_share_a_listing(account: Account) -> None:
+def test_cache_depends_on_a_templated_profile(account: Account) -> None:
     path = account.fleet.write("credentials", f"[ours]\n{account.keys}\n[theirs]\n{ANOTHERS_KEYS}")
     account.source(**CACHE, credentials_file=str(path), profile="{{ lookup('ansible.builtin.env', 'CUSTOMER') }}")
     account.listing(without=KEYS, CUSTOMER="ours")
     assert "signed request" in account.refusal(without=KEYS, CUSTOMER="theirs")
 
 
-def test_a_developer_key_alone_does_not_hide_whose_access_key_is_in_the_file(account: Account) -> None:
+def test_cache_depends_on_the_access_key_of_a_file(account: Account) -> None:
     path = account.fleet.write("credentials", f"[DEFAULT]\n{account.keys}\n")
     account.source(**CACHE, credentials_file=str(path))
     account.listing(without=KEYS, R3_DEVELOPER_API_KEY="a-developer-key")
@@ -603,7 +645,7 @@ def test_a_developer_key_alone_does_not_hide_whose_access_key_is_in_the_file(acc
     assert "signed request" in account.refusal(without=KEYS, R3_DEVELOPER_API_KEY="a-developer-key")
 
 
-def test_a_filled_cache_needs_no_credentials_of_a_template(account: Account) -> None:
+def test_cache_needs_no_templated_credentials(account: Account) -> None:
     options = {
         name.lower().removeprefix("r3_"): f"{{{{ lookup('ansible.builtin.env', 'MY_{name}') }}}}" for name in KEYS
     }
@@ -612,7 +654,7 @@ def test_a_filled_cache_needs_no_credentials_of_a_template(account: Account) -> 
     assert len(account.listing(without=KEYS).variables) == DEVICES
 
 
-def test_a_listing_that_is_not_whole_is_not_kept(account: Account) -> None:
+def test_incomplete_listing_is_not_cached(account: Account) -> None:
     account.source(**CACHE)
     account.simulator.fault(call="list", fault="body", override={"errors": [{"message": "half of it is missing"}]})
     assert "half of it is missing" in account.listing().stderr
@@ -640,7 +682,7 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=" ".join)
-def test_the_examples(account: Account, example: tuple[str, str]) -> None:
+def test_examples_of_sources(account: Account, example: tuple[str, str]) -> None:
     options = EXAMPLES[example]
     if "organisation" in options:
         options["organisation"] = account.simulator.state["organisation"]["name"]
@@ -650,6 +692,6 @@ def test_the_examples(account: Account, example: tuple[str, str]) -> None:
     assert "WARNING" not in listing.stderr
 
 
-def test_every_source_of_the_documentation_is_an_example() -> None:
+def test_documentation_has_no_other_source() -> None:
     texts = [PLUGINS_FILE.read_text(), *(block.code for block in BLOCKS if not block.name)]
     assert sum(len(re.findall(rf"^plugin: {PLUGIN}$", text, re.MULTILINE)) for text in texts) == len(EXAMPLES)

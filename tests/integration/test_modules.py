@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules alone."""
+"""The modules without the role and the connection plugin."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEN_LINES = """\
 """
 
 
-def test_ten_lines_and_the_environment_are_enough(fleet: Fleet) -> None:
+def test_connect_and_disconnect(fleet: Fleet) -> None:
     fleet.inventory = {}
     run = fleet.run(TEN_LINES, "-e", f"service={fleet.services[0]}")
     assert run.rc == 0
@@ -36,8 +36,8 @@ def test_ten_lines_and_the_environment_are_enough(fleet: Fleet) -> None:
     assert fleet.ledgers() == []
 
 
-def test_a_host_that_cannot_be_reached_yet_opens_its_own_connection(fleet: Fleet) -> None:
-    """Nothing runs on the hosts of the play, although nobody wrote delegate_to."""
+def test_connect_for_each_host_sets_its_fact(fleet: Fleet) -> None:
+    """Nothing runs on the hosts of the play."""
     fleet.record_ssh()
     run = fleet.run("""\
         - hosts: fleet
@@ -76,7 +76,7 @@ def test_a_host_that_cannot_be_reached_yet_opens_its_own_connection(fleet: Fleet
         assert int(run.result("fact after", device)["msg"]) == 0
 
 
-def test_bulk_with_one_device_offline(fleet: Fleet) -> None:
+def test_connect_fails_as_fail_on_says(fleet: Fleet) -> None:
     fleet.simulator.device("pi-0002", online=False)
     online, offline = [fleet.services[0], fleet.services[2]], fleet.services[1]
     fleet.inventory = {}
@@ -131,8 +131,8 @@ def test_bulk_with_one_device_offline(fleet: Fleet) -> None:
     assert [c["closed_by"] for c in run.connections] == ["stop"] * 4
 
 
-def test_reuse_inside_a_run(fleet: Fleet) -> None:
-    """The same service is opened once, and closed when its last holder gives it back."""
+def test_connect_reuses_within_a_run(fleet: Fleet) -> None:
+    """The same service is opened once, and closed when its last task disconnects."""
     fleet.inventory = {}
     run = fleet.run(
         """\
@@ -171,7 +171,7 @@ def test_reuse_inside_a_run(fleet: Fleet) -> None:
     assert [request["call"] for request in run.requests] == ["connect", "connect", "stop", "stop"]
 
 
-def test_ids_in_several_spellings_are_opened_once(fleet: Fleet) -> None:
+def test_connect_ignores_the_case_of_ids(fleet: Fleet) -> None:
     fleet.inventory = {}
     service = fleet.simulator.service("pi-0010")
     spellings = [service, service.lower()]
@@ -205,7 +205,7 @@ def test_ids_in_several_spellings_are_opened_once(fleet: Fleet) -> None:
         ({}, ""),
     ],
 )
-def test_run_id(fleet: Fleet, variables: dict[str, str], prefix: str) -> None:
+def test_run_id_begins_with_the_job_id(fleet: Fleet, variables: dict[str, str], prefix: str) -> None:
     fleet.environ.update(variables)
     run = fleet.run("""\
         - hosts: fleet
@@ -218,7 +218,7 @@ def test_run_id(fleet: Fleet, variables: dict[str, str], prefix: str) -> None:
     assert run_id != prefix
 
 
-def test_check_mode_sends_nothing(fleet: Fleet) -> None:
+def test_check_mode_of_modules_sends_nothing(fleet: Fleet) -> None:
     fleet.inventory = {}
     run = fleet.run(
         TEN_LINES.replace("- remoteit", "- name: call\n      remoteit"), "--check", "-e", "service=" + fleet.services[0]
@@ -263,95 +263,7 @@ def test_detached_connection_outlives_its_run(fleet: Fleet) -> None:
     assert fleet.simulator.open_connections() == []
 
 
-def test_delegated_to_another_host_the_module_runs_there(fleet: Fleet) -> None:
-    """The other host has no credentials; what it opens is closed with the run all the same."""
-    python = fleet.write(
-        "python", f'#!/bin/sh\necho "$@" >>"$HOME/python.log"\nexec {fleet.login["ansible_python_interpreter"]} "$@"\n'
-    )
-    python.chmod(0o755)
-    fleet.environ["ANSIBLE_PIPELINING"] = "0"
-    gateway = {**fleet.plain_way("pi-0005"), "ansible_python_interpreter": str(python)}
-    fleet.inventory = {"gateways": {"hosts": {"gateway": gateway}}}
-    run = fleet.run(
-        """\
-        - hosts: localhost
-          gather_facts: false
-          tasks:
-            - name: open
-              remoteit.fleet.remoteit_connect: {deviceaddress: "{{ services }}"}
-              delegate_to: gateway
-              register: opened
-            - name: close one
-              remoteit.fleet.remoteit_disconnect:
-                deviceaddress: "{{ services[0] }}"
-                connectionid: "{{ opened.connections[services[0]].connectionid }}"
-              delegate_to: gateway
-            - name: fail there
-              remoteit.fleet.remoteit_connect: {deviceaddress: "80:00:00:00:01:FF:FF:F1"}
-              delegate_to: gateway
-              ignore_errors: true
-        """,
-        "-e", str({"services": fleet.services[:2]}), "-vvvv",
-    )  # fmt: skip
-    assert run.rc == 0
-    log = (fleet.simulator.home("pi-0005") / "python.log").read_text()
-    assert log.count("remoteit_connect.py") == 2
-    assert log.count("remoteit_disconnect.py") == 1
-    assert run.status("close one") == {"localhost": "changed"}
-    assert "invocation" not in run.result("close one")
-    assert run.result("fail there")["failure"]["code"] == "not_found"
-    assert len(run.connections) == 2
-    assert {c["closed_by"] for c in run.connections} == {"stop"}
-    assert run.recap is not None
-    assert run.recap.endswith("left open 0")
-
-
-def test_delegated_with_an_alias_and_a_name_both_are_opened(fleet: Fleet) -> None:
-    fleet.inventory = {"gateways": {"hosts": {"gateway": fleet.plain_way("pi-0005")}}}
-    opening = {"service_id": fleet.services[0], "services": [{"device": "pi-0002", "application": "ssh"}]}
-    run = fleet.on_localhost([{"name": "open", "remoteit.fleet.remoteit_connect": opening, "delegate_to": "gateway"}])
-    assert run.rc == 0
-    assert sorted(run.result("open")["connections"]) == sorted([fleet.services[0], "pi-0002/ssh"])
-    assert "alias" not in run.text
-
-
-def test_an_odd_entry_of_a_delegated_module_loses_no_other(fleet: Fleet) -> None:
-    interpreter = fleet.login["ansible_python_interpreter"]
-    python = fleet.write("python", f"""#!/bin/sh\n{interpreter} "$@" | sed 's/"port": [0-9]*/"port": 0/'\n""")
-    python.chmod(0o755)
-    gateway = {**fleet.plain_way("pi-0005"), "ansible_python_interpreter": str(python)}
-    fleet.inventory = {"gateways": {"hosts": {"gateway": gateway}}}
-    opening = {"deviceaddress": fleet.services, "fail_on": "all"}
-    run = fleet.on_localhost([{"name": "open", "remoteit.fleet.remoteit_connect": opening, "delegate_to": "gateway"}])
-    result = run.result("open")
-    (failure,) = result["failures"].values()
-    assert failure["code"] == "bad_answer"
-    assert len(result["connections"]) == len(fleet.services) - 1
-    assert failure["connectionid"] in {c["connectionid"] for c in run.connections}
-    assert [c["closed_by"] for c in run.connections] == ["stop"] * len(fleet.services)
-    assert run.recap == "opened 3, closed 3, left open 0"
-
-
-def test_delegated_and_detached_it_is_in_the_ledger(fleet: Fleet) -> None:
-    fleet.inventory = {"gateways": {"hosts": {"gateway": fleet.plain_way("pi-0005")}}}
-    opening = {"deviceaddress": fleet.services[0], "detach": True}
-    fleet.on_localhost([{"remoteit.fleet.remoteit_connect": opening, "delegate_to": "gateway"}], leaves_open=1)
-    closing = fleet.run("remoteit.fleet.teardown")
-    assert closing.rc == 0
-    assert fleet.ledgers() == []
-
-
-def test_delegated_to_a_host_that_cannot_be_reached_nothing_is_in_doubt(fleet: Fleet) -> None:
-    """Unless the module has begun, nobody has to wonder what it opened."""
-    fleet.inventory = {"gateways": {"hosts": {"gateway": {"ansible_host": "127.0.0.1", "ansible_port": 1}}}}
-    opening = {"deviceaddress": fleet.services[0]}
-    run = fleet.on_localhost([{"name": "open", "remoteit.fleet.remoteit_connect": opening, "delegate_to": "gateway"}])
-    assert run.status("open") == {"localhost": "unreachable"}
-    assert run.recap is None
-    assert fleet.ledgers() == []
-
-
-def test_bad_input_is_refused_before_any_request(fleet: Fleet, subtests: Any) -> None:
+def test_invalid_options_send_nothing(fleet: Fleet, subtests: Any) -> None:
     fleet.inventory = {}
     fleet.write("folder/of", "files")
     fleet.write("no.ini", "\x00 [[[ nothing\n")

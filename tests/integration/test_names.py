@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Devices and services by their names: in the modules, and in the role."""
+"""Devices and services by their names, in the modules."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ INFO = "remoteit.fleet.remoteit_service_info"
 CONNECT = "remoteit.fleet.remoteit_connect"
 
 
-def test_connect_by_name(fleet: Fleet) -> None:
-    """One query for the whole list; a name that does not find one service fails alone."""
+def test_connect_by_names(fleet: Fleet) -> None:
+    """One request finds all names. A name that does not match one service fails alone."""
     fleet.simulator.device("pi-0003", fields={"name": "pi-0004"})
     wanted = [
         {"device": "pi-0001", "application": "ssh"},
@@ -45,14 +45,14 @@ def test_connect_by_name(fleet: Fleet) -> None:
     assert len(run.connections) == 3
 
 
-def test_two_services_that_would_have_one_key_are_refused(fleet: Fleet) -> None:
+def test_services_with_one_key_are_refused(fleet: Fleet) -> None:
     wanted = [{"device": "pi-0001", "application": "ssh"}, {"device": "pi-0001", "service": "ssh"}]
     run = fleet.on_localhost([{"name": "open", CONNECT: {"services": wanted}}])
     assert run.result("open")["failure"]["code"] == "options"
     assert run.requests == []
 
 
-def test_one_service_by_name_gives_facts_and_ids_and_names_may_be_mixed(fleet: Fleet) -> None:
+def test_connect_by_name_and_by_id(fleet: Fleet) -> None:
     by_name = {"services": [{"device": "pi-0001", "application": "ssh"}]}
     run = fleet.on_localhost(
         [
@@ -73,57 +73,7 @@ def test_one_service_by_name_gives_facts_and_ids_and_names_may_be_mixed(fleet: F
     assert len(run.connections) == 1
 
 
-def test_delegated_by_name(fleet: Fleet) -> None:
-    fleet.inventory = {"gateways": {"hosts": {"gateway": fleet.plain_way("pi-0005")}}}
-    task = {"name": "open", CONNECT: {"services": [{"device": "pi-0001", "application": "ssh"}]}}
-    run = fleet.on_localhost([{**task, "delegate_to": "gateway"}])
-    assert run.rc == 0
-    assert list(run.result("open")["connections"]) == ["pi-0001/ssh"]
-    assert [entry["device"] for entry in run.connections] == ["pi-0001"]
-
-
-@pytest.mark.parametrize("strategy", ["linear", "free"])
-def test_a_session_by_device_names(fleet: Fleet, strategy: str) -> None:
-    """With a service's name, or with the device's one SSH service; who is not found fails alone."""
-    fleet.inventory["fleet"]["hosts"] = {
-        "by-device": {"remoteit_device": "pi-0001"},
-        "by-service": {"remoteit_device": "pi-0002", "remoteit_service": "pi-0002-ssh"},
-        "by-id": {"remoteit_deviceaddress": fleet.services[2], "remoteit_device": "of no importance"},
-        "nowhere": {"remoteit_device": "no such device"},
-    }
-    tasks = [{"name": "who", "ansible.builtin.raw": "cat device-name"}]
-    run = fleet.session(tasks, play={"strategy": strategy})
-    assert run.stdout_of("who") == {"by-device": "pi-0001", "by-service": "pi-0002", "by-id": "pi-0003"}
-    assert list(run.failures()) == ["nowhere"]
-    assert "no device called 'no such device'" in run.failures()["nowhere"]
-    lists = [request for request in run.requests if request["call"] == "list"]
-    assert len(lists) <= {"linear": 1, "free": 4}[strategy]  # who asks at the same time as others asks with them
-
-
-@pytest.mark.parametrize("on_failure", ["fail", "skip"])
-def test_names_that_cannot_be_looked_up_are_the_trouble_of_those_who_have_them(fleet: Fleet, on_failure: str) -> None:
-    fleet.inventory["fleet"]["hosts"] = {
-        "by-name": {"remoteit_device": "pi-0001"},
-        "by-id": {"remoteit_deviceaddress": fleet.services[1]},
-    }
-    fleet.simulator.fault(call="list", fault="http", status=400, times="always")
-    tasks = [{"name": "who", "ansible.builtin.raw": "cat device-name"}]
-    run = fleet.session(tasks, remoteit_session_on_failure=on_failure)
-    assert run.rc == (2 if on_failure == "fail" else 0)
-    assert run.stdout_of("who") == {"by-id": "pi-0002"}
-    assert list(run.failures()) == (["by-name"] if on_failure == "fail" else [])
-
-
-def test_a_keeper_that_cannot_start_is_not_the_trouble_of_a_name(fleet: Fleet) -> None:
-    """Nobody is left out for it, or the run would be green without having done anything."""
-    fleet.inventory["fleet"]["hosts"] = {"by-name": {"remoteit_device": "pi-0001"}}
-    fleet.environ["REMOTEIT_STATE_DIR"] = f"{fleet.write('file', '')}/state"
-    run = fleet.session([{"name": "never", "ansible.builtin.raw": "true"}], remoteit_session_on_failure="skip")
-    assert run.rc == 2
-    assert "keeper of this run cannot be started" in run.failures()["by-name"]
-
-
-def test_service_info(fleet: Fleet) -> None:
+def test_service_info_filters(fleet: Fleet) -> None:
     fleet.simulator.device("pi-0002", online=False)
     fleet.simulator.device("pi-0006", fields={"name": "pi-0007"})
     fleet.simulator.device("pi-0008", fields={"name": None})
@@ -163,8 +113,8 @@ def test_service_info(fleet: Fleet) -> None:
         assert "not a member" in run.result("organisation")["msg"]
 
 
-def test_the_sessions_of_the_account(fleet: Fleet) -> None:
-    """Only one's own, also those that no run here has opened; REST cannot tell."""
+def test_connection_info_lists_sessions(fleet: Fleet) -> None:
+    """Its own only, and also those that no run has opened. REST cannot list them."""
     by_hand = fleet.simulator.connect("pi-0002")
     fleet.simulator.session_of("somebody@example.com", fleet.services[2])
     info = "remoteit.fleet.remoteit_connection_info"

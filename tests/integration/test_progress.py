@@ -40,7 +40,7 @@ def connect(fleet: Fleet, concurrency: int) -> list[dict[str, Any]]:
 
 
 def on_a_terminal(fleet: Fleet, plays: list[dict[str, Any]]) -> str:
-    """Run the plays where a person would, and return everything that the terminal got."""
+    """Run the plays on a terminal, and return its whole output."""
     master, terminal = pty.openpty()
     process = subprocess.Popen(
         [fleet.ansible_playbook, "-i", fleet.write("inventory.yml", fleet.inventory), fleet.write("play.yml", plays)],
@@ -53,7 +53,7 @@ def on_a_terminal(fleet: Fleet, plays: list[dict[str, Any]]) -> str:
     )
     os.close(terminal)
     seen = b""
-    with contextlib.suppress(OSError):  # everybody has left the terminal
+    with contextlib.suppress(OSError):  # no process has the terminal any more
         while block := os.read(master, 65536):
             seen += block
     os.close(master)
@@ -63,7 +63,7 @@ def on_a_terminal(fleet: Fleet, plays: list[dict[str, Any]]) -> str:
 
 
 def is_shown(doing: str, seen: str) -> bool:
-    """Whether a line was rewritten several times, and stays."""
+    """Whether a line was rewritten several times, and was left at the end."""
     line = LINE.format(doing)
     rewritten = re.findall(line + r"\r(?!\n)", seen)
     return len(rewritten) > 2 and rewritten[0] == ("0", "0") and re.findall(line + r"\r\n", seen) == [(str(MANY), "0")]
@@ -71,7 +71,7 @@ def is_shown(doing: str, seen: str) -> bool:
 
 @pytest.mark.every_engine
 @pytest.mark.usefixtures("engine")
-def test_a_person_sees_a_line_that_is_rewritten(fleet: Fleet) -> None:
+def test_progress_of_modules_on_a_terminal(fleet: Fleet) -> None:
     fleet.simulator.settings(latency=0.25, stop_latency=0.25)
     seen = on_a_terminal(fleet, [{"hosts": "localhost", "gather_facts": False, "tasks": connect(fleet, 4)}])
     assert is_shown("opening", seen)
@@ -79,22 +79,22 @@ def test_a_person_sees_a_line_that_is_rewritten(fleet: Fleet) -> None:
     assert not set(seen) & set(map(chr, range(32))) - set("\r\n")
 
 
-def test_a_person_sees_it_of_the_role(fleet: Fleet) -> None:
+def test_progress_of_the_role_on_a_terminal(fleet: Fleet) -> None:
     fleet.simulator.settings(latency=0.25, stop_latency=0.25)
     fleet.inventory["fleet"]["hosts"] = {
         f"pi-{number:04}": {"remoteit_deviceaddress": service} for number, service in enumerate(many(fleet), 1)
     }
     fleet.write("nothing.yml", [{"meta": "noop"}])
     role = {"role": "remoteit.fleet.remoteit_session", "remoteit_session_tasks": "nothing.yml"}
-    settings = {"remoteit_session_wait_timeout": 0, "remoteit_session_concurrency": 4}
-    seen = on_a_terminal(fleet, [{"hosts": "fleet", "gather_facts": False, "roles": [role], "vars": settings}])
+    fleet.inventory["fleet"]["vars"]["remoteit_concurrency"] = 4
+    seen = on_a_terminal(fleet, [{"hosts": "fleet", "gather_facts": False, "roles": [role]}])
     assert is_shown("opening", seen)
     assert is_shown("closing", seen)
 
 
 @pytest.mark.every_engine
 @pytest.mark.usefixtures("engine")
-def test_a_log_gets_lines_and_a_machine_its_document(fleet: Fleet) -> None:
+def test_progress_in_a_log(fleet: Fleet) -> None:
     fleet.simulator.settings(latency=1.05)
     fleet.simulator.device("pi-0002", online=False)
     fleet.environ |= {"ANSIBLE_STDOUT_CALLBACK": "one_document", "ANSIBLE_LOG_PATH": str(fleet.folder / "log")}

@@ -1,12 +1,13 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets: nowhere but in the requests."""
+"""Secrets are nowhere but in the requests."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,26 +15,23 @@ from typing import Any
 import pytest
 from conftest import Fleet
 
-TASKS = [
+CONNECT = "remoteit.fleet.remoteit_connect"
+TASKS: list[dict[str, Any]] = [
     {"name": "who", "ansible.builtin.raw": "cat device-name"},
-    {"name": "vars", "ansible.builtin.debug": {"var": "remoteit_connection"}},
+    {"name": "facts", "ansible.builtin.setup": {"gather_subset": "env"}},
+    {"name": "refused", CONNECT: {"deviceaddress": "80:00:00:00:01:FF:FF:F1"}, "ignore_errors": True},
     {
-        "name": "elsewhere",
-        "remoteit.fleet.remoteit_connect": {"deviceaddress": "{{ remoteit_deviceaddress }}", "reuse": False},
-        "delegate_to": "gateway",
+        "name": "open",
+        CONNECT: {"deviceaddress": "{{ remoteit_deviceaddress }}", "reuse": False},
         "register": "opened",
     },
-    {"name": "here", "remoteit.fleet.remoteit_disconnect": {"connections": "{{ opened }}"}},
-    {
-        "name": "refused",
-        "remoteit.fleet.remoteit_connect": {"deviceaddress": "80:00:00:00:01:FF:FF:F1"},
-        "ignore_errors": True,
-    },
+    {"name": "close", "remoteit.fleet.remoteit_disconnect": {"connections": "{{ opened }}"}},
+    {"name": "hosts", CONNECT: {"hosts": ["{{ inventory_hostname }}"]}},
 ]
 
 
 class Watch:
-    """Looks at every process and at every file of the run, again and again."""
+    """Searches every process and every file of the run, again and again."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -69,49 +67,78 @@ class Watch:
 @pytest.mark.parametrize(
     ("api", "source"),
     [
-        *itertools.product(["rest"], ["environment", "options", "login"]),
-        *itertools.product(["graphql"], ["environment", "options", "file"]),
+        *itertools.product(["rest"], ["environment", "variables", "login"]),
+        *itertools.product(["graphql"], ["environment", "variables", "file"]),
     ],
 )
 def test_secrets_are_nowhere(fleet: Fleet, source: str) -> None:
-    """At -vvvv: neither on the screen nor in results, arguments of processes, files, or the keeper's environment."""
+    """At ``-vvvv``: not on the screen, in results, arguments of processes, files, or the keeper's environment."""
     state = fleet.simulator.state
     fleet.inventory["fleet"]["hosts"].pop("pi-0003")
-    fleet.inventory["gateways"] = {"hosts": {"gateway": fleet.plain_way("pi-0005")}}
-    play: dict[str, Any] = {"hosts": "fleet", "gather_facts": False}
+    variables: dict[str, Any] = {}
     options: dict[str, str] = {}
     if source == "file":
         keys = {"R3_ACCESS_KEY_ID": "access_key_id", "R3_SECRET_ACCESS_KEY": "secret_access_key"}
         lines = [f"{name}={state[key]}\n" for name, key in keys.items()]
-        options = {"credentials_file": str(fleet.write("secrets.ini", "".join(["[DEFAULT]\n", *lines])))}
+        options["credentials_file"] = str(fleet.write("secrets.ini", "".join(["[DEFAULT]\n", *lines])))
     elif source != "environment":
         names = {
-            "rest": ("token", "developer_key") if source == "options" else ("username", "password", "developer_key"),
+            "rest": ("token", "developer_key") if source == "variables" else ("username", "password", "developer_key"),
             "graphql": ("access_key_id", "secret_access_key"),
         }[fleet.api]
-        fleet.write("secrets.yml", {f"the_{name}": state[name] for name in names})
-        play["vars_files"] = ["secrets.yml"]
+        variables = {f"the_{name}": state[name] for name in names}
         options = {name: f"{{{{ the_{name} }}}}" for name in names}
     if options:
         for name in fleet.credentials:
             if not name.endswith("_URL"):
                 del fleet.environ[name]
-        play["module_defaults"] = {"group/remoteit.fleet.remoteit": options}
-    fleet.write("on_the_devices.yml", TASKS)
-    variables = {"remoteit_session_tasks": "on_the_devices.yml", "remoteit_session_gather_facts": True}
-    play["roles"] = [{"role": "remoteit.fleet.remoteit_session", "vars": variables}]
+    fleet.write("secrets.yml", variables)
+    fleet.inventory["fleet"]["vars"] |= {f"remoteit_{name}": value for name, value in options.items()}
+    fleet.write("on_the_devices.yml", TASKS[:2])
+    role = {"role": "remoteit.fleet.remoteit_session", "vars": {"remoteit_session_tasks": "on_the_devices.yml"}}
+    common = {"hosts": "fleet", "gather_facts": False, "vars_files": ["secrets.yml"]}
+    modules = [
+        {**task, CONNECT: {**task[CONNECT], **options}} if task["name"] in ("refused", "open") else task
+        for task in TASKS[2:]
+    ]
+    modules[2] = {**modules[2], "remoteit.fleet.remoteit_disconnect": {"connections": "{{ opened }}", **options}}
     watch = Watch(fleet)
-    run = fleet.run([play], "-vvvv", while_running=watch)
+    run = fleet.run([{**common, "roles": [role]}, {**common, "tasks": modules}], "-vvvv", while_running=watch)
     assert run.rc == 0
     assert run.stdout_of("who") == {device: device for device in fleet.devices[:2]}
-    assert set(run.status("elsewhere").values()) == {"changed"}
-    assert len(run.connections) == 4
+    assert set(run.status("close").values()) == {"changed"}
+    assert len(run.connections) == 6
     assert watch.keepers > 0
     assert watch.ledgers > 0
     assert watch.found == set()
     left = [path for path in fleet.folder.rglob("*") if path.is_file() and path.stem != "secrets"]
     assert [path for path in left if fleet.secrets_in(path.read_text(errors="replace"))] == []
-    for device in (*fleet.devices, "pi-0005"):
+    for device in fleet.devices:
         home = fleet.simulator.home(device)
         files = [path for path in home.rglob("*") if path.is_file()] if home.exists() else []
         assert [path for path in files if fleet.secrets_in(path.read_text(errors="replace"))] == []
+
+
+@pytest.mark.parametrize(
+    "dump", [("-t", "connection"), ("-t", "inventory"), ()], ids=["connection", "inventory", "settings"]
+)
+def test_config_dump_shows_no_secret(fleet: Fleet, dump: tuple[str, ...]) -> None:
+    state = fleet.simulator.state
+    fleet.environ |= {
+        "REMOTEIT_USERNAME": state["username"],
+        "REMOTEIT_PASSWORD": state["password"],
+        "R3_ACCESS_KEY_ID": state["access_key_id"],
+        "R3_SECRET_ACCESS_KEY": state["secret_access_key"],
+    }
+    command = [fleet.ansible_playbook.replace("ansible-playbook", "ansible-config"), "dump", *dump]
+    done = subprocess.run(command, cwd=fleet.project, env=fleet.environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert fleet.secrets_in(done.stdout, done.stderr) == []
+
+
+@pytest.mark.parametrize("name", ["token", "developer_key", "secret_access_key", "password"])
+def test_secret_of_the_wrong_type_is_not_shown(fleet: Fleet, name: str) -> None:
+    """Of a host variable that is a list, by mistake."""
+    fleet.write("group_vars/fleet.yml", {f"remoteit_{name}": [fleet.simulator.state[name]]})
+    run = fleet.session([{"name": "who", "ansible.builtin.raw": "true"}], "-vvvv")  # which searches its output
+    assert run.journal

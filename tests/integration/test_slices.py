@@ -174,22 +174,13 @@ def test_a_slice_is_killed(fleet: Fleet, engine: Path, whole: bool, shared: bool
 
 
 @pytest.mark.each_api
-@pytest.mark.parametrize(
-    ("way", "shared", "expected"),
-    [
-        ("reuse", True, ["well", "well"]),  # the last one closes
-        ("reuse", False, ["well", "unreachable"]),  # the first one closes, and cannot know of the other
-        ("override", True, ["unreachable", "well"]),
-    ],
-)
-def test_slices_of_the_same_devices(fleet: Fleet, way: str, shared: bool, expected: list[str]) -> None:
-    """Whatever the vendor does with a second connection to a service, no slice goes wrong without saying so."""
+@pytest.mark.parametrize(("way", "shared"), [("reuse", True), ("reuse", False), ("override", True)])
+def test_slices_of_the_same_devices(fleet: Fleet, way: str, shared: bool) -> None:
+    """Whatever the vendor does with a second connection to a service, a slice reaches its devices again."""
     fleet.ansible_playbook = str(ENGINES[-1])
     fleet.simulator.settings(second_connect=way)
     devices = ["pi-0001", "pi-0002"]
     with slices(fleet, devices, devices, shared=shared) as both:
-        for each, outcome in zip(both, expected):
-            code = each.goes_on()
-            seen = each.results("again")
-            well = {device: device for device in devices}
-            assert (code, seen) == ((0, well) if outcome == "well" else (4, dict.fromkeys(devices, "unreachable")))
+        for each in both:
+            assert each.goes_on() == 0
+            assert each.results("again") == {device: device for device in devices}

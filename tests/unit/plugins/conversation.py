@@ -111,7 +111,7 @@ def refused(reason: str, status: int = 401, **more: t.Any) -> Reply:
 STOPPED = Reply({"status": "true", "connectionid": ID})
 LOGGED_IN = Reply({"status": "true", "token": TOKEN})
 
-Answer = t.Union[Reply, Exception, t.Callable[[requests.PreparedRequest], Reply]]
+Answer = Reply | Exception | t.Callable[[requests.PreparedRequest], Reply]
 
 
 @dataclasses.dataclass

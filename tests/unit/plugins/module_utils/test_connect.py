@@ -93,6 +93,7 @@ def test_no_credentials(conversation: Conversation) -> None:
 
 ENTRY = {
     "deviceaddress": SERVICE,
+    "host_key_alias": "remoteit-80-00-00-00-01-00-40-c5",
     "name": None,
     "connectionid": ID,
     "proxy": "http://proxy40.rt3.io:34168",
@@ -129,8 +130,13 @@ def test_the_result_for_many(conversation: Conversation) -> None:
     assert run(*SERVICES[:2]) == {
         "changed": True,
         "connections": {
-            SERVICES[0]: {**ENTRY, "deviceaddress": SERVICES[0], "connectionid": "id-of-1"},
-            SERVICES[1]: {**ENTRY, "deviceaddress": SERVICES[1], "connectionid": "id-of-2"},
+            service: {
+                **ENTRY,
+                "deviceaddress": service,
+                "connectionid": f"id-of-{number}",
+                "host_key_alias": f"remoteit-80-00-00-00-01-00-00-0{number}",
+            }
+            for number, service in enumerate(SERVICES[:2], 1)
         },
         "failures": {},
     }
@@ -169,6 +175,8 @@ def test_the_result_when_the_only_service_fails(conversation: Conversation) -> N
         ("all", [opened(), opened()], False),
         ("all", [opened(), OFFLINE], False),
         ("all", [OFFLINE, OFFLINE], True),
+        ("none", [opened(), OFFLINE], False),
+        ("none", [OFFLINE, OFFLINE], False),
     ],
 )
 def test_fail_on(conversation: Conversation, fail_on: str, answers: list[Reply], failed: bool) -> None:
@@ -187,6 +195,21 @@ def test_fail_on(conversation: Conversation, fail_on: str, answers: list[Reply],
     assert "connectionid" not in result and "ansible_facts" not in result
 
 
+@pytest.mark.parametrize("fail_on", ["all", "none"])
+def test_fail_on_counts_refused_credentials_always(conversation: Conversation, fail_on: str) -> None:
+    conversation.in_any_order = True
+    conversation.expect_open(SERVICES[0], opened(SERVICES[0]))
+    conversation.expect_open(SERVICES[1], refused("api key failed validation"))
+    result = run(*SERVICES[:2], fail_on=fail_on)
+    assert result["failed"]
+    assert (list(result["connections"]), result["failures"][SERVICES[1]]["code"]) == ([SERVICES[0]], "auth")
+
+
+def test_fail_on_none_needs_credentials(conversation: Conversation) -> None:
+    with pytest.raises(AuthError):
+        run(SERVICE, environ={}, fail_on="none")
+
+
 def test_a_message_names_ten_of_many_failures(conversation: Conversation) -> None:
     conversation.in_any_order = True
     for service in SERVICES[:12]:
@@ -197,7 +220,8 @@ def test_a_message_names_ten_of_many_failures(conversation: Conversation) -> Non
 
 
 def test_check_mode_sends_nothing_and_predicts(conversation: Conversation) -> None:
-    entry = {**dict.fromkeys(ENTRY), "deviceaddress": SERVICE, "reused": False}
+    known = ("deviceaddress", "host_key_alias", "reused")
+    entry = {**dict.fromkeys(ENTRY), **{name: ENTRY[name] for name in known}}
     assert run(SERVICE, check_mode=True) == {
         "changed": True,
         "connections": {SERVICE: entry},

@@ -148,6 +148,7 @@ def test_many_threads(conversation: Conversation) -> None:
     ("reply", "code", "words"),
     [
         (errors("Service is inactive"), "offline", "not connected to remote.it"),
+        (errors("Maximum number of connections reached"), "throttled", "remoteit_session"),
         (errors("Device not found"), "not_found", "check the service id"),
         (errors("Unknown service 80:00"), "not_found", "check the service id"),
         (errors("[0861] x"), "not_found", "check the service id"),

@@ -43,52 +43,18 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     refused,
     sessions,
 )
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeping import ACCOUNT, ahead, written
 
-ACCOUNT = account()
 WRONG_KEY = refused("api key failed validation")
 
 A, B, C = SERVICES[:3]
 
 
-@pytest.fixture
-def run(tmp_path: pathlib.Path) -> Run:
-    return Run("a-run", os.getpid(), str(tmp_path / "runtime"))
-
-
-@pytest.fixture
-def ledger(tmp_path: pathlib.Path) -> Ledger:
-    return Ledger.begin(str(tmp_path / "state" / "runs"), "a-run")
-
-
-@pytest.fixture
-def keeper(conversation: Conversation, run: Run, ledger: Ledger) -> Keeper:
-    return Keeper(run, ledger)
-
-
-@pytest.fixture
-def listener() -> t.Iterator[socket.socket]:
-    """A proxy's port that answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener
-
-
-@pytest.fixture
-def alive(listener: socket.socket) -> str:
-    return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-@pytest.fixture
-def dead() -> str:
-    """A proxy whose port does not answer."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
 def ask(
-    keeper: Keeper, *services: str, holder: str = "", who: Account = ACCOUNT, **options: t.Any
+    keeper: Keeper, *services: str, host: str | None = None, who: Account = ACCOUNT, **options: t.Any
 ) -> list[dict[str, t.Any]]:
-    claims = {service: [holder] for service in services}
-    return list(keeper.open(who, Order(services, **options), claims))
+    hosts = None if host is None else {service: [host] for service in services}
+    return list(keeper.open(who, Order(services, **options), hosts))
 
 
 def open_one(keeper: Keeper, service: str = A, **options: t.Any) -> Connection:
@@ -96,16 +62,15 @@ def open_one(keeper: Keeper, service: str = A, **options: t.Any) -> Connection:
     return Connection.from_result(event["connection"])
 
 
-def close(keeper: Keeper, connectionid: str, service: str = A, holder: str = "") -> str:
-    (event,) = keeper.close(ACCOUNT, [[service, connectionid, holder]])
+def close(keeper: Keeper, connectionid: str, service: str = A) -> str:
+    (event,) = keeper.close(ACCOUNT, [[service, connectionid, ""]])
     assert (event["service"], event["connectionid"]) == (service, connectionid)
     return event["outcome"] if "outcome" in event else event["failure"]["code"]
 
 
-def written(ledger: Ledger) -> list[tuple[t.Any, ...]]:
-    """The ledger's lines, shortly."""
-    lines = [json.loads(line) for line in pathlib.Path(ledger.path).read_text().splitlines()]
-    return [(line["event"], line.get("number"), line.get("connectionid") or line.get("how")) for line in lines[1:]]
+def release(keeper: Keeper, host: str) -> list[str]:
+    """Close what was opened for the host, and return how each stop ended."""
+    return [event["outcome"] for event in keeper.release_hosts([], [host])]
 
 
 # -- opening -----------------------------------------------------------------------------------------------------------
@@ -206,7 +171,7 @@ def test_many_who_ask_at_once_get_one_connection(keeper: Keeper, conversation: C
 
     def worker(number: int) -> Connection:
         together.wait(30)
-        return open_one(keeper, A, holder=f"session of host {number}")
+        return open_one(keeper, A, host=f"host-{number}")
 
     conversation.expect_open(A, opened(A, "id-a", alive))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -214,28 +179,8 @@ def test_many_who_ask_at_once_get_one_connection(keeper: Keeper, conversation: C
     assert {connection.connectionid for connection in connections} == {"id-a"}
     assert sorted(connection.reused for connection in connections) == [False] + [True] * 7
     conversation.expect_stop(A, "id-a", STOPPED)
-    outcomes = [close(keeper, "id-a", holder=f"session of host {number}") for number in range(8)]
-    assert outcomes == ["still_used"] * 7 + ["closed"]
-
-
-def test_a_batch_is_opened_for_those_who_ask_later(keeper: Keeper, conversation: Conversation, alive: str) -> None:
-    conversation.in_any_order = True
-    conversation.expect_open(A, opened(A, "id-a", alive))
-    conversation.expect_open(B, opened(B, "id-b", alive))
-    events = list(keeper.open(ACCOUNT, Order((A, B)), {A: ["session of a"], B: []}))
-    assert [event["service"] for event in events] == [A]
-    connection = open_one(keeper, B, holder="session of b")
-    assert (connection.connectionid, connection.reused) == ("id-b", False)
-
-
-def test_a_failure_is_told_to_the_one_who_asks_later_too(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, refused("service is inactive", 200))
-    assert list(keeper.open(ACCOUNT, Order((A,)), {A: []})) == []
-    assert ask(keeper, A)[0]["failure"]["code"] == "offline"
-
-
-def test_a_batch_is_new_once(keeper: Keeper) -> None:
-    assert [keeper.is_first("batch 1"), keeper.is_first("batch 1"), keeper.is_first("batch 2")] == [True, False, True]
+    outcomes = [release(keeper, f"host-{number}") for number in range(8)]
+    assert outcomes == [["still_used"]] * 7 + [["closed"]]
 
 
 def test_without_a_ledger_nothing_is_sent(
@@ -300,7 +245,7 @@ def test_the_largest_bound_counts_for_all(keeper: Keeper, conversation: Conversa
     conversation.in_any_order = True
     for service in (A, B):
         conversation.expect_open(service, answer)
-    list(keeper.open(account(concurrency=2), Order((A, B)), {A: [], B: []}))
+    ahead(keeper, A, B, who=account(concurrency=2))
     under_way.wait(30)
     conversation.expect_open(SERVICES[3], after_one_of_them)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -324,24 +269,25 @@ def test_closed_with_the_last_holder(keeper: Keeper, conversation: Conversation,
     assert [line for line in written(ledger) if line[0] == "closed"] == [("closed", 1, "closed")]
 
 
-def test_a_named_holder_holds_once(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+def test_keeper_host_holds_its_connection_once(keeper: Keeper, conversation: Conversation, alive: str) -> None:
     conversation.expect_open(A, opened(A, "id-a", alive))
     for _unused in range(3):
-        open_one(keeper, holder="session of a")
+        open_one(keeper, host="a")
     conversation.expect_stop(A, "id-a", STOPPED)
-    assert close(keeper, "id-a", holder="session of a") == "closed"
+    assert release(keeper, "a") == ["closed"]
+    assert release(keeper, "a") == []
 
 
-def test_one_who_does_not_hold_it_takes_it_from_nobody(keeper: Keeper, conversation: Conversation) -> None:
+def test_keeper_keeps_what_another_host_holds(keeper: Keeper, conversation: Conversation) -> None:
     conversation.expect_open(A, opened(A, "id-a"))
-    open_one(keeper, holder="session of a")
-    assert close(keeper, "id-a", holder="session of b") == "still_used"
+    open_one(keeper, host="a")
+    assert release(keeper, "b") == []
     assert close(keeper, "id-a") == "still_used"
 
 
 def another_run_with(connectionid: str, ledger: Ledger) -> Ledger:
     """The ledger of a run to which the vendor has given the same connection."""
-    another = Ledger.begin(os.path.dirname(ledger.path), "another-run")
+    another, _unused = Ledger.begin(os.path.dirname(ledger.path), "another-run")
     another.intent(7, A, ACCOUNT.credentials.url, ACCOUNT.credentials.fingerprint())
     another.opened(7, Connection(A, connectionid, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
     return another
@@ -383,7 +329,8 @@ def test_what_another_run_does_not_need_any_more_is_closed(
 def test_a_ledger_that_cannot_be_read_does_not_hide_who_else_needs_it(
     keeper: Keeper, conversation: Conversation, ledger: Ledger, unreadable: t.Callable[[str], None]
 ) -> None:
-    unreadable(Ledger.begin(os.path.dirname(ledger.path), "a-run-of-another-user").path)
+    foreign, _unused = Ledger.begin(os.path.dirname(ledger.path), "a-run-of-another-user")
+    unreadable(foreign.path)
     conversation.expect_open(A, opened(A, "id-a"))
     open_one(keeper)
     another = another_run_with("id-a", ledger)
@@ -509,26 +456,28 @@ def test_the_end_waits_for_an_opening_under_way(keeper: Keeper, conversation: Co
 
     conversation.expect_open(A, answer)
     conversation.expect_stop(A, "id-a", STOPPED)
-    list(keeper.open(ACCOUNT, Order((A,)), {A: []}))
+    ahead(keeper, A)
     assert sent.wait(30)
     assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
 
 
 def test_the_end_waits_for_an_opening_that_was_asked_for_again(keeper: Keeper, conversation: Conversation) -> None:
-    gate = threading.Event()
+    sent, gate = threading.Event(), threading.Event()
 
     def late(request: requests.PreparedRequest) -> Reply:
+        sent.set()
         gate.wait(30)
         return opened(A, "id-late")
 
     conversation.in_any_order = True
     conversation.expect_open(A, late)
-    list(keeper.open(ACCOUNT, Order((A,), reuse=False), {A: []}))
-    conversation.expect_open(A, opened(A, "id-2"))
     conversation.expect_stop(A, "id-2", STOPPED)
     conversation.expect_stop(A, "id-late", STOPPED)
-    open_one(keeper, reuse=False)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        pool.submit(open_one, keeper)
+        assert sent.wait(30)
+        conversation.expect_open(A, opened(A, "id-2"))
+        open_one(keeper, reuse=False)
         recap = pool.submit(keeper.finish)
         concurrent.futures.wait([recap], 0.2)  # the end has to wait for the late one
         gate.set()
@@ -545,7 +494,7 @@ def test_what_was_not_sent_when_the_end_began_is_not_sent_any_more(keeper: Keepe
 
     conversation.expect_open(A, answer)
     conversation.expect_stop(A, "id-a", STOPPED)
-    list(keeper.open(account(concurrency=1), Order((A, B, C)), {}))
+    ahead(keeper, A, B, C, who=account(concurrency=1))
     assert sent.wait(30)
     keeper.finish()
     conversation.verify()
@@ -718,13 +667,12 @@ def test_a_connection_that_could_neither_be_used_nor_stopped_is_stopped_at_the_e
 def test_a_connection_that_can_only_be_stopped_is_handed_out_to_nobody(
     keeper: Keeper, conversation: Conversation, alive: str
 ) -> None:
-    """Also if the vendor answers the next opening with it."""
+    """The vendor may answer the next opening with it, this time well."""
     conversation.expect_open(A, opened(A, "id-a", "nonsense"))
     conversation.expect_stop(A, "id-a", WRONG_KEY)
     ask(keeper, A)
-    for _unused in range(2):
-        conversation.expect_open(A, opened(A, "id-a", alive))
-        assert open_one(keeper).host == "127.0.0.1"
+    conversation.expect_open(A, opened(A, "id-a", alive))
+    assert [(open_one(keeper).host, open_one(keeper).reused)] == [("127.0.0.1", True)]
     conversation.expect_stop(A, "id-a", STOPPED)
     assert keeper.finish()["closed"] == 1
 
@@ -741,106 +689,6 @@ def test_two_services_with_one_connection_id_are_two_connections(keeper: Keeper,
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------
-
-
-def elsewhere(connectionid: str = "id-x") -> dict[str, t.Any]:
-    """What a module on another host returned."""
-    return Connection(A, connectionid, "http://p:1", "p", 1, "tcp", False, "caller").as_result()
-
-
-def test_what_a_module_has_opened_elsewhere_is_closed_too(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger
-) -> None:
-    expected = keeper.expect(ACCOUNT, Order((A, B)))
-    assert written(ledger) == [("intent", 1, None), ("intent", 2, None)]  # before the module runs
-    keeper.adopt(expected, {A: elsewhere(), B: {"code": "offline", "message": "it is inactive"}})
-    assert written(ledger)[2:] == [("opened", 1, "id-x"), ("closed", 2, "refused")]
-    conversation.expect_stop(A, "id-x", STOPPED)
-    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
-
-
-def test_a_disconnect_closes_what_was_adopted(keeper: Keeper, conversation: Conversation) -> None:
-    keeper.adopt(keeper.expect(ACCOUNT, Order((A,))), {A: elsewhere()})
-    conversation.expect_stop(A, "id-x", STOPPED)
-    assert close(keeper, "id-x") == "closed"
-
-
-def test_what_was_opened_elsewhere_to_outlive_the_run_is_left_to_the_teardown(keeper: Keeper, ledger: Ledger) -> None:
-    keeper.adopt(keeper.expect(ACCOUNT, Order((A,), detach=True)), {A: elsewhere()})
-    assert (keeper.finish()["closed"], pathlib.Path(ledger.path).exists()) == (0, True)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {},
-        {A: {"connectionid": None}},
-        {A: elsewhere("../x")},
-        {A: ["a", "list"]},
-        {A: {"code": "offline", "message": None}},
-        {A: {"code": ["offline"], "message": ""}},
-        *({A: {"code": "offline", "message": "", "connectionid": none}} for none in (0, "", [])),
-        {A: {"code": "timeout", "message": "", "may_be_open": True}},
-    ],
-)
-def test_a_module_elsewhere_without_a_clear_answer_is_not_forgotten(
-    keeper: Keeper, ledger: Ledger, answer: dict[str, t.Any]
-) -> None:
-    (event,) = keeper.adopt(keeper.expect(ACCOUNT, Order((A,))), answer)
-    assert event["failure"]["may_be_open"]
-    assert [unsure["service"] for unsure in keeper.finish()["unsure"]] == [A]
-    assert pathlib.Path(ledger.path).exists()
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [
-        {"connectionid": "id-odd"},
-        {**elsewhere("id-odd"), "port": 0},
-        {**elsewhere("id-odd"), "deviceaddress": C},
-        {"code": "offline", "connectionid": "id-odd"},
-    ],
-)
-def test_an_odd_entry_from_elsewhere_loses_no_other_and_is_closed(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger, odd: dict[str, t.Any]
-) -> None:
-    expected = keeper.expect(ACCOUNT, Order((B, A)))
-    events = {event["service"]: event for event in keeper.adopt(expected, {B: odd, A: elsewhere()})}
-    assert events[A]["connection"]["connectionid"] == "id-x"
-    assert (events[B]["failure"]["code"], events[B]["failure"]["connectionid"]) == ("bad_answer", "id-odd")
-    assert {line[2] for line in written(ledger) if line[0] == "opened"} == {"id-x", "id-odd"}
-    conversation.in_any_order = True
-    conversation.expect_stop(A, "id-x", STOPPED)
-    conversation.expect_stop(B, "id-odd", STOPPED)
-    assert keeper.finish() == {"opened": 2, "closed": 2, "left": [], "unsure": [], "ended_early": []}
-
-
-def test_a_module_elsewhere_is_not_begun_without_room_for_all_intents(
-    keeper: Keeper, ledger: Ledger, full_disk: t.Callable[..., t.ContextManager[None]]
-) -> None:
-    with full_disk(ledger.path, room=300), pytest.raises(RemoteItError, match="nothing was opened"):
-        keeper.expect(ACCOUNT, Order((A, B, C)))
-    assert keeper.finish()["unsure"] == []
-    assert not os.path.exists(ledger.path)
-
-
-def test_a_module_elsewhere_that_could_not_stop_what_it_opened(keeper: Keeper, conversation: Conversation) -> None:
-    failure = {"code": "bad_answer", "message": "", "connectionid": "id-x"}
-    keeper.adopt(keeper.expect(ACCOUNT, Order((A,))), {A: failure})
-    conversation.expect_stop(A, "id-x", STOPPED)
-    assert keeper.finish()["closed"] == 1
-
-
-def test_a_module_elsewhere_that_ends_after_the_run(keeper: Keeper, conversation: Conversation) -> None:
-    expected = keeper.expect(ACCOUNT, Order((A,)))
-    conversation.expect_stop(A, "id-x", STOPPED)
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        recap = pool.submit(keeper.finish)
-        keeper.ending.wait(30)
-        keeper.adopt(expected, {A: elsewhere()})
-        assert recap.result(30)["closed"] == 1
-    with pytest.raises(RemoteItError, match="the run is ending"):
-        keeper.expect(ACCOUNT, Order((B,)))
 
 
 def test_a_touch_uses_the_open_port_proxies(
@@ -945,7 +793,7 @@ def test_somebody_else_has_ended_a_connection(keeper: Keeper, conversation: Conv
     open_one(keeper)
     conversation.expect_stop(A, "id-1", *[refused("no such connection", 401)] * 2)
     assert close(keeper, "id-1") == "already_closed"
-    assert keeper.finish()["ended_early"] == [{"service": A, "connectionid": "id-1"}]
+    assert keeper.finish()["ended_early"] == [{"service": A, "connectionid": "id-1", "host": None}]
 
 
 def test_what_still_answers_is_not_gone_whatever_the_api_says(
@@ -957,13 +805,6 @@ def test_what_still_answers_is_not_gone_whatever_the_api_says(
     assert close(keeper, "id-1") == "api"
     assert [left["connectionid"] for left in keeper.finish()["left"]] == ["id-1"]
     assert os.path.exists(ledger.path)
-
-
-def test_what_was_closed_elsewhere_is_not_closed_again(keeper: Keeper, conversation: Conversation, dead: str) -> None:
-    conversation.expect_open(A, opened(A, "id-1", dead))
-    open_one(keeper)
-    keeper.closed_elsewhere(["id-1", "another"])
-    assert keeper.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
 
 
 def test_who_wants_it_to_outlive_the_run_gets_that_from_a_connection_that_is_there(

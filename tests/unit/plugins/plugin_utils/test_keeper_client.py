@@ -35,6 +35,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Accou
 from ansible_collections.remoteit.fleet.plugins.module_utils._http import Transport
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _keeper_client
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import recap_text, with_leftovers
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import FleetHost
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICE, SERVICES
@@ -45,7 +46,7 @@ SECRETS = {"developer_key": "s3cret-key", "username": "s3cret-user", "password":
 TOKEN = "s3cret-token"
 OFFLINE = SERVICES[50]
 SLOW = SERVICES[51]
-STUCK = "id-that-cannot-be-stopped"
+KILLED = "the keeper of this run was killed; run the playbook remoteit.fleet.teardown to close what it had opened"
 
 
 class Vendor(http.server.ThreadingHTTPServer):
@@ -73,8 +74,6 @@ class Vendor(http.server.ThreadingHTTPServer):
         if path == "/apv/v27/device/list/all":
             return {"status": "true", "devices": self.rows}
         if path == "/apv/v27/device/connect/stop":
-            if body["connectionid"] == STUCK:
-                return {"status": "false", "reason": "the user is not allowed to do that"}
             self.open.discard(body["connectionid"])
             return {"status": "true"}
         service = body["deviceaddress"]
@@ -136,9 +135,9 @@ class Controller:
         self.client = KeeperClient(run)
         self.keepers: set[int] = set()  # those that are to be cleared away
 
-    def open(self, account: Account, *services: str, holder: str = "", **options: t.Any) -> dict[str, t.Any]:
-        claims = {service: [holder] for service in services}
-        outcomes = dict(self.client.open(account, Order(services, **options), claims))
+    def open(self, account: Account, *services: str, host: str | None = None, **options: t.Any) -> dict[str, t.Any]:
+        hosts = None if host is None else {service: [host] for service in services}
+        outcomes = dict(self.client.open(account, Order(services, **options), hosts))
         self.keeper()
         return outcomes
 
@@ -205,7 +204,7 @@ def test_many_workers_at_once_share_one_keeper(controller: Controller, vendor: V
 
     def worker(number: int) -> dict[str, t.Any]:
         together.wait(30)
-        return controller.open(account, *services, holder=f"session of host {number}")
+        return controller.open(account, *services, host=f"host-{number}")
 
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(worker, range(12)))
@@ -259,87 +258,128 @@ def test_who_looks_for_devices_uses_the_login_of_the_run(
     assert warnings[0] == warnings[1] == warnings[2]
 
 
-def test_what_a_module_has_opened_elsewhere(controller: Controller, vendor: Vendor, account: Account) -> None:
-    def module() -> dict[str, dict[str, t.Any]]:
-        assert [line["event"] for line in controller.ledgers()[0]] == ["run", "intent"]
-        vendor.open.add("id-x")
-        return {SERVICE: Connection(SERVICE, "id-x", "http://p:1", "p", 1, "tcp", False, "caller").as_result()}
-
-    controller.client.adopt(account, Order((SERVICE,)), module)
-    keeper = controller.keeper()
-    assert controller.client.finish() == {"opened": 1, "closed": 1, "left": [], "unsure": [], "ended_early": []}
+def test_client_closes_what_hosts_hold(controller: Controller, vendor: Vendor, account: Account) -> None:
+    hosts = [FleetHost(name, service, None, None, account) for name, service in zip("ab", SERVICES)]
+    assert list(controller.client.close_hosts(hosts)) == []  # nothing was opened: no keeper is started
+    assert not os.path.exists(controller.run.folder)
+    ids = [controller.open(account, host.service, host=host.name)[host.service].connectionid for host in hosts]
+    stops = list(zip(SERVICES, ids))
+    assert dict(controller.client.close_hosts(hosts)) == dict.fromkeys(stops, "closed")
     assert vendor.open == set()
-    controller.await_end(keeper)
 
 
-def test_a_worker_that_dies_while_its_module_is_at_work(controller: Controller, account: Account) -> None:
-    class Killed(BaseException):
-        pass
-
-    def module() -> dict[str, dict[str, t.Any]]:
-        raise Killed
-
-    with pytest.raises(Killed):
-        controller.client.adopt(account, Order((SERVICE,)), module)
-    keeper = controller.keeper()
-    recap = controller.client.finish()
-    assert recap is not None
-    assert [unsure["service"] for unsure in recap["unsure"]] == [SERVICE]
-    controller.await_end(keeper)
-
-
-def test_a_keeper_that_is_killed_while_a_module_is_at_work(
-    controller: Controller, vendor: Vendor, account: Account
-) -> None:
-    """Nobody but the worker knows what was opened, so it closes that, and says so."""
-    odd, stuck = SERVICES[:2]
-
-    def module() -> dict[str, t.Any]:
-        controller.kill(controller.keeper())
-        vendor.open.update({"id-x", "id-odd", STUCK})
-        return {
-            SERVICE: Connection(SERVICE, "id-x", "http://p:1", "p", 1, "tcp", False, "caller").as_result(),
-            OFFLINE: {"code": "offline", "message": "inactive"},
-            odd: {"connectionid": "id-odd"},
-            stuck: {"connectionid": STUCK},
-            SLOW: None,
-        }
-
-    with pytest.raises(RemoteItError) as raised:
-        controller.client.adopt(account, Order((SERVICE, OFFLINE, odd, stuck, SLOW)), module)
-    assert vendor.open == {STUCK}
-    died, stopped, left, *_unused = raised.value.message.rsplit("; ", 3)
-    assert "the keeper of this run died" in died
-    assert f"id-x to {SERVICE}" in stopped and f"id-odd to {odd}" in stopped
-    assert f"{STUCK} to {stuck} (the API says" in left
-
-
-def test_what_a_module_has_closed_elsewhere(controller: Controller, vendor: Vendor, account: Account) -> None:
-    """What is odd in its answer hides nothing of the rest."""
-    one, another = (controller.open(account, service)[service].connectionid for service in SERVICES[:2])
-    vendor.open.remove(another)
-    odd = [None, {"connectionid": ["id"]}, {"deviceaddress": SERVICE}, {"connectionid": another}]
-    controller.client.closed_elsewhere([None, odd])
-    stop = (SERVICES[1], another)
-    assert dict(controller.client.close(account, [stop])) == {stop: "already_closed"}
-    assert vendor.open == {one}
-
-
-def test_without_a_keeper(controller: Controller, vendor: Vendor, account: Account) -> None:
+def test_client_close_starts_a_keeper(controller: Controller, vendor: Vendor, account: Account) -> None:
     vendor.open.add("id-x")
     assert controller.client.finish() is None
-    assert dict(controller.client.close(account, [(SERVICE, "id-x")])) == {(SERVICE, "id-x"): "closed"}
-    assert vendor.open == set()
     assert not os.path.exists(controller.run.folder)
-
-
-def test_without_a_keeper_a_ledger_that_cannot_be_written_spoils_nothing(
-    controller: Controller, vendor: Vendor, account: Account
-) -> None:
-    controller.runs.mkdir(parents=True)
-    controller.runs.chmod(0o777)
-    vendor.open.add("id-x")
     assert dict(controller.client.close(account, [(SERVICE, "id-x")])) == {(SERVICE, "id-x"): "closed"}
+    controller.keeper()
+    assert vendor.open == set()
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+class Play:
+    """The part of a play that opening ahead asks for."""
+
+    id = "a-play"
+
+    def __init__(self, *hosts: FleetHost) -> None:
+        self.hosts = hosts
+        self.reads = 0
+
+    def read_batch(self) -> list[FleetHost]:
+        self.reads += 1
+        return list(self.hosts)
+
+
+@pytest.fixture
+def hosts(account: Account) -> list[FleetHost]:
+    return [FleetHost(name, service, None, None, account) for name, service in zip("abc", SERVICES)]
+
+
+def test_use_holds_a_connection_until_it_is_closed(
+    controller: Controller, vendor: Vendor, account: Account, hosts: list[FleetHost]
+) -> None:
+    with contextlib.closing(controller.client.use(hosts[0], None, 100)) as used:
+        controller.keeper()
+        stop = (used.connection.deviceaddress, used.connection.connectionid)
+        assert vendor.open == {used.connection.connectionid}
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            closing = pool.submit(lambda: dict(controller.client.close(account, [stop])))
+            concurrent.futures.wait([closing], 0.2)  # it has to wait for the command
+            assert len(vendor.open) == 1
+            used.close()
+            assert closing.result(30) == {stop: "closed"}
+
+
+def test_use_opens_the_batch_of_a_play_once(controller: Controller, vendor: Vendor, hosts: list[FleetHost]) -> None:
+    play = Play(*hosts)
+    for host in hosts:
+        with contextlib.closing(controller.client.use(host, t.cast(t.Any, play), 100)):
+            controller.keeper()
+    assert (play.reads, len(vendor.open)) == (1, 3)
+    assert vendor.calls.count("/apv/v27/device/connect") == 3
+
+
+def test_use_opens_one_host_without_prefetch(controller: Controller, vendor: Vendor, hosts: list[FleetHost]) -> None:
+    play = Play(*hosts)
+    with contextlib.closing(controller.client.use(hosts[0], t.cast(t.Any, play), 0)):
+        controller.keeper()
+    assert (play.reads, len(vendor.open)) == (0, 1)
+
+
+def test_use_replaces_a_refused_connection_on_request(
+    controller: Controller, vendor: Vendor, hosts: list[FleetHost]
+) -> None:
+    with contextlib.closing(controller.client.use(hosts[0], None, 100)) as used:
+        controller.keeper()
+        first = used.connection.connectionid
+        used.replace()
+        assert vendor.open == {used.connection.connectionid} != {first}
+
+
+def test_use_remembers_what_ssh_has_found_out(controller: Controller, hosts: list[FleetHost]) -> None:
+    with contextlib.closing(controller.client.use(hosts[0], None, 100)) as used:
+        controller.keeper()
+        assert (used.answered, used.checked) == (False, set())
+        used.note_checked("a digest")
+        used.note_answer(direct=True)
+    with contextlib.closing(controller.client.use(hosts[0], None, 100)) as again:
+        assert (again.answered, again.checked) == (True, {"a digest"})
+    assert controller.client.control_paths_of("a") == controller.run.control_path_dir(again.connection.connectionid)
+    assert controller.client.control_paths_of("b") is None
+
+
+def test_use_names_the_first_host_of_a_shared_failure(controller: Controller, account: Account) -> None:
+    for name, first in (("a", "a"), ("b", "a")):
+        with pytest.raises(OfflineError) as failure:
+            controller.client.use(FleetHost(name, OFFLINE, None, None, account), None, 100)
+        controller.keeper()
+        assert failure.value.first == first
+    assert controller.client.explain(failure.value.message, "c") == "a"
+
+
+def test_use_asks_the_next_keeper(controller: Controller, vendor: Vendor, account: Account) -> None:
+    """The first is killed while it opens the connection."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(controller.client.use, FleetHost("a", SLOW, None, None, account), None, 100)
+        assert vendor.slow_call_arrived.wait(30)
+        controller.kill(controller.keeper())
+        vendor.slow_call_may_go_on.set()
+        with contextlib.closing(asked.result(30)) as used:
+            controller.keeper()
+            assert used.connection.connectionid in vendor.open
+
+
+def test_use_fails_when_its_keeper_is_killed(controller: Controller, hosts: list[FleetHost]) -> None:
+    with contextlib.closing(controller.client.use(hosts[0], None, 100)) as used:
+        controller.kill(controller.keeper())
+        used.note_answer(direct=True)  # the command was executed all the same
+        with pytest.raises(RemoteItError) as failure:
+            used.replace()
+    assert failure.value.message == KILLED
 
 
 def test_the_way_to_the_api_is_the_accounts(controller: Controller, vendor: Vendor, account: Account) -> None:
@@ -415,8 +455,9 @@ def test_a_keeper_killed_in_mid_call(controller: Controller, vendor: Vendor, acc
         asked = pool.submit(controller.open, account, SLOW)
         assert vendor.slow_call_arrived.wait(30)
         controller.kill(controller.keeper())
-        with pytest.raises(RemoteItError, match=r"the keeper of this run died; .*remoteit\.fleet\.teardown"):
+        with pytest.raises(RemoteItError) as failure:
             asked.result(30)
+    assert failure.value.message == KILLED
     vendor.slow_call_may_go_on.set()
 
     # what it knew and what it had begun is on disk
@@ -427,14 +468,17 @@ def test_a_keeper_killed_in_mid_call(controller: Controller, vendor: Vendor, acc
         ("opened", None, connectionid),
         ("intent", SLOW, None),
     ]
-    # a disconnect does not need it, and who opens gets a new one, which writes elsewhere
-    stop = (SERVICE, connectionid)
-    assert dict(controller.client.close(account, [stop])) == {stop: "closed"}
-    controller.open(account, SERVICE)
-    first, second = sorted(controller.ledgers(), key=len)
-    assert [line["event"] for line in first] == ["run", "intent", "opened"]
-    assert second[:-1] == ledger
-    assert second[-1]["event"] == "closed"
+    # the next keeper closes it, and takes its ledger over
+    outcomes = controller.open(account, SERVICE)
+    assert connectionid not in vendor.open
+    assert outcomes[SERVICE].connectionid in vendor.open
+    keeper = controller.keeper()
+    recap = controller.client.finish()
+    assert recap is not None
+    assert (recap["opened"], recap["closed"], recap["left"]) == (2, 2, [])
+    assert [unsure["service"] for unsure in recap["unsure"]] == [SLOW]
+    controller.await_end(keeper)
+    assert len(controller.ledgers()) == 1
 
 
 # -- it cannot be started ----------------------------------------------------------------------------------------------
@@ -527,8 +571,9 @@ def test_a_keeper_that_dies_in_the_middle_of_a_line(controller: Controller, acco
         with line, line.makefile("rb") as request:
             request.readline()
             line.sendall(words)
-        with pytest.raises(RemoteItError, match="the keeper of this run died"):
+        with pytest.raises(RemoteItError) as failure:
             asked.result(30)
+    assert failure.value.message == KILLED
 
 
 # -- the recap ---------------------------------------------------------------------------------------------------------

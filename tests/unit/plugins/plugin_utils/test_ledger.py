@@ -24,7 +24,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import (
     Ledger,
     _lock,
     listing,
-    note_closed,
     of_dead_runs,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._liveness import mark_of
@@ -42,9 +41,14 @@ def folder(tmp_path: pathlib.Path) -> str:
     return str(tmp_path / "state" / "runs")
 
 
+def begin(folder: str, run_id: str = "job-0123456789", controller: str | None = None) -> Ledger:
+    ledger, _unused = Ledger.begin(folder, run_id, controller)
+    return ledger
+
+
 @pytest.fixture
 def ledger(folder: str) -> Ledger:
-    return Ledger.begin(folder, "job-0123456789")
+    return begin(folder)
 
 
 def lines(path: str) -> list[dict[str, t.Any]]:
@@ -93,7 +97,7 @@ def test_removed_at_the_end(ledger: Ledger, folder: str) -> None:
 def test_another_keeper_of_the_same_run_does_not_overwrite(ledger: Ledger, folder: str) -> None:
     ledger.intent(1, SERVICE, API, "fingerprint")
     before = lines(ledger.path)
-    second = Ledger.begin(folder, "job-0123456789")
+    second = begin(folder)
     second.intent(1, SERVICE, API, "fingerprint")
     assert second.path != ledger.path
     assert lines(ledger.path) == before
@@ -230,7 +234,7 @@ def test_who_only_reads_it_does_not_hide_the_ledger_of_a_dead_run(
 
 def test_a_run_whose_keeper_was_killed_lives_as_long_as_its_controller(folder: str) -> None:
     controller = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
-    ledger = Ledger.begin(folder, "job-0123456789", mark_of(controller.pid))
+    ledger = begin(folder, controller=mark_of(controller.pid))
     opened_entry(ledger)
     end(ledger)
     assert [entry["alive"] for entry in listing(folder, None)] == [True]
@@ -268,18 +272,6 @@ def test_nothing_is_opened_when_somebody_has_removed_the_ledger(ledger: Ledger) 
     with pytest.raises(RemoteItError, match=r"nothing was opened: .* somebody has removed it"):
         ledger.intent(1, SERVICE, API, "fingerprint")
     ledger.remove()
-
-
-def test_what_is_closed_after_its_keeper_was_killed_is_noted(ledger: Ledger, folder: str) -> None:
-    opened_entry(ledger)
-    note_closed(folder, "job-0123456789", [ID])
-    assert len(listing(folder, None)) == 1  # its keeper lives
-    end(ledger)
-    note_closed(folder, "another", [ID])
-    note_closed(folder, "job-0123456789", ["another"])
-    assert len(listing(folder, None)) == 1
-    note_closed(folder, "job-0123456789", [ID])
-    assert os.listdir(folder) == []
 
 
 def test_a_folder_of_ledgers_that_is_not_ours_alone_is_said(ledger: Ledger, folder: str) -> None:

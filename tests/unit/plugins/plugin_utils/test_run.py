@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pathlib
 import re
+import subprocess
+import sys
 import tempfile
 import typing as t
 
@@ -68,11 +71,29 @@ def test_an_id_is_a_decent_file_name(monkeypatch: pytest.MonkeyPatch, given: str
     assert new_run().id[:-11] == expected
 
 
-def test_two_runs_of_one_job_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def identity() -> tuple[str, int, str]:
+    run = new_run()
+    return run.id, run.controller_pid, run.folder
+
+
+def test_run_is_the_same_in_a_forked_worker() -> None:
+    """Whether or not the controller had imported the collection before it forked."""
+    with multiprocessing.get_context("fork").Pool(2) as workers:
+        found = {workers.apply(identity) for _unused in range(4)}
+    assert found == {identity()}
+    assert new_run().controller_pid == os.getpid()
+
+
+def test_run_differs_between_controllers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI_JOB_ID", "4711")
-    first, second = new_run(), new_run()
-    assert first.id != second.id and first.folder != second.folder
-    assert first.controller_pid == os.getpid()
+    code = f"import {_run.__name__} as module; print(module.THIS_RUN.id, module.THIS_RUN.folder)"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    lines = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env).stdout]
+    lines.append(f"{new_run().id} {new_run().folder}")
+    first, second = (line.split() for line in lines)
+    assert first[0] != second[0]
+    assert first[1] != second[1]
+    assert all(re.fullmatch(r"4711-[0-9a-f]{10}", run_id) for run_id in (first[0], second[0]))
 
 
 # -- its folder --------------------------------------------------------------------------------------------------------

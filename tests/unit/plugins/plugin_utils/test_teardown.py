@@ -46,6 +46,11 @@ def folder(tmp_path: pathlib.Path) -> str:
     return str(tmp_path / "state" / "runs")
 
 
+def begin(folder: str, run_id: str = RUN, controller: str | None = None) -> Ledger:
+    ledger, _unused = Ledger.begin(folder, run_id, controller)
+    return ledger
+
+
 def left_behind(
     folder: str,
     run_id: str = RUN,
@@ -56,7 +61,7 @@ def left_behind(
     controller: str | None = None,
 ) -> Ledger:
     """The ledger of a run that opened something and whose keeper died."""
-    ledger = Ledger.begin(folder, run_id, controller)
+    ledger = begin(folder, run_id, controller)
     ledger.intent(1, SERVICE, DEFAULT_API_URL, who)
     if opened:
         end = iso(utc_now() + datetime.timedelta(hours=hours))
@@ -103,7 +108,7 @@ def test_what_could_not_be_closed_is_told_and_tried_the_next_time(conversation: 
 def test_a_run_that_lives_is_not_touched(conversation: Conversation, folder: str, controller: str | None) -> None:
     """Wherever it lives: the folder may be another container's, or another machine's too."""
     boot = str(mark_of(os.getpid())).split()[0]
-    alive = Ledger.begin(folder, RUN, controller and controller.format(boot=boot))
+    alive = begin(folder, RUN, controller and controller.format(boot=boot))
     alive.intent(1, SERVICE, DEFAULT_API_URL, OURS)
     alive.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
     assert run(folder) == {}
@@ -117,7 +122,7 @@ def test_a_run_that_closes_the_same_at_that_time_does_not_leave_it_to_the_dead_o
 ) -> None:
     """Each would take the other for the one who closes it."""
     other = (SERVICE, "id-b")
-    alive, dead = (Ledger.begin(folder, f"{job}-0123456789", f"another-boot pid:[1] {job} 1") for job in (41, 42))
+    alive, dead = (begin(folder, f"{job}-0123456789", f"another-boot pid:[1] {job} 1") for job in (41, 42))
     for ledger in (alive, dead):
         for number, stop in enumerate((STOP, other)):
             ledger.intent(number, SERVICE, DEFAULT_API_URL, OURS)
@@ -131,7 +136,7 @@ def test_a_run_that_closes_the_same_at_that_time_does_not_leave_it_to_the_dead_o
 
 
 def test_what_a_run_that_lives_does_not_need_any_more_is_closed(conversation: Conversation, folder: str) -> None:
-    alive = Ledger.begin(folder, "41-0123456789", "another-boot pid:[1] 41 1")
+    alive = begin(folder, "41-0123456789", "another-boot pid:[1] 41 1")
     alive.intent(1, SERVICE, DEFAULT_API_URL, OURS)
     alive.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
     alive.closing(1)
@@ -234,7 +239,7 @@ def test_an_opening_is_not_explained_while_a_ledger_cannot_be_read(
 def test_an_opening_is_not_explained_by_what_another_run_has_opened(
     conversation: Conversation, folder: str, lost: Ledger
 ) -> None:
-    another = Ledger.begin(folder, "another")
+    another = begin(folder, "another")
     another.intent(1, SERVICE, DEFAULT_API_URL, WITH_ACCESS_KEY.fingerprint())
     another.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
     conversation.expect_query({}, sessions(STOP[1], started=iso(utc_now())))
@@ -268,7 +273,7 @@ def test_without_credentials_what_is_open_is_named(folder: str) -> None:
 def test_what_a_living_run_has_got_too_is_left_to_it(folder: str) -> None:
     """The vendor may answer a second run with the first one's connection."""
     dead = left_behind(folder)
-    alive = Ledger.begin(folder, "job-2")
+    alive = begin(folder, "job-2")
     alive.intent(1, SERVICE, DEFAULT_API_URL, OURS)
     alive.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
     assert run(folder) == {STOP: "still_used"}
@@ -279,7 +284,7 @@ def test_a_dead_run_whose_keeper_is_still_closing_is_waited_for(
     conversation: Conversation, folder: str, pauses: list[float]
 ) -> None:
     """And named, if that takes too long."""
-    keepers = Ledger.begin(folder, RUN, f"{mark_of(os.getpid())}0")
+    keepers = begin(folder, RUN, f"{mark_of(os.getpid())}0")
     keepers.intent(1, SERVICE, DEFAULT_API_URL, OURS)
     keepers.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
     with pytest.raises(

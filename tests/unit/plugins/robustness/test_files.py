@@ -24,7 +24,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import (
     held_by_the_living,
     known,
     listing,
-    note_closed,
     of_dead_runs,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
@@ -139,7 +138,6 @@ def test_a_ledger(tmp_path: pathlib.Path, drawn: bytes) -> None:
         if isinstance(outcome, RemoteItError):
             assert outcome.message.isprintable()
             assert path.exists()
-    note_closed(str(folder), "a-run", [ID])
 
 
 @pytest.mark.parametrize("when", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
@@ -169,7 +167,6 @@ def test_a_ledger_that_is_no_file_of_ours_is_no_ledger(tmp_path: pathlib.Path, w
     assert held_by_the_living(str(folder), []) == set()
     with of_dead_runs(str(folder), None, []) as found:
         assert found == []
-    note_closed(str(folder), "a-run", [ID])
     assert elsewhere.read_text() == before
     assert os.path.lexists(path)
 

@@ -1,0 +1,645 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The connection plugin does what ansible.builtin.ssh does, on every version of ansible-core that is tested.
+
+The cases combine the versions with the two kinds of inventory and the two APIs, so that each pair appears. One playbook
+per case covers most features. Each device proves its name from within.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ENGINES, Fleet, Run, one_line
+from matrix import engine_of
+from support import PATIENCE, Simulator, until
+
+SOURCE, HANDWRITTEN = "source", "handwritten"
+REST, GRAPHQL = "rest", "graphql"
+OFFLINE = "pi-0004"
+FIRST, SECOND, THIRD = DEVICES = ("pi-0001", "pi-0002", "pi-0003")
+SHARED_CAUSE = "for the same reason as "
+
+Task = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An ansible-core, a kind of inventory, and the API that the credentials choose."""
+
+    ansible_playbook: Path
+    inventory: str
+    api: str
+
+    def __str__(self) -> str:
+        return f"{engine_of(self.ansible_playbook)}-{self.inventory}-{self.api}"
+
+
+def _cases() -> list[Case]:
+    """Return two cases per version, which have every pair of a version, a kind of inventory and an API."""
+    cases = []
+    for number, engine in enumerate(ENGINES):
+        apis = (REST, GRAPHQL) if number % 2 == 0 else (GRAPHQL, REST)
+        cases += [Case(engine, kind, api) for kind, api in zip((SOURCE, HANDWRITTEN), apis)]
+    return cases
+
+
+CASES = _cases()
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+#: One case per version, with both kinds of inventory and both APIs.
+one_per_engine = pytest.mark.parametrize("case", CASES[::3] + CASES[4::3] + CASES[2:3], ids=str)
+
+
+@pytest.fixture
+def case() -> Case:
+    """Tests without a case run on the default ansible-core, a handwritten inventory and REST."""
+    return Case(ENGINES[-1], HANDWRITTEN, REST)
+
+
+@pytest.fixture
+def api(request: pytest.FixtureRequest, case: Case) -> str:
+    callspec = getattr(request.node, "callspec", None)
+    return callspec.params.get("api", case.api) if callspec else case.api
+
+
+@pytest.fixture(autouse=True)
+def set_up_case(case: Case, fleet: Fleet) -> None:
+    fleet.ansible_playbook = str(case.ansible_playbook)
+    if case.inventory == SOURCE:
+        _use_source(fleet)
+
+
+def _use_source(fleet: Fleet) -> None:
+    """Replace the handwritten inventory by a source of the inventory plugin, with the same group and one host more."""
+    source = {
+        "plugin": "remoteit.fleet.services",
+        "device": [*DEVICES, OFFLINE],
+        "groups": {"fleet": f"inventory_hostname in {list(DEVICES)}"},
+    }
+    fleet.inventory = fleet.write("fleet.remoteit.yml", source)
+    fleet.write("group_vars/all.yml", {**fleet.login, **fleet.host_keys})
+
+
+def add_offline_host(fleet: Fleet) -> None:
+    fleet.simulator.device(OFFLINE, online=False)
+    if isinstance(fleet.inventory, dict):
+        shared = fleet.inventory["fleet"]["vars"]
+        host = {"remoteit_deviceaddress": fleet.simulator.service(OFFLINE)}
+        fleet.inventory["others"] = {"hosts": {OFFLINE: host}, "vars": shared}
+
+
+def task(name: str, **action: Any) -> Task:
+    return {"name": name, **action}
+
+
+def who(name: str = "who", **more: Any) -> Task:
+    """Return a task that proves which device was reached."""
+    return task(name, **{"ansible.builtin.raw": "cat device-name"}, **more)
+
+
+def play(*tasks: Task, **keywords: Any) -> dict[str, Any]:
+    return {"hosts": "fleet", "gather_facts": False, "tasks": list(tasks), **keywords}
+
+
+def themselves(*devices: str) -> dict[str, str]:
+    return {device: device for device in devices or DEVICES}
+
+
+def connections_by_device(run: Run) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for entry in run.connections:
+        counts[entry["device"]] = counts.get(entry["device"], 0) + 1
+    return counts
+
+
+def program(fleet: Fleet, name: str) -> str:
+    """Return a program of the ansible-core that is tested."""
+    path = Path(fleet.ansible_playbook).with_name(name)
+    if not path.exists():
+        pytest.skip(f"{name} is not installed")
+    return str(path)
+
+
+def execute(fleet: Fleet, *command: str, given: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command,
+        input=given,
+        stdin=subprocess.DEVNULL if given is None else None,
+        env={**fleet.environ, "PATH": f"{Path(command[0]).parent}:{fleet.environ['PATH']}", **environ},
+        cwd=fleet.project,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2 * PATIENCE,
+    )
+    print(done.stdout, done.stderr, sep="\n")
+    assert not fleet.secrets_in(done.stdout, done.stderr)
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def await_nothing_left(fleet: Fleet) -> None:
+    until(lambda: not fleet.simulator.open_connections())
+    until(lambda: not fleet.processes())
+
+
+# -- everything works as with ssh --------------------------------------------------------------------------------------
+
+HANDLER = "write down"
+ROLE = {
+    "tasks/main.yml": [
+        task("copy", **{"ansible.builtin.copy": {"src": "motd", "dest": "copied"}}, notify=HANDLER),
+        task("template", **{"ansible.builtin.template": {"src": "site.j2", "dest": "templated"}}, notify=HANDLER),
+    ],
+    "handlers/main.yml": [task(HANDLER, **{"ansible.builtin.command": "cp device-name handled"})],
+    "files/motd": "welcome\n",
+    "templates/site.j2": "{{ inventory_hostname }} in {{ ansible_facts.env.HOME }}\n",
+}
+
+
+def feature_tasks() -> list[Task]:
+    """Return tasks that cover the actions which use the connection in their own ways."""
+    return [
+        who("raw"),
+        task("command", **{"ansible.builtin.command": "cat device-name"}),
+        task("script", **{"ansible.builtin.script": "who.sh"}),
+        task("fetch", **{"ansible.builtin.fetch": {"src": "device-name", "dest": "fetched/"}}),
+        task("start", **{"ansible.builtin.command": "cat device-name"}, register="job", **{"async": 60, "poll": 0}),
+        task(
+            "finish",
+            **{"ansible.builtin.async_status": {"jid": "{{ job.ansible_job_id }}"}},
+            register="status",
+            until="status is finished",
+            retries=100,
+            delay=1,
+        ),
+        task("wait", **{"ansible.builtin.wait_for_connection": {"timeout": 60}}),
+        task("boot", **{"ansible.builtin.copy": {"content": "0\n", "dest": "boot-time"}}),
+        task(
+            "reboot",
+            **{
+                "ansible.builtin.reboot": {
+                    "reboot_command": "cp device-name boot-time",
+                    "boot_time_command": "cat boot-time",
+                    "test_command": "grep -q {{ inventory_hostname }} boot-time",
+                    "reboot_timeout": 60,
+                }
+            },
+        ),
+        task("reset", meta="reset_connection"),
+        who("after the reset"),
+        who("delegated to a device", delegate_to=SECOND),
+        task("delegated to localhost", **{"ansible.builtin.command": "printenv HOME"}, delegate_to="localhost"),
+        who("once", run_once=True),
+        task("become", **{"ansible.builtin.command": "printenv SUDO_USER"}, become=True),
+    ]
+
+
+@every_case
+def test_play_uses_the_devices_as_with_ssh(fleet: Fleet, case: Case) -> None:
+    for name, content in ROLE.items():
+        fleet.write(f"roles/site/{name}", content)
+    fleet.write("who.sh", "#!/bin/sh\ncat device-name\n")
+    plays: list[dict[str, Any]] = [
+        play(*feature_tasks(), gather_facts=True, roles=["site"]),
+        play(who("serial"), serial=2),
+        play(who("free"), who("free again", delegate_to=SECOND), strategy="free"),
+        play(who("pinned"), who("pinned again", delegate_to=THIRD), strategy="host_pinned"),
+    ]
+    run = fleet.run(plays)
+    assert run.rc == 0
+    homes = {device: fleet.simulator.home(device) for device in DEVICES}
+    facts = run.results("Gathering Facts")
+    assert {host: facts[host]["ansible_facts"]["ansible_env"]["HOME"] for host in facts} == {
+        device: str(home) for device, home in homes.items()
+    }
+    for device, home in homes.items():
+        assert (home / "copied").read_text() == "welcome\n"
+        assert (home / "templated").read_text() == f"{device} in {home}\n"
+        assert (home / "handled").read_text() == f"{device}\n"
+        fetched = fleet.project / "fetched" / device / "device-name"
+        assert fetched.read_text() == f"{device}\n"
+    assert {entry["host"]: entry["status"] for entry in run.entries(HANDLER)} == dict.fromkeys(DEVICES, "changed")
+    for name in ("raw", "command", "script", "finish", "after the reset", "serial", "free", "pinned"):
+        assert run.stdout_of(name) == themselves(), name
+    assert set(run.status("wait").values()) == {"ok"}
+    assert {device: result["rebooted"] for device, result in run.results("reboot").items()} == dict.fromkeys(
+        DEVICES, True
+    )
+    assert run.stdout_of("delegated to a device") == dict.fromkeys(DEVICES, SECOND)
+    assert run.stdout_of("free again") == dict.fromkeys(DEVICES, SECOND)
+    assert run.stdout_of("pinned again") == dict.fromkeys(DEVICES, THIRD)
+    assert run.stdout_of("delegated to localhost") == dict.fromkeys(DEVICES, str(fleet.home))
+    assert run.stdout_of("once") == {FIRST: FIRST}
+    assert set(run.stdout_of("become").values()) == {fleet.simulator.state["ssh_user"]}
+    assert connections_by_device(run) == dict.fromkeys(DEVICES, 1)
+    assert {entry["restriction"] for entry in run.connections} == {fleet.restriction}
+    assert {request["api"] for request in run.requests if request["call"] == "connect"} == {case.api}
+    assert run.recap == "opened 3, closed 3, left open 0"
+
+
+@every_case
+def test_ad_hoc_ping_reaches_every_device(fleet: Fleet, case: Case) -> None:
+    run = fleet.ad_hoc("fleet", "-m", "ping")
+    assert run.rc == 0
+    assert {entry["host"]: entry["result"]["ping"] for entry in run.journal} == dict.fromkeys(DEVICES, "pong")
+    assert connections_by_device(run) == dict.fromkeys(DEVICES, 1)
+    assert run.recap == "opened 3, closed 3, left open 0"
+
+
+@every_case
+def test_reset_connection_with_an_offline_host(fleet: Fleet, case: Case) -> None:
+    """The first reset has no connection, the second one has, and no host ends the run of the others."""
+    add_offline_host(fleet)
+    reset = task("reset", meta="reset_connection")
+    run = fleet.run([play(reset, who(), reset, who("again"), hosts=f"fleet:{OFFLINE}")])
+    assert run.rc == 4
+    assert run.status("who") == {**dict.fromkeys(DEVICES, "changed"), OFFLINE: "unreachable"}
+    assert run.stdout_of("again") == themselves()
+    assert connections_by_device(run) == dict.fromkeys(DEVICES, 1)
+
+
+@every_case
+def test_check_limit_and_tags_choose_as_with_ssh(fleet: Fleet, case: Case) -> None:
+    tasks = [
+        task("copy", **{"ansible.builtin.copy": {"content": "new\n", "dest": "checked"}}, tags=["chosen"]),
+        who("read", check_mode=False, tags=["chosen"]),
+        who("left out"),
+    ]
+    run = fleet.run([play(*tasks)], "--check", "--limit", f"{FIRST},{THIRD}", "--tags", "chosen")
+    assert run.rc == 0
+    assert run.status("copy") == {FIRST: "changed", THIRD: "changed"}
+    assert run.stdout_of("read") == themselves(FIRST, THIRD)
+    assert run.entries("left out") == []
+    assert not any((fleet.simulator.home(device) / "checked").exists() for device in DEVICES)
+    assert connections_by_device(run) == {FIRST: 1, THIRD: 1}
+
+
+@one_per_engine
+def test_console_runs_tasks_on_the_devices(fleet: Fleet, case: Case) -> None:
+    console = program(fleet, "ansible-console")
+    given = "raw cat device-name\nsetup gather_subset=!all\nexit\n"
+    done = execute(fleet, console, "-i", fleet.write_inventory(), "fleet", given=given)
+    assert done.returncode == 0
+    for device in DEVICES:
+        assert device in done.stdout
+    assert "remote.it: opened 3, closed 3, left open 0" in done.stderr
+    await_nothing_left(fleet)
+
+
+@one_per_engine
+def test_runner_runs_a_play_on_the_devices(fleet: Fleet, case: Case) -> None:
+    runner = program(fleet, "ansible-runner")
+    data = fleet.folder / "runner"
+    (data / "project").mkdir(parents=True)
+    inventory = Path(fleet.write_inventory())
+    (data / "inventory").mkdir()
+    shutil.copy(inventory, data / "inventory" / inventory.name)
+    if (fleet.project / "group_vars").exists():
+        shutil.copytree(fleet.project / "group_vars", data / "inventory" / "group_vars")
+    tasks = [who(), task("fetch", **{"ansible.builtin.fetch": {"src": "device-name", "dest": str(fleet.folder)}})]
+    (data / "project" / "play.yml").write_text(json.dumps([play(*tasks, gather_facts=True)]))
+    done = execute(fleet, runner, "run", str(data), "-p", "play.yml", TEST_JOURNAL=str(fleet.folder / "journal"))
+    assert done.returncode == 0
+    for device in DEVICES:
+        assert (fleet.folder / device / "device-name").read_text() == f"{device}\n"
+    assert sorted(entry["device"] for entry in fleet.simulator.connections()[-3:]) == sorted(DEVICES)
+    await_nothing_left(fleet)
+
+
+# -- connections are opened ahead --------------------------------------------------------------------------------------
+
+
+def use_devices(fleet: Fleet, count: int, **variables: Any) -> list[str]:
+    """Make a handwritten inventory of the first devices, and return their names."""
+    names = [f"pi-{number:04}" for number in range(1, count + 1)]
+    group = fleet.inventory["fleet"]
+    group["hosts"] = {name: {"remoteit_deviceaddress": fleet.simulator.service(name)} for name in names}
+    group["vars"] |= variables
+    return names
+
+
+def hang(fleet: Fleet, *devices: str) -> None:
+    for device in devices:
+        fleet.simulator.device(device, hang=True)
+
+
+def release(fleet: Fleet, *devices: str) -> None:
+    for device in devices:
+        fleet.simulator.device(device, hang=False)
+
+
+@pytest.mark.parametrize("api", [REST, GRAPHQL])
+@pytest.mark.parametrize("strategy", ["linear", "free", "host_pinned"])
+def test_first_task_opens_every_host_in_bulk(fleet: Fleet, strategy: str) -> None:
+    """All are open although no device lets a task through, and only two tasks run at a time."""
+    names = use_devices(fleet, 12)
+    hang(fleet, *names)
+    seen: list[int] = []
+
+    def release_when_all_are_open() -> None:
+        if not seen and len(fleet.simulator.open_connections()) == len(names):
+            seen.append(sum(entry["uses"] > 0 for entry in fleet.simulator.open_connections()))
+            release(fleet, *names)
+
+    run = fleet.run([play(who(), strategy=strategy)], "--forks", "2", while_running=release_when_all_are_open)
+    assert run.rc == 0
+    assert seen
+    assert seen[0] <= 2
+    assert run.stdout_of("who") == themselves(*names)
+    assert connections_by_device(run) == dict.fromkeys(names, 1)
+
+
+def test_prefetch_limits_the_unused_connections(fleet: Fleet) -> None:
+    """While the first task cannot proceed, its own connection and those ahead of it are open, and no more."""
+    ahead = 3
+    names = use_devices(fleet, 8, remoteit_prefetch=ahead)
+    hang(fleet, FIRST)
+    most: list[int] = [0]
+    released: list[bool] = []
+
+    def watch() -> None:
+        is_open = fleet.simulator.open_connections()
+        unused = [entry for entry in is_open if not entry["uses"]]
+        most[0] = max(most[0], len(unused))
+        first_is_used = any(entry["uses"] for entry in is_open)
+        if not released and first_is_used and len(is_open) >= 1 + ahead:
+            assert len(is_open) == 1 + ahead
+            release(fleet, FIRST)
+            released.append(True)
+
+    run = fleet.run([play(who())], "--forks", "1", while_running=watch)
+    assert run.rc == 0
+    assert released
+    assert most[0] <= ahead + 1  # one is handed to a task before its ssh connects
+    assert run.stdout_of("who") == themselves(*names)
+    assert connections_by_device(run) == dict.fromkeys(names, 1)
+
+
+def test_prefetch_zero_opens_one_by_one(fleet: Fleet) -> None:
+    names = use_devices(fleet, 4, remoteit_prefetch=0)
+    run = fleet.run([play(who(), task("fail", **{"ansible.builtin.raw": "false"}), serial=4)], "--forks", "1")
+    assert run.stdout_of("who") == themselves(*names)
+    hang(fleet, FIRST)
+    fleet.simulator.forget_requests()
+
+    def release_first() -> None:
+        is_open = fleet.simulator.open_connections()
+        if any(entry["uses"] for entry in is_open):
+            if fleet.simulator.device(FIRST)["hang"]:
+                assert [entry["device"] for entry in is_open] == [FIRST]
+            release(fleet, FIRST)
+
+    run = fleet.run([play(who())], "--forks", "1", while_running=release_first)
+    assert run.rc == 0
+    assert connections_by_device(run) == dict.fromkeys(names, 1)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "opened"),
+    [
+        ({"run_once": True}, {FIRST: 1}),
+        ({"delegate_to": SECOND}, {SECOND: 1}),
+        ({"delegate_to": "localhost"}, {}),
+    ],
+    ids=["run_once", "delegated to a device", "delegated to localhost"],
+)
+@one_per_engine
+def test_task_for_one_host_opens_one(
+    fleet: Fleet, case: Case, keywords: dict[str, Any], opened: dict[str, int]
+) -> None:
+    run = fleet.run([play(task("first", **{"ansible.builtin.raw": "true"}, **keywords))])
+    assert run.rc == 0
+    assert connections_by_device(run) == opened
+
+
+def test_host_on_another_connection_opens_none(fleet: Fleet) -> None:
+    hosts = fleet.inventory["fleet"]["hosts"]
+    hosts[SECOND] |= {"ansible_connection": "local"}
+    hosts[THIRD] |= fleet.plain_way(THIRD)
+    run = fleet.run([play(task("first", **{"ansible.builtin.raw": "pwd"}))])
+    assert run.rc == 0
+    assert run.stdout_of("first") == {
+        FIRST: str(fleet.simulator.home(FIRST)),
+        SECOND: str(fleet.project),
+        THIRD: str(fleet.simulator.home(THIRD)),
+    }
+    assert connections_by_device(run) == {FIRST: 1}
+
+
+def test_play_keyword_opens_only_its_hosts(fleet: Fleet) -> None:
+    """Without ``ansible_connection`` the keyword of the play counts, and the hosts of another play are not opened."""
+    del fleet.inventory["fleet"]["vars"]["ansible_connection"]
+    plays = [
+        play(who(), hosts=FIRST, connection="remoteit.fleet.ssh"),
+        play(task("local", **{"ansible.builtin.raw": "pwd"}), connection="local"),
+    ]
+    run = fleet.run(plays)
+    assert run.rc == 0
+    assert run.stdout_of("who") == {FIRST: FIRST}
+    assert set(run.stdout_of("local").values()) == {str(fleet.project)}
+    assert connections_by_device(run) == {FIRST: 1}
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+
+def _wrong_key(fleet: Fleet) -> None:
+    fleet.environ |= {"REMOTEIT_TOKEN": "wrong", "R3_SECRET_ACCESS_KEY": "d3Jvbmc="}
+    if fleet.api == GRAPHQL:
+        del fleet.environ["REMOTEIT_TOKEN"]
+    else:
+        del fleet.environ["R3_SECRET_ACCESS_KEY"]
+
+
+def _dead_api(fleet: Fleet) -> None:
+    for name in ("REMOTEIT_API_URL", "REMOTEIT_GRAPHQL_URL"):
+        if name in fleet.environ:
+            fleet.environ[name] = "http://127.0.0.1:1/"
+
+
+@pytest.mark.parametrize(("api", "engine"), [(REST, ENGINES[0]), (GRAPHQL, ENGINES[-1])], ids=[REST, GRAPHQL])
+@pytest.mark.parametrize(
+    ("cause", "code"), [(_wrong_key, "auth"), (_dead_api, "network")], ids=["wrong key", "dead API"]
+)
+def test_shared_cause_is_explained_once(fleet: Fleet, cause: Callable[[Fleet], None], code: str, engine: Path) -> None:
+    fleet.ansible_playbook = str(engine)
+    names = use_devices(fleet, 20)
+    cause(fleet)
+    run = fleet.run([play(who())], "--forks", "10")
+    assert run.rc == 4
+    assert run.status("who") == dict.fromkeys(names, "unreachable")
+    messages = {host: one_line(result["msg"]) for host, result in run.results("who").items()}
+    explained = [host for host, message in messages.items() if SHARED_CAUSE not in message]
+    assert len(explained) == 1
+    (first,) = explained
+    references = [message for host, message in messages.items() if host != first]
+    assert all(message.endswith(f"{SHARED_CAUSE}{first} ({code})") for message in references)
+    assert all(len(message.split()) < 25 for message in references)
+    assert run.connections == []
+
+
+@pytest.mark.parametrize(("api", "engine"), [(REST, ENGINES[0]), (GRAPHQL, ENGINES[-1])], ids=[REST, GRAPHQL])
+def test_host_that_cannot_be_opened_leaves_the_others(fleet: Fleet, engine: Path) -> None:
+    """An unknown ID, a name of two devices, no credentials, and no service: one message each."""
+    fleet.ansible_playbook = str(engine)
+    names = {"REMOTEIT_TOKEN": "token", "REMOTEIT_DEVELOPER_KEY": "developer_key"}
+    names |= {"R3_ACCESS_KEY_ID": "access_key_id", "R3_SECRET_ACCESS_KEY": "secret_access_key"}
+    account = {f"remoteit_{option}": fleet.environ.pop(name) for name, option in names.items() if name in fleet.environ}
+    fleet.simulator.device("pi-0007", fields={"name": "twin"})
+    fleet.simulator.device("pi-0008", fields={"name": "twin"})
+    unknown = "80:00:00:00:01:FF:FF:F1"
+    fleet.inventory["fleet"]["hosts"] = {
+        FIRST: {"remoteit_deviceaddress": fleet.services[0], **account},
+        SECOND: {"remoteit_device": SECOND, **account},
+        "unknown": {"remoteit_deviceaddress": unknown, **account},
+        "twin": {"remoteit_device": "twin", **account},
+        "stranger": {"remoteit_deviceaddress": fleet.services[2]},
+        "nothing": account,
+    }
+    run = fleet.run([play(who())])
+    assert run.rc == 4
+    assert run.stdout_of("who")[FIRST] == FIRST
+    assert run.stdout_of("who")[SECOND] == SECOND
+    failed = {host: one_line(result["msg"]) for host, result in run.results("who").items() if "stdout" not in result}
+    assert run.status("who") == {**dict.fromkeys(failed, "unreachable"), FIRST: "changed", SECOND: "changed"}
+    expected = {
+        "unknown": unknown,
+        "twin": "pi-0007" if "pi-0007" in failed["twin"] else "twin",
+        "stranger": "R3_ACCESS_KEY_ID",
+        "nothing": "neither remoteit_deviceaddress nor remoteit_device",
+    }
+    assert set(failed) == set(expected)
+    for host, part in expected.items():
+        assert part in failed[host], failed[host]
+        assert SHARED_CAUSE not in failed[host]
+    assert connections_by_device(run) == {FIRST: 1, SECOND: 1}
+
+
+# -- credentials -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def second_simulator(tmp_path: Path) -> Iterator[Simulator]:
+    folder = tmp_path / "second"
+    folder.mkdir()
+    simulator = Simulator(folder, "--devices", "3")
+    yield simulator
+    simulator.end()
+
+
+def account_variables(simulator: Simulator, api: str) -> dict[str, Any]:
+    """Return the host variables of an account and of its devices."""
+    options = {
+        REST: ("api_url", "token", "developer_key"),
+        GRAPHQL: ("graphql_url", "access_key_id", "secret_access_key"),
+    }[api]
+    return {
+        **{f"remoteit_{option}": simulator.state[option] for option in options},
+        "ansible_user": simulator.state["ssh_user"],
+        "ansible_ssh_private_key_file": simulator.state["ssh_private_key_file"],
+    }
+
+
+def without_environment(fleet: Fleet) -> None:
+    """Remove the account from the environment, so that only host variables are left."""
+    for name in fleet.credentials:
+        del fleet.environ[name]
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=engine_of)
+@pytest.mark.parametrize(("api", "other"), [(REST, GRAPHQL), (GRAPHQL, GRAPHQL)], ids=["two APIs", "two access keys"])
+def test_two_accounts_in_one_play(
+    fleet: Fleet, second_simulator: Simulator, api: str, other: str, engine: Path
+) -> None:
+    """The services of both accounts have the same IDs, and each host has a connection of its own account."""
+    fleet.ansible_playbook = str(engine)
+    without_environment(fleet)
+    groups = {
+        "ours": (fleet.simulator, api, {f"ours-{number}": service for number, service in enumerate(fleet.services)}),
+        "theirs": (second_simulator, other, {f"theirs-{n}": service for n, service in enumerate(fleet.services)}),
+    }
+    children = {}
+    homes = {}
+    for name, (simulator, its_api, services) in groups.items():
+        known = f"-o UserKnownHostsFile={fleet.folder}/known_hosts_{name} -o StrictHostKeyChecking=accept-new"
+        variables = account_variables(simulator, its_api)
+        fleet.write(f"group_vars/{name}.yml", {**variables, "ansible_ssh_common_args": known})
+        children[name] = {"hosts": {host: {"remoteit_deviceaddress": service} for host, service in services.items()}}
+        homes |= {host: str(simulator.home(device)) for host, device in zip(services, DEVICES)}
+    fleet.inventory = {"fleet": {"children": children, "vars": fleet.inventory["fleet"]["vars"]}}
+    tasks = [task("where", **{"ansible.builtin.raw": "pwd"}), task("again", **{"ansible.builtin.command": "pwd"})]
+    run = fleet.run([play(*tasks)], "-vvvv")
+    assert run.rc == 0
+    assert run.stdout_of("where") == homes
+    assert run.stdout_of("again") == homes
+    for simulator in (fleet.simulator, second_simulator):
+        assert not [name for name, secret in simulator.secrets.items() if secret in run.stdout + run.stderr]
+    assert connections_by_device(run) == dict.fromkeys(DEVICES, 1)
+    theirs = second_simulator.connections()
+    assert sorted(entry["device"] for entry in theirs) == sorted(DEVICES)
+    assert {entry["closed_by"] for entry in theirs} == {"stop"}
+    assert run.recap == "opened 6, closed 6, left open 0"
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=engine_of)
+@pytest.mark.parametrize("shape", ["list", "mapping"])
+def test_credential_of_a_wrong_type_is_not_shown(fleet: Fleet, shape: str, engine: Path) -> None:
+    fleet.ansible_playbook = str(engine)
+    without_environment(fleet)
+    variables = account_variables(fleet.simulator, GRAPHQL) | account_variables(fleet.simulator, REST)
+    for option in ("token", "developer_key", "access_key_id", "secret_access_key"):
+        secret = variables[f"remoteit_{option}"]
+        variables[f"remoteit_{option}"] = [secret] if shape == "list" else {"key": secret}
+    variables["remoteit_username"] = [fleet.simulator.state["username"]]
+    variables["remoteit_api_password"] = variables["remoteit_password"] = {"p": fleet.simulator.state["password"]}
+    fleet.inventory["fleet"]["vars"] |= variables
+    run = fleet.run([play(who())], "-vvvv")  # which looks for secrets
+    assert run.rc == 4
+    assert set(run.status("who").values()) == {"unreachable"}
+    assert run.connections == []
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=engine_of)
+@pytest.mark.parametrize(
+    ("kind", "plugin", "option"),
+    [("connection", "remoteit.fleet.ssh", "api_timeout"), ("inventory", "remoteit.fleet.services", "use_application")],
+    ids=["connection", "inventory"],
+)
+def test_config_dump_shows_no_secret(fleet: Fleet, kind: str, plugin: str, option: str, engine: Path) -> None:
+    """Every credential is in the environment of the command."""
+    fleet.ansible_playbook = str(engine)
+    state = fleet.simulator.state
+    fleet.environ |= {
+        "REMOTEIT_TOKEN": state["token"],
+        "REMOTEIT_DEVELOPER_KEY": state["developer_key"],
+        "R3_DEVELOPER_API_KEY": state["developer_key"],
+        "REMOTEIT_USERNAME": state["username"],
+        "REMOTEIT_PASSWORD": state["password"],
+        "R3_ACCESS_KEY_ID": state["access_key_id"],
+        "R3_SECRET_ACCESS_KEY": state["secret_access_key"],
+    }
+    done = execute(fleet, program(fleet, "ansible-config"), "dump", "-t", kind, plugin)  # which looks for secrets
+    assert done.returncode == 0
+    assert option in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("remoteit_concurrency", "many"), ("remoteit_prefetch", -1), ("remoteit_wait_timeout", "soon")],
+)
+def test_number_of_a_wrong_type_names_its_variable(fleet: Fleet, variable: str, value: Any) -> None:
+    fleet.inventory["fleet"]["hosts"][SECOND][variable] = value
+    run = fleet.run([play(who())])
+    assert run.rc in (2, 4)
+    assert run.status("who")[SECOND] in ("unreachable", "failed")
+    assert {host: run.stdout_of("who")[host] for host in (FIRST, THIRD)} == themselves(FIRST, THIRD)
+    assert variable in one_line(run.result("who", SECOND)["msg"])

@@ -1,0 +1,533 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A task runs on the device of its host and as its user, or nowhere.
+
+Each way to lead ssh elsewhere leads to a decoy: a device that would let the task in. A device proves its name from
+within, and the simulator's log shows which proxies were used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ENGINES, Fleet, Run, one_line
+from matrix import engine_of
+from support import PATIENCE, until
+
+DECOY, JUMP_HOST = "pi-0010", "pi-0009"
+FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
+ROLE = "remoteit.fleet.remoteit_session"
+
+each_engine = pytest.mark.parametrize("engine", ENGINES, ids=engine_of)
+
+Variables = dict[str, Any]
+
+
+@pytest.fixture
+def engine() -> Path:
+    return ENGINES[-1]
+
+
+@pytest.fixture(autouse=True)
+def use_engine(fleet: Fleet, engine: Path) -> None:
+    fleet.ansible_playbook = str(engine)
+
+
+def task(name: str, **action: Any) -> dict[str, Any]:
+    return {"name": name, **action}
+
+
+def who(name: str = "who", **more: Any) -> dict[str, Any]:
+    """A task that proves which device was reached, and leaves a trace there."""
+    return task(name, **{"ansible.builtin.raw": "touch reached; cat device-name"}, **more)
+
+
+def play(*tasks: dict[str, Any], **keywords: Any) -> dict[str, Any]:
+    return {"hosts": "fleet", "gather_facts": False, "tasks": list(tasks), **keywords}
+
+
+def themselves(*hosts: str) -> dict[str, str]:
+    return {host: host for host in hosts}
+
+
+def message_of(run: Run, name: str, host: str) -> str:
+    return one_line(str(run.result(name, host)["msg"]))
+
+
+# -- the decoy -----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoy:
+    """A device with an open proxy, a control master, and configuration files that lead to it."""
+
+    fleet: Fleet
+    host: str
+    port: int
+
+    @property
+    def connectionid(self) -> str:
+        return self.fleet.simulator.connections(self.fleet.simulator.service(DECOY))[-1]["connectionid"]
+
+    @property
+    def master(self) -> Path:
+        return self.fleet.plain_masters / "decoy"
+
+    @property
+    def mark(self) -> Path:
+        """A file that exists after one of the programs has run."""
+        return self.fleet.folder / "program was run"
+
+    def program(self, name: str) -> Path:
+        """Return a program that connects to the decoy, whatever its arguments are."""
+        login = f"-F {self.config('of_program')} -p {self.port}"
+        path = self.fleet.write(
+            name, f"#!/bin/sh\ntouch '{self.mark}'\nexec ssh {login} -W {self.host}:{self.port} {self.host}\n"
+        )
+        path.chmod(0o755)
+        return path
+
+    def config(self, name: str, *lines: str) -> Path:
+        """Write an SSH configuration with which ssh can log in, and these lines before."""
+        login = self.fleet.login
+        lines = (
+            *lines,
+            f"User {login['ansible_user']}",
+            f"IdentityFile {login['ansible_ssh_private_key_file']}",
+            f"UserKnownHostsFile {self.fleet.known_hosts}",
+            "StrictHostKeyChecking accept-new",
+        )
+        return self.fleet.write(name, "\n".join(["Host *", *lines, ""]))
+
+    def start_master(self) -> None:
+        options = ["-F", self.config("of_master"), "-S", self.master, "-p", str(self.port)]
+        subprocess.run(
+            ["ssh", "-M", "-N", "-f", *options, self.host],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            check=True, timeout=PATIENCE,
+        )  # fmt: skip
+        until(self.master.exists)
+
+    def assert_untouched(self) -> None:
+        (entry,) = (entry for entry in self.fleet.simulator.connections() if entry["connectionid"] == self.connectionid)
+        assert entry["uses"] == 1  # by the control master
+        home = self.fleet.simulator.home(DECOY)
+        assert sorted(path.name for path in home.iterdir() if not path.name.startswith(".")) == ["bin", "device-name"]
+        assert not self.mark.exists()
+
+
+@pytest.fixture
+def decoy(fleet: Fleet) -> Decoy:
+    entry = fleet.simulator.connect(DECOY)
+    decoy = Decoy(fleet, entry["host"], entry["port"])
+    decoy.start_master()
+    return decoy
+
+
+def jump_config(decoy: Decoy) -> Path:
+    """Write an SSH configuration with a jump host named ``jump``."""
+    simulator = decoy.fleet.simulator
+    jump = next((entry for entry in simulator.open_connections() if entry["device"] == JUMP_HOST), None)
+    port = jump["port"] if jump else simulator.connect(JUMP_HOST)["port"]
+    config = decoy.config("jump_config")
+    config.write_text(f"Host jump\nHostName {decoy.host}\nPort {port}\n{config.read_text()}")
+    return config
+
+
+# -- arguments of ssh ----------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Variables that lead a host to the decoy.
+
+    :ivar refused: a word of the message, if no task may run.
+    """
+
+    name: str
+    variables: Callable[[Decoy], Variables]
+    refused: str | None = None
+
+
+def in_args(option: str, text: str, refused: str | None = None, name: str | None = None) -> Case:
+    """Return a case whose arguments end with a text, in which names in braces are replaced."""
+
+    def variables(decoy: Decoy) -> Variables:
+        fleet = decoy.fleet
+        filled = text.format(
+            host=decoy.host,
+            port=decoy.port,
+            master=decoy.master,
+            program=decoy.program("program"),
+            config=decoy.config(
+                "elsewhere",
+                f"HostName {decoy.host}",
+                f"Port {decoy.port}",
+                "HostKeyAlias decoy",
+                "ControlMaster auto",
+                f"ControlPath {decoy.master}",
+            ),
+            proxy_config=decoy.config("proxy_command", f"ProxyCommand {decoy.program('program')}"),
+            jump_config=jump_config(decoy),
+        )
+        before = {
+            "ansible_ssh_args": "-C -o ControlMaster=auto -o ControlPersist=60s -F /dev/null",
+            "ansible_ssh_common_args": fleet.host_keys["ansible_ssh_common_args"],
+        }
+        if "-F " in text:
+            before["ansible_ssh_args"] = before["ansible_ssh_args"].removesuffix("-F /dev/null")
+        return {**before, option: f"{before.get(option, '')} {filled}".strip()}
+
+    return Case(f"{text} in {option}".replace(" ", "_") if name is None else name, variables, refused)
+
+
+ARGS, COMMON_ARGS, EXTRA_ARGS = "ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"
+HOST_AND_PORT = "-o HostName={host} -o Port={port}"
+ADDRESS = Case(
+    "address variables",
+    lambda decoy: {
+        "ansible_host": decoy.host,
+        "ansible_port": decoy.port,
+        "ansible_ssh_host": decoy.host,
+        "ansible_ssh_port": decoy.port,
+    },
+)
+SSH_CASES = [
+    ADDRESS,
+    *[in_args(option, HOST_AND_PORT) for option in (ARGS, COMMON_ARGS, EXTRA_ARGS)],
+    in_args(COMMON_ARGS, "-o 'hostname {host}' -o port={port}"),
+    in_args(ARGS, "-Cp{port}"),
+    in_args(COMMON_ARGS, "-p {port}"),
+    in_args(ARGS, "-o ControlPath={master}"),
+    in_args(COMMON_ARGS, "-o ControlPath={master}"),
+    in_args(ARGS, "-F {config}"),
+    in_args(COMMON_ARGS, "-o HostKeyAlias=decoy"),
+    in_args(ARGS, "-F {jump_config} -o ProxyJump=jump"),
+    in_args(ARGS, "-F {jump_config} -J jump"),
+    in_args(ARGS, "-o 'ProxyCommand=ssh -F {jump_config} -W %h:%p jump'", name="ProxyCommand with a free target"),
+    in_args(ARGS, "-S {master}", "-S"),
+    in_args(COMMON_ARGS, "-S {master}", "-S"),
+    in_args(EXTRA_ARGS, "-S {master}", "-S"),
+    in_args(COMMON_ARGS, "-o ProxyCommand={program}", "ProxyCommand"),
+    in_args(ARGS, "-F {proxy_config}", "ProxyCommand"),
+    in_args(COMMON_ARGS, "-W {host}:{port}", "-W"),
+    in_args(COMMON_ARGS, "{host}", "127.0.0.1"),
+    in_args(EXTRA_ARGS, "pi@{host}", "127.0.0.1"),
+    in_args(ARGS, "-F /nowhere/ssh_config", "/nowhere/ssh_config"),
+]
+SFTP_ARGS, SCP_ARGS = "ansible_sftp_extra_args", "ansible_scp_extra_args"
+FILE_CASES = [
+    *[
+        in_args(option, f"{legacy}{text}", refused)
+        for option, legacy in ((SFTP_ARGS, ""), (SCP_ARGS, "-O "))  # the simulator has no scp over sftp
+        for text, refused in (
+            (HOST_AND_PORT, None),
+            ("-o ControlPath={master}", None),
+            ("-F {config}", None),
+            ("-S {program}", "-S"),
+            ("-D /usr/lib/sftp-server", "-D"),
+            ("-P {port}", "-P"),
+            ("-o ProxyCommand={program}", "ProxyCommand"),
+            ("{host}", "127.0.0.1"),
+        )
+    ],
+    in_args(SFTP_ARGS, "-s sftp", "-s"),
+]
+
+
+def one_host_each(fleet: Fleet, decoy: Decoy, cases: list[Case]) -> dict[str, str]:
+    """Replace the inventory by a host for each case, and return the devices by host."""
+    free = [f"pi-{number:04}" for number in range(11, 11 + len(cases))]
+    devices = {case.name: device for case, device in zip(cases, free, strict=True)}
+    fleet.inventory["fleet"]["hosts"] = {
+        case.name: {
+            "remoteit_deviceaddress": fleet.simulator.service(devices[case.name]),
+            **case.variables(decoy),
+        }
+        for case in cases
+    }
+    return devices
+
+
+def assert_isolated(run: Run, name: str, case: Case, device: str) -> None:
+    if case.refused is None:
+        assert run.status(name)[case.name] == "changed"
+    else:
+        assert run.status(name)[case.name] == "unreachable"
+        assert case.refused in message_of(run, name, case.name)
+    assert {entry["device"] for entry in run.connections} == {
+        f"pi-{n:04}" for n in range(11, 11 + len(run.connections))
+    }
+    (entry,) = (entry for entry in run.connections if entry["device"] == device)
+    assert entry["refused"] == 0
+
+
+@pytest.mark.every_engine
+@each_engine
+def test_ssh_arguments_lead_to_no_other_device(fleet: Fleet, decoy: Decoy, subtests: Any) -> None:
+    devices = one_host_each(fleet, decoy, SSH_CASES)
+    run = fleet.run([play(who())])
+    assert run.rc == 4
+    decoy.assert_untouched()
+    for case in SSH_CASES:
+        with subtests.test(case.name):
+            device = devices[case.name]
+            assert_isolated(run, "who", case, device)
+            (entry,) = (entry for entry in run.connections if entry["device"] == device)
+            if case.refused is None:
+                assert run.stdout_of("who")[case.name] == device
+            else:
+                assert entry["uses"] == 0
+                assert not (fleet.simulator.home(device) / "reached").exists()
+
+
+def test_file_arguments_lead_to_no_other_device(fleet: Fleet, decoy: Decoy, subtests: Any) -> None:
+    devices = one_host_each(fleet, decoy, FILE_CASES)
+    for case in FILE_CASES:
+        method = "sftp" if SFTP_ARGS in case.name else "scp"
+        fleet.inventory["fleet"]["hosts"][case.name]["ansible_ssh_transfer_method"] = method
+    copy = {"content": "{{ inventory_hostname }}", "dest": "~/copied"}
+    run = fleet.run([play(task("copy", **{"ansible.builtin.copy": copy}))])
+    assert run.rc == 4
+    decoy.assert_untouched()
+    for case in FILE_CASES:
+        with subtests.test(case.name):
+            device = devices[case.name]
+            assert_isolated(run, "copy", case, device)
+            copied = fleet.simulator.home(device) / "copied"
+            assert (copied.read_text() if copied.exists() else None) == (case.name if case.refused is None else None)
+
+
+@pytest.mark.every_engine
+@each_engine
+def test_extra_variables_lead_to_no_other_device(fleet: Fleet, decoy: Decoy) -> None:
+    variables = {**ADDRESS.variables(decoy), **in_args(COMMON_ARGS, HOST_AND_PORT).variables(decoy)}
+    fleet.environ["ANSIBLE_REMOTE_PORT"] = str(decoy.port)
+    run = fleet.run([play(who(), port=decoy.port)], "-e", json.dumps(variables))
+    assert run.rc == 0
+    assert run.stdout_of("who") == themselves(*ALL)
+    decoy.assert_untouched()
+
+
+@pytest.mark.every_engine
+@each_engine
+def test_facts_lead_to_no_other_device(fleet: Fleet, decoy: Decoy) -> None:
+    variables = ADDRESS.variables(decoy)
+    lie_with(fleet, SECOND, {**variables, "ansible_ssh_args": "-F /dev/null", "ansible_connection": "local"})
+    set_fact = task("set", **{"ansible.builtin.set_fact": variables})
+    gather = task("gather", **{"ansible.builtin.setup": None})
+    copy = task("copy", **{"ansible.builtin.copy": {"content": "{{ inventory_hostname }}", "dest": "~/copied"}})
+    run = fleet.run(
+        [play(set_fact, who(), gather, who("again"), {**copy, "when": f"inventory_hostname != '{SECOND}'"})]
+    )
+    assert run.rc == 0
+    assert run.stdout_of("who") == run.stdout_of("again") == themselves(*ALL)
+    for device in (FIRST, THIRD):
+        assert (fleet.simulator.home(device) / "copied").read_text() == device
+    decoy.assert_untouched()
+
+
+# -- users ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"ansible_user": "nobody"},
+        {"ansible_ssh_private_key_file": "/dev/null"},
+        {"ansible_user": None, "ansible_ssh_common_args": "-l nobody"},
+        {"ansible_user": None, "ansible_ssh_extra_args": "-l nobody"},
+    ],
+    ids=["user", "key", "common_args", "extra_args"],
+)
+def test_hosts_of_one_service_log_in_on_their_own(fleet: Fleet, other: Variables) -> None:
+    """They share a connection, and no control master."""
+    hosts = fleet.inventory["fleet"]["hosts"]
+    if "ansible_ssh_common_args" in other:
+        trust = fleet.host_keys["ansible_ssh_common_args"]
+        other = {**other, "ansible_ssh_common_args": f"{trust} {other['ansible_ssh_common_args']}"}
+    hosts["other"] = {**hosts[FIRST], **other}
+    del hosts[SECOND], hosts[THIRD]
+    own = who("own", when=f"inventory_hostname == '{FIRST}'")
+    run = fleet.run([play(own, who(), who("again"))])
+    assert run.rc == 4
+    assert run.stdout_of("who") == {FIRST: FIRST, "other": ""}
+    assert run.status("who")["other"] == "unreachable"
+    assert run.stdout_of("again") == themselves(FIRST)
+    assert [entry["device"] for entry in run.connections] == [FIRST]
+
+
+def test_hosts_of_one_service_share_its_connection(fleet: Fleet) -> None:
+    hosts = fleet.inventory["fleet"]["hosts"]
+    hosts["other"] = dict(hosts[FIRST])
+    run = fleet.run([play(who())])
+    assert run.rc == 0
+    assert run.stdout_of("who") == {**themselves(*ALL), "other": FIRST}
+    assert len(run.connections) == 3
+
+
+# -- several runs --------------------------------------------------------------------------------------------------
+
+
+def in_journal(fleet: Fleet, name: str, count: int) -> bool:
+    return (fleet.folder / "journal").read_text().count(f'"task": "{name}"') >= count
+
+
+def waiting(fleet: Fleet) -> dict[str, Any]:
+    """A task on the controller that lasts until the file ``go on`` exists."""
+    wait = {"ansible.builtin.wait_for": {"path": str(fleet.folder / "go on"), "sleep": 1}}
+    return task("wait", **wait, delegate_to="localhost", run_once=True)
+
+
+def meanwhile(fleet: Fleet, name: str, count: int, action: Callable[[], None]) -> Callable[[], None]:
+    """Return what does something once, when a task has ended on so many hosts, and then lets the run go on."""
+    go_on = fleet.folder / "go on"
+
+    def step() -> None:
+        if not go_on.exists() and in_journal(fleet, name, count):
+            action()
+            go_on.touch()
+
+    return step
+
+
+def test_host_name_of_two_runs_has_two_devices(fleet: Fleet) -> None:
+    fleet.inventory["fleet"]["hosts"] = {"kiosk": {"remoteit_deviceaddress": fleet.services[0]}}
+    other = {"kiosk": {"remoteit_deviceaddress": fleet.services[1]}}
+    inventory = fleet.write("other.yml", {"fleet": {**fleet.inventory["fleet"], "hosts": other}})
+    playbook = fleet.write("other_play.yml", [play(who())])
+    journal = fleet.folder / "other journal"
+
+    def run_other() -> None:
+        command = [fleet.ansible_playbook, "-i", str(inventory), str(playbook)]
+        environ = {**fleet.environ, "TEST_JOURNAL": str(journal)}
+        subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, check=True, timeout=PATIENCE)
+
+    plays = [play(who(), waiting(fleet), who("again"))]
+    run = fleet.run(plays, while_running=meanwhile(fleet, "who", 1, run_other))
+    assert run.rc == 0
+    assert run.stdout_of("who") == run.stdout_of("again") == {"kiosk": FIRST}
+    (entry,) = map(json.loads, journal.read_text().splitlines())
+    assert entry["result"]["stdout"].strip() == SECOND
+    assert sorted(entry["device"] for entry in run.connections) == [FIRST, SECOND]
+
+
+def test_killed_keeper_leads_to_no_other_device(fleet: Fleet) -> None:
+    hosts = fleet.inventory["fleet"]["hosts"]
+    hosts["other"] = {**hosts[FIRST], "ansible_user": "nobody"}
+
+    def kill() -> None:
+        (keeper,) = (pid for pid, words in fleet.processes().items() if "_keeper_main.py" in words)
+        os.kill(keeper, signal.SIGKILL)
+
+    own = who("own", when="inventory_hostname != 'other'")
+    run = fleet.run([play(own, waiting(fleet), who())], while_running=meanwhile(fleet, "own", 4, kill))
+    assert run.rc == 4
+    assert run.stdout_of("who") == {**themselves(*ALL), "other": ""}
+    assert run.status("who")["other"] == "unreachable"
+
+
+# -- facts of a device ---------------------------------------------------------------------------------------------
+
+DECEPTION = {"remoteit_hostip": "0.0.0.0", "remoteit_session_on_failure": "skip"}
+
+
+def lie_with(fleet: Fleet, device: str, facts: Variables) -> None:
+    """Let the Python of a device answer every module with these facts."""
+    answer = json.dumps({"changed": False, "ansible_facts": facts})
+    python = fleet.write(f"python-of-{device}", f"#!/bin/sh\ncat >/dev/null\ncat <<'END'\n{answer}\nEND\n")
+    python.chmod(0o755)
+    fleet.inventory["fleet"]["hosts"][device]["ansible_python_interpreter"] = str(python)
+
+
+def deceive(fleet: Fleet, decoy: Decoy, device: str = SECOND) -> None:
+    """Let a device return facts that name the decoy and a tasks file of its own."""
+    fleet.write("chosen_by_device.yml", [who("chosen by the device")])
+    facts = {
+        **DECEPTION,
+        "remoteit_deviceaddress": fleet.simulator.service(DECOY),
+        "remoteit_session_tasks": str(fleet.project / "chosen_by_device.yml"),
+    }
+    lie_with(fleet, device, facts)
+
+
+def assert_refused(run: Run, name: str, decoy: Decoy) -> None:
+    assert run.rc == 4
+    assert run.status(name)[SECOND] == "unreachable"
+    assert "remoteit_deviceaddress, remoteit_hostip" in message_of(run, name, SECOND)
+    assert run.stdout_of(name) == {**themselves(FIRST, THIRD), SECOND: ""}
+    assert DECOY not in {entry["device"] for entry in run.connections}
+    assert "public" not in {entry["restriction"] for entry in run.connections}
+    assert run.status("chosen by the device") == {}
+    decoy.assert_untouched()
+
+
+@pytest.mark.every_engine
+@each_engine
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_device_chooses_nothing_by_its_facts(fleet: Fleet, decoy: Decoy, strategy: str) -> None:
+    deceive(fleet, decoy)
+    run = fleet.run([play(who(), gather_facts=True, strategy=strategy), play(who("later"), strategy=strategy)])
+    assert_refused(run, "who", decoy)
+    assert run.stdout_of("later") == themselves(FIRST, THIRD)
+
+
+def test_device_chooses_nothing_by_a_fact_cache(fleet: Fleet, decoy: Decoy) -> None:
+    deceive(fleet, decoy)
+    fleet.environ |= {
+        "ANSIBLE_CACHE_PLUGIN": "jsonfile",
+        "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(fleet.folder / "facts"),
+        "ANSIBLE_GATHERING": "smart",
+    }
+    assert fleet.run([{"hosts": "fleet", "gather_facts": True}]).rc == 0
+    run = fleet.run([play(who())])
+    assert_refused(run, "who", decoy)
+    assert sorted(entry["device"] for entry in run.connections) == [FIRST, THIRD]
+
+
+@pytest.mark.every_engine
+@each_engine
+def test_device_chooses_nothing_for_a_delegated_task(fleet: Fleet, decoy: Decoy) -> None:
+    deceive(fleet, decoy)
+    gather = task("gather", **{"ansible.builtin.setup": None}, delegate_to=SECOND, delegate_facts=True, run_once=True)
+    delegated = who("delegated", delegate_to=SECOND, ignore_unreachable=True)
+    run = fleet.run([play(gather, delegated, who(), hosts=f"{FIRST},{THIRD}")])
+    assert run.status("delegated") == dict.fromkeys([FIRST, THIRD], "unreachable")
+    assert "remoteit_deviceaddress, remoteit_hostip" in message_of(run, "delegated", FIRST)
+    assert run.stdout_of("who") == themselves(FIRST, THIRD)
+    assert not (fleet.simulator.home(SECOND) / "reached").exists()
+    decoy.assert_untouched()
+
+
+@pytest.mark.every_engine
+@each_engine
+@pytest.mark.parametrize("liar", [FIRST, SECOND])
+def test_device_chooses_nothing_for_the_role(fleet: Fleet, decoy: Decoy, liar: str) -> None:
+    """The first host of a batch is the one whose variables count for a task that runs once."""
+    deceive(fleet, decoy, liar)
+    fleet.write("on_the_devices.yml", [who()])
+    role = {"role": ROLE, "vars": {}}
+    variables = {"remoteit_session_tasks": "on_the_devices.yml"}
+    fleet.inventory["fleet"]["vars"] |= variables
+    run = fleet.run(
+        [{"hosts": "fleet", "gather_facts": True}, {"hosts": "fleet", "gather_facts": False, "roles": [role]}]
+    )
+    assert run.rc != 0
+    assert run.status("chosen by the device") == {}
+    assert run.stdout_of("who").get(liar, "") == ""
+    others = [device for device in ALL if device != liar]
+    if liar != FIRST:
+        assert {host: seen for host, seen in run.stdout_of("who").items() if seen} == themselves(*others)
+    assert "remoteit_session_tasks" in run.text
+    assert DECOY not in {entry["device"] for entry in run.connections}
+    assert "public" not in {entry["restriction"] for entry in run.connections}
+    decoy.assert_untouched()

@@ -1,0 +1,343 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The connection plugin against the ``sshd`` of OpenSSH, and against ``sudo``.
+
+Each device is one ``sshd`` on this machine, to which the proxies of its service lead. Their users are the same, so a
+device proves its name by a variable that its ``sshd`` sets, and by its log.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openssh
+import pytest
+from conftest import ENGINES, Fleet, Run
+from matrix import engine_of
+from openssh import Server, User
+from support import Simulator
+
+pytestmark = [
+    pytest.mark.skipif(openssh.SSHD is None, reason="sshd is not installed"),
+    pytest.mark.skipif(openssh.PYTHON is None, reason="the system has no Python"),
+]
+needs_root = pytest.mark.skipif(not openssh.IS_ROOT, reason="only root can make a user with a password")
+needs_sudo = pytest.mark.skipif(openssh.SUDO is None, reason="sudo is not installed")
+needs_sshpass = pytest.mark.skipif(openssh.SSHPASS is None, reason="sshpass is not installed")
+each_engine = pytest.mark.parametrize("engine", ENGINES, ids=engine_of)
+
+WHO = {"name": "who", "ansible.builtin.raw": "printenv DEVICE"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """The devices as servers, and their user."""
+
+    folder: Path
+    user: User
+    servers: dict[str, Server]
+
+    @property
+    def login(self) -> dict[str, Any]:
+        """The variables by which Ansible logs in with the key."""
+        return {
+            "ansible_user": self.user.name,
+            "ansible_ssh_private_key_file": str(self.folder / "client"),
+            "ansible_python_interpreter": openssh.PYTHON,
+            "ansible_remote_tmp": f"{self.folder}/work/tmp-{{{{ inventory_hostname }}}}",
+        }
+
+    def copied(self, device: str) -> Path:
+        return self.folder / "work" / f"copied-{device}"
+
+
+@pytest.fixture(scope="module")
+def user() -> Iterator[User]:
+    with openssh.temporary_user() as user:
+        yield user
+
+
+@pytest.fixture
+def site(fleet: Fleet, user: User) -> Iterator[Site]:
+    with openssh.public_folder() as folder:
+        servers: dict[str, Server] = {}
+        try:
+            for device in fleet.devices:
+                servers[device] = Server(folder, device)
+            lead_to(fleet.simulator, servers)
+            site = Site(folder, user, servers)
+            fleet.inventory["fleet"]["vars"] |= site.login
+            yield site
+        finally:
+            for server in servers.values():
+                server.end()
+
+
+def lead_to(simulator: Simulator, servers: dict[str, Server]) -> None:
+    """Have the proxies of the devices lead to the servers."""
+    for device, server in servers.items():
+        simulator.device(device, ports={simulator.service(device): server.port})
+
+
+def play(*tasks: dict[str, Any], **keywords: Any) -> list[dict[str, Any]]:
+    return [{"hosts": "fleet", "gather_facts": False, "tasks": list(tasks), **keywords}]
+
+
+def assert_who(run: Run, site: Site, task: str = "who") -> None:
+    """Each host ran on its own device, through one connection."""
+    assert run.stdout_of(task) == {device: device for device in site.servers}
+    assert sorted(entry["device"] for entry in run.connections) == sorted(site.servers)
+    assert {entry["closed_by"] for entry in run.connections} == {"stop"}
+
+
+# -- transfer ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variables", "session"),
+    [
+        ({"ansible_ssh_transfer_method": "sftp"}, "subsystem 'sftp'"),
+        ({"ansible_ssh_transfer_method": "scp"}, "subsystem 'sftp'"),  # scp of OpenSSH 9
+        ({"ansible_ssh_transfer_method": "scp", "ansible_scp_extra_args": "-O"}, "command"),
+        ({"ansible_ssh_transfer_method": "piped"}, "command"),
+        ({"ansible_ssh_transfer_method": "smart"}, "subsystem 'sftp'"),
+    ],
+    ids=["sftp", "scp", "scp -O", "piped", "smart"],
+)
+@pytest.mark.parametrize("engine", [ENGINES[0], ENGINES[-1]], ids=engine_of)
+def test_files_are_transferred_by_every_method(
+    fleet: Fleet, site: Site, variables: dict[str, str], session: str, engine: Path
+) -> None:
+    """Modules as well, because there is no pipelining."""
+    fleet.ansible_playbook = str(engine)
+    fleet.environ["ANSIBLE_PIPELINING"] = "0"
+    fleet.inventory["fleet"]["vars"] |= variables
+    content = "words with spaces, %h and 'quotes'\n" * 3000
+    fleet.write("a file", content)
+    copied = str(site.copied("{{ inventory_hostname }}"))
+    copy = {"src": "a file", "dest": copied}
+    fetch = {"src": copied, "dest": "fetched/{{ inventory_hostname }}", "flat": True}
+    run = fleet.run(play(WHO, {"name": "copy", "copy": copy}, {"name": "fetch", "fetch": fetch}, gather_facts=True))
+    assert run.rc == 0
+    assert_who(run, site)
+    for device, server in site.servers.items():
+        assert site.copied(device).read_text() == content
+        assert (fleet.project / "fetched" / device).read_text() == content
+        assert server.sessions(session) >= 2
+        masters = 2 if "ansible_scp_extra_args" in variables else 1  # arguments of scp can choose another user
+        assert server.logins() == [("publickey", site.user.name)] * masters
+
+
+@each_engine
+def test_pipelining_transfers_no_module(fleet: Fleet, site: Site, engine: Path) -> None:
+    fleet.ansible_playbook = str(engine)
+    run = fleet.run(play(WHO, {"name": "module", "ansible.builtin.command": "printenv DEVICE"}, gather_facts=True))
+    assert run.rc == 0
+    assert_who(run, site)
+    assert_who(run, site, "module")
+    assert {server.sessions("subsystem 'sftp'") for server in site.servers.values()} == {0}
+
+
+@pytest.mark.parametrize("arguments", [None, "-tt"], ids=["by default", "-tt"])
+@each_engine
+def test_terminal_is_allocated(fleet: Fleet, site: Site, arguments: str | None, engine: Path) -> None:
+    """Without pipelining ansible-core asks for a terminal; ``-tt`` in the arguments asks for one always."""
+    fleet.ansible_playbook = str(engine)
+    if arguments is None:
+        fleet.environ["ANSIBLE_PIPELINING"] = "0"
+    else:
+        fleet.environ["ANSIBLE_SSH_USETTY"] = "0"
+        fleet.inventory["fleet"]["vars"]["ansible_ssh_extra_args"] = arguments
+    fleet.record_ssh()
+    run = fleet.run(play({"name": "tty", "ansible.builtin.raw": "tty; printenv DEVICE"}))
+    assert run.rc == 0
+    for device in site.servers:
+        terminal, name = run.stdout_of("tty")[device].split()
+        assert terminal.startswith("/dev/")
+        assert name == device
+    calls = [argv for argv in run.ssh_calls if "printenv DEVICE" in argv[-1]]
+    assert [argv.count("-tt") for argv in calls] == [1] * len(site.servers)
+
+
+# -- login and become --------------------------------------------------------------------------------------------------
+
+
+@needs_root
+@needs_sudo
+@pytest.mark.parametrize("pipelining", ["0", "1"], ids=["terminal", "pipelining"])
+@each_engine
+def test_become_with_a_password(fleet: Fleet, site: Site, pipelining: str, engine: Path) -> None:
+    fleet.ansible_playbook = str(engine)
+    fleet.environ["ANSIBLE_PIPELINING"] = pipelining
+    fleet.inventory["fleet"]["vars"]["ansible_become_password"] = site.user.password
+    command = {"name": "command", "ansible.builtin.command": "printenv USER SUDO_USER"}
+    copy = {"content": "root's\n", "dest": str(site.copied("{{ inventory_hostname }}")), "mode": "0600"}
+    run = fleet.run(
+        play(
+            {**WHO, "become": False},
+            command,
+            {"name": "raw", "ansible.builtin.raw": "id -u"},
+            {"name": "copy", "ansible.builtin.copy": copy},
+            become=True,
+        )
+    )
+    assert run.rc == 0
+    assert_who(run, site)
+    for device in site.servers:
+        assert run.result("command", device)["stdout_lines"] == ["root", site.user.name]
+        assert run.stdout_of("raw")[device].split()[-1] == "0"
+        assert site.copied(device).stat().st_uid == 0
+        assert site.copied(device).read_text() == "root's\n"
+    assert site.user.password
+    assert site.user.password not in run.text
+
+
+@needs_root
+@needs_sudo
+def test_wrong_become_password_is_no_lost_connection(fleet: Fleet, site: Site) -> None:
+    """The task fails on its host, and the host stays reachable."""
+    first, *others = fleet.devices
+    fleet.inventory["fleet"]["vars"]["ansible_become_password"] = site.user.password
+    fleet.inventory["fleet"]["hosts"][first]["ansible_become_password"] = "wrong"
+    become = {"name": "become", "ansible.builtin.command": "id -un", "become": True, "ignore_errors": True}
+    run = fleet.run(play(become, WHO))
+    assert run.rc == 0
+    assert run.status("become") == {first: "ignored", **dict.fromkeys(others, "changed")}
+    assert_who(run, site)
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("engine", "mechanism"),
+    [
+        pytest.param(ENGINES[0], None, marks=needs_sshpass, id="oldest, sshpass"),
+        pytest.param(ENGINES[-1], "sshpass", marks=needs_sshpass, id="newest, sshpass"),
+        pytest.param(ENGINES[-1], "ssh_askpass", id="newest, askpass"),
+    ],
+)
+def test_login_with_a_password(fleet: Fleet, site: Site, engine: Path, mechanism: str | None) -> None:
+    fleet.ansible_playbook = str(engine)
+    fleet.environ["ANSIBLE_PIPELINING"] = "0"
+    variables = fleet.inventory["fleet"]["vars"]
+    del variables["ansible_ssh_private_key_file"]
+    variables |= {"ansible_password": site.user.password}
+    if mechanism:
+        variables["ansible_ssh_password_mechanism"] = mechanism
+    copy = {"content": "copied\n", "dest": str(site.copied("{{ inventory_hostname }}"))}
+    run = fleet.run(play(WHO, {"name": "copy", "ansible.builtin.copy": copy}))
+    assert run.rc == 0
+    assert_who(run, site)
+    for device, server in site.servers.items():
+        assert site.copied(device).read_text() == "copied\n"
+        assert set(server.logins()) == {("password", site.user.name)}
+    assert site.user.password
+    assert site.user.password not in run.text
+
+
+@each_engine
+def test_login_with_an_agent(fleet: Fleet, site: Site, engine: Path) -> None:
+    fleet.ansible_playbook = str(engine)
+    del fleet.inventory["fleet"]["vars"]["ansible_ssh_private_key_file"]
+    with openssh.agent(site.folder / "client") as socket:
+        (site.folder / "client").unlink()
+        fleet.environ["SSH_AUTH_SOCK"] = str(socket)
+        run = fleet.run(play(WHO, {"name": "module", "ansible.builtin.ping": {}}))
+    assert run.rc == 0
+    assert_who(run, site)
+    for server in site.servers.values():
+        assert server.logins() == [("publickey", site.user.name)]
+
+
+@each_engine
+def test_reset_connection_ends_the_login(fleet: Fleet, site: Site, engine: Path) -> None:
+    """A new login is needed afterwards, through the same proxy connection."""
+    fleet.ansible_playbook = str(engine)
+    run = fleet.run(play(WHO, {"meta": "reset_connection"}, {**WHO, "name": "again"}))
+    assert run.rc == 0
+    assert_who(run, site)
+    assert_who(run, site, "again")
+    for server in site.servers.values():
+        assert server.logins() == [("publickey", site.user.name)] * 2
+
+
+# -- a jump host -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[openssh.Network]:
+    with openssh.network() as network:
+        if network is None:
+            pytest.skip("this user may not make a network namespace")
+        yield network
+
+
+@pytest.fixture
+def far_simulator(tmp_path: Path, network: openssh.Network) -> Iterator[Simulator]:
+    """A simulator whose proxies can be reached from the network namespace."""
+    folder = tmp_path / "far"
+    folder.mkdir()
+    simulator = Simulator(folder, "--devices", "3", "--proxy-host", network.here)
+    yield simulator
+    simulator.end()
+
+
+@pytest.mark.parametrize(
+    ("api", "hostip", "restriction"),
+    [
+        ("rest", "255.255.255.255", "latching"),
+        ("graphql", None, "latching"),
+        ("rest", "its address", "address"),
+        ("graphql", "its address", "address"),
+    ],
+)
+@pytest.mark.parametrize("engine", [ENGINES[0], ENGINES[-1]], ids=engine_of)
+def test_jump_host_is_the_only_client_of_the_proxies(
+    far_simulator: Simulator, network: openssh.Network, user: User, tmp_path: Path,
+    api: str, hostip: str | None, restriction: str, engine: Path,
+) -> None:  # fmt: skip
+    """The batch is opened ahead, one task at a time: nothing but the jump host connects to a proxy meanwhile."""
+    (tmp_path / "fleet").mkdir()
+    with tempfile.TemporaryDirectory(prefix="rf-", dir="/tmp") as runtime, openssh.public_folder() as folder:
+        fleet = Fleet(far_simulator, tmp_path / "fleet", Path(runtime), api)
+        fleet.ansible_playbook = str(engine)
+        servers = {device: Server(folder, device) for device in fleet.devices}
+        jump_host = Server(folder, "jump", network.there, network.prefix)
+        lead_to(far_simulator, servers)
+        site = Site(folder, user, servers)
+        fleet.inventory["fleet"]["vars"] |= site.login
+        if hostip:
+            fleet.inventory["fleet"]["vars"]["remoteit_hostip"] = network.there if "address" in hostip else hostip
+        config = fleet.write("ssh_config", jump_config(site, jump_host, fleet.known_hosts))
+        fleet.environ["ANSIBLE_SSH_ARGS"] = f"-o ControlMaster=auto -o ControlPersist=60s -F {config} -J jump"
+        fleet.environ["ANSIBLE_PIPELINING"] = "0"
+        try:
+            module = {"name": "module", "ansible.builtin.command": "printenv DEVICE"}
+            run = fleet.run(play(WHO, module, {"meta": "reset_connection"}, {**WHO, "name": "again"}), "--forks", "1")
+        finally:
+            fleet.end()
+            for server in (*servers.values(), jump_host):
+                server.end()
+    assert run.rc == 0
+    for name in ("who", "module", "again"):
+        assert_who(run, site, name)
+    assert {entry["restriction"] for entry in run.connections} == {restriction}
+    assert [(entry["uses"], entry["refused"]) for entry in run.connections] == [(2, 0)] * 3
+    if restriction == "latching":
+        assert {entry["latched"] for entry in run.connections} == {network.there}
+
+
+def jump_config(site: Site, server: Server, known_hosts: Path) -> str:
+    return f"""\
+        Host jump
+            HostName {server.address}
+            Port {server.port}
+            User {site.user.name}
+            IdentityFile {site.folder}/client
+            UserKnownHostsFile {known_hosts}
+            StrictHostKeyChecking accept-new
+        """

@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import pathlib
+import socket
+import typing as t
+
+import pytest
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import Keeper
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import Conversation
+
+
+@pytest.fixture
+def run(tmp_path: pathlib.Path) -> Run:
+    return Run("a-run", os.getpid(), str(tmp_path / "runtime"))
+
+
+@pytest.fixture
+def ledger(tmp_path: pathlib.Path) -> Ledger:
+    ledger, _unused = Ledger.begin(str(tmp_path / "state" / "runs"), "a-run")
+    return ledger
+
+
+@pytest.fixture
+def keeper(conversation: Conversation, run: Run, ledger: Ledger) -> Keeper:
+    return Keeper(run, ledger)
+
+
+@pytest.fixture
+def listener() -> t.Iterator[socket.socket]:
+    """A proxy's port that answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+@pytest.fixture
+def alive(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def dead() -> str:
+    """A proxy whose port does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"

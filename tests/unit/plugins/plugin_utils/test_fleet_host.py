@@ -1,0 +1,178 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host's options describe, or why they describe nothing."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
+    AuthError,
+    NotFoundError,
+    OptionsError,
+    RemoteItError,
+)
+from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import (
+    HOST_VARIABLES,
+    FleetHost,
+    HostReader,
+    check_facts,
+    positive_int,
+)
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import KEY, SERVICE, TOKEN
+
+LOGIN = {"token": TOKEN, "developer_key": KEY}
+
+
+@pytest.fixture(autouse=True)
+def bare(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment and a home without credentials."""
+    monkeypatch.setattr(os, "environ", {"HOME": str(tmp_path)})
+
+
+def read(reader: HostReader | None = None, facts: t.Iterable[str] = (), **options: t.Any) -> FleetHost:
+    return (reader or HostReader()).read("kiosk-1", {**LOGIN, **options}, facts)
+
+
+@pytest.mark.parametrize(
+    ("options", "service", "target", "label"),
+    [
+        ({"deviceaddress": SERVICE}, SERVICE, None, SERVICE),
+        ({"deviceaddress": SERVICE.lower()}, SERVICE.lower(), None, SERVICE.lower()),
+        ({"deviceaddress": SERVICE, "device": "kiosk", "service": "x"}, SERVICE, None, SERVICE),
+        ({"deviceaddress": SERVICE, "device_id": "80:00:00:00:01:00:00:00"}, SERVICE, None, SERVICE),
+        ({"device": "kiosk"}, None, Target("kiosk", None, 28), "kiosk/ssh"),
+        ({"device": "kiosk", "service": "my-ssh"}, None, Target("kiosk", "my-ssh"), "kiosk/my-ssh"),
+        ({"device": "kiosk", "service": ""}, None, Target("kiosk", None, 28), "kiosk/ssh"),
+        ({"device": 7}, None, Target("7", None, 28), "7/ssh"),
+    ],
+)
+def test_reader_finds_the_service(
+    options: dict[str, t.Any], service: str | None, target: Target | None, label: str
+) -> None:
+    host = read(**options)
+    assert (host.name, host.service, host.target, host.label) == ("kiosk-1", service, target, label)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({}, OptionsError),
+        ({"service": "ssh"}, OptionsError),
+        ({"deviceaddress": ""}, OptionsError),
+        ({"deviceaddress": "kiosk"}, OptionsError),
+        ({"deviceaddress": "{{ id }}"}, OptionsError),  # templates are not for the reader
+        ({"deviceaddress": f"{SERVICE}:00"}, OptionsError),
+        ({"device_id": SERVICE}, NotFoundError),
+        ({"device_id": SERVICE, "device": "kiosk"}, NotFoundError),  # a device of this name may be another one
+        ({"deviceaddress": SERVICE, "hostip": "nowhere"}, OptionsError),
+        ({"deviceaddress": SERVICE, "hostip": "255.255.255.25"}, OptionsError),
+        ({"deviceaddress": SERVICE, "concurrency": "many"}, OptionsError),
+        ({"deviceaddress": SERVICE, "concurrency": 0}, OptionsError),
+        ({"deviceaddress": SERVICE, "api_timeout": -1}, OptionsError),
+        ({"deviceaddress": SERVICE, "profile": "nowhere"}, OptionsError),
+        ({"deviceaddress": SERVICE, "token": None, "developer_key": ""}, AuthError),
+    ],
+)
+def test_reader_refuses_what_describes_nothing(options: dict[str, t.Any], error: type[RemoteItError]) -> None:
+    with pytest.raises(RemoteItError) as refusal:
+        read(**options)
+    assert isinstance(refusal.value, error)
+    assert TOKEN not in refusal.value.message
+
+
+@pytest.mark.parametrize(("hostip", "expected"), [(None, None), ("", None), ("203.0.113.7", "203.0.113.7")])
+def test_reader_takes_the_hostip(hostip: str | None, expected: str | None) -> None:
+    assert read(deviceaddress=SERVICE, hostip=hostip).hostip == expected
+
+
+# -- the account -------------------------------------------------------------------------------------------------------
+
+
+def test_reader_takes_the_options_of_the_account(tmp_path: pathlib.Path) -> None:
+    host = read(deviceaddress=SERVICE, api_timeout="7", concurrency="3", api_url="https://api.example/apv/v27")
+    assert (host.account.timeout, host.account.concurrency) == (7, 3)
+    assert (host.account.credentials.token, host.account.credentials.developer_key) == (TOKEN, KEY)
+    assert host.account.credentials.url == "https://api.example/apv/v27"
+
+
+def test_reader_takes_the_password_of_the_api() -> None:
+    options = {"deviceaddress": SERVICE, "developer_key": KEY, "username": "someone", "api_password": "secret"}
+    account = HostReader().read("kiosk-1", {**options, "password": "of ssh"}, ()).account
+    assert (account.credentials.username, account.credentials.password) == ("someone", "secret")
+
+
+def test_reader_has_defaults_for_the_account() -> None:
+    account = read(deviceaddress=SERVICE).account
+    assert (account.timeout, account.concurrency) == (60, 16)
+
+
+def test_reader_reads_credentials_from_the_environment() -> None:
+    os.environ.update({"REMOTEIT_TOKEN": "of-the-environment", "REMOTEIT_DEVELOPER_KEY": KEY})
+    account = HostReader().read("kiosk-1", {"deviceaddress": SERVICE}, ()).account
+    assert account.credentials.token == "of-the-environment"
+    assert read(deviceaddress=SERVICE).account.credentials.token == TOKEN  # the option comes first
+
+
+def test_reader_expands_the_credentials_file(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "mine").write_text("[DEFAULT]\nR3_ACCESS_KEY_ID = id\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n")
+    account = HostReader().read("a", {"deviceaddress": SERVICE, "credentials_file": "~/mine"}, ()).account
+    assert account.credentials.access_key_id == "id"
+
+
+def test_reader_reads_an_account_once(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "mine"
+    file.write_text("[DEFAULT]\nR3_ACCESS_KEY_ID = id\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n")
+    options = {"deviceaddress": SERVICE, "credentials_file": str(file)}
+    reader = HostReader()
+    first = reader.read("a", options, ()).account
+    file.unlink()
+    assert reader.read("b", options, ()).account is first
+    assert read(reader, deviceaddress=SERVICE).account != first
+
+
+def test_reader_remembers_that_an_account_has_none() -> None:
+    reader = HostReader()
+    for _unused in range(2):
+        with pytest.raises(AuthError):
+            reader.read("a", {"deviceaddress": SERVICE}, ())
+        os.environ.update({"REMOTEIT_TOKEN": TOKEN, "REMOTEIT_DEVELOPER_KEY": KEY})
+    assert read(reader, deviceaddress=SERVICE).account.credentials.token == TOKEN
+
+
+# -- facts -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*HOST_VARIABLES.values(), "remoteit_anything"])
+def test_reader_refuses_a_fact_of_the_device(name: str) -> None:
+    with pytest.raises(OptionsError, match=name):
+        read(deviceaddress=SERVICE, facts=["distribution", name])
+
+
+def test_reader_takes_other_facts() -> None:
+    check_facts(["distribution", "remoteit_connection", "my_remoteit_device"])
+    assert read(deviceaddress=SERVICE, facts=["remoteit_connection"]).service == SERVICE
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("value", "number"), [(None, 5), ("", 5), (7, 7), ("7", 7), (1, 1)])
+def test_positive_int_reads_a_number(value: t.Any, number: int) -> None:
+    assert positive_int("remoteit_prefetch", value, 5) == number
+
+
+@pytest.mark.parametrize("value", ["many", "1.5", [], {}, -1, 0])
+def test_positive_int_names_the_variable(value: t.Any) -> None:
+    with pytest.raises(OptionsError, match="remoteit_prefetch"):
+        positive_int("remoteit_prefetch", value, 5)
+
+
+def test_positive_int_may_be_zero() -> None:
+    assert positive_int("remoteit_prefetch", 0, 5, least=0) == 0
