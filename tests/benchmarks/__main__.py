@@ -3,47 +3,49 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures, side by side in one run, what the collection costs over the bare minimum: C(make bench).
 
-C(python -m benchmarks keeper) measures one of them alone, C(fleet --hosts 200) a part of it. The whole run takes less
-than 20 minutes on two cores and writes the page of the documentation.
+C(python -m benchmarks keeper) measures one of them alone, C(task --hosts 5 --repeats 1) with smaller numbers. The whole
+run takes less than 15 minutes on two cores and writes the page of the documentation.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import signal
 import sys
 import time
+import typing as t
 
-from benchmarks import fleet, inventory, keeper, page, session, steps, task
+from benchmarks import connect, fleet, inventory, keeper, page, plugin
 from benchmarks.report import Report
 
-BENCHMARKS = {
+BENCHMARKS: dict[str, t.Callable[..., None]] = {
+    "task": plugin.task,
+    "run": plugin.run,
+    "bulk": plugin.bulk,
     "fleet": fleet.main,
-    "steps": steps.main,
     "keeper": keeper.main,
-    "task": task.main,
-    "session": session.main,
+    "connect": connect.main,
     "inventory": inventory.main,
 }
+#: Those that take other numbers.
+SCALABLE = ("task", "run", "bulk", "fleet")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; without any, all")
-    parser.add_argument(
-        "--hosts", type=int, metavar="N", help="of the fleets, only that of so many hosts, and only the role"
-    )
+    parser.add_argument("--hosts", type=int, metavar="N", help=f"how many hosts, for {', '.join(SCALABLE)}")
+    parser.add_argument("--repeats", type=int, metavar="N", help="how often each is measured, for the same")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(143))  # which ends what was started
-    benchmarks = {**BENCHMARKS, "fleet": functools.partial(fleet.main, hosts=options.hosts)}
+    numbers = {name: value for name in ("hosts", "repeats") if (value := getattr(options, name))}
     report = Report()
-    for name in options.names or benchmarks:
+    for name in options.names or BENCHMARKS:
         print(name, flush=True)
         begin = time.monotonic()
-        benchmarks[name](report)
+        BENCHMARKS[name](report, **(numbers if name in SCALABLE else {}))
         print(f"  {name} took {time.monotonic() - begin:.0f} seconds\n", flush=True)
-    if not options.names:
+    if not options.names and not numbers:
         page.write(report)
 
 

@@ -1,11 +1,10 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A whole fleet is opened and closed, without waiting for the devices: what does the way cost over the bare calls?"""
+"""A whole fleet is opened and closed by the role, without a task: what does it cost over the bare calls?"""
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import statistics
 import time
@@ -13,82 +12,39 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
-from benchmarks.lab import Lab, Tasks, lab
-from benchmarks.report import Cell, Report
+from benchmarks.lab import WIDTH, Lab, lab
+from benchmarks.report import Report
 from benchmarks.usage import Usage
 from support import Simulator
 
-#: For all steps together, so that the whole run takes less than twenty minutes.
-SECONDS = 720
-
-#: How many calls are under way at once.
-WIDTH = 16
-
-POOL, LINEAR, FREE = "bare thread pool", "the role", "the role, strategy free"
-BULK = "one remoteit_connect for all"
-PER_HOST = "a remoteit_connect per host"
-URI = "a uri per host"
-TOGETHER, APART = (POOL, LINEAR), (PER_HOST, URI)
+POOL, ROLE = "bare thread pool", "the role"
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
-    """Something to measure: on how many hosts, and with how many seconds that the API takes for a connect.
-
-    :ivar ways: which ways are compared; they are gone by turns.
-    """
+class Size:
+    """How many hosts, the seconds that the API takes for a connect, and how often it is measured."""
 
     hosts: int
     latency: float
-    ways: tuple[str, ...]
-    repeats: int = 1
-    forks: int = 5
+    repeats: int
 
 
-#: In the order of importance, because what does not fit into the time is left out: what the goals need; then every way
-#: with few hosts, which also tells how long it will take with more.
-STEPS = (
-    Step(10, 0.3, TOGETHER, repeats=2),
-    Step(10, 1.0, TOGETHER, repeats=2),
-    *(Step(10, latency, (FREE,)) for latency in (0.3, 1.0)),
-    Step(200, 0.3, TOGETHER, repeats=3),
-    Step(200, 1.0, TOGETHER, repeats=2),
-    Step(2000, 0.3, TOGETHER),
-    Step(200, 1.0, APART, forks=25),
-    Step(50, 0.3, TOGETHER),
-    Step(50, 0.3, (FREE,)),
-    Step(50, 1.0, APART, forks=25),
-    Step(50, 1.0, TOGETHER),
-    *(Step(50, 1.0, APART, forks=forks) for forks in (5, 50)),
-    Step(200, 1.0, (BULK,)),
-    *(Step(hosts, latency, (FREE,)) for hosts, latency in ((50, 1.0), (200, 0.3), (200, 1.0))),
-    *(Step(200, 1.0, APART, forks=forks) for forks in (5, 50)),
-    *(Step(hosts, latency, TOGETHER) for hosts, latency in ((1000, 0.3), (1000, 1.0), (2000, 1.0))),
-    *(Step(hosts, latency, (FREE,)) for hosts in (1000, 2000) for latency in (0.3, 1.0)),
-)
+SIZES = (Size(10, 0.3, 2), Size(200, 0.3, 3), Size(200, 1.0, 2), Size(2000, 0.3, 1))
 
-CONNECT = {"remoteit.fleet.remoteit_connect": {"deviceaddress": "{{ remoteit_deviceaddress }}"}}
-DISCONNECT = {
-    "remoteit.fleet.remoteit_disconnect": {
-        "deviceaddress": "{{ remoteit_deviceaddress }}",
-        "connectionid": "{{ remoteit_connection.connectionid }}",
-    }
-}
-
-
-def role() -> dict[str, t.Any]:
-    """The keywords of a play that opens a session, does nothing, and closes it.
-
-    The engine does not check the arguments for each host, which the role does once.
-    """
-    halves = [
-        {"name": "remoteit.fleet.remoteit_session", "tasks_from": half, "rolespec_validate": False}
-        for half in ("open", "close")
+#: The keywords of a play that opens a connection to each host, does nothing, and closes. ansible-core checks the
+#: arguments of a role for each host, which is left out.
+PLAY = {
+    "tasks": [
+        {
+            "import_role": {
+                "name": "remoteit.fleet.remoteit_session",
+                "tasks_from": entry_point,
+                "rolespec_validate": False,
+            }
+        }
+        for entry_point in ("open", "close")
     ]
-    return {
-        "vars": {"remoteit_session_concurrency": WIDTH, "remoteit_session_wait_timeout": 0},
-        "tasks": [{"import_role": half} for half in halves],
-    }
+}
 
 
 def call(simulator: Simulator, path: str, body: dict[str, str], **more: t.Any) -> dict[str, t.Any]:
@@ -105,14 +61,6 @@ def call(simulator: Simulator, path: str, body: dict[str, str], **more: t.Any) -
         "delegate_to": "localhost",
         **more,
     }
-
-
-def calls(simulator: Simulator) -> Tasks:
-    connectionid = "{{ opened.json.connection.connectionid }}"
-    return [
-        call(simulator, "/device/connect", {"wait": "true"}, register="opened"),
-        call(simulator, "/device/connect/stop", {"connectionid": connectionid}),
-    ]
 
 
 def bare_pool(simulator: Simulator, services: t.Sequence[str]) -> float:
@@ -141,197 +89,93 @@ def bare_pool(simulator: Simulator, services: t.Sequence[str]) -> float:
 class Fleet:
     """What was measured of a fleet of one size, at one latency."""
 
-    hosts: int
-    latency: float
+    size: Size
     empty: list[Usage] = dataclasses.field(default_factory=list)
     pool: list[float] = dataclasses.field(default_factory=list)
     simulator: list[float] = dataclasses.field(default_factory=list)
-    plays: dict[str, list[Usage]] = dataclasses.field(default_factory=dict)
-    requests: dict[str, float] = dataclasses.field(default_factory=dict)
+    role: list[Usage] = dataclasses.field(default_factory=list)
+    requests: list[float] = dataclasses.field(default_factory=list)
 
-    def go(self, laboratory: Lab, way: str, forks: int) -> None:
-        """Measure one way once."""
-        if way == POOL:
-            self._go_bare(laboratory)
-            return
-        if not self.empty:
-            self.empty.append(laboratory.play(self.hosts, []))
-        simulator, services = laboratory.simulator, list(laboratory.services.values())[: self.hosts]
-        in_bulk = {"remoteit.fleet.remoteit_connect": {"deviceaddress": services, "concurrency": WIDTH}}
-        plays: dict[str, dict[str, t.Any]] = {
-            LINEAR: role(),
-            FREE: {**role(), "strategy": "free"},
-            BULK: {"tasks": [in_bulk], "hosts": "localhost"},
-            PER_HOST: {"tasks": [CONNECT, DISCONNECT]},
-            URI: {"tasks": calls(simulator)},
-        }
-        name = f"{way}, {forks} forks" if way in APART else way
-        simulator.forget_requests()
-        simulator.settings(latency=self.latency)
-        self.plays.setdefault(name, []).append(laboratory.play(self.hosts, forks=forks, **plays[way]))
-        self.requests[name] = len(simulator.requests()) / self.hosts
-        assert not simulator.open_connections(), f"{name} left connections open"
-
-    def _go_bare(self, laboratory: Lab) -> None:
-        """The bare calls, and with each of them the play without tasks."""
-        laboratory.simulator.settings(latency=self.latency)
+    def measure(self, laboratory: Lab) -> None:
+        """Measure the bare calls, a play without tasks, and the role, once."""
+        hosts, simulator = self.size.hosts, laboratory.simulator
+        simulator.settings(latency=self.size.latency)
         before = laboratory.simulator_seconds()
-        self.pool.append(bare_pool(laboratory.simulator, list(laboratory.services.values())[: self.hosts]))
+        self.pool.append(bare_pool(simulator, list(laboratory.services.values())[:hosts]))
         self.simulator.append(100 * (laboratory.simulator_seconds() - before) / self.pool[-1])
-        self.empty.append(laboratory.play(self.hosts, []))
+        self.empty.append(laboratory.play(hosts, []))
+        simulator.forget_requests()
+        self.role.append(laboratory.play(hosts, **PLAY))
+        self.requests.append(len(simulator.requests()) / hosts)
+        assert not simulator.open_connections()
 
-    def seconds(self, name: str) -> list[float]:
-        """The empty play subtracted; no values if it was not measured."""
-        return self._above_the_empty_play(name, "seconds")
+    def above_empty(self, what: str) -> list[float]:
+        """Return what the role took above a play without tasks."""
+        return [getattr(ours, what) - getattr(empty, what) for ours, empty in zip(self.role, self.empty, strict=True)]
 
-    def memory(self, name: str) -> list[float]:
-        return self._above_the_empty_play(name, "memory")
+    def per_host(self, what: str = "seconds") -> list[float]:
+        """Return milliseconds of time, or of the processor's."""
+        return [1000 * seconds / self.size.hosts for seconds in self.above_empty(what)]
 
-    def _above_the_empty_play(self, name: str, what: str) -> list[float]:
-        pairs = zip(self.plays.get(name, []), self.empty)  # some are measured once
-        return [getattr(whole, what) - getattr(empty, what) for whole, empty in pairs]
-
-    def per_host(self, name: str, what: str = "seconds") -> list[float]:
-        """Milliseconds of time, or of the processor's."""
-        return [1000 * seconds / self.hosts for seconds in self._above_the_empty_play(name, what)]
-
-    def over_the_pool(self, name: str) -> list[float]:
-        return [seconds / pool for seconds, pool in zip(self.seconds(name), self.pool)]
-
-    def quickest(self, way: str) -> list[float]:
-        """Of the plays that go the same way with more or fewer forks; no values if there are none."""
-        times = [self.seconds(name) for name in self.plays if name.startswith(way)]
-        return min(filter(None, times), default=[])
+    @property
+    def ratios(self) -> list[float]:
+        return [seconds / pool for seconds, pool in zip(self.above_empty("seconds"), self.pool, strict=True)]
 
 
-def main(report: Report, hosts: int | None = None) -> None:
-    """Measure everything for which there is time; or the role alone, with so many hosts."""
-    steps = [step for step in STEPS if step.hosts == hosts and step.ways == TOGETHER] if hosts else STEPS
-    found, left_out = measured(steps)
-    show_goals(report, found)
-    show_tables(report, [found[key] for key in sorted(found)])
-    show_charts(report, found)
-    if left_out:
-        report.note(f"There was no time for {listed(left_out)}.")
-
-
-def named(step: Step) -> str:
-    return " and ".join(step.ways) + (f" at {step.forks} forks" if step.ways == APART else "")
-
-
-def listed(steps: t.Sequence[Step]) -> str:
-    """What the steps are about, each way once."""
-    sizes: dict[str, list[str]] = collections.defaultdict(list)
-    for step in steps:
-        sizes[named(step)].append(f"{step.hosts:,} hosts at {step.latency:g} s")
-    return "; ".join(f"{name} ({', '.join(each)})" for name, each in sizes.items())
-
-
-def measured(steps: t.Sequence[Step]) -> tuple[dict[tuple[int, float], Fleet], list[Step]]:
-    """What was found for each size and latency, and what there was no time for."""
-    found: dict[tuple[int, float], Fleet] = {}
-    left_out: list[Step] = []
-    took: dict[t.Any, float] = collections.defaultdict(float)  # seconds per host, at the worst
-    begin = time.monotonic()
-    with lab(max(step.hosts for step in steps)) as laboratory:
-        for step in steps:
-            kind = step.ways, step.forks, step.latency
-            if time.monotonic() - begin + took[kind] * step.hosts * step.repeats > SECONDS:
-                left_out.append(step)
-                continue
-            fleet = found.setdefault((step.hosts, step.latency), Fleet(step.hosts, step.latency))
-            at = time.monotonic()
-            for _unused in range(step.repeats):
-                for way in step.ways:
-                    fleet.go(laboratory, way, step.forks)
-            seconds = time.monotonic() - at
-            if step.hosts > 10:  # with fewer, most of it is the start of the processes
-                took[kind] = max(took[kind], seconds / step.repeats / step.hosts)
-            print(f"  {seconds:4.0f} s for {listed([step])}", flush=True)
-    return found, left_out
+def main(report: Report, hosts: int | None = None, repeats: int | None = None) -> None:
+    """Measure all sizes; or one of so many hosts."""
+    sizes = [Size(hosts, 0.3, repeats or 1)] if hosts else SIZES
+    fleets = [Fleet(size) for size in sizes]
+    with lab(max(size.hosts for size in sizes)) as laboratory:
+        for fleet in fleets:
+            for _unused in range(fleet.size.repeats):
+                fleet.measure(laboratory)
+    show_goals(report, {(fleet.size.hosts, fleet.size.latency): fleet for fleet in fleets})
+    show_table(report, fleets)
 
 
 def show_goals(report: Report, found: dict[tuple[int, float], Fleet]) -> None:
-    small, fleet, large = (found.get(key) for key in ((200, 0.3), (200, 1.0), (2000, 0.3)))
-    for values in filter(None, (small, fleet)):
-        what = f"200 hosts through the role ÷ bare thread pool, {values.latency:g} s a connect"
-        report.goal(what, values.over_the_pool(LINEAR), 1.25)
-    if fleet and (uri := fleet.quickest(URI)):
-        ratios = [statistics.median(uri) / seconds for seconds in fleet.seconds(LINEAR)]
-        report.goal("the best uri per host ÷ the role, 200 hosts, 1 s a connect", ratios, 5, at_least=True)
+    small, slow, large = (found.get(key) for key in ((200, 0.3), (200, 1.0), (2000, 0.3)))
+    for fleet in filter(None, (small, slow)):
+        what = f"200 hosts, open and close by the role ÷ bare thread pool, {fleet.size.latency:g} s a connect"
+        report.goal(what, fleet.ratios, 1.25)
     if small and large:
-        one = statistics.median(small.per_host(LINEAR))
-        ratios = [each / one for each in large.per_host(LINEAR)]
-        report.goal("time per host, 2,000 hosts ÷ 200 hosts", ratios, 1.1)
+        one = statistics.median(small.per_host())
+        report.goal("time per host, 2,000 hosts ÷ 200 hosts", [each / one for each in large.per_host()], 1.1)
     if large:
-        report.goal("memory above the empty play, 2,000 hosts", large.memory(LINEAR), 200, unit="MB")
+        report.goal("memory above the empty play, 2,000 hosts", large.above_empty("memory"), 200, unit="MB")
 
 
-def show_charts(report: Report, found: dict[tuple[int, float], Fleet]) -> None:
-    if fleet := found.get((200, 1.0)):
-        bars = {POOL: fleet.pool, **{name: fleet.seconds(name) for name in fleet.plays}}
-        report.chart("fleet", "Seconds for 200 hosts, 1 s a connect", bars)
-    bars = {}
-    for (hosts, latency), values in sorted(found.items()):
-        if latency == 0.3:
-            bars[f"{hosts:,} hosts, {POOL}"] = [1000 * seconds / hosts for seconds in values.pool]
-            bars[f"{hosts:,} hosts, {LINEAR}"] = values.per_host(LINEAR)
-    report.chart("growth", "0.3 s a connect: milliseconds per host", bars)
-
-
-def show_tables(report: Report, found: list[Fleet]) -> None:
-    def size(values: Fleet) -> list[Cell]:
-        return [f"{values.hosts:,}", f"{values.latency:g}"]
-
+def show_table(report: Report, fleets: t.Sequence[Fleet]) -> None:
     report.table(
         "Open and close a fleet",
-        f"Seconds, less those of a play without tasks, with {WIDTH} calls at once.",
-        ["hosts", "latency", "play without tasks", POOL, LINEAR, "÷ pool", "free", "÷ pool"],
+        f"Seconds, with {WIDTH} calls at once; and per host milliseconds, milliseconds of the processor, and requests"
+        " that the API gets; megabytes of all processes at the peak. A play without tasks is subtracted. The last"
+        " column is what the simulator used of a core during the bare calls, in per cent: it is no bottleneck.",
+        [
+            "hosts", "latency", "play without tasks", POOL, ROLE, "÷ pool", "ms", "processor", "requests", "MB",
+            "simulator",
+        ],
         [
             [
-                *size(values),
-                [empty.seconds for empty in values.empty],
-                values.pool,
-                *(cell for way in (LINEAR, FREE) for cell in (values.seconds(way), values.over_the_pool(way))),
+                f"{fleet.size.hosts:,}",
+                f"{fleet.size.latency:g}",
+                [empty.seconds for empty in fleet.empty],
+                fleet.pool,
+                fleet.above_empty("seconds"),
+                fleet.ratios,
+                fleet.per_host(),
+                fleet.per_host("processor"),
+                fleet.requests,
+                fleet.above_empty("memory"),
+                fleet.simulator,
             ]
-            for values in found
-            if values.pool
+            for fleet in fleets
         ],
-    )
-    report.table(
-        "How it grows with the fleet",
-        "Per host: milliseconds, milliseconds of the processor, and requests that the API gets; megabytes of all at the"
-        " peak. All of it above the play without tasks. The last column is what the simulator used of a core while the"
-        " bare calls were made, in per cent: it is no bottleneck.",
-        ["hosts", "latency", "ms", "processor", "requests", "MB", "simulator"],
-        [
-            [
-                *size(values),
-                *(values.per_host(LINEAR, what) for what in ("seconds", "processor")),
-                [values.requests[LINEAR]],
-                values.memory(LINEAR),
-                values.simulator,
-            ]
-            for values in found
-            if LINEAR in values.plays
-        ],
-    )
-    report.table(
-        "Without the role",
-        "Seconds to open and close, and megabytes at the peak, less those of a play without tasks.",
-        ["hosts", "latency", "", "seconds", "÷ the role", "MB"],
-        [
-            [
-                *size(values),
-                name,
-                values.seconds(name),
-                [statistics.median(values.seconds(name)) / statistics.median(values.seconds(LINEAR))]
-                if LINEAR in values.plays
-                else [],
-                values.memory(name),
-            ]
-            for values in found
-            for name in sorted(values.plays)
-            if name not in (LINEAR, FREE)
-        ],
-    )
+    )  # fmt: skip
+    bars = {}
+    for fleet in fleets:
+        if fleet.size.latency == 0.3:
+            bars[f"{fleet.size.hosts:,} hosts, {POOL}"] = [1000 * seconds / fleet.size.hosts for seconds in fleet.pool]
+            bars[f"{fleet.size.hosts:,} hosts, {ROLE}"] = fleet.per_host()
+    report.chart("growth", "0.3 s a connect: milliseconds per host", bars)

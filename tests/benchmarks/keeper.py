@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -73,7 +74,7 @@ def measure(way: str, services: list[str]) -> dict[str, float]:
     if isinstance(fleet, KeeperClient):
         fleet.finish()
     times.append(time.monotonic())
-    return dict(zip(("start", "open", "close", "end"), (b - a for a, b in zip(times, times[1:])), strict=True))
+    return dict(zip(("start", "open", "close", "end"), (b - a for a, b in itertools.pairwise(times)), strict=True))
 
 
 if __name__ == "__main__":

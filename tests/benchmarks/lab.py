@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +20,13 @@ from support import SSH, Simulator
 
 Tasks = list[dict[str, t.Any]]
 
+#: How many calls are under way at once.
+WIDTH = 16
+#: A task that does next to nothing on the device.
+RAW = {"name": "raw", "ansible.builtin.raw": "true"}
+#: Those of ansible-core, without the user's configuration.
+SSH_ARGS = "-C -o ControlMaster=auto -o ControlPersist=60s -F /dev/null"
+
 
 class Lab:
     """Runs plays and knows what they cost.
@@ -28,6 +36,7 @@ class Lab:
 
     def __init__(self, folder: Path, devices: int) -> None:
         self.folder = folder
+        self._masters = folder / "m"
         self.simulator = Simulator(folder, "--devices", str(devices))
         self.services = {
             service["device"]: service["deviceaddress"]
@@ -43,6 +52,59 @@ class Lab:
             "REMOTEIT_DEVELOPER_KEY": self.simulator.state["developer_key"],
         }
 
+    @property
+    def login(self) -> dict[str, t.Any]:
+        """Host variables to log in to a device; its host key is recorded at first contact."""
+        trust = f"-o UserKnownHostsFile={self.folder}/known_hosts -o StrictHostKeyChecking=accept-new"
+        return {
+            "ansible_user": self.simulator.state["ssh_user"],
+            "ansible_ssh_private_key_file": self.simulator.state["ssh_private_key_file"],
+            "ansible_ssh_common_args": trust,
+            "ansible_ssh_args": SSH_ARGS,
+        }
+
+    def inventory(self, name: str, hosts: dict[str, dict[str, t.Any]], **variables: t.Any) -> Path:
+        """Write an inventory of these hosts, with variables for all of them."""
+        path = self.folder / f"{name}.json"
+        path.write_text(json.dumps({"all": {"hosts": hosts, "vars": {**self.login, **variables}}}))
+        return path
+
+    def by_plugin(self, devices: int, **variables: t.Any) -> Path:
+        """Return an inventory of the first devices, which are reached through the connection plugin."""
+        hosts = {name: {"remoteit_deviceaddress": self.services[name]} for name in list(self.services)[:devices]}
+        ours = {"ansible_connection": "remoteit.fleet.ssh", "remoteit_concurrency": WIDTH}
+        return self.inventory("plugin", hosts, **ours, **variables)
+
+    def by_ssh(self, devices: int, **variables: t.Any) -> Path:
+        """Return an inventory of the first devices, reached by C(ansible.builtin.ssh) at their own ports.
+
+        Devices have a port after their first use. The masters of an earlier run are ended.
+        """
+        self.end_masters()
+        ports = {each["name"]: each["ssh_port"] for each in self.simulator.devices()}
+        names = list(self.services)[:devices]
+        hosts = {name: {"ansible_host": "127.0.0.1", "ansible_port": ports[name]} for name in names}
+        theirs = {"ansible_connection": "ansible.builtin.ssh", "ansible_control_path_dir": str(self._masters)}
+        return self.inventory("direct", hosts, **theirs, **variables)
+
+    def end_masters(self) -> None:
+        """End the masters of C(ansible.builtin.ssh)."""
+        for socket in self._masters.glob("*"):
+            command = ["ssh", "-F", "/dev/null", "-o", f"ControlPath={socket}", "-O", "exit", "none"]
+            subprocess.run(command, capture_output=True, check=False)
+
+    def warm_up(self, devices: int) -> None:
+        """Start the SSH servers of the devices, and record their host keys."""
+        output_of(self.playbook(self.by_plugin(devices), [RAW], forks=20), self.environment, self.folder)
+        output_of(self.playbook(self.by_ssh(devices), [RAW], forks=20), self.environment, self.folder)
+        self.end_masters()
+
+    def playbook(self, inventory: Path, tasks: Tasks, *, forks: int = 5, **keywords: t.Any) -> list[object]:
+        """Return the command that runs tasks on all hosts of an inventory."""
+        playbook = self.folder / "play.json"
+        playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks, **keywords}]))
+        return [tool("ansible-playbook"), "-i", inventory, "-f", forks, playbook]
+
     def play(self, devices: int, tasks: Tasks, *, forks: int = 5, **keywords: t.Any) -> Usage:
         """Run a play on the first so many devices of the fleet, which are the inventory.
 
@@ -52,20 +114,17 @@ class Lab:
         return usage_of(self.command(devices, tasks, forks=forks, **keywords), self.environment, self.folder)
 
     def command(self, devices: int, tasks: Tasks, *, forks: int = 5, **keywords: t.Any) -> list[object]:
-        inventory, playbook = self.folder / "fleet.ini", self.folder / "play.json"
-        lines = [f"{device} remoteit_deviceaddress={self.services[device]}" for device in list(self.services)[:devices]]
-        inventory.write_text("\n".join(lines) + "\n")
-        playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks, **keywords}]))
-        return [tool("ansible-playbook"), "-i", inventory, "-f", forks, playbook]
+        return self.playbook(self.by_plugin(devices), tasks, forks=forks, **keywords)
 
     def task_times(self, command: t.Sequence[object], **environment: str) -> list[dict[str, t.Any]]:
-        """Run a playbook: C({play, task, seconds}) of each task, on all hosts of its play together."""
+        """Run a playbook: C({play, task, seconds, processor}) of each task, on all hosts of its play together."""
         tasks = self.folder / "tasks"
         tasks.write_text("")
         stopwatch = {
             "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).with_name("callback_plugins")),
             "ANSIBLE_CALLBACKS_ENABLED": "stopwatch",
             "BENCHMARK_TASKS": str(tasks),
+            "BENCHMARK_HOME": str(self.folder),
         }
         output_of(command, {**self.environment, **stopwatch, **environment}, self.folder)
         return [json.loads(line) for line in tasks.read_text().splitlines()]
@@ -93,6 +152,7 @@ def lab(devices: int) -> t.Iterator[Lab]:
         try:
             yield made
         finally:
+            made.end_masters()
             made.simulator.end()
 
 

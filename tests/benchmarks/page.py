@@ -24,6 +24,9 @@ GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gp
 SPDX-License-Identifier: GPL-3.0-or-later
 """
 
+#: Bars of another color.
+OURS = ("the role", "remoteit.fleet")
+
 WIDTH, ROW, TOP = 360, 44, 40
 
 
@@ -79,7 +82,7 @@ def svg(chart: Chart) -> str:
     ]
     for number, (name, value) in enumerate(chart.bars.items()):
         y, width = TOP + ROW * number, max(2.0, 280 * value / longest)
-        color = "#1666a8" if "the role" in name else "#8a8f98"
+        color = "#1666a8" if any(ours in name for ours in OURS) else "#8a8f98"
         lines += [
             f'<text x="10" y="{y + 13}">{escape(name)}</text>',
             f'<rect x="10" y="{y + 18}" width="{width:.1f}" height="16" fill="{color}"/>',

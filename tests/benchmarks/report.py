@@ -10,7 +10,7 @@ import statistics
 import typing as t
 
 Values = t.Sequence[float]
-Cell = t.Union[str, Values]
+Cell = str | Values
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ordinary tasks through the connection plugin, against the same tasks by C(ansible.builtin.ssh)."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+
+from benchmarks.fleet import bare_pool
+from benchmarks.lab import RAW, SSH_ARGS, WIDTH, Lab, lab
+from benchmarks.report import Report
+from benchmarks.usage import Usage, usage_of
+
+PLUGIN, SSH = "remoteit.fleet.ssh", "ansible.builtin.ssh"
+
+
+# -- one task ----------------------------------------------------------------------------------------------------------
+
+TASK_HOSTS, TASKS, TASK_FORKS, TASK_REPEATS = 30, 6, 5, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskTimes:
+    """Milliseconds of a task per host, the first one of a run and the median of the others."""
+
+    first: float
+    seconds: float
+    processor: float
+
+
+def task(report: Report, hosts: int = TASK_HOSTS, repeats: int = TASK_REPEATS) -> None:
+    """Measure a task on hosts that have been reached before."""
+    found: dict[str, list[TaskTimes]] = {PLUGIN: [], SSH: []}
+    with lab(hosts) as laboratory:
+        laboratory.warm_up(hosts)
+        for number in range(repeats):
+            for way in (PLUGIN, SSH) if number % 2 else (SSH, PLUGIN):
+                inventory = laboratory.by_plugin(hosts) if way == PLUGIN else laboratory.by_ssh(hosts)
+                command = laboratory.playbook(inventory, [RAW] * (1 + TASKS), forks=TASK_FORKS)
+                first, *others = laboratory.task_times(command)
+                times = [first["seconds"], *(median(others, what) for what in ("seconds", "processor"))]
+                found[way].append(TaskTimes(*(1000 * value / hosts for value in times)))
+
+    def values(way: str, what: str) -> list[float]:
+        return [getattr(times, what) for times in found[way]]
+
+    def ratios(what: str) -> list[float]:
+        return [ours / theirs for ours, theirs in zip(values(PLUGIN, what), values(SSH, what), strict=True)]
+
+    report.goal("a raw task through the plugin ÷ direct ssh, time", ratios("seconds"), 1.05)
+    report.goal("a raw task through the plugin ÷ direct ssh, processor", ratios("processor"), 1.05)
+    rows = [
+        [text, values(PLUGIN, what), values(SSH, what), ratios(what)]
+        for text, what in (
+            ("a task, ms per host", "seconds"),
+            ("a task, ms of processor per host", "processor"),
+            ("the first task, ms per host", "first"),
+        )
+    ]
+    report.table(
+        "One task",
+        f"A raw task on {hosts} devices at {TASK_FORKS} forks, no latency; the medians of {TASKS} tasks, {repeats}"
+        " runs each way. The first task opens the connections, and the masters of ssh.",
+        ["", "through the plugin", "direct ssh", "ratio"],
+        rows,
+    )
+
+
+def median(entries: list[dict[str, float]], what: str) -> float:
+    return statistics.median(entry[what] for entry in entries)
+
+
+# -- a whole run -------------------------------------------------------------------------------------------------------
+
+RUN_HOSTS, RUN_FORKS, RUN_LATENCY, RUN_REPEATS = 200, 20, 1.0, 2
+
+#: No other task needs the masters, and what they use is counted to their end.
+ONE_TASK = {"ansible_ssh_args": SSH_ARGS.replace("60s", "1s")}
+
+
+def run(report: Report, hosts: int = RUN_HOSTS, repeats: int = RUN_REPEATS) -> None:
+    """Measure a run that opens, runs one task on each host, and closes."""
+    plugin: list[Usage] = []
+    direct: list[Usage] = []
+    pool: list[float] = []
+    with lab(hosts) as laboratory:
+        laboratory.warm_up(hosts)
+        laboratory.simulator.settings(latency=RUN_LATENCY)
+        for _unused in range(repeats):
+            inventory = laboratory.by_plugin(hosts, **ONE_TASK)
+            command = laboratory.playbook(inventory, [RAW], forks=RUN_FORKS)
+            plugin.append(usage_of(command, laboratory.environment, laboratory.folder))
+            assert not laboratory.simulator.open_connections()
+            inventory = laboratory.by_ssh(hosts, **ONE_TASK)
+            command = laboratory.playbook(inventory, [RAW], forks=RUN_FORKS)
+            direct.append(usage_of(command, laboratory.environment, laboratory.folder))
+            pool.append(bare_pool(laboratory.simulator, list(laboratory.services.values())[:hosts]))
+    sums = [usage.seconds + seconds for usage, seconds in zip(direct, pool, strict=True)]
+    ratios = [ours.seconds / theirs for ours, theirs in zip(plugin, sums, strict=True)]
+    what = f"{hosts} hosts, the first task included ÷ (direct ssh + bare thread pool)"
+    report.goal(what, ratios, 1.10)
+    report.table(
+        "A whole run",
+        f"One raw task on {hosts} devices at {RUN_FORKS} forks, {RUN_LATENCY:g} s a connect, {WIDTH} calls at once;"
+        f" {repeats} repeats. The bare thread pool opens and closes as many connections.",
+        ["", "seconds", "seconds of processor", "MB"],
+        [
+            [PLUGIN, [each.seconds for each in plugin], [each.processor for each in plugin], memory(plugin)],
+            [SSH, [each.seconds for each in direct], [each.processor for each in direct], memory(direct)],
+            ["bare thread pool", pool, [], []],
+            ["ratio", ratios, [], []],
+        ],
+    )
+    report.chart("run", f"Seconds for {hosts} hosts, 1 s a connect", {PLUGIN: sums_of(plugin), "ssh + pool": sums})
+
+
+def sums_of(usages: list[Usage]) -> list[float]:
+    return [usage.seconds for usage in usages]
+
+
+def memory(usages: list[Usage]) -> list[float]:
+    return [usage.memory for usage in usages]
+
+
+# -- the bulk opening --------------------------------------------------------------------------------------------------
+
+BULK_HOSTS, BULK_FORKS, BULK_LATENCY, BULK_REPEATS = 100, 5, 1.0, 2
+
+
+def bulk(report: Report, hosts: int = BULK_HOSTS, repeats: int = BULK_REPEATS) -> None:
+    """Measure how long the API sees the calls of the first task, which opens for all hosts."""
+    opened: list[float] = []
+    first: list[float] = []
+    with lab(hosts) as laboratory:
+        laboratory.warm_up(hosts)
+        laboratory.simulator.settings(latency=BULK_LATENCY)
+        for _unused in range(repeats):
+            begin = len(laboratory.simulator.connections())
+            opened.append(opening_seconds(laboratory, hosts))
+            found = laboratory.simulator.connections()[begin:]
+            assert len(found) == len({entry["deviceaddress"] for entry in found}) == hosts
+            first.append(max(entry["opened_at"] for entry in found) - min(entry["opened_at"] for entry in found))
+    limit = hosts / WIDTH * BULK_LATENCY
+    report.goal(
+        f"{hosts} hosts, {BULK_FORKS} forks: opening ÷ (calls ÷ concurrency)",
+        [seconds / limit for seconds in opened],
+        1.3,
+    )
+    report.table(
+        "Opening in bulk",
+        f"The connect calls of the first task on {hosts} devices at {BULK_FORKS} forks, {BULK_LATENCY:g} s a connect,"
+        f" {WIDTH} calls at once, as the API sees them; {repeats} repeats.",
+        ["", "seconds"],
+        [
+            ["calls ÷ concurrency", [limit]],
+            ["from the first call to the last response", opened],
+            ["from the first open connection to the last", first],
+        ],
+    )
+
+
+def opening_seconds(laboratory: Lab, hosts: int) -> float:
+    """Run a play, and return the seconds from the first connect call to the last response."""
+    laboratory.simulator.forget_requests()
+    command = laboratory.playbook(laboratory.by_plugin(hosts), [RAW], forks=BULK_FORKS)
+    begin = time.monotonic()
+    usage_of(command, laboratory.environment, laboratory.folder)
+    calls = laboratory.simulator.requests("connect")
+    assert len(calls) == hosts
+    seconds: float = max(call["answered"] for call in calls) - min(call["time"] for call in calls)
+    assert seconds < time.monotonic() - begin
+    return seconds
