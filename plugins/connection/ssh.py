@@ -273,12 +273,19 @@ class Connection(SshConnection):  # type: ignore[misc]
         whole run, and on ansible-core 2.16 variables are not templated.
         """
         with contextlib.suppress(Exception):
-            directory = KeeperClient().control_paths_of(str(self._option("host")))
+            directory = KeeperClient().control_paths_of(self._inventory_name())
             for name in os.listdir(directory) if directory else ():
                 socket = os.path.join(t.cast(str, directory), name)
                 command = [self._option("ssh_executable"), "-o", f"ControlPath={socket}", "-O", "stop", "remoteit"]
                 subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10)
         self.close()
+
+    def _inventory_name(self) -> str:
+        """Return the name of the host whose variables the options are.
+
+        Of a delegated task, ``inventory_hostname`` is the original host.
+        """
+        return str(getattr(self._play_context, "delegate_to", None) or self._option("host"))
 
     def _option(self, name: str) -> t.Any:
         return self.get_option(name)  # type: ignore[no-untyped-call]
@@ -298,7 +305,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         """Run the operation through the host's proxy, which the keeper opens if need be."""
         if self._use is not None:  # a piped file transfer runs a command
             return operation()
-        name = str(self._option("host"))
+        name = self._inventory_name()
         try:
             play = Play.of_this_worker()
             host = self._read_host(name, play)

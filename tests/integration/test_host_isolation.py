@@ -271,6 +271,24 @@ def assert_isolated(run: Run, name: str, case: Case, device: str) -> None:
     assert entry["refused"] == 0
 
 
+def test_decoy_is_where_plain_ssh_would_go(fleet: Fleet, decoy: Decoy) -> None:
+    """The cases below prove something only if their arguments work."""
+    texts = (HOST_AND_PORT, "-o ControlPath={master}", "-S {master}", "-F {config}", "-o ProxyCommand={program}")
+    cases = [in_args(ARGS, text, name=text) for text in texts]
+    trust = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+    fleet.inventory["fleet"]["hosts"] = {
+        case.name: {**fleet.plain_way(FIRST), **case.variables(decoy), "ansible_ssh_common_args": trust}
+        for case in cases
+    }
+    for variables in fleet.inventory["fleet"]["hosts"].values():  # a master would hold up the end of its first command
+        variables[ARGS] = variables[ARGS].replace("-o ControlMaster=auto -o ControlPersist=60s ", "")
+    # with a port among the variables, ssh would not take that of the file
+    del fleet.inventory["fleet"]["hosts"]["-F {config}"]["ansible_port"]
+    run = fleet.run([play(who())])
+    assert run.rc == 0
+    assert run.stdout_of("who") == dict.fromkeys(texts, DECOY)
+
+
 @pytest.mark.every_engine
 @each_engine
 def test_ssh_arguments_lead_to_no_other_device(fleet: Fleet, decoy: Decoy, subtests: Any) -> None:
@@ -438,7 +456,8 @@ def test_killed_keeper_leads_to_no_other_device(fleet: Fleet) -> None:
 
 # -- facts of a device ---------------------------------------------------------------------------------------------
 
-DECEPTION = {"remoteit_hostip": "0.0.0.0", "remoteit_session_on_failure": "skip"}
+#: With the last one, the list of the facts would be empty if ansible-core did not remove it.
+DECEPTION = {"remoteit_hostip": "0.0.0.0", "remoteit_session_on_failure": "skip", "ansible_facts": {}}
 
 
 def lie_with(fleet: Fleet, device: str, facts: Variables) -> None:
@@ -500,11 +519,17 @@ def test_device_chooses_nothing_for_a_delegated_task(fleet: Fleet, decoy: Decoy)
     deceive(fleet, decoy)
     gather = task("gather", **{"ansible.builtin.setup": None}, delegate_to=SECOND, delegate_facts=True, run_once=True)
     delegated = who("delegated", delegate_to=SECOND, ignore_unreachable=True)
-    run = fleet.run([play(gather, delegated, who(), hosts=f"{FIRST},{THIRD}")])
+    looped = who("looped", delegate_to="{{ item }}", loop=[THIRD, SECOND], ignore_unreachable=True)
+    run = fleet.run([play(gather, delegated, looped, who(), hosts=f"{FIRST},{THIRD}")])
     assert run.status("delegated") == dict.fromkeys([FIRST, THIRD], "unreachable")
     assert "remoteit_deviceaddress, remoteit_hostip" in message_of(run, "delegated", FIRST)
+    for result in run.results("looped").values():
+        of_third, of_second = result["results"]
+        assert of_third["stdout"].strip() == THIRD
+        assert of_second["unreachable"]
     assert run.stdout_of("who") == themselves(FIRST, THIRD)
     assert not (fleet.simulator.home(SECOND) / "reached").exists()
+    assert sorted(entry["device"] for entry in run.connections) == list(ALL)
     decoy.assert_untouched()
 
 
@@ -515,12 +540,8 @@ def test_device_chooses_nothing_for_the_role(fleet: Fleet, decoy: Decoy, liar: s
     """The first host of a batch is the one whose variables count for a task that runs once."""
     deceive(fleet, decoy, liar)
     fleet.write("on_the_devices.yml", [who()])
-    role = {"role": ROLE, "vars": {}}
-    variables = {"remoteit_session_tasks": "on_the_devices.yml"}
-    fleet.inventory["fleet"]["vars"] |= variables
-    run = fleet.run(
-        [{"hosts": "fleet", "gather_facts": True}, {"hosts": "fleet", "gather_facts": False, "roles": [role]}]
-    )
+    fleet.inventory["fleet"]["vars"]["remoteit_session_tasks"] = "on_the_devices.yml"
+    run = fleet.run([{"hosts": "fleet", "gather_facts": True}, play(roles=[ROLE])])
     assert run.rc != 0
     assert run.status("chosen by the device") == {}
     assert run.stdout_of("who").get(liar, "") == ""
