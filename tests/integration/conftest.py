@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -32,7 +33,7 @@ import yaml
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from matrix import Matrix
+from matrix import Matrix, is_product
 from support import PATIENCE, Simulator, until
 
 ANSIBLE_PLAYBOOK = os.environ.get("TEST_ANSIBLE_PLAYBOOK", str(Path(sys.executable).with_name("ansible-playbook")))
@@ -41,6 +42,8 @@ ENGINES = [
     for version in os.environ.get("TEST_ENGINES", "2.16 2.19 2.21").split()
     if (path := HERE.parents[1] / ".venv" / "engines" / version / "bin" / "ansible-playbook").exists()
 ] or [Path(ANSIBLE_PLAYBOOK)]
+
+_VERSION = re.compile(r"(?<![0-9.])2\.[0-9]{2}(?![0-9.])")  # in the ID of a test
 
 DEVICES = 40  # a device costs nothing until it is reached
 
@@ -418,6 +421,18 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--matrix") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Matrix())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run a test of several versions of ansible-core on one of them, on each in turn; on all with TEST_PRODUCT=1."""
+    if is_product():
+        return
+    variants: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        variants.setdefault(_VERSION.sub("*", item.nodeid), []).append(item)
+    chosen = {id(group[number % len(group)]) for number, group in enumerate(variants.values())}
+    config.hook.pytest_deselected(items=[item for item in items if id(item) not in chosen])
+    items[:] = [item for item in items if id(item) in chosen]
 
 
 @pytest.fixture(scope="session")

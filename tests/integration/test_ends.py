@@ -756,13 +756,15 @@ def test_connection_expires_between_two_tasks(fleet: Fleet, case: Case) -> None:
     ("reuse", "reuses the connection"), ("override", "ends the first connection"), ("add", "adds a connection"),
 ]])  # fmt: skip
 def test_two_runs_on_the_same_devices(fleet: Fleet, case: Case) -> None:
-    """Neither run closes the other's connections, and a connection that was ended is opened again."""
+    """Neither run closes the other's connections, and one that was ended is opened again for the next command."""
     fleet.simulator.settings(second_connect=case.ending.variant)
     command = command_of(fleet, case.way, [reach(), wait_here(fleet), reach("again")], "")
     with running(fleet, command) as one, running(fleet, command) as two:
         until(lambda: in_journal(fleet, "reach", 6))
         go_on(fleet)
-        assert [one.wait(PATIENCE), two.wait(PATIENCE)] == [0, 0]
+        codes = {one.wait(PATIENCE), two.wait(PATIENCE)}
+        # two runs that end each other's connections may do so while a command runs, which is not repeated
+        assert codes <= ({0, 4} if case.ending.variant == "override" else {0})
         await_nothing_open(fleet)
     assert in_journal(fleet, "again", 6)
     assert fleet.ledgers() == []
