@@ -552,15 +552,24 @@ class Keeper:
             if +held.holders:
                 return _done(STILL_USED)
             if held.commands:
-                return office.later(office.quick, self._stop_when_idle, held)
+                return self._stop_when_idle(held)
             return self._stop(held, office)
 
-    def _stop_when_idle(self, held: Held) -> str:
-        """Close it after the command that is running through it."""
-        held.idle.wait()
-        with self._lock:
-            closing = self._stop(held, held.office)
-        return closing.result()
+    def _stop_when_idle(self, held: Held) -> concurrent.futures.Future[str]:
+        """Close it after the command that is running through it: in a thread of its own, so that others do not wait."""
+        future: concurrent.futures.Future[str] = concurrent.futures.Future()
+
+        def stop() -> None:
+            held.idle.wait()
+            with self._lock:
+                closing = self._stop(held, held.office)
+            try:
+                future.set_result(closing.result())
+            except Exception as error:
+                future.set_exception(error)
+
+        threading.Thread(target=stop, daemon=True).start()
+        return future
 
     def _stop(self, held: Held, office: Office) -> concurrent.futures.Future[str]:
         """Stop it, once: whoever asks again while it is being stopped gets the same answer. Needs the lock."""
@@ -625,6 +634,8 @@ class Keeper:
         """Close what is left, and sum up. Asked for twice, it is done once."""
         with self._lock:
             self.ending.set()
+            for held in self._held:
+                held.idle.set()  # nothing waits for a command any more
         with self._finishing:
             if self._recap is None:
                 self._recap = self._finish()

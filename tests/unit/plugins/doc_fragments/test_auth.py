@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import yaml
@@ -14,6 +15,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUT
 from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import resolve
 
 MODULE = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+CREDENTIALS = {"access_key_id", "secret_access_key", "token", "developer_key", "username", "password"}
 PLUGIN = yaml.safe_load(ModuleDocFragment.PLUGIN)["options"]
 
 
@@ -22,13 +24,24 @@ def test_the_options_are_those_of_the_code() -> None:
         name: (option["type"], option.get("default")) for name, option in AUTH_SPEC.items()
     }
     assert [name for name in MODULE if name != "concurrency"] == list(PLUGIN)
-    assert all(PLUGIN[name]["type"] == MODULE[name]["type"] for name in PLUGIN)
+    assert all(PLUGIN[name]["type"] == MODULE[name]["type"] for name in PLUGIN.keys() - CREDENTIALS)
+
+
+def test_no_credential_can_be_dumped() -> None:
+    """ansible-config dump shows the value of an env entry, and a type error shows the value."""
+    assert {name for name, option in PLUGIN.items() if option["type"] == "raw"} == CREDENTIALS
+    assert not [name for name in CREDENTIALS if "env" in PLUGIN[name] or "ini" in PLUGIN[name]]
 
 
 def test_each_variable_is_named_by_both() -> None:
     for name, option in PLUGIN.items():
-        for variable in option.get("env", ()):
-            assert f"E({variable['name']})" in " ".join(MODULE[name]["description"])
+        assert variables_of(option) <= variables_of(MODULE[name])
+
+
+def variables_of(option: dict[str, t.Any]) -> set[str]:
+    """Return the environment variables that the documentation of an option names."""
+    named = re.findall(r"E\((\w+)\)", " ".join(option["description"]))
+    return {*named, *(variable["name"] for variable in option.get("env", ()))}
 
 
 def test_the_variables_are_those_of_the_code() -> None:
@@ -41,7 +54,7 @@ def test_the_variables_are_those_of_the_code() -> None:
 
     names: set[str] = set()
     resolve({}, Asked(REMOTEIT_TOKEN="t", R3_DEVELOPER_API_KEY="k"))
-    assert names == {variable["name"] for option in PLUGIN.values() for variable in option.get("env", ())}
+    assert names == {name for option in PLUGIN.values() for name in variables_of(option)}
 
 
 def test_secrets_are_marked() -> None:

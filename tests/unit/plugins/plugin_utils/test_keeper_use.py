@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import os
 import pathlib
 import socket
@@ -317,6 +318,23 @@ def test_finish_closes_although_a_command_is_running(keeper: Keeper, conversatio
     use(keeper, asked_for("a", A))
     conversation.expect_stop(A, "id-1", STOPPED)
     assert keeper.finish()["closed"] == 1
+
+
+def test_finish_does_not_wait_behind_a_running_command(keeper: Keeper, conversation: Conversation) -> None:
+    """A close that waits for a command has the only thread, and the command goes on after the controller has died."""
+    narrow = dataclasses.replace(ACCOUNT, concurrency=1)
+    for service, connectionid in ((A, "id-1"), (B, "id-2")):
+        conversation.expect_open(service, opened(service, connectionid))
+        list(keeper.open(narrow, Order((service,)), {service: [service]}))
+    use(keeper, asked_for(A, A, narrow))
+    conversation.in_any_order = True
+    conversation.expect_stop(A, "id-1", STOPPED)
+    conversation.expect_stop(B, "id-2", STOPPED)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        closing = pool.submit(release, keeper, A)
+        concurrent.futures.wait([closing], 0.2)  # it has to wait for the command
+        assert pool.submit(keeper.finish).result(30)["closed"] == 2
+        closing.result(30)
 
 
 # -- probing -----------------------------------------------------------------------------------------------------------
