@@ -55,7 +55,7 @@ fuzz: setup
 
 integration: setup
 	@tests/setup.sh engines
-	.venv/bin/python -m pytest tests/integration --numprocesses 4 $(OPTIONS)
+	.venv/bin/python -m pytest tests/integration --numprocesses 6 $(OPTIONS)
 
 matrix: setup
 	@tests/setup.sh engines

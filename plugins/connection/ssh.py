@@ -250,6 +250,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._use: ProxyUse | None = None  # while a command is running
         self._is_direct = True
+        self._messages = ""  # of the last ssh, which an error of a task with no_log lacks
         self._reader = HostReader()
 
     # -- what ansible-core calls ---------------------------------------------------------------------------------------
@@ -294,10 +295,16 @@ class Connection(SshConnection):  # type: ignore[misc]
         self.set_option(name, value)  # type: ignore[no-untyped-call]
 
     def _bare_run(self, *args: t.Any, **kwargs: t.Any) -> tuple[int, bytes, bytes]:
+        self._messages = ""
         try:
-            return t.cast("tuple[int, bytes, bytes]", super()._bare_run(*args, **kwargs))
+            result = t.cast("tuple[int, bytes, bytes]", super()._bare_run(*args, **kwargs))
         except AnsibleControlPersistBrokenPipeError as error:  # the base class would run the command again
             raise AnsibleConnectionFailure(str(error)) from None
+        except AnsibleConnectionFailure as error:
+            self._messages = str(error)
+            raise
+        self._messages = result[2].decode(errors="replace")
+        return result
 
     # -- the proxy -----------------------------------------------------------------------------------------------------
 
@@ -338,6 +345,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         replacements, deadline = 1 + retries, time.monotonic() + wait_timeout
         try:
             while True:
+                self._messages = ""
                 try:
                     result = operation()
                 except AnsibleError as error:
@@ -356,8 +364,8 @@ class Connection(SshConnection):  # type: ignore[misc]
         :raises AnsibleError: waiting does not help, or something may have been executed.
         """
         use = t.cast(ProxyUse, self._use)
-        reason = " ".join(str(error).split())
-        if _ssh_errors.is_refused(reason, use.connection, direct=self._is_direct):
+        messages = " ".join((self._messages or str(error)).split())
+        if self._says(_ssh_errors.is_refused, messages):
             is_new = not use.answered and use.age < NEW_SECONDS and time.monotonic() < deadline
             if not is_new and not replacements:
                 raise error
@@ -365,16 +373,34 @@ class Connection(SshConnection):  # type: ignore[misc]
                 use.replace()
                 self._check_is_ssh(use)
                 return True
-        elif use.answered or not _ssh_errors.is_before_login(reason, use.connection, direct=self._is_direct):
-            raise _ssh_errors.explained(error, reason, host_key_alias(use.connection.deviceaddress)) from None
+        elif use.answered or not self._says(_ssh_errors.is_before_login, messages):
+            raise _ssh_errors.explained(error, messages, host_key_alias(use.connection.deviceaddress)) from None
         elif time.monotonic() >= deadline:
             raise AnsibleConnectionFailure(
                 f"The connection is open, but the device did not respond over SSH within {wait_timeout} seconds"
-                f" (remoteit_wait_timeout). {reason}"
+                f" (remoteit_wait_timeout). {' '.join(str(error).split())}"
             ) from None
         time.sleep(PAUSE_SECONDS)
         use.age += PAUSE_SECONDS
         return False
+
+    def _says(self, judge: t.Callable[..., bool], messages: str) -> bool:
+        """Whether ssh says so, and not a command on the device that prints the same words.
+
+        Where ssh does not connect to the proxy itself, a command that does nothing has to fail in the same way.
+        """
+        connection = t.cast(ProxyUse, self._use).connection
+        if not judge(messages, connection, direct=self._is_direct):
+            return False
+        if self._is_direct:
+            return True
+        executable = self._option("ssh_executable")
+        command = self._build_command(executable, "ssh", self.host, "exit 0")
+        start = command.index(os.fsencode(executable)) + 1
+        command[start:start] = [b"-oControlMaster=no", b"-oControlPath=none"]
+        with contextlib.suppress(AnsibleError):
+            self._bare_run(command, None, sudoable=False, checkrc=False)
+        return judge(" ".join(self._messages.split()), connection, direct=False)
 
     @staticmethod
     def _check_is_ssh(use: ProxyUse) -> None:

@@ -68,11 +68,12 @@ def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: boo
 
 
 def close_hosts(options: t.Mapping[str, t.Any], play: Play) -> t.Iterator[Stopped]:
-    """Close what ``remoteit_connect`` opened for the hosts; one that cannot be read has opened nothing."""
+    """Close what ``remoteit_connect`` opened for the hosts, also of one whose variables cannot be read any more."""
     _check_options(options)
-    hosts, _failed = _read(_names(options["hosts"], play), play)
-    if hosts:
-        yield from shown("closing", len(hosts), KeeperClient().close_hosts(hosts))
+    names = _names(options["hosts"], play)
+    hosts, _failed = _read(names, play)
+    closing = KeeperClient().close_hosts(names, [host.account for host in hosts])
+    yield from shown("closing", len(names), closing)
 
 
 def _check_options(options: t.Mapping[str, t.Any]) -> None:

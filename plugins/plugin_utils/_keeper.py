@@ -58,6 +58,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._unanswered import 
 
 #: A connection that ends within so many seconds is not handed out again.
 NEAR_END_SECONDS = 300
+#: A connection that was not used for so many seconds less than the vendor's idle time counts as closed.
+IDLE_MARGIN_SECONDS = 60
 #: An opening that takes so many seconds longer than its time-out allows is not waited for at the end of the run.
 GIVE_UP_SECONDS = 5.0
 #: Dead proxies take two seconds each; a few thousand have to be through before it is time for the next touch.
@@ -87,7 +89,8 @@ class Held:
 
     # what the connection plugin does with it
     commands: int = 0  # that are running through it
-    idle: threading.Event = dataclasses.field(default_factory=threading.Event)  # set while no command runs
+    last_used: float = 0.0  # by the monotonic clock: opened, a command, or a probe
+    stop_requested: concurrent.futures.Future[str] | None = None  # a close that waits for the last command
     answered: bool = False  # the device has responded over SSH
     direct: bool | None = None  # ssh connects to the proxy from this machine; None if not known
     refused: bool = False  # ssh could not connect to the proxy any more
@@ -96,9 +99,6 @@ class Held:
     replaced_by: Held | None = None
     same_as: Held | None = None  # the one whose connection the vendor gave again
     opened_at: float | None = None  # by the monotonic clock
-
-    def __post_init__(self) -> None:
-        self.idle.set()
 
     @property
     def age(self) -> float:
@@ -318,13 +318,18 @@ class Keeper:
     @staticmethod
     def _begin_use(held: Held) -> None:
         held.commands += 1
-        held.idle.clear()
 
-    @staticmethod
-    def _end_use(held: Held) -> None:
+    def _end_use(self, held: Held) -> None:
         held.commands -= 1
+        held.last_used = time.monotonic()
         if held.commands == 0:
-            held.idle.set()
+            self._stop_as_requested(held)
+
+    def _stop_as_requested(self, held: Held) -> None:
+        """Close what was to be closed after the command that was running. Needs the lock."""
+        requested, held.stop_requested = held.stop_requested, None
+        if requested is not None:
+            self._stop(held, held.office).add_done_callback(lambda closing: _copy_result(closing, requested))
 
     def _replace(self, held: Held, order: Order) -> Held:
         """Begin to open what takes its place, for those who hold it. Needs the lock."""
@@ -461,6 +466,9 @@ class Keeper:
             self._ledger.closed(held.number, f"the same as {same.number}")
             same.holders.update(held.holders)
             held.same_as = same
+            if same.stop_requested is not None and (held.commands or +same.holders):  # it is needed again
+                same.stop_requested.set_result(STILL_USED)
+                same.stop_requested = None
             self._current = {key: same if value is held else value for key, value in self._current.items()}
             if held.detach:
                 self._detach(same)
@@ -477,7 +485,7 @@ class Keeper:
                     older.overridden = True
                     self._stop(older, older.office)  # whether it is gone is for the answer to that to say
         self._by_connection[key] = held
-        held.opened_at = time.monotonic()
+        held.opened_at = held.last_used = time.monotonic()
         self._opened += 1
         self._ledger.opened(held.number, connection, detached=held.detach)
 
@@ -552,24 +560,9 @@ class Keeper:
             if +held.holders:
                 return _done(STILL_USED)
             if held.commands:
-                return self._stop_when_idle(held)
+                held.stop_requested = held.stop_requested or concurrent.futures.Future()
+                return held.stop_requested
             return self._stop(held, office)
-
-    def _stop_when_idle(self, held: Held) -> concurrent.futures.Future[str]:
-        """Close it after the command that is running through it: in a thread of its own, so that others do not wait."""
-        future: concurrent.futures.Future[str] = concurrent.futures.Future()
-
-        def stop() -> None:
-            held.idle.wait()
-            with self._lock:
-                closing = self._stop(held, held.office)
-            try:
-                future.set_result(closing.result())
-            except Exception as error:
-                future.set_exception(error)
-
-        threading.Thread(target=stop, daemon=True).start()
-        return future
 
     def _stop(self, held: Held, office: Office) -> concurrent.futures.Future[str]:
         """Stop it, once: whoever asks again while it is being stopped gets the same answer. Needs the lock."""
@@ -635,7 +628,7 @@ class Keeper:
         with self._lock:
             self.ending.set()
             for held in self._held:
-                held.idle.set()  # nothing waits for a command any more
+                self._stop_as_requested(held)  # nothing waits for a command any more
         with self._finishing:
             if self._recap is None:
                 self._recap = self._finish()
@@ -703,11 +696,11 @@ class Keeper:
         """Use every proxy that may be probed for a moment, so that a slow play does not lose it to the idle time."""
         with self._lock:
             open_now = [held for held in self._by_connection.values() if held.closing is None and not held.detach]
-        connections = [held.opening.result() for held in open_now if _may_be_probed(held)]
+        probed = [held for held in open_now if _may_be_probed(held)]
         try:
-            list(in_parallel(is_port_open, connections, TOUCHES_AT_ONCE))
+            list(in_parallel(_touch, probed, TOUCHES_AT_ONCE))
         except RuntimeError:  # there can be no more threads
-            list(map(is_port_open, connections))
+            list(map(_touch, probed))
 
 
 def lease_of(host: str) -> str:
@@ -724,6 +717,22 @@ def _find_service(office: Office, target: Target) -> str:
     if isinstance(found, RemoteItError):
         raise found
     return found.id
+
+
+def _touch(held: Held) -> None:
+    """Use a proxy for a moment, and note whether that was possible."""
+    if is_port_open(held.opening.result()):
+        held.last_used = time.monotonic()
+    else:
+        held.refused = True
+
+
+def _copy_result(source: concurrent.futures.Future[str], target: concurrent.futures.Future[str]) -> None:
+    error = source.exception()
+    if error is None:
+        target.set_result(source.result())
+    else:
+        target.set_exception(error)
 
 
 def _by_account(hosts: list[HostRequest]) -> t.Iterator[tuple[Account, list[HostRequest]]]:
@@ -784,7 +793,7 @@ def _is_usable(held: Held, *, claim: bool = False) -> bool:
 
     :param claim: to a task of ``remoteit_connect``, and not to the connection plugin.
     """
-    if held.closing is not None or held.refused:
+    if held.closing is not None or held.stop_requested is not None or held.refused:
         return False
     if not held.opening.done():
         return True
@@ -793,6 +802,8 @@ def _is_usable(held: Held, *, claim: bool = False) -> bool:
     connection = held.opening.result()
     if not connection.proxy:
         return False  # it can only be closed
+    if not held.commands and time.monotonic() - held.last_used > IDLE_SECONDS - IDLE_MARGIN_SECONDS:
+        return False  # its address may be somebody else's by now
     soon = iso(utc_now() + datetime.timedelta(seconds=NEAR_END_SECONDS))
     return connection.expires_at is None or connection.expires_at >= soon
 

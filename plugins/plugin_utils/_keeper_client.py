@@ -139,15 +139,17 @@ class KeeperClient:
         for event in self._ask(request, start=True):
             yield (event["service"], event["connectionid"]), _closed(event)
 
-    def close_hosts(self, hosts: t.Sequence[FleetHost]) -> t.Iterator[Stopped]:
-        """Close what was opened for these hosts. If this run has opened nothing, there is nothing to close."""
+    def close_hosts(self, names: t.Sequence[str], accounts: t.Iterable[Account]) -> t.Iterator[Stopped]:
+        """Close what was opened for these hosts. If this run has opened nothing, there is nothing to close.
+
+        :param accounts: theirs, as far as they are known; with them, what a killed keeper had opened is closed as well.
+        """
         if not os.path.exists(self._run.socket) and not has_ledger(runs_folder(), self._run.id):
             return
-        accounts = list(dict.fromkeys(host.account for host in hosts))
         request = {
             "do": "close_hosts",
-            "accounts": list(map(_plain, accounts)),
-            "hosts": [host.name for host in hosts],
+            "accounts": [_plain(account) for account in dict.fromkeys(accounts)],
+            "hosts": list(names),
         }
         for event in self._ask(request, start=True):
             yield (event["service"], event["connectionid"]), _closed(event)

@@ -63,17 +63,22 @@ def is_before_login(reason: str, connection: Connection, *, direct: bool) -> boo
         return False
     if not direct:
         return _UNKNOWN_PEER in reason
-    return all(port == str(connection.port) for port in _PEER_PORT.findall(reason))
+    ports = _PEER_PORT.findall(reason)
+    return bool(ports) and all(port == str(connection.port) for port in ports)
 
 
-def explained(error: Exception, reason: str, alias: str) -> Exception:
-    """Return the error with advice, if there is some."""
-    changed = re.search(r"Offending (?:\S+ )?key in (.+?):\d+", reason)
-    if "IDENTIFICATION HAS CHANGED" in reason or changed:
+def explained(error: Exception, messages: str, alias: str) -> Exception:
+    """Return the error with advice, if there is some.
+
+    :param messages: those of ssh. The error of a task with ``no_log`` does not contain them, and they are not shown.
+    """
+    reason = " ".join(str(error).split())
+    changed = re.search(r"Offending (?:\S+ )?key in (.+?):\d+", messages)
+    if "IDENTIFICATION HAS CHANGED" in messages or changed:
         file = shlex.quote(changed[1]) if changed else "~/.ssh/known_hosts"
         return AnsibleConnectionFailure(f"{_CHANGED_KEY.format(alias=alias, file=file)}. {reason}")
-    if "Host key verification failed" in reason or "Host Key checking is enabled" in reason:
+    if "Host key verification failed" in messages or "Host Key checking is enabled" in messages:
         return AnsibleConnectionFailure(f"{_UNKNOWN_KEY.format(alias=alias)}. {reason}")
-    if "Permission denied (" in reason and isinstance(error, AnsibleConnectionFailure):  # not that of a remote file
+    if "Permission denied (" in messages and isinstance(error, AnsibleConnectionFailure):  # not that of a remote file
         return type(error)(f"The device responds, but refuses the login. Check ansible_user and its key. {reason}")
     return error

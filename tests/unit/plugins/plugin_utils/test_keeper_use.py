@@ -15,6 +15,7 @@ import typing as t
 
 import pytest
 import requests
+from support import until
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import LATCHING, Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NotFoundError, RemoteItError
@@ -318,6 +319,23 @@ def test_finish_closes_although_a_command_is_running(keeper: Keeper, conversatio
     use(keeper, asked_for("a", A))
     conversation.expect_stop(A, "id-1", STOPPED)
     assert keeper.finish()["closed"] == 1
+
+
+def test_use_replaces_what_is_to_be_closed(keeper: Keeper, conversation: Conversation) -> None:
+    """A command that comes while a close waits for another one would be cut off."""
+    for connectionid in ("id-1", "id-2"):
+        conversation.expect_open(A, opened(A, connectionid))
+    conversation.expect_stop(A, "id-1", STOPPED)
+    connect(keeper, A, host="a")
+    first, _unused = use(keeper, asked_for("a", A))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        closing = pool.submit(release, keeper, "a")
+        until(lambda: first.stop_requested is not None)
+        second, connection = use(keeper, asked_for("b", A))
+        assert connection.connectionid == "id-2"
+        keeper.end_use(first)
+        assert closing.result(30) == [("a", "id-1", "closed")]
+    keeper.end_use(second)
 
 
 def test_finish_does_not_wait_behind_a_running_command(keeper: Keeper, conversation: Conversation) -> None:

@@ -70,9 +70,10 @@ def test_is_refused_by_a_jump_host(dead: str) -> None:
         ("ssh: connect to host p port 22: Connection timed out", False),
         ("kex_exchange_identification: read: Connection reset Connection reset by 203.0.113.7 port 34168", True),
         ("kex_exchange_identification: read: Connection reset Connection reset by 192.0.2.7 port 22", False),
-        ("kex_exchange_identification: Connection closed by remote host", True),
-        ("ssh_exchange_identification: read: Connection reset by peer", True),
-        ("Connection timed out during banner exchange", True),
+        # without a port, a command on the device may have printed it
+        ("kex_exchange_identification: Connection closed by remote host", False),
+        ("ssh_exchange_identification: read: Connection reset by peer", False),
+        ("Connection timed out during banner exchange", False),
         ("Connection to 203.0.113.7 port 34168 timed out", True),
         (DENIED, False),
         (OFFENDING, False),
