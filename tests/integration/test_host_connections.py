@@ -222,6 +222,19 @@ def test_disconnect_of_hosts_leaves_other_openings(fleet: Fleet) -> None:
     assert run.recap == "opened 3, closed 3, left open 0"
 
 
+def test_disconnect_of_hosts_closes_for_a_lying_device(fleet: Fleet) -> None:
+    """What was opened before the device returned a fact that is refused."""
+    answer = json.dumps({"changed": False, "ansible_facts": {"remoteit_hostip": "0.0.0.0"}})
+    python = fleet.write("python", f"#!/bin/sh\ncat >/dev/null\ncat <<'END'\n{answer}\nEND\n")
+    python.chmod(0o755)
+    fleet.inventory["fleet"]["hosts"]["pi-0002"]["ansible_python_interpreter"] = str(python)
+    lie = {"name": "lie", "ansible.builtin.ping": {}}
+    run = run_tasks(fleet, open_all(), lie, close_all(), look(fleet))
+    assert run.rc == 0
+    assert len(run.result("close")["closed"]) == 3
+    assert open_at(run) == []
+
+
 def test_disconnect_of_hosts_twice_closes_once(fleet: Fleet) -> None:
     """Hosts that opened twice hold their connection once."""
     run = run_tasks(fleet, open_all(), open_all(), close_all(), close_all("close again"), look(fleet))

@@ -546,9 +546,23 @@ def test_device_chooses_nothing_for_the_role(fleet: Fleet, decoy: Decoy, liar: s
     assert run.status("chosen by the device") == {}
     assert run.stdout_of("who").get(liar, "") == ""
     others = [device for device in ALL if device != liar]
-    if liar != FIRST:
-        assert {host: seen for host, seen in run.stdout_of("who").items() if seen} == themselves(*others)
+    assert {host: seen for host, seen in run.stdout_of("who").items() if seen} == themselves(*others)
     assert "remoteit_session_tasks" in run.text
     assert DECOY not in {entry["device"] for entry in run.connections}
     assert "public" not in {entry["restriction"] for entry in run.connections}
+    decoy.assert_untouched()
+
+
+@pytest.mark.every_engine
+@each_engine
+def test_device_chooses_no_directory_of_the_role(fleet: Fleet, decoy: Decoy) -> None:
+    """Only a role that includes this one may add a directory in which the tasks file is looked for."""
+    fleet.write("elsewhere/tasks/on_the_devices.yml", [who("chosen by the device")])
+    fleet.write("on_the_devices.yml", [who()])
+    lie_with(fleet, FIRST, {"ansible_parent_role_paths": [str(fleet.project / "elsewhere")]})
+    role = {"role": ROLE, "vars": {"remoteit_session_tasks": "on_the_devices.yml"}}
+    run = fleet.run([{"hosts": "fleet", "gather_facts": True}, play(roles=[role])])
+    assert run.rc != 0
+    assert run.status("chosen by the device") == {}
+    assert {host: seen for host, seen in run.stdout_of("who").items() if seen} == themselves(SECOND, THIRD)
     decoy.assert_untouched()

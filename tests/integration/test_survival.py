@@ -132,6 +132,16 @@ def test_lost_connection_is_opened_for_the_next_task(fleet: Fleet, loss: str) ->
     assert not fleet.simulator.open_connections()
 
 
+def test_lost_connection_is_opened_in_spite_of_no_log(fleet: Fleet) -> None:
+    """The error of such a task does not contain what ssh says."""
+    fleet.environ["ANSIBLE_SSH_ARGS"] = "-F /dev/null"
+    plays = [play(who(), waiting(fleet), raw("again", f"{COUNT}; cat device-name", no_log=True))]
+    run = fleet.run(plays, while_running=once(fleet, after(fleet, "who"), lambda: _idle(fleet)))
+    assert run.rc == 0
+    assert [executions(fleet, device) for device in ALL] == [1, 1, 1]
+    assert len(run.connections) == 6
+
+
 @pytest.mark.every_engine
 @each_engine
 def test_killed_keeper_is_replaced(fleet: Fleet) -> None:
