@@ -43,7 +43,10 @@ ENGINES = [
     if (path := HERE.parents[1] / ".venv" / "engines" / version / "bin" / "ansible-playbook").exists()
 ] or [Path(ANSIBLE_PLAYBOOK)]
 
-_VERSION = re.compile(r"(?<![0-9.])2\.[0-9]{2}(?![0-9.])")  # in the ID of a test
+#: The parts of the ID of a test that name a version of ansible-core, an API, a strategy or a CI system.
+_VARIANT = re.compile(
+    r"(?<![0-9.])2\.[0-9]{2}(?![0-9.])|\b(?:rest|graphql|linear|free|host_pinned|github|gitlab|jenkins|awx)\b"
+)
 
 DEVICES = 40  # a device costs nothing until it is reached
 
@@ -424,12 +427,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run a test of several versions of ansible-core on one of them, on each in turn; on all with TEST_PRODUCT=1."""
+    """Run a test of several variants (``_VARIANT``) on one of them, on each in turn; on all with TEST_PRODUCT=1."""
     if is_product():
         return
     variants: dict[str, list[pytest.Item]] = {}
     for item in items:
-        variants.setdefault(_VERSION.sub("*", item.nodeid), []).append(item)
+        spread = item.path.name != "test_ends.py"  # which spreads its endings itself
+        variants.setdefault(_VARIANT.sub("*", item.nodeid) if spread else item.nodeid, []).append(item)
     chosen = {id(group[number % len(group)]) for number, group in enumerate(variants.values())}
     config.hook.pytest_deselected(items=[item for item in items if id(item) not in chosen])
     items[:] = [item for item in items if id(item) in chosen]

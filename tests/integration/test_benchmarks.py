@@ -14,6 +14,7 @@ import pytest
 from benchmarks import fleet, page, plugin
 from benchmarks.report import Report, shown
 from benchmarks.usage import usage_of
+from matrix import is_product
 
 BURN = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    while time.process_time() < 0.3: pass"
 
@@ -67,6 +68,7 @@ def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
         usage_of(["sh", "-c", "echo for this reason; exit 3"], dict(os.environ), tmp_path)
 
 
+@pytest.mark.skipif(not is_product(), reason="takes minutes: TEST_PRODUCT=1")
 def test_benchmarks_of_the_plugin_measure_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """With numbers so small that their values mean nothing."""
     monkeypatch.setattr(plugin, "TASKS", 1)

@@ -545,7 +545,8 @@ def test_container_ends(fleet: Fleet, case: Case) -> None:
     if expected is not None:
         assert code == expected
     elif ending.how == signal.SIGTERM.name and ending.first == PID_1:
-        assert code == 128 + signal.SIGTERM
+        # 1: ansible-core has found that its workers are gone before the controller has left
+        assert code in (128 + signal.SIGTERM, 1)
     else:
         assert code != 0
     if ending.how == signal.SIGKILL.name:
