@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.module_utils._connect import (
@@ -19,7 +20,7 @@ from ansible_collections.remoteit.fleet.plugins.module_utils._connect import (
 )
 from ansible_collections.remoteit.fleet.plugins.module_utils._connection import PUBLIC, Connection
 from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Opened, Order, Stopped
+from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order, Stopped
 from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import ACCOUNT_OPTIONS, FleetHost
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient, KeeperError
@@ -47,11 +48,7 @@ def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: boo
         failures = {name: error.as_failure() for name, error in failed.items()}
         return result_of(connections, failures, warnings, changed=False, fail_on=options["fail_on"])
 
-    opened = _open(hosts, services, options)
-    for (account, hostip, service), outcome in shown("opening", len(services), opened):
-        for host in hosts:
-            if (host.account, host.hostip) == (account, hostip) and services.get(host.name, "").upper() == service:
-                outcomes[host.name] = outcome
+    outcomes.update(shown("opening", len(services), _open(hosts, services, options)))
     if any(host.hostip == PUBLIC for host in hosts):
         warnings.append(f"remoteit_{EVERYONE}")  # as the connection plugin says it, so that it is shown once
     connections, failures, changed = {}, {}, False
@@ -140,8 +137,8 @@ def _find_services(hosts: list[FleetHost], outcomes: dict[str, t.Any], warn: t.C
 
 def _open(
     hosts: list[FleetHost], services: t.Mapping[str, str], options: t.Mapping[str, t.Any]
-) -> t.Iterator[tuple[tuple[Account, str | None, str], Connection | RemoteItError]]:
-    """Open by account and restriction, and return each service with its outcome."""
+) -> t.Iterator[tuple[str, Connection | RemoteItError]]:
+    """Open by account and restriction, and return each host with its outcome."""
     groups: dict[tuple[Account, str | None], dict[str, list[str]]] = collections.defaultdict(dict)
     for host in hosts:
         if host.name in services:
@@ -151,14 +148,12 @@ def _open(
         order = Order(
             tuple(names), hostip=hostip, wait=options["wait"], reuse=options["reuse"], detach=options["detach"]
         )
-        opened: t.Iterator[Opened] = iter(())
         try:
-            opened = KeeperClient().open(account, order, names)
-            for service, outcome in opened:
-                yield (account, hostip, service), outcome
-                names.pop(service)
+            for service, outcome in KeeperClient().open(account, order, dict(names)):
+                for name in names.pop(service):
+                    yield name, outcome
         except KeeperError:
             raise
         except RemoteItError as error:
-            for service in names:
-                yield (account, hostip, service), error
+            for name in itertools.chain.from_iterable(names.values()):
+                yield name, error

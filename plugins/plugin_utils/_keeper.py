@@ -78,7 +78,6 @@ class Held:
     office: Office
     detach: bool
     opening: concurrent.futures.Future[Connection]
-    order: Order | None = None
     holders: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     claimed: bool = False
     sent_at: str | None = None
@@ -413,7 +412,7 @@ class Keeper:
             self._ledger.detached(held.number)
 
     def _begin(self, office: Office, service: str, order: Order, instead_of: Held | None = None) -> Held:
-        held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future(), order)
+        held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
         self._held.append(held)
         office.later(office.pool, self._open, held, order, instead_of)
         return held
