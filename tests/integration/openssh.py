@@ -131,8 +131,8 @@ def public_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="rf-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        (folder / "work").mkdir()
-        (folder / "work").chmod(0o777)
+        (folder / "transfers").mkdir()
+        (folder / "transfers").chmod(0o777)
         make_key(folder / "client")
         shutil.copy(folder / "client.pub", folder / "authorized_keys")
         yield folder

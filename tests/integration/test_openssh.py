@@ -49,11 +49,11 @@ class Site:
             "ansible_user": self.user.name,
             "ansible_ssh_private_key_file": str(self.folder / "client"),
             "ansible_python_interpreter": openssh.PYTHON,
-            "ansible_remote_tmp": f"{self.folder}/work/tmp-{{{{ inventory_hostname }}}}",
+            "ansible_remote_tmp": f"{self.folder}/transfers/tmp-{{{{ inventory_hostname }}}}",
         }
 
     def copied(self, device: str) -> Path:
-        return self.folder / "work" / f"copied-{device}"
+        return self.folder / "transfers" / f"copied-{device}"
 
 
 @pytest.fixture(scope="module")
