@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils import _connect
+from ansible_collections.remoteit.fleet.plugins.plugin_utils import _connect
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import register_in_main_process
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._host_connections import connect_hosts
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import register_in_main_process
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import Shown
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN
 
 register_in_main_process()
 

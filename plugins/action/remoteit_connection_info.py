@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _connection_info_spec
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NoCredentialsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils import _argspec
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import listing
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import runs_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NoCredentialsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import listing
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import runs_folder
 
 
 class ActionModule(RemoteItAction):
-    SPEC = _connection_info_spec.ARGUMENT_SPEC
+    SPEC = {**_argspec.AUTH_SPEC, "run_id": {"type": "str"}}
 
     def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         result: dict[str, t.Any] = {"changed": False, "connections": listing(runs_folder(), options["run_id"])}

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils import _argspec, _disconnect
-from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Direct
+from ansible_collections.remoteit.fleet.plugins.plugin_utils import _argspec, _disconnect
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import register_in_main_process
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Direct
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._host_connections import close_hosts
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._masters import sweep
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import register_in_main_process
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import Shown
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN, runs_folder
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, runs_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import sweep
 
 register_in_main_process()
 

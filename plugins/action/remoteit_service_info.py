@@ -5,15 +5,81 @@
 
 from __future__ import annotations
 
+import collections
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils import _service_info
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import (
+    Device,
+    Wanted,
+    application_name,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NotFoundError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import AUTH_SPEC, account_of
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
 
 
 class ActionModule(RemoteItAction):
-    SPEC = _service_info.ARGUMENT_SPEC
+    SPEC: t.ClassVar[dict[str, t.Any]] = {
+        **AUTH_SPEC,
+        "device": {"type": "list", "elements": "str"},
+        "service": {"type": "list", "elements": "str"},
+        "tags_any": {"type": "list", "elements": "str"},
+        "tags_all": {"type": "list", "elements": "str"},
+        "state": {"type": "str", "choices": ["active", "inactive"]},
+        "application": {"type": "list", "elements": "str"},
+        "organisation": {"type": "str", "aliases": ["organization"]},
+    }
 
     def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        return _service_info.service_info(options, self.environment(), KeeperClient(), check_mode=self._task.check_mode)
+        wanted = Wanted.of(options)
+        warnings: list[str] = []
+        devices = KeeperClient().devices(account_of(options, self.environment()), wanted, warnings.append)
+        result = result_of(devices, wanted)
+        return {**result, "warnings": warnings} if warnings else result
+
+
+def result_of(devices: list[Device], wanted: Wanted) -> dict[str, t.Any]:
+    """Return the task's result.
+
+    :raises NotFoundError: a name of O(device) is the name of several devices.
+    """
+    _check_names(devices, wanted)
+    return {
+        "changed": False,
+        "devices": [_as_result(device) for device in devices],
+        "deviceaddresses": [service.id for device in devices for service in device.services],
+    }
+
+
+def _check_names(devices: list[Device], wanted: Wanted) -> None:
+    """A name that was asked for is one device's, or one service's of it: nobody wants to guess which of two he gets."""
+    named = collections.defaultdict(list)
+    for device in devices:
+        named[device.name].append(device)
+    several = [
+        f"{name!r}: {', '.join(f'{device.id} ({device.state})' for device in named[name])}"
+        for name in sorted(wanted.devices)
+        if len(named[name]) > 1
+    ]
+    for device in devices if wanted.devices else ():
+        of_name = collections.defaultdict(list)
+        for service in device.services:
+            of_name[service.name].append(service.id)
+        several += [
+            f"{device.name!r} {name!r}: {', '.join(of_name[name])}"
+            for name in sorted(wanted.services)
+            if len(of_name[name]) > 1
+        ]
+    if several:
+        raise NotFoundError(
+            "several devices, or services of a device, have one name; choose by tags, state or organisation, or by what"
+            f" remoteit_service_info lists without the option device: {'; '.join(several)}"
+        )
+
+
+def _as_result(device: Device) -> dict[str, t.Any]:
+    services = [
+        {**service._asdict(), "application_name": application_name(service.application)} for service in device.services
+    ]
+    return {**device.as_result(), "services": services}

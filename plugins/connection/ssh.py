@@ -209,21 +209,18 @@ from ansible.plugins.connection.ssh import AnsibleControlPersistBrokenPipeError
 from ansible.plugins.connection.ssh import Connection as SshConnection
 from ansible.utils.display import Display
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connect import EVERYONE
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import PUBLIC, host_key_alias
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils import _ssh_errors
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import (
-    HOST_VARIABLES,
-    FleetHost,
-    HostReader,
-    positive_int,
-)
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient, ProxyUse
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._main_process import register_end_of_run
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import CONNECTION, Play, plain
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh_check import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import PUBLIC, host_key_alias
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import EVERYONE
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import HOST_VARIABLES, HostReader, positive_int
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient, ProxyUse
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.main_process import register_end_of_run
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, plain
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh import errors as _ssh_errors
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import (
+    CONNECTION,
     Destination,
     check_destination,
     ssh_arguments_of,
@@ -330,7 +327,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         except RemoteItError as error:
             raise AnsibleConnectionFailure(self._explain(error, name)) from None
 
-    def _read_host(self, name: str, play: Play | None) -> FleetHost:
+    def _read_host(self, name: str, play: Play | None) -> HostRequest:
         facts = play.facts_of(name) if play is not None else ()
         options = {option: plain(self._option(option)) for option in HOST_VARIABLES}
         return self._reader.read(name, options, facts)

@@ -171,15 +171,14 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.vars import combine_vars
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import resolve
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import resolve
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import (
     INCOMPLETE,
     Device,
     Wanted,
     application_id,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._end_of_run import register_in_main_process
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
     Choice,
     Listing,
@@ -188,7 +187,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
     host_names,
     host_variables,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import CONNECTION
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import register_in_main_process
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION
 
 #: Of one kind, no more warnings are shown, and no more names in one of them.
 MOST_NAMED = 10
@@ -275,7 +275,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         self, config: t.Mapping[str, t.Any], wanted: Wanted, warn: t.Callable[[str], None]
     ) -> t.Iterator[Device]:
         # C(requests) takes longer to import than a cache takes to read
-        from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC, account_of
+        from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import AUTH_SPEC, account_of
 
         options = {**dict.fromkeys(AUTH_SPEC), **self._given(config)}
         options |= {"concurrency": 1, "timeout": self._option("timeout")}

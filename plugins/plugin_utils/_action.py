@@ -15,10 +15,11 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.remoteit.fleet.plugins.module_utils import _credentials, _results
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils import _results
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import credentials as _credentials
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, plain
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import THIS_RUN
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN
 
 
 class RemoteItAction(ActionBase):

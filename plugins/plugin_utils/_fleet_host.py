@@ -11,16 +11,20 @@ agree. A host option is the plugin option of the same name; in the inventory it 
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import account_of, how_ids_look
-from ansible_collections.remoteit.fleet.plugins.module_utils._connect import check_hostip
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import NotFoundError, OptionsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
-from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import SERVICE_ID
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    NotFoundError,
+    OptionsError,
+    RemoteItError,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import account_of, how_ids_look
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import check_hostip
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 
 #: The connection plugin's account options, with the options of the modules that have the same meaning. The plugin
 #: ``ansible.builtin.ssh`` has a ``password`` and a ``timeout`` of its own.
@@ -51,28 +55,13 @@ HOST_VARIABLES = {
 _DEFAULTS = {"timeout": 60, "concurrency": 16}
 
 
-@dataclasses.dataclass(frozen=True)
-class FleetHost:
-    """An inventory host as the keeper needs it: its service by ID or by name, and the account that opens it."""
-
-    name: str
-    service: str | None
-    target: Target | None
-    hostip: str | None
-    account: Account
-
-    @property
-    def label(self) -> str:
-        return self.service or str(self.target)
-
-
 class HostReader:
     """Reads hosts. Hosts with the same account options share one account, so its credentials are loaded once."""
 
     def __init__(self) -> None:
         self._accounts: dict[tuple[t.Any, ...], Account | RemoteItError] = {}
 
-    def read(self, name: str, options: t.Mapping[str, t.Any], facts: t.Iterable[t.Any]) -> FleetHost:
+    def read(self, name: str, options: t.Mapping[str, t.Any], facts: t.Iterable[t.Any]) -> HostRequest:
         """Return what the options of a host describe.
 
         :param options: by name, in plain types; ``None`` if not set.
@@ -103,7 +92,7 @@ class HostReader:
                 " service, or the other to the name of its device"
             )
         hostip = check_hostip(_text(options, "hostip"))
-        return FleetHost(name, service, target, hostip, self._account(options))
+        return HostRequest(name, service, target, hostip, self._account(options))
 
     def _account(self, options: t.Mapping[str, t.Any]) -> Account:
         given = {name: options.get(option) for option, name in ACCOUNT_OPTIONS.items()}

@@ -12,20 +12,23 @@ import dataclasses
 import itertools
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connect import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Order, Stopped
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import PUBLIC, Connection
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import (
     EVERYONE,
     WEB_IS_PUBLIC,
     predicted,
     result_of,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import PUBLIC, Connection
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order, Stopped
-from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import ACCOUNT_OPTIONS, FleetHost
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient, KeeperError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import CONNECTION, Play
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import ACCOUNT_OPTIONS
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient, KeeperError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import shown
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION
 
 _ROLE = "remoteit_session"
 
@@ -59,7 +62,7 @@ def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: boo
         else:
             changed |= not outcome.reused
             connections[name] = dataclasses.replace(outcome, deviceaddress=services[name]).as_result()
-    if any(host.hostip and connections.get(host.name, {}).get("reverse_proxy") for host in hosts):
+    if any(host.hostip and connections.get(host.host, {}).get("reverse_proxy") for host in hosts):
         warnings.append(f"remoteit_{WEB_IS_PUBLIC}")
     return result_of(connections, failures, warnings, changed=changed, fail_on=options["fail_on"])
 
@@ -101,7 +104,7 @@ def _check_connection(names: t.Sequence[str], play: Play) -> None:
         )
 
 
-def _read(names: t.Iterable[str], play: Play) -> tuple[list[FleetHost], dict[str, RemoteItError]]:
+def _read(names: t.Iterable[str], play: Play) -> tuple[list[HostRequest], dict[str, RemoteItError]]:
     hosts, failed = [], {}
     for name in names:
         try:
@@ -111,9 +114,11 @@ def _read(names: t.Iterable[str], play: Play) -> tuple[list[FleetHost], dict[str
     return hosts, failed
 
 
-def _find_services(hosts: list[FleetHost], outcomes: dict[str, t.Any], warn: t.Callable[[str], None]) -> dict[str, str]:
+def _find_services(
+    hosts: list[HostRequest], outcomes: dict[str, t.Any], warn: t.Callable[[str], None]
+) -> dict[str, str]:
     """Return the service ID of each host; the reason why one has none goes to the outcomes."""
-    services = {host.name: host.service for host in hosts if host.service}
+    services = {host.host: host.service for host in hosts if host.service}
     targets: dict[Account, set[Target]] = collections.defaultdict(set)
     for host in hosts:
         if host.target is not None:
@@ -129,21 +134,21 @@ def _find_services(hosts: list[FleetHost], outcomes: dict[str, t.Any], warn: t.C
             if host.account == account and host.target is not None:
                 service = found[host.target]
                 if isinstance(service, RemoteItError):
-                    outcomes[host.name] = service
+                    outcomes[host.host] = service
                 else:
-                    services[host.name] = service.id
+                    services[host.host] = service.id
     return services
 
 
 def _open(
-    hosts: list[FleetHost], services: t.Mapping[str, str], options: t.Mapping[str, t.Any]
+    hosts: list[HostRequest], services: t.Mapping[str, str], options: t.Mapping[str, t.Any]
 ) -> t.Iterator[tuple[str, Connection | RemoteItError]]:
     """Open by account and restriction, and return each host with its outcome."""
     groups: dict[tuple[Account, str | None], dict[str, list[str]]] = collections.defaultdict(dict)
     for host in hosts:
-        if host.name in services:
-            of_service = groups[host.account, host.hostip].setdefault(services[host.name].upper(), [])
-            of_service.append(host.name)
+        if host.host in services:
+            of_service = groups[host.account, host.hostip].setdefault(services[host.host].upper(), [])
+            of_service.append(host.host)
     for (account, hostip), names in groups.items():
         order = Order(
             tuple(names), hostip=hostip, wait=options["wait"], reuse=options["reuse"], detach=options["detach"]

@@ -17,8 +17,9 @@ import typing as t
 from ansible.release import __version__ as ansible_version
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import SERVICE_ID
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Service, is_deep
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import SERVICE_ID
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists import is_deep
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Service
 
 #: Before 2.19 the engine takes any string for a template that is not marked as unsafe; since then, none but those of
 #: the user's own files.

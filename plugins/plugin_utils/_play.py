@@ -19,10 +19,11 @@ from ansible.plugins.loader import strategy_loader
 from ansible.plugins.strategy.free import StrategyModule as FreeStrategy
 from ansible.template import Templar
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import HOST_VARIABLES, FleetHost, HostReader
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import HOST_VARIABLES, HostReader
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION
 
-CONNECTION = "remoteit.fleet.ssh"
 #: ansible-core calls the plugin so in ``ansible_connection`` of the host that runs the task, unless a variable sets it.
 _LOADED_CONNECTION = "ansible_collections.remoteit.fleet.plugins.connection.ssh"
 
@@ -82,7 +83,7 @@ class Play:
         variables = hostvars.raw_get(name) if hostvars is not None and name in hostvars else {}
         return variables.get("ansible_facts") or {}
 
-    def read(self, name: str) -> FleetHost:
+    def read(self, name: str) -> HostRequest:
         """Return a host as its variables describe it, exactly as the connection plugin sees it.
 
         :raises RemoteItError: see ``HostReader.read``; also if a variable cannot be templated.
@@ -107,7 +108,7 @@ class Play:
         # not the task's keyword: ansible-core 2.21 sets it to the connection of the host that runs the task
         return (connection or self._task.get_play().connection) in (CONNECTION, _LOADED_CONNECTION)
 
-    def read_batch(self) -> list[FleetHost]:
+    def read_batch(self) -> list[HostRequest]:
         """Return the hosts of the batch that use the plugin; one that cannot be read is left to its own task."""
         found = []
         for name in self.batch:

@@ -16,10 +16,11 @@ import typing as t
 
 from ansible.utils.display import Display
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Wanted, Warn
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Fleet, Opened, Order, Stop, Stopped
-from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Resolved, Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Fleet, Opened, Order, Stop, Stopped
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Wanted, Warn
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Resolved, Target
 
 #: What is done to fewer services is over before anybody wonders.
 FEWEST = 20

@@ -55,9 +55,10 @@ def measure(way: str, services: list[str]) -> dict[str, float]:
     """The seconds of each step."""
     import os
 
-    from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
-    from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Order
-    from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Direct, Order
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
 
     environ = os.environ
     url, key, token = (environ[f"REMOTEIT_{name}"] for name in ("API_URL", "DEVELOPER_KEY", "TOKEN"))

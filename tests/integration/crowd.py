@@ -13,10 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Order
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import FleetHost
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper_client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Order
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 
 WORKERS = 200
 
@@ -25,7 +26,7 @@ def worker(account: Account, service: str) -> None:
     """Open and close as a module does, or use a connection for a moment as the connection plugin does."""
     client = KeeperClient()
     if random.random() < 0.5:
-        use = client.use(FleetHost(service, service, None, None, account), None, 0)
+        use = client.use(HostRequest(service, service, None, None, account), None, 0)
         time.sleep(random.uniform(0.0, 0.3))
         use.close()
         os._exit(0)

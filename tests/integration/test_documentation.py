@@ -32,7 +32,7 @@ from ansible.cli.inventory import InventoryCLI
 from ansible.cli.playbook import PlaybookCLI
 from documentation import BLOCKS, PAGES, ROOT, Block, titled
 
-from ansible_collections.remoteit.fleet.plugins.module_utils import _credentials
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import credentials as _credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import HOST_VARIABLES
 
 BIN = Path(sys.executable).parent
@@ -279,7 +279,7 @@ def test_every_message_of_the_troubleshooting_is_said_by_the_code() -> None:
 
 
 def test_every_code_of_a_failure_is_explained() -> None:
-    from ansible_collections.remoteit.fleet.plugins.module_utils._errors import BY_CODE
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BY_CODE
 
     text = (ROOT / "docs/docsite/rst/troubleshooting.rst").read_text()
     assert set(re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)) == set(BY_CODE)

@@ -18,12 +18,12 @@ import requests
 import requests.adapters
 import requests.structures
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import (
     DEFAULT_API_URL,
     DEFAULT_GRAPHQL_URL,
     Credentials,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
 
 SERVICE = "80:00:00:00:01:00:40:C5"
 SERVICES = tuple(f"80:00:00:00:01:00:00:{number:02X}" for number in range(1, 100))

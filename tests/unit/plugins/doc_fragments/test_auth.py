@@ -11,8 +11,8 @@ import typing as t
 import yaml
 
 from ansible_collections.remoteit.fleet.plugins.doc_fragments._auth import ModuleDocFragment
-from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC
-from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import resolve
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import resolve
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import AUTH_SPEC
 
 MODULE = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
 CREDENTIALS = {"access_key_id", "secret_access_key", "token", "developer_key", "username", "password"}

@@ -19,7 +19,7 @@ from ansible.plugins.doc_fragments import constructed, inventory_cache
 
 from ansible_collections.remoteit.fleet.plugins.doc_fragments._auth import ModuleDocFragment
 from ansible_collections.remoteit.fleet.plugins.inventory import services
-from ansible_collections.remoteit.fleet.plugins.module_utils._argspec import AUTH_SPEC
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import AUTH_SPEC
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import Conversation, Reply
 
 PLUGIN = "remoteit.fleet.services"

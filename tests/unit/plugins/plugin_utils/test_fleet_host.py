@@ -11,20 +11,20 @@ import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
     NotFoundError,
     OptionsError,
     RemoteItError,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._targets import Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Target
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import (
     HOST_VARIABLES,
-    FleetHost,
     HostReader,
     check_facts,
     positive_int,
 )
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import KEY, SERVICE, TOKEN
 
 LOGIN = {"token": TOKEN, "developer_key": KEY}
@@ -36,7 +36,7 @@ def bare(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", {"HOME": str(tmp_path)})
 
 
-def read(reader: HostReader | None = None, facts: t.Iterable[str] = (), **options: t.Any) -> FleetHost:
+def read(reader: HostReader | None = None, facts: t.Iterable[str] = (), **options: t.Any) -> HostRequest:
     return (reader or HostReader()).read("kiosk-1", {**LOGIN, **options}, facts)
 
 
@@ -57,7 +57,7 @@ def test_reader_finds_the_service(
     options: dict[str, t.Any], service: str | None, target: Target | None, label: str
 ) -> None:
     host = read(**options)
-    assert (host.name, host.service, host.target, host.label) == ("kiosk-1", service, target, label)
+    assert (host.host, host.service, host.target, host.label) == ("kiosk-1", service, target, label)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Service
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Service
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
     Choice,
     Listing,

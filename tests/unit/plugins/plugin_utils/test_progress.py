@@ -12,8 +12,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OfflineError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _progress
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OfflineError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import FEWEST, Progress, is_for_a_person, shown
 
 

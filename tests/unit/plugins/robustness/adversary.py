@@ -20,14 +20,14 @@ import zlib
 
 from hypothesis import strategies as st
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import (
     SERVICE_ID,
     Connection,
     find_connection_id,
     is_connection_id,
 )
-from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import BY_CODE, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BY_CODE, RemoteItError
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import CONNECTION_ID, SERVICE_ID
-from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.module_utils._devices import Device, Wanted
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import OptionsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Api
-from ansible_collections.remoteit.fleet.plugins.module_utils._times import moment
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account, Api
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import CONNECTION_ID, SERVICE_ID
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Wanted
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import moment
 from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary import (
     GRAPHQL,
     ID,

@@ -15,15 +15,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.remoteit.fleet.plugins.module_utils import _connect, _disconnect, _service_info
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import Connection
-from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import BadAnswerError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account, Direct, Order
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import Keeper
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import Ledger, listing
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import Run
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
+from ansible_collections.remoteit.fleet.plugins.action.remoteit_service_info import ActionModule, result_of
+from ansible_collections.remoteit.fleet.plugins.plugin_utils import _connect, _disconnect
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Direct, Order
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Wanted
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BadAnswerError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import account_of
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger, listing
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary import (
     GRAPHQL,
     ID,
@@ -111,9 +115,10 @@ def test_the_result_of_a_disconnect(adversary: Adversary, said: tuple[Credential
 def test_the_result_of_a_service_info(adversary: Adversary, said: tuple[Credentials, Answers]) -> None:
     credentials, answers = said
     adversary.script(credentials, answers)
-    options = options_of(credentials, _service_info.ARGUMENT_SPEC, device=["kiosk-1", "kiosk-2"], service=["ssh"])
+    options = options_of(credentials, ActionModule.SPEC, device=["kiosk-1", "kiosk-2"], service=["ssh"])
+    wanted = Wanted.of(options)
     try:
-        result = _service_info.service_info(options, {}, Direct(), check_mode=False)
+        result = result_of(Direct().devices(account_of(options, {}), wanted, str), wanted)
     except RemoteItError as error:
         check_error(error, adversary)
     else:

@@ -15,18 +15,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.remoteit.fleet.plugins.module_utils._connection import CONNECTION_ID, SERVICE_ID
-from ansible_collections.remoteit.fleet.plugins.module_utils._credentials import resolve
-from ansible_collections.remoteit.fleet.plugins.module_utils._errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.module_utils._fleet import Account
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import CONNECTION_ID, SERVICE_ID
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import resolve
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import Listing, host_variables
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import (
     held_by_the_living,
     known,
     listing,
     of_dead_runs,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._teardown import teardown
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
 from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary import (
     ACCESS_KEY_ID,
     ID,

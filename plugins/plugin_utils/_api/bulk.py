@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""Open and close many connections at once, bounded: what the keeper and a teardown share."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account, Api
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Wanted, Warn
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    BadAnswerError,
+    CallTimeoutError,
+    NetworkError,
+    RemoteItError,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Resolved, Target, resolve
+
+Item = t.TypeVar("Item")
+Result = t.TypeVar("Result")
+
+CLOSED = "closed"
+ALREADY_CLOSED = "already_closed"
+STILL_USED = "still_used"
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """What to open, and how."""
+
+    services: tuple[str, ...]
+    hostip: str | None = None
+    wait: bool = True
+    reuse: bool = True
+    detach: bool = False
+
+
+Opened = tuple[str, Connection | RemoteItError]
+#: C((service id, connection id)), and what became of it.
+Stop = tuple[str, str]
+Stopped = tuple[Stop, str | RemoteItError]
+
+
+class Fleet(t.Protocol):
+    """Who finds, opens and closes: this process itself, or the keeper of the run."""
+
+    def open(self, account: Account, order: Order) -> t.Iterator[Opened]:
+        """Each service, with its connection or the reason why there is none, as the answers come in."""
+
+    def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
+        """Each connection, with what became of it or the reason why nothing did."""
+
+    def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
+        """What each target is."""
+
+    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
+        """The devices that are wanted."""
+
+
+class Direct:
+    """Opens and closes from this process, with one login for an account."""
+
+    def __init__(self) -> None:
+        self._apis: list[tuple[Account, Api]] = []
+
+    def _api(self, account: Account) -> Api:
+        for known, api in self._apis:
+            if known == account:
+                return api
+        self._apis.append((account, account.api()))
+        return self._apis[-1][1]
+
+    def open(self, account: Account, order: Order) -> t.Iterator[Opened]:
+        api = self._api(account)
+        return in_parallel(lambda service: open_one(api, service, order), order.services, account.concurrency)
+
+    def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
+        api = self._api(account)
+        return in_parallel(lambda stop: close_one(api, stop), stops, account.concurrency)
+
+    def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
+        return resolve(self._api(account), targets, warn)
+
+    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
+        return list(self._api(account).devices(wanted, warn))
+
+
+def open_one(api: Api, service: str, order: Order) -> Connection:
+    """Open one connection; one that cannot be used is stopped again before the error goes up.
+
+    :raises RemoteItError: with C(connectionid) in its details if something is open that could not be stopped, and with
+        C(may_be_open) if nobody knows.
+    """
+    try:
+        return api.connect(service, order.hostip, order.wait)
+    except RemoteItError as error:
+        connectionid = error.details.pop("connectionid", None)
+        if connectionid is None:
+            if not _may_be_open(error):
+                raise
+            ending = "a connection may be open all the same; it ends by itself 15 minutes after its last use"
+            error.details["may_be_open"] = True
+        else:
+            try:
+                api.disconnect(service, connectionid)
+            except RemoteItError as stop_error:
+                ending = f"the connection {connectionid} could not be stopped: {stop_error.message}"
+                error.details["connectionid"] = connectionid
+            else:
+                ending = f"the connection {connectionid} was stopped"
+        raise type(error)(f"{error.message}; {ending}", **error.details) from error
+
+
+def _may_be_open(error: RemoteItError) -> bool:
+    """Whether the opening call that ended so may have opened something."""
+    status = error.details.get("http_status", 0)
+    if error.details.pop("in_doubt", False):
+        error.details["answered"] = True
+        return True
+    if error.details.get("not_sent") or 400 <= status < 500:
+        return False
+    return status >= 500 or isinstance(error, (CallTimeoutError, NetworkError, BadAnswerError))
+
+
+def close_one(api: Api, stop: Stop) -> str:
+    return CLOSED if api.disconnect(*stop) else ALREADY_CLOSED
+
+
+def in_parallel(
+    work: t.Callable[[Item], Result], items: t.Iterable[Item], width: int
+) -> t.Iterator[tuple[Item, Result | RemoteItError]]:
+    """Do the work on every item, C(width) at a time, and hand out each outcome as it comes."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=width, thread_name_prefix="remoteit") as pool:
+        futures = {pool.submit(work, item): item for item in items}
+        for future in concurrent.futures.as_completed(futures):
+            try:
+                outcome: Result | RemoteItError = future.result()
+            except Exception as error:
+                outcome = as_error(error)
+            yield futures[future], outcome
+
+
+def as_error(error: Exception) -> RemoteItError:
+    """Whatever happened to one item, as an error that does not lose the others."""
+    if isinstance(error, RemoteItError):
+        return error
+    return RemoteItError(f"this should not happen: {type(error).__name__}: {error}", may_be_open=True)

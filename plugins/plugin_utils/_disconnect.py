@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""The work of C(remoteit_disconnect), the same for its module and its action plugin."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
+    ALREADY_CLOSED,
+    CLOSED,
+    STILL_USED,
+    Fleet,
+    Stop,
+    Stopped,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import CONNECTION_ID
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import AUTH_SPEC, account_of, check_service_ids
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import failed_for
+
+ARGUMENT_SPEC: dict[str, t.Any] = {
+    **AUTH_SPEC,
+    "deviceaddress": {"type": "str", "aliases": ["service_id"]},
+    "connectionid": {"type": "str"},
+    "connections": {"type": "raw"},
+    "hosts": {"type": "list", "elements": "str"},
+    "run_id": {"type": "str"},
+    "all": {"type": "bool"},
+}
+RULES: dict[str, t.Any] = {
+    "mutually_exclusive": [("deviceaddress", "connections", "hosts", "run_id", "all"), ("connectionid", "connections")],
+    "required_together": [("deviceaddress", "connectionid")],
+    "required_one_of": [("deviceaddress", "connections", "hosts", "run_id", "all")],
+}
+
+
+def disconnect(
+    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], fleet: Fleet, *, check_mode: bool
+) -> dict[str, t.Any]:
+    """Close what the options name and return the task's result.
+
+    :raises RemoteItError: nothing was closed.
+    """
+    stops = _stops(options)
+    if check_mode:
+        return result_of((stop, CLOSED) for stop in stops)
+    return result_of(fleet.close(account_of(options, environ), stops) if stops else ())
+
+
+def result_of(stopped: t.Iterable[Stopped]) -> dict[str, t.Any]:
+    """The task's result."""
+    outcomes: dict[str, list[dict[str, str]]] = {CLOSED: [], ALREADY_CLOSED: [], STILL_USED: []}
+    failures: dict[str, dict[str, str]] = {}
+    for (deviceaddress, connectionid), outcome in stopped:
+        if isinstance(outcome, RemoteItError):
+            key = f"{deviceaddress} {connectionid}" if deviceaddress in failures else deviceaddress
+            failures[key] = {**outcome.as_failure(), "connectionid": connectionid}
+        else:
+            outcomes[outcome].append({"deviceaddress": deviceaddress, "connectionid": connectionid})
+    result: dict[str, t.Any] = {"changed": bool(outcomes[CLOSED]), **outcomes, "failures": failures}
+    if failures:
+        result.update(_failed(failures))
+    else:
+        result["ansible_facts"] = {"remoteit_connection": {}}
+    return result
+
+
+def _stops(options: t.Mapping[str, t.Any]) -> list[Stop]:
+    if options.get("connections") is not None:
+        # what check mode or remoteit_disconnect left behind names no connection
+        entries = [entry for entry in _entries(options["connections"]) if entry.get("connectionid") is not None]
+    elif options.get("deviceaddress"):
+        entries = [options]
+    else:
+        raise OptionsError(
+            "there is nothing to close: give deviceaddress and connectionid, connections, hosts, run_id, or all"
+        )
+    stops = []
+    for entry in entries:
+        deviceaddress, connectionid = entry.get("deviceaddress"), entry.get("connectionid")
+        check_service_ids([str(deviceaddress)])
+        if not isinstance(connectionid, str) or not CONNECTION_ID.fullmatch(connectionid):
+            raise OptionsError(f"not a connection id: {connectionid!r} (of service {deviceaddress})")
+        stops.append((str(deviceaddress), str(connectionid)))
+    return list(dict.fromkeys(stops))
+
+
+def _entries(value: t.Any) -> list[t.Mapping[str, t.Any]]:
+    """The connections in a registered result, that of a loop included, or in what was taken from one."""
+    if isinstance(value, t.Mapping):
+        for key in ("results", "connections"):
+            if key in value:
+                return _entries(value[key])
+        if "connectionid" in value:
+            return [value]
+        value = list(value.values())
+    if not isinstance(value, list):
+        raise OptionsError("connections is not what remoteit_connect returns: a dictionary of connections")
+    return [entry for item in value for entry in _entries(item)]
+
+
+def _failed(failures: dict[str, dict[str, str]]) -> dict[str, t.Any]:
+    shown = [
+        f"{service} (connection {failure['connectionid'] or 'unknown'}): {failure['message']}"
+        for service, failure in list(failures.items())[:10]
+    ]
+    msg = f"{len(failures)} connections could not be closed and may still be open: " + "; ".join(shown)
+    return failed_for(failures, msg)

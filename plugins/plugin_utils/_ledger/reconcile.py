@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""Openings whose answer nobody has got, and what the account's sessions tell of them."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Session
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import moment, utc_now
+
+#: A session may seem to have started so many seconds too early or too late: no two clocks are equal.
+CLOCKS_DIFFER_SECONDS = 5
+#: Clocks that differ by more than so many seconds sign no request that the API accepts.
+CLOCKS_DIFFER_AT_MOST_SECONDS = 300
+#: An opening call that was sent so many seconds ago has had its effect, or never will.
+SETTLED_SECONDS = 180
+
+
+class Intent(t.NamedTuple):
+    """An opening call whose answer nobody has got."""
+
+    number: int
+    service: str
+    at: str
+    until: str | None = None  # when it was known that there is no answer
+    answered: bool = False  # that something went wrong: it is over, then
+
+
+def explain(
+    intents: t.Collection[Intent], sessions: t.Collection[Session], known: t.Collection[str], rivals: t.Collection[str]
+) -> dict[Intent, str | None]:
+    """The id of the session that each opening has made, or none if it has made none. What is not certain is left out.
+
+    It is one of the same user, of the same service, that started while the call was under way and is in no ledger.
+
+    :param known: the ids of connections that ledgers tell of, in small letters.
+    :param rivals: services of which other runs too have openings without an answer, in capitals: whose is whose?
+    """
+    explained: dict[Intent, str | None] = {}
+    by_service: dict[str, list[Intent]] = collections.defaultdict(list)
+    for intent in intents:
+        by_service[intent.service.upper()].append(intent)
+    now = utc_now()
+    for service, mine in by_service.items():
+        settled = {each: each.answered or moment(each.at) + _seconds(SETTLED_SECONDS) < now for each in mine}
+        first = min(moment(each.at) for each in mine)
+        last = max(moment(each.until) if each.until else moment(each.at) + _seconds(SETTLED_SECONDS) for each in mine)
+        possible = [session for session in sessions if _may_be(session, service, known, first)]
+        found = [session for session in possible if _is_certain(session, first, last)]
+        if service in rivals or len(possible) > len(found) or len(found) > len(mine):
+            continue
+        explained.update(zip(mine, [session.id for session in found]))
+        explained.update({intent: None for intent in mine[len(found) :] if settled[intent]})
+    return explained
+
+
+def _may_be(session: Session, service: str, known: t.Collection[str], first: datetime.datetime) -> bool:
+    """Whether nothing speaks against it: what the API did not tell of it does not, nor does a late start."""
+    if session.id is not None and session.id.lower() in known:
+        return False
+    if session.service_id is not None and session.service_id.upper() != service:
+        return False
+    if session.is_ours is False or session.is_proxy is False:
+        return False
+    return session.started is None or moment(session.started) >= first - _seconds(CLOCKS_DIFFER_AT_MOST_SECONDS)
+
+
+def _is_certain(session: Session, first: datetime.datetime, last: datetime.datetime) -> bool:
+    """Whether the API told everything of it, and it fits."""
+    if None in session[:3] or not (session.is_ours and session.is_proxy):
+        return False
+    slack = _seconds(CLOCKS_DIFFER_SECONDS)
+    return first - slack <= moment(str(session.started)) <= last + slack
+
+
+def _seconds(number: int) -> datetime.timedelta:
+    return datetime.timedelta(seconds=number)

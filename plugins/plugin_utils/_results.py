@@ -1,0 +1,25 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""The results of tasks that fail."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
+
+
+def failed(error: RemoteItError) -> dict[str, t.Any]:
+    """The result of a task that ended with this error."""
+    details = {key: value for key, value in error.details.items() if key != "unexplained"}
+    failure = {**error.as_failure(), "details": details}
+    return {"failed": True, "changed": False, "msg": error.message, "failure": failure}
+
+
+def failed_for(failures: t.Mapping[str, t.Mapping[str, t.Any]], msg: str) -> dict[str, t.Any]:
+    """What is added to the result of a task that failed because of some services; the code is that of the first."""
+    code = next(iter(failures.values()))["code"]
+    return {"failed": True, "msg": msg, "failure": {"code": code, "message": msg, "details": failures}}

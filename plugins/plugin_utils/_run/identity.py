@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""Identify the run that this process belongs to, and name its directories.
+
+Every worker of a run computes the same identity from the controller process, so that all of them find one keeper,
+whether or not the collection was imported before the workers were forked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import multiprocessing
+import os
+import re
+import tempfile
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import nobody_renames_in
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import mark_of
+
+#: The variables in which CI systems put the ID of a job: GitLab, Jenkins, Azure Pipelines, AWX. GitHub Actions has only
+#: the ID of the workflow run.
+_JOB_IDS = ("REMOTEIT_RUN_ID", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG", "SYSTEM_JOBID", "AWX_JOB_ID", "JOB_ID")
+
+#: The path of a Unix socket holds 107 bytes, and ssh appends 17 to the path of a control master that is starting.
+_LONGEST_FOLDER = 62
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of ``ansible-playbook``, ``ansible`` or ``ansible-console``."""
+
+    id: str
+    controller_pid: int
+    folder: str  # private: the keeper's socket and the control sockets of ssh
+    controller: str | None = None  # the identity of the controller process, which its number alone is not
+
+    @property
+    def socket(self) -> str:
+        return os.path.join(self.folder, "keeper")
+
+    def control_path_dir(self, connectionid: str) -> str:
+        """Return the directory of the control masters of one connection, which end before the connection is closed."""
+        return os.path.join(self.folder, hashlib.sha256(connectionid.encode()).hexdigest()[:8])
+
+
+def _this_run() -> Run:
+    """Derive the run from the controller process: a worker's parent, or this process itself."""
+    in_worker = multiprocessing.parent_process() is not None
+    controller = os.getppid() if in_worker else os.getpid()
+    identity = mark_of(controller)
+    suffix = hashlib.sha256((identity or f"pid {controller}").encode()).hexdigest()[:10]
+    job = next((os.environ[name] for name in _JOB_IDS if os.environ.get(name)), "run")
+    return Run(
+        id=f"{as_id(job)}-{suffix}",
+        controller_pid=controller,
+        folder=os.path.join(_runtime_base(), f"remoteit-{suffix}"),
+        controller=identity,
+    )
+
+
+def as_id(job: str) -> str:
+    """A CI system's id of a job as part of a file's name; of a long one the end, where Jenkins has the number."""
+    return re.sub(r"[^0-9A-Za-z_.-]+", "-", job)[-80:].lstrip(".-") or "run"
+
+
+def _runtime_base() -> str:
+    for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
+        if base and len(base) + len("/remoteit-0123456789") <= _LONGEST_FOLDER and nobody_renames_in(base):
+            return base
+    return "/tmp"
+
+
+def state_folder(environ: t.Mapping[str, str]) -> str:
+    """Where ledgers are kept: C(REMOTEIT_STATE_DIR), the user's state folder, or a private temporary one."""
+    explicit = environ.get("REMOTEIT_STATE_DIR")
+    if explicit:
+        return os.path.abspath(os.path.expanduser(explicit))
+    home = os.path.expanduser("~")
+    candidates = [environ.get("XDG_STATE_HOME", ""), os.path.join(home, ".local", "state") if home != "/" else ""]
+    # what is relative is to be ignored: https://specifications.freedesktop.org/basedir/latest/
+    for candidate in filter(os.path.isabs, candidates):
+        folder = os.path.join(candidate, "remoteit-fleet")
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    # no usable home, as in a container with a random uid
+    return os.path.join(tempfile.gettempdir(), f"remoteit-fleet-{os.getuid()}")
+
+
+def runs_folder() -> str:
+    return os.path.join(state_folder(os.environ), "runs")
+
+
+THIS_RUN = _this_run()

@@ -1,0 +1,9 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""OpenSSH: what its client reports, where its arguments lead, and its control masters.
+
+It imports ``_api`` and ``_run``. Start with ``destination.py``.
+"""

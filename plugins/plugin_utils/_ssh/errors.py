@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""What the messages of the OpenSSH client mean: whether a command may have been executed, and what to do."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import socket
+
+from ansible.errors import AnsibleConnectionFailure
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
+
+#: Messages of ssh before it logs in: nothing was executed.
+_BEFORE_LOGIN = re.compile(
+    r"ssh: connect to host \S+ port \d+: |kex_exchange_identification: |ssh_exchange_identification: "
+    r"|Connection timed out during banner exchange|Connection to \S+ port \d+ timed out"
+)
+#: The port of a peer in a message.
+_PEER_PORT = re.compile(r"(?:connect to host|by|Connection to) \S+ port (\d+)")
+#: How ssh names the peer that it reaches by a jump host or a proxy command.
+_UNKNOWN_PEER = "UNKNOWN port 65535"
+_REFUSED = re.compile(r"ssh: connect to host (\S+) port (\d+): Connection refused")
+_REFUSED_BY_JUMP_HOST = re.compile(r"open failed: connect failed: Connection refused.*stdio forwarding failed")
+
+_CHANGED_KEY = (
+    "The device has another host key than the one recorded as {alias} in {file}. Find out why. Only if the change is"
+    " legitimate, remove the recorded key: ssh-keygen -R {alias} -f {file}"
+)
+_UNKNOWN_KEY = (
+    "The host key of the device is not recorded yet. From a network that you trust, run once with"
+    " --ssh-common-args='-o StrictHostKeyChecking=accept-new', which records it as {alias}"
+)
+
+
+def is_refused(reason: str, connection: Connection, *, direct: bool) -> bool:
+    """Whether ssh could not connect to the proxy, because nothing listens there any more.
+
+    A command can print the same words. Where the proxy can be reached from here, a refused connection proves it.
+    """
+    if not direct:
+        return _REFUSED_BY_JUMP_HOST.search(reason) is not None
+    found = _REFUSED.search(reason)
+    if found is None or found[2] != str(connection.port):
+        return False
+    try:
+        socket.create_connection((connection.host, connection.port), 5.0).close()
+    except OSError:
+        return True
+    return False
+
+
+def is_before_login(reason: str, connection: Connection, *, direct: bool) -> bool:
+    """Whether ssh failed before it logged in, so that waiting may help and nothing was executed.
+
+    A command that runs ssh on the device can print the same words, but about another port.
+    """
+    if _BEFORE_LOGIN.search(reason) is None:
+        return False
+    if not direct:
+        return _UNKNOWN_PEER in reason
+    ports = _PEER_PORT.findall(reason)
+    return bool(ports) and all(port == str(connection.port) for port in ports)
+
+
+def explained(error: Exception, messages: str, alias: str) -> Exception:
+    """Return the error with advice, if there is some.
+
+    :param messages: those of ssh. The error of a task with ``no_log`` does not contain them, and they are not shown.
+    """
+    reason = " ".join(str(error).split())
+    changed = re.search(r"Offending (?:\S+ )?key in (.+?):\d+", messages)
+    if "IDENTIFICATION HAS CHANGED" in messages or changed:
+        file = shlex.quote(changed[1]) if changed else "~/.ssh/known_hosts"
+        return AnsibleConnectionFailure(f"{_CHANGED_KEY.format(alias=alias, file=file)}. {reason}")
+    if "Host key verification failed" in messages or "Host Key checking is enabled" in messages:
+        return AnsibleConnectionFailure(f"{_UNKNOWN_KEY.format(alias=alias)}. {reason}")
+    if "Permission denied (" in messages and isinstance(error, AnsibleConnectionFailure):  # not that of a remote file
+        return type(error)(f"The device responds, but refuses the login. Check ansible_user and its key. {reason}")
+    return error

@@ -1,0 +1,593 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The vendor's GraphQL API: what is sent, what its refusals mean, and how its pages are read."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import email.utils
+import json
+import re
+import time
+import typing as t
+
+import pytest
+import requests
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import graphql as _graphql
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Api
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Order, open_one
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Wanted
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    AuthError,
+    BadAnswerError,
+    NotFoundError,
+    OptionsError,
+    RemoteItError,
+)
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+    ACCESS_KEY_ID,
+    ID,
+    SECRET_ACCESS_KEY,
+    SERVICE,
+    SERVICES,
+    WITH_ACCESS_KEY,
+    Conversation,
+    Reply,
+    account,
+    sessions,
+)
+
+CONNECTION = {"id": ID, "host": "proxy18.rt3.io", "port": 37488, "reverseProxy": False, "timeout": 28800}
+STOP = {"connectionId": ID, "serviceId": SERVICE}
+PAGE = {"size": 1000, "from": 0}
+
+
+def api() -> Api:
+    return account(WITH_ACCESS_KEY).api()
+
+
+def opened(**changes: t.Any) -> Reply:
+    return Reply({"data": {"connect": {**CONNECTION, **changes}}})
+
+
+def stopped(answer: t.Any = True) -> Reply:
+    return Reply({"data": {"disconnect": answer}})
+
+
+def errors(*messages: str, data: t.Any = None, status: int = 200) -> Reply:
+    return Reply({"errors": [{"message": message} for message in messages], "data": data}, status)
+
+
+def item(number: int, name: str | None = None, **more: t.Any) -> dict[str, t.Any]:
+    name = f"kiosk-{number}" if name is None else name
+    return {"id": SERVICES[number], "name": name, "state": "active", "services": [], "tags": [], **more}
+
+
+def page(*items: t.Any, more: t.Any = False, **fields: t.Any) -> dict[str, t.Any]:
+    return {"items": list(items), "hasMore": more, **fields}
+
+
+def paged(*items: t.Any, more: t.Any = False, **fields: t.Any) -> Reply:
+    return Reply({"data": {"login": {"devices": page(*items, more=more, **fields)}}})
+
+
+def query(conversation: Conversation, number: int = -1) -> str:
+    return t.cast(str, json.loads(conversation.sent[number].body or "")["query"])
+
+
+def listed(wanted: Wanted | None = None) -> tuple[list[Device], list[str]]:
+    """All that is wanted, and the warnings."""
+    warnings: list[str] = []
+    return list(api().devices(wanted or Wanted(), warnings.append)), warnings
+
+
+def names(found: tuple[list[Device], list[str]]) -> list[str | None]:
+    assert found[1] == []
+    return [device.name for device in found[0]]
+
+
+# -- opening -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_opening_call(conversation: Conversation) -> None:
+    conversation.expect_query({"serviceId": SERVICE}, opened())
+    connection = api().connect(SERVICE)
+    assert (connection.connectionid, connection.proxy) == (ID, "http://proxy18.rt3.io:37488")
+    assert connection.restriction == "latching"
+    assert query(conversation) == (
+        "mutation Connect($serviceId: String!)"
+        " { connect(serviceId: $serviceId) { id host port url reverseProxy timeout } }"
+    )
+    headers = conversation.sent[0].headers
+    assert str(headers["Authorization"]).startswith(f'Signature keyId="{ACCESS_KEY_ID}",algorithm="hmac-sha256"')
+    assert headers["Content-Type"] == "application/json"
+    assert not {"token", "developerkey"} & {name.lower() for name in headers}
+
+
+def test_hostip_is_a_variable(conversation: Conversation) -> None:
+    conversation.expect_query({"serviceId": SERVICE, "hostIP": "203.0.113.7"}, opened())
+    assert api().connect(SERVICE, "203.0.113.7", wait=False).restriction == "address"
+    assert query(conversation).startswith(
+        "mutation Connect($serviceId: String!, $hostIP: String!) { connect(serviceId: $serviceId, hostIP: $hostIP) {"
+    )
+
+
+TROUBLE = [
+    Reply("", 500),
+    Reply({"message": "Internal server error"}, 502),
+    Reply("", 503, {"Retry-After": "0"}),
+    Reply("", 429, {"Retry-After": "0"}),
+    requests.exceptions.ConnectionError(),
+    requests.exceptions.ReadTimeout(),
+]
+
+
+@pytest.mark.parametrize("trouble", [*TROUBLE, Reply("")])
+def test_the_opening_call_is_never_repeated(conversation: Conversation, pauses: list[float], trouble: t.Any) -> None:
+    conversation.expect_query({"serviceId": SERVICE}, trouble)
+    with pytest.raises(RemoteItError):
+        api().connect(SERVICE)
+    assert pauses == []
+
+
+def test_many_threads(conversation: Conversation) -> None:
+    conversation.in_any_order = True
+    for service in SERVICES[:8]:
+        conversation.expect_query({"serviceId": service}, opened(id=f"id-{service}"))
+    one = api()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for connection in pool.map(one.connect, SERVICES[:8]):
+            assert connection.connectionid == f"id-{connection.deviceaddress}"
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "words"),
+    [
+        (errors("Service is inactive"), "offline", "not connected to remote.it"),
+        (errors("Maximum number of connections reached"), "throttled", "remoteit_session"),
+        (errors("Device not found"), "not_found", "check the service id"),
+        (errors("Unknown service 80:00"), "not_found", "check the service id"),
+        (errors("[0861] x"), "not_found", "check the service id"),
+        (errors("You have no permission to connect"), "not_shared", "no permission"),
+        (errors("Invalid Date"), "auth", "check the clock"),
+        (errors("Unauthorized", status=400), "auth", "check the access key"),
+        (errors("upstream request timed out"), "timeout", "waited in vain"),
+        (errors("one", "two", "one"), "api", "the API says: one; two (HTTP 200)"),
+        (errors('Cannot query field "x" on type "Device".', status=400), "api", "HTTP 400"),
+        (errors("some", data={"connect": None}), "api", "the API says: some"),
+        (Reply({"errors": "odd"}), "api", "the API says: odd"),
+        (Reply({"errors": [None, 7, {}, {"message": 7}, "text"]}), "api", "the API says: text"),
+        (Reply({"errors": [{}]}), "api", "gave no reason"),
+        (Reply({"errors": {"message": "one alone"}}), "api", "one alone"),
+        (Reply({"message": "Internal server error"}, 502), "api", "Internal server error (HTTP 502)"),
+        (Reply({"data": {"connect": CONNECTION}}, 500), "api", "HTTP 500"),
+        (Reply("", 429), "throttled", "fewer requests"),
+        (Reply({"data": None}), "bad_answer", "no connection"),
+        (Reply({"data": {"connect": []}}), "bad_answer", "no connection"),
+        (Reply({}), "bad_answer", "no connection"),
+        (Reply("<h1>404</h1>", 404), "bad_answer", "HTTP 404 with an HTML page"),
+        (Reply(""), "bad_answer", "an empty body"),
+        (Reply([]), "bad_answer", "a JSON list"),
+    ],
+)
+def test_every_known_refusal(conversation: Conversation, reply: Reply, code: str, words: str) -> None:
+    conversation.expect_query(None, reply)
+    with pytest.raises(RemoteItError) as caught:
+        api().connect(SERVICE)
+    assert caught.value.code == code
+    assert words in caught.value.message
+
+
+def at(seconds: int) -> dict[str, str]:
+    """The headers of an answer by a clock that differs so much from ours."""
+    return {"Date": email.utils.formatdate(time.time() + seconds, usegmt=True)}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    "body", ["Unauthorized", "", "<html>", {"message": "Forbidden"}, {"errors": [{"message": "no"}]}]
+)
+def test_a_refused_signature_is_explained(conversation: Conversation, status: int, body: t.Any) -> None:
+    conversation.expect_query(None, Reply(body, status))
+    with pytest.raises(AuthError) as caught:
+        api().connect(SERVICE)
+    for words in (f"HTTP {status}", "disabled", "secret access key is not", "clock is wrong"):
+        assert words in caught.value.message
+    assert "seconds" not in caught.value.message  # there was no date to compare with
+
+
+@pytest.mark.parametrize("reply", [Reply("Unauthorized", 403), errors("Invalid Date")])
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(3600, "(3599|3600) seconds behind"), (-431, "43[12] seconds ahead of"), (0, "agrees with"), (-9, "agrees with")],
+)
+def test_the_clock_is_compared(conversation: Conversation, reply: Reply, seconds: int, words: str) -> None:
+    conversation.expect_query(None, lambda request: Reply(reply.body, reply.status, at(seconds)))
+    with pytest.raises(AuthError) as caught:
+        api().connect(SERVICE)
+    assert re.search(words, caught.value.message)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Tue, 99 Jun 2022 20:51:35 GMT", "1"])
+def test_a_date_that_is_none(conversation: Conversation, date: str) -> None:
+    conversation.expect_query(None, Reply("", 403, {"Date": date}))
+    with pytest.raises(AuthError, match=r"clock is wrong$"):
+        api().connect(SERVICE)
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_what_echoes_a_secret_is_masked(conversation: Conversation, status: int) -> None:
+    def echo(request: requests.PreparedRequest) -> Reply:
+        return errors(f"no: {request.headers['Authorization']} {SECRET_ACCESS_KEY} \x1b[31m", status=status)
+
+    conversation.expect_query(None, echo)
+    with pytest.raises(RemoteItError, match=r"no: Signature keyId") as caught:
+        api().connect(SERVICE)
+    signature = str(conversation.sent[0].headers["Authorization"]).split('signature="')[1].rstrip('"')
+    for secret in (SECRET_ACCESS_KEY, ACCESS_KEY_ID, signature, "\x1b"):
+        assert secret not in caught.value.message
+
+
+def test_a_proxy_that_echoes_a_secret_is_masked(conversation: Conversation) -> None:
+    conversation.expect_query(None, opened(host=f"{SECRET_ACCESS_KEY} x"))
+    with pytest.raises(BadAnswerError, match="not a host name") as caught:
+        api().connect(SERVICE)
+    assert SECRET_ACCESS_KEY not in caught.value.message
+
+
+@pytest.mark.parametrize("reply", [opened(host="-oX"), errors("half done", data={"connect": CONNECTION})])
+def test_a_connection_that_cannot_be_used_is_stopped(conversation: Conversation, reply: Reply) -> None:
+    conversation.expect_query({"serviceId": SERVICE}, reply)
+    conversation.expect_query(STOP, stopped())
+    with pytest.raises(RemoteItError, match=f"the connection {ID} was stopped"):
+        open_one(api(), SERVICE, Order((SERVICE,)))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [*TROUBLE[:3], *TROUBLE[4:], errors("timed out"), errors("Internal error"), Reply({"data": {}}), opened(id=None)],
+)
+def test_what_may_be_open_all_the_same_is_said(conversation: Conversation, reply: t.Any) -> None:
+    conversation.expect_query({"serviceId": SERVICE}, reply)
+    with pytest.raises(RemoteItError, match="may be open all the same"):
+        open_one(api(), SERVICE, Order((SERVICE,)))
+
+
+@pytest.mark.parametrize("reply", [errors("inactive"), Reply("", 403), Reply("", 429), errors("bad field", status=400)])
+def test_what_was_refused_is_not_open(conversation: Conversation, reply: t.Any) -> None:
+    conversation.expect_query({"serviceId": SERVICE}, reply)
+    with pytest.raises(RemoteItError) as caught:
+        open_one(api(), SERVICE, Order((SERVICE,)))
+    assert "may be open" not in caught.value.message
+
+
+# -- stopping ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stop(conversation: Conversation) -> None:
+    conversation.expect_query(STOP, stopped())
+    assert api().disconnect(SERVICE, ID) is True
+    assert query(conversation) == (
+        "mutation Disconnect($connectionId: String!, $serviceId: String!)"
+        " { disconnect(connectionId: $connectionId, serviceId: $serviceId) }"
+    )
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+def test_a_stop_is_repeated(conversation: Conversation, pauses: list[float], trouble: t.Any) -> None:
+    conversation.expect_query(STOP, *[trouble] * 3, stopped())
+    assert api().disconnect(SERVICE, ID) is True
+    assert len(pauses) == 3
+
+
+REFUSED_STOPS = [
+    stopped(False),
+    errors("connection not found"),
+    errors("connection is inactive"),
+    errors("something new", data={"disconnect": None}),
+    errors("bad request", status=400),
+]
+
+
+@pytest.mark.parametrize("reply", REFUSED_STOPS)
+def test_gone_already_because_no_session_is_left(conversation: Conversation, reply: Reply) -> None:
+    conversation.expect_query(STOP, reply)
+    conversation.expect_query({}, sessions("another", user="somebody else"))
+    assert api().disconnect(SERVICE, ID) is False
+
+
+@pytest.mark.parametrize("reply", REFUSED_STOPS)
+def test_a_connection_whose_session_is_there_is_not_gone(conversation: Conversation, reply: Reply) -> None:
+    conversation.expect_query(STOP, reply)
+    conversation.expect_query({}, sessions("another", ID.upper()))
+    with pytest.raises(RemoteItError, match=r"the API (says|did not stop)"):
+        api().disconnect(SERVICE, ID)
+
+
+def test_a_session_that_is_odd_otherwise_is_there_all_the_same(conversation: Conversation) -> None:
+    conversation.expect_query(STOP, stopped(False))
+    conversation.expect_query({}, Reply({"data": {"login": {"sessions": [None, {"id": ID, "target": None}]}}}))
+    with pytest.raises(RemoteItError, match="did not stop"):
+        api().disconnect(SERVICE, ID)
+
+
+@pytest.mark.parametrize(
+    "proof", [Reply("", 403), errors("no"), errors("half", data={"login": {"sessions": []}}), Reply("")]
+)
+def test_sessions_that_cannot_be_read_prove_nothing(conversation: Conversation, proof: Reply) -> None:
+    conversation.expect_query(STOP, stopped(False))
+    conversation.expect_query({}, proof)
+    with pytest.raises(RemoteItError):
+        api().disconnect(SERVICE, ID)
+
+
+@pytest.mark.parametrize(
+    ("reply", "times", "code"),
+    [
+        (Reply("Forbidden", 403), 1, "auth"),
+        (errors("Invalid Date"), 1, "auth"),
+        (Reply({"message": "x"}, 500), 5, "api"),
+        (Reply("", 429), 5, "throttled"),
+        (requests.exceptions.ConnectionError(), 5, "network"),
+        (Reply({"data": {}}), 1, "bad_answer"),
+        (Reply({"data": {"disconnect": "true"}}), 1, "bad_answer"),
+        (Reply(""), 1, "bad_answer"),
+    ],
+)
+def test_a_stop_that_is_no_stop(
+    conversation: Conversation, pauses: list[float], reply: t.Any, times: int, code: str
+) -> None:
+    conversation.expect_query(STOP, *[reply] * times)
+    with pytest.raises(RemoteItError) as caught:
+        api().disconnect(SERVICE, ID)
+    assert caught.value.code == code
+
+
+# -- sessions ----------------------------------------------------------------------------------------------------------
+
+
+def test_sessions(conversation: Conversation) -> None:
+    conversation.expect_query({}, Reply("", 500, {"Retry-After": "0"}), sessions(ID, "another"))
+    found = api().sessions()
+    assert found is not None
+    assert [(session.id, session.service_id, session.is_ours) for session in found] == [
+        (ID, SERVICE, True),
+        ("another", SERVICE, True),
+    ]
+    assert query(conversation) == (
+        "query Sessions { login { id sessions { id timestamp user { id } target { id } endpoint { proxy } } } }"
+    )
+
+
+@pytest.mark.parametrize(("items", "count"), [(None, None), ([], 0), ([None, {}, {"id": ID}], 3)])
+def test_sessions_that_tell_nothing(conversation: Conversation, items: t.Any, count: int | None) -> None:
+    """No list is not an empty one, and what cannot be read is somebody's."""
+    conversation.expect_query({}, Reply({"data": {"login": {"id": "me", "sessions": items}}}))
+    found = api().sessions()
+    assert (None if found is None else len(found)) == count
+
+
+@pytest.mark.parametrize(("said_false", "items", "gone"), [
+    (True, None, True), (True, [], True), (False, [], True), (False, None, False), (True, [None], False),
+])  # fmt: skip
+def test_a_stop_that_was_refused_is_proven_by_sessions_that_can_be_read(
+    conversation: Conversation, said_false: bool, items: t.Any, gone: bool
+) -> None:
+    refusal = Reply({"data": {"disconnect": False}}) if said_false else errors("Something went wrong")
+    conversation.expect_query({"connectionId": ID, "serviceId": SERVICE}, refusal)
+    conversation.expect_query({}, Reply({"data": {"login": {"id": "me", "sessions": items}}}))
+    if gone:
+        assert api().disconnect(SERVICE, ID) is False
+    else:
+        with pytest.raises(RemoteItError):
+            api().disconnect(SERVICE, ID)
+
+
+def test_a_login_of_nobody(conversation: Conversation) -> None:
+    conversation.expect_query({}, Reply({"data": {"login": None}}))
+    with pytest.raises(AuthError, match="no login"):
+        api().sessions()
+
+
+# -- devices -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_list(conversation: Conversation) -> None:
+    conversation.expect_query(PAGE, Reply("", 502, {"Retry-After": "0"}), paged(item(1), item(2)))
+    assert names(listed()) == ["kiosk-1", "kiosk-2"]
+    assert query(conversation) == (
+        "query Devices($size: Int!, $from: Int!) { login { devices(size: $size, from: $from) { items"
+        " { id name state online platform created lastReported attributes owner { email } tags { name }"
+        " endpoint { externalAddress internalAddress }"
+        " services { id name state online enabled application title port } } hasMore total } } }"
+    )
+
+
+def test_pages_are_fetched_while_they_are_consumed(conversation: Conversation) -> None:
+    conversation.expect_query(PAGE, paged(item(1), item(2), more=True))
+    devices = api().devices(Wanted(), pytest.fail)
+    assert conversation.sent == []
+    assert [next(devices).name, next(devices).name] == ["kiosk-1", "kiosk-2"]
+    assert len(conversation.sent) == 1
+    conversation.expect_query({**PAGE, "from": 2}, paged(item(3)))
+    assert [device.name for device in devices] == ["kiosk-3"]
+
+
+def test_pages_advance_by_what_arrived(conversation: Conversation) -> None:
+    conversation.expect_query(PAGE, paged(item(1), None, item(2), more=True))
+    conversation.expect_query({**PAGE, "from": 3}, paged(item(3), more="true"))
+    conversation.expect_query({**PAGE, "from": 4}, paged(more=True))  # an empty page is the end
+    devices, warnings = listed()
+    assert [device.name for device in devices] == ["kiosk-1", "kiosk-2", "kiosk-3"]
+    assert len(warnings) == 1
+
+
+def test_what_comes_twice_is_dropped(conversation: Conversation) -> None:
+    conversation.expect_query(PAGE, paged(item(1), item(2), more=True))
+    conversation.expect_query({**PAGE, "from": 2}, paged(item(2), item(3), {**item(1), "id": SERVICES[1].lower()}))
+    assert names(listed()) == ["kiosk-1", "kiosk-2", "kiosk-3"]
+
+
+def test_a_device_that_vanishes_between_pages_hides_no_other(conversation: Conversation) -> None:
+    conversation.expect_query(PAGE, paged(item(1), item(2), item(3), more=True, total=5))
+    # the first one is gone, the fourth has become the third, and this page begins behind it
+    conversation.expect_query({**PAGE, "from": 3}, paged(item(5), total=4))
+    conversation.expect_query({**PAGE, "from": 2}, paged(item(4), item(5), total=4))
+    assert sorted(map(str, names(listed()))) == [f"kiosk-{number}" for number in range(1, 6)]
+
+
+def test_one_that_vanishes_further_on_is_no_list_without_end(conversation: Conversation) -> None:
+    conversation.expect_query(PAGE, paged(item(1), item(2), more=True, total=9))
+    conversation.expect_query({**PAGE, "from": 2}, paged(item(3), more=True, total=8))
+    conversation.expect_query({**PAGE, "from": 1}, paged(item(2), item(3), more=True, total=8))  # nothing new
+    conversation.expect_query({**PAGE, "from": 3}, paged(item(4), total=8))
+    assert names(listed()) == ["kiosk-1", "kiosk-2", "kiosk-3", "kiosk-4"]
+
+
+def test_totals_that_fall_for_ever_are_an_error(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_graphql, "MOST_PAGES", 3)
+    for start, total in ((0, 9), (1, 8), (0, 7)):
+        conversation.expect_query({**PAGE, "from": start}, paged(item(1), more=True, total=total))
+    with pytest.raises(BadAnswerError, match="does not end"):
+        listed()
+
+
+@pytest.mark.parametrize("more", [None, "no", 0, "false"])
+def test_an_odd_end(conversation: Conversation, more: t.Any) -> None:
+    conversation.expect_query(PAGE, paged(item(1), more=more))
+    assert names(listed()) == ["kiosk-1"]
+
+
+def test_a_list_without_end_is_an_error(conversation: Conversation) -> None:
+    conversation.expect_query(PAGE, paged(item(1), more=True))
+    conversation.expect_query({**PAGE, "from": 1}, paged(item(1), more=True))
+    devices = api().devices(Wanted(), pytest.fail)
+    assert next(devices).name == "kiosk-1"
+    with pytest.raises(BadAnswerError, match="does not end"):
+        list(devices)
+
+
+def test_partial_data_is_told(conversation: Conversation) -> None:
+    data = {"login": {"devices": page(item(1), None)}}
+    conversation.expect_query(PAGE, errors("tags are not available", data=data))
+    devices, warnings = listed()
+    assert [device.name for device in devices] == ["kiosk-1"]
+    assert "not complete: the API says: tags are not available" in warnings[0]
+    assert "passed over" in warnings[1]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        errors("gone", data={"login": {"devices": None}}),
+        errors("gone", data={"login": None}),
+        errors("gone", data={"login": {"devices": {"items": None, "hasMore": False}}}),
+        errors("gone"),
+        Reply({"data": {"login": {"devices": None}}}),
+        Reply({"data": {"login": {}}}),
+        Reply({"data": {"login": None}}),
+        Reply({"data": {"login": {"devices": {"items": {}}}}}),
+        errors("Invalid Date", data={"login": {"devices": page(item(1))}}),
+    ],
+)
+def test_a_missing_list_is_an_error(conversation: Conversation, reply: Reply) -> None:
+    conversation.expect_query(PAGE, reply)
+    with pytest.raises(RemoteItError) as caught:
+        listed()
+    assert "errors" not in t.cast("dict[str, t.Any]", reply.body) or not isinstance(caught.value, OptionsError)
+    if "gone" in json.dumps(reply.body):
+        assert "the API says: gone" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("wanted", "variables"),
+    [
+        (Wanted(devices=("kiosk-1",)), {"name": "kiosk-1"}),
+        (Wanted(devices=("kiosk-12", "kiosk-1", "kios")), {"name": "kios"}),  # what all have in common
+        (Wanted(devices=frozenset({"b", "a"})), {}),
+        (Wanted(state="inactive"), {"state": "inactive"}),
+        (Wanted(applications=(28, 7)), {"application": [7, 28]}),
+        (Wanted(tags_any=("b", "a")), {"tag": {"operator": "ANY", "values": ["a", "b"]}}),
+        (Wanted(tags_all=("b", "a")), {"tag": {"operator": "ALL", "values": ["a", "b"]}}),
+        (Wanted(tags_any=("b",), tags_all=("a",)), {"tag": {"operator": "ALL", "values": ["a"]}}),
+        (Wanted(services=("ssh",)), {}),
+        (Wanted(devices=('"}) { id } #',)), {"name": '"}) { id } #'}),
+    ],
+)
+def test_the_filter_is_sent_as_far_as_the_api_can_do_it(
+    conversation: Conversation, wanted: Wanted, variables: dict[str, t.Any]
+) -> None:
+    conversation.expect_query({**PAGE, **variables}, paged())
+    assert names(listed(wanted)) == []
+    declared = query(conversation).split("{")[0]
+    assert all(f"${name}: " in declared for name in variables)
+    assert "} #" not in query(conversation)
+    assert "null" not in str(conversation.sent[0].body)
+
+
+def test_names_are_exact(conversation: Conversation) -> None:
+    items = [item(1, "kiosk"), item(2, "Kiosk"), item(3, "kiosk-1"), item(4, "")]
+    conversation.expect_query({**PAGE, "name": "kiosk"}, paged(*items))
+    assert names(listed(Wanted(devices=("kiosk",)))) == ["kiosk"]
+
+
+# -- organisations -----------------------------------------------------------------------------------------------------
+
+
+def member(name: str | None, number: int) -> dict[str, t.Any]:
+    account = {"id": f"account-{number}", "email": f"owner{number}@example.com"}
+    return {"organization": {"id": f"org-{number}", "name": name, "account": account}}
+
+
+MEMBERSHIP = [member("Shops", 1), member("Ships", 2), member("Ships", 3), None, {"organization": None}, member(None, 4)]
+LOGIN = Reply({"data": {"login": {"id": "me", "email": "me@example.com", "membership": MEMBERSHIP}}})
+
+
+@pytest.mark.parametrize("spelling", ["Shops", "org-1", "account-1", "owner1@example.com", "OWNER1@example.com"])
+def test_an_organisation(conversation: Conversation, spelling: str) -> None:
+    conversation.expect_query({}, LOGIN)
+    data = {"login": {"account": {"devices": page(item(1, tags=[{"name": "theirs"}]))}}}
+    conversation.expect_query({**PAGE, "account": "account-1"}, Reply({"data": data}))
+    devices, _warnings = listed(Wanted(organisation=spelling))
+    assert [(device.name, device.tags) for device in devices] == [("kiosk-1", ("theirs",))]
+    document = query(conversation)
+    assert document.startswith(
+        "query Devices($size: Int!, $from: Int!, $account: String!) { login { account(id: $account)"
+    )
+    assert "{ devices(size: $size, from: $from) {" in document
+    assert "tags(accountId: $account) { name }" in document
+
+
+@pytest.mark.parametrize("spelling", ["me", "Me@example.com"])
+def test_the_account_itself_is_no_organisation(conversation: Conversation, spelling: str) -> None:
+    conversation.expect_query({}, LOGIN)
+    conversation.expect_query(PAGE, paged(item(1)))
+    assert names(listed(Wanted(organisation=spelling))) == ["kiosk-1"]
+
+
+def test_an_unknown_organisation_lists_those_that_are_there(conversation: Conversation) -> None:
+    conversation.expect_query({}, LOGIN)
+    with pytest.raises(
+        NotFoundError, match=r"'shops'.*Shops \(owner1@example\.com\), Ships .*without a name \(owner4@"
+    ):
+        listed(Wanted(organisation="shops"))
+
+
+def test_an_ambiguous_organisation_lists_the_candidates(conversation: Conversation) -> None:
+    conversation.expect_query({}, LOGIN)
+    with pytest.raises(
+        OptionsError, match=r"Ships \(owner2@example\.com\), Ships \(owner3@example\.com\); give the e-"
+    ):
+        listed(Wanted(organisation="Ships"))
+
+
+def test_an_organisation_that_has_been_left(conversation: Conversation) -> None:
+    conversation.expect_query({}, LOGIN)
+    conversation.expect_query(None, Reply({"data": {"login": {"account": None}}}))
+    with pytest.raises(BadAnswerError, match="no list of devices"):
+        listed(Wanted(organisation="Shops"))

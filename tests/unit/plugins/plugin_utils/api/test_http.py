@@ -1,0 +1,405 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a call leaves this machine, and what comes back."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime
+import email.utils
+import json
+import pathlib
+import re
+import socket
+import socketserver
+import sys
+import threading
+import typing as t
+
+import pytest
+import requests
+import requests.exceptions
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import http as _http
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    BadAnswerError,
+    CallTimeoutError,
+    NetworkError,
+    OptionsError,
+    RemoteItError,
+    ThrottledError,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Answer, Http, Transport
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import Conversation, Reply, executed_again
+
+URL = "https://api.remot3.it/apv/v27/thing"
+WELL = Reply({"status": "true"})
+BROKEN = requests.exceptions.ConnectionError("Connection aborted.")
+
+
+def http(transport: Transport | None = None) -> Http:
+    return Http(transport or Transport(), timeout=7, width=3)
+
+
+def call(method: str = "POST", **options: t.Any) -> Answer:
+    return http().call(method, URL, headers={}, **options)
+
+
+def caused(outer: Exception, inner: Exception) -> Exception:
+    """As the libraries raise it: the reason inside, layers of object names around it."""
+    outer.__context__ = inner
+    return outer
+
+
+# -- the request -------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_sent(conversation: Conversation) -> None:
+    headers = {"Content-Type": "application/json", "User-Agent": f"remoteit.fleet/{_http.VERSION} (Ansible collection)"}
+    conversation.expect("POST", URL, WELL, body={"a": "ä"}, headers={**headers, "token": "t", "Authorization": None})
+    http().call("POST", URL, headers={"token": "t"}, body={"a": "ä"})
+    assert conversation.options == [{"timeout": 7, "verify": True, "proxies": {}}]
+
+
+def test_a_get_has_no_body(conversation: Conversation) -> None:
+    conversation.expect("GET", URL, WELL)
+    call("GET")
+    assert conversation.sent[0].body is None
+
+
+def test_a_netrc_is_not_used(
+    conversation: Conversation, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine api.remot3.it login someone password hunter2\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    conversation.expect("POST", URL, WELL, headers={"Authorization": None})
+    call()
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(conversation: Conversation, status: int) -> None:
+    conversation.expect("POST", URL, Reply("", status, {"Location": "https://elsewhere.example/"}))
+    answer = call()
+    assert answer.status == status and not answer.ok
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, {}),
+        ({"HTTPS_PROXY": "http://p:1", "http_proxy": "http://p:2"}, {"https": "http://p:1"}),
+        ({"ALL_PROXY": "socks5h://p:1"}, {"all": "socks5h://p:1"}),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.org,.remot3.it"}, {}),
+        ({"HTTPS_PROXY": "http://p:1", "no_proxy": "*"}, {}),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "api.remote.it"}, {"https": "http://p:1"}),
+        ({"HTTPS_PROXY": ""}, {}),
+        ({"HTTPS_PROXY": "proxy.example.com:3128"}, {"https": "http://proxy.example.com:3128"}),
+        ({"HTTPS_PROXY": "u:w@p:1"}, {"https": "http://u:w@p:1"}),
+        ({"HTTPS_PROXY": "http://[", "NO_PROXY": "*"}, {}),
+        ({"HTTP_PROXY": "http://["}, {}),
+    ],
+)
+def test_proxies_of_the_environment(
+    conversation: Conversation, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: dict[str, str]
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):  # the process's own say nothing
+        monkeypatch.setenv(name, "http://not-this-one:1")
+    conversation.expect("POST", URL, WELL)
+    http(Transport.from_environment(environ, URL)).call("POST", URL, headers={})
+    assert conversation.options[0]["proxies"] == expected
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_the_ca_bundle_of_the_environment(
+    conversation: Conversation, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    with pytest.raises(OptionsError, match=f"there is no CA bundle {re.escape(str(bundle))}"):
+        Transport.from_environment({name: str(bundle)}, URL)
+    bundle.touch()
+    conversation.expect("POST", URL, WELL)
+    http(Transport.from_environment({name: str(bundle)}, URL)).call("POST", URL, headers={})
+    assert conversation.options[0]["verify"] == str(bundle)
+    monkeypatch.chdir(tmp_path)
+    assert Transport.from_environment({name: "ca.pem"}, URL).ca_bundle == str(bundle)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:hunter2[@p:1",
+        "http://user:hunter2/@p:1",
+        "http://user:hunter2#@p:1",
+        "http://user:hunter2@",
+        "http://user:hunter2@p:port",
+        "http://user:hunter2@p..q:1",
+        "hunter2://p:1",
+        "://hunter2",
+    ],
+)
+def test_a_proxy_that_is_none_is_refused_and_not_shown(proxy: str) -> None:
+    with pytest.raises(OptionsError, match="HTTPS_PROXY is not the URL of a proxy") as caught:
+        Transport.from_environment({"https_proxy": proxy}, URL)
+    assert "hunter2" not in caught.value.message
+
+
+def test_a_proxys_password_is_not_shown() -> None:
+    assert "hunter2" not in repr(Transport.from_environment({"HTTPS_PROXY": "http://u:hunter2@p:1"}, URL))
+
+
+@pytest.fixture
+def answering() -> t.Iterator[t.Callable[[bytes], str]]:
+    """Somebody who answers every request so, whatever it is, from the address that is returned."""
+    with contextlib.ExitStack() as stack:
+
+        def answering(answer: bytes) -> str:
+            class Handler(socketserver.StreamRequestHandler):
+                def handle(self) -> None:
+                    sent = b"".join(iter(self.rfile.readline, b"\r\n"))
+                    found = re.search(rb"Proxy-Authorization: Basic (\S+)", sent)
+                    self.wfile.write(answer.replace(b"AUTHORIZATION", found.group(1) if found else b"none"))
+
+            server = stack.enter_context(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+            stack.callback(server.shutdown)
+            return f"127.0.0.1:{server.server_address[1]}"
+
+        yield answering
+
+
+@pytest.mark.parametrize("url", ["http://api.test/x", "https://api.test/x"])
+def test_what_a_proxy_repeats_of_its_password_is_not_shown(
+    answering: t.Callable[[bytes], str], pauses: list[float], url: str
+) -> None:
+    said = b"hunter2222 AUTHORIZATION"
+    address = answering(b'HTTP/1.1 407 %s\r\n\r\n{"message": "%s"}' % (said, said))
+    transport = Transport.from_environment({"ALL_PROXY": f"http://someone:hunter2%3222@{address}"}, url)
+    try:
+        shown = str(http(transport).call("GET", url, headers={}).body)
+    except NetworkError as error:
+        shown = error.message
+    assert "hunter2222" not in shown
+    assert base64.b64encode(b"someone:hunter2222").decode() not in shown
+    assert shown.count("********") == 2
+
+
+def test_a_header_that_is_none_is_not_in_a_log(
+    answering: t.Callable[[bytes], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """With C(ANSIBLE_LOG_PATH) the warnings of all libraries are in a file."""
+    address = answering(b"HTTP/1.1 200 OK\r\nyou sent 7e0f51c3a9d84b62\r\nContent-Length: 2\r\n\r\n{}")
+    assert http().call("GET", f"http://{address}/", headers={"token": "7e0f51c3a9d84b62"}).status == 200
+    assert "7e0f51c3a9d84b62" not in caplog.text
+
+
+# -- no answer ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raised", "error", "message"),
+    [
+        (
+            requests.exceptions.ConnectTimeout(),
+            CallTimeoutError,
+            "https://api.remot3.it did not answer within 7 seconds",
+        ),
+        (requests.exceptions.ReadTimeout(), CallTimeoutError, "https://api.remot3.it did not answer within 7 seconds"),
+        (
+            caused(requests.exceptions.SSLError("x"), OSError(1, "certificate verify failed")),
+            NetworkError,
+            "TLS to https://api.remot3.it failed: .*certificate verify failed",
+        ),
+        (
+            caused(requests.exceptions.ConnectionError("x"), ConnectionRefusedError(111, "Connection refused")),
+            NetworkError,
+            "no answer from https://api.remot3.it: ConnectionRefusedError: Connection refused",
+        ),
+        (requests.exceptions.ConnectionError(), NetworkError, "no answer from https://api.remot3.it"),
+        (requests.exceptions.ChunkedEncodingError("cut"), NetworkError, "no answer from https://api.remot3.it"),
+        (requests.exceptions.ProxyError("no"), NetworkError, "no answer from https://api.remot3.it"),
+    ],
+)
+def test_no_answer_is_a_clear_error_and_nothing_is_repeated(
+    conversation: Conversation, raised: Exception, error: type[RemoteItError], message: str
+) -> None:
+    conversation.expect("POST", URL, raised)
+    with pytest.raises(error, match=message):
+        call()
+
+
+def not_sent(url: str, by: str) -> bool:
+    with pytest.raises(NetworkError) as caught:
+        http(Transport({url.split(":")[0]: f"http://{by}"})).call("POST", url, headers={})
+    return bool(caught.value.details.get("not_sent"))
+
+
+def test_an_answer_that_a_proxy_loses_is_not_a_request_that_was_not_sent(
+    answering: t.Callable[[bytes], str],
+) -> None:
+    assert not not_sent("http://api.invalid/", answering(b""))
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    assert not_sent("http://api.invalid/", address)
+
+
+def test_a_proxy_that_makes_no_line_has_sent_nothing(answering: t.Callable[[bytes], str]) -> None:
+    assert not_sent(URL, answering(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"))
+
+
+# -- again -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "trouble", [Reply("", 429), Reply("", 500), Reply("<p>", 503), BROKEN, requests.exceptions.ReadTimeout()]
+)
+def test_a_call_that_may_be_repeated_is(conversation: Conversation, pauses: list[float], trouble: t.Any) -> None:
+    conversation.expect("POST", URL, *[trouble] * 4, WELL, body={"a": 1})
+    assert call(body={"a": 1}, repeat=True).ok
+    assert len(pauses) == 4
+    assert pauses == sorted(pauses) and pauses[0] > 0 and pauses[-1] <= _http.LONGEST_PAUSE
+
+
+@pytest.mark.parametrize("trouble", [Reply("", 500), Reply("", 503), Reply({"status": "false"}, 502)])
+def test_any_other_call_is_not(conversation: Conversation, pauses: list[float], trouble: Reply) -> None:
+    conversation.expect("POST", URL, trouble)
+    assert call().status == trouble.status
+    assert pauses == []
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404])
+def test_an_answer_that_says_something_is_not_asked_for_again(
+    conversation: Conversation, pauses: list[float], status: int
+) -> None:
+    conversation.expect("POST", URL, Reply({}, status))
+    assert call(repeat=True).status == status
+
+
+def test_five_tries_and_no_more(conversation: Conversation, pauses: list[float]) -> None:
+    conversation.expect("POST", URL, *[Reply("", 500)] * 5)
+    assert call(repeat=True).status == 500
+    conversation.expect("POST", URL, *[BROKEN] * 5)
+    with pytest.raises(NetworkError):
+        call(repeat=True)
+    conversation.expect("POST", URL, *[Reply("", 429)] * 5)
+    with pytest.raises(ThrottledError, match="HTTP 429"):
+        call(repeat=True)
+
+
+def test_throttled_without_repeating(conversation: Conversation, pauses: list[float]) -> None:
+    conversation.expect("POST", URL, Reply("", 429, {"Retry-After": "1"}))
+    with pytest.raises(ThrottledError):
+        call()
+    assert pauses == []
+
+
+@pytest.mark.parametrize(
+    ("value", "pause"),
+    [
+        ("3", 3.0),
+        ("0", 0.0),
+        ("-4", 0.0),
+        ("99999", 30.0),
+        ("9" * 400, 30.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_honoured(
+    conversation: Conversation, pauses: list[float], status: int, value: str, pause: float
+) -> None:
+    conversation.expect("POST", URL, Reply("", status, {"Retry-After": value}), WELL)
+    call(repeat=True)
+    assert pauses == [pause]
+
+
+def test_retry_after_as_a_date(conversation: Conversation, pauses: list[float]) -> None:
+    later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=20)
+    conversation.expect("POST", URL, Reply("", 429, {"Retry-After": email.utils.format_datetime(later, True)}), WELL)
+    call(repeat=True)
+    assert 1 < pauses[0] <= 20
+
+
+@pytest.mark.parametrize("value", ["soon", "1.5", "", "Wed, 99 Oct 2015", "½"])
+def test_a_retry_after_that_cannot_be_read_is_none(conversation: Conversation, pauses: list[float], value: str) -> None:
+    conversation.expect("POST", URL, Reply("", 429, {"Retry-After": value}), WELL)
+    call(repeat=True)
+    assert 0 < pauses[0] <= 0.5
+
+
+# -- bodies ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_that_does_not_end_is_a_bad_answer(conversation: Conversation) -> None:
+    conversation.expect("POST", URL, Reply("x" * (_http.LARGEST_BODY + 1)))
+    with pytest.raises(BadAnswerError, match="more than"):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("text", "body"),
+    [
+        (r'{"a": "half \ud83d a face", "\uDFFF": [-1]}', {"a": "half ? a face", "?": [-1]}),
+        (r'{"a": "a whole \ud83d\ude00 one"}', {"a": "a whole \U0001f600 one"}),
+        (r'{"a": "no \\ud83d at all"}', {"a": r"no \ud83d at all"}),
+        ('{"a": [NaN, Infinity, -Infinity]}', {"a": [None, None, None]}),
+    ],
+)
+def test_what_is_read_can_be_written_again(conversation: Conversation, text: str, body: t.Any) -> None:
+    conversation.expect("POST", URL, Reply(text))
+    assert call().json_object() == body
+    json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+
+
+def test_an_answer_is_utf_8_whatever_it_claims(conversation: Conversation) -> None:
+    conversation.expect("POST", URL, Reply({"name": "ä"}, headers={"Content-Type": "application/json; charset=idna"}))
+    assert call().body == {"name": "ä"}
+
+
+@pytest.mark.parametrize("status", [200, 401, 500])
+def test_the_body_is_read_before_the_status(conversation: Conversation, status: int) -> None:
+    conversation.expect("POST", URL, Reply('{"proxy": "http:\\/\\/p:1"}', status))
+    assert call().json_object() == {"proxy": "http://p:1"}
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("", "an empty body"),
+        (" \n", "an empty body"),
+        ("<html>hunter2</html>", "an HTML page"),
+        ("\n <!DOCTYPE html>hunter2", "an HTML page"),
+        (["hunter2"], "a JSON list where an object belongs"),
+        ('"hunter2"', "a JSON str where an object belongs"),
+        ("Unauthorized hunter2", "20 characters that are not JSON"),
+        ('{"proxy": "http://p:1" "x": 1}', "30 characters that are not JSON"),  # the comma that the vendor's page lacks
+        ("[" * 100000, "100000 characters that are not JSON"),
+    ],
+)
+def test_a_body_that_is_no_object_is_a_bad_answer_that_is_not_shown(
+    conversation: Conversation, body: t.Any, what: str
+) -> None:
+    conversation.expect("POST", URL, Reply(body, 404))
+    with pytest.raises(BadAnswerError, match=f"HTTP 404 with {what}$") as caught:
+        call().json_object()
+    assert caught.value.details == {"http_status": 404}
+    assert "hunter2" not in caught.value.message
+
+
+# -- the rest ----------------------------------------------------------------------------------------------------------
+
+
+def test_without_the_library_requests_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "requests", None)
+    without = executed_again(_http)
+    transport = without.Transport.from_environment({"HTTPS_PROXY": "http://p:1"}, URL)
+    with pytest.raises(OptionsError, match="pip install requests"):
+        without.Http(transport, timeout=1, width=1)
+
+
+def test_the_version_is_the_one_of_galaxy_yml() -> None:
+    galaxy = pathlib.Path(_http.__file__).parents[3] / "galaxy.yml"
+    found = re.search(r"^version: (.+)$", galaxy.read_text(), re.MULTILINE)
+    assert found and found[1] == _http.VERSION

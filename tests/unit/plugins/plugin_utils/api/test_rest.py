@@ -1,0 +1,508 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The vendor's REST API: every refusal that is known, the login, and what a stop that is refused means."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import sys
+import threading
+import time
+import typing as t
+
+import pytest
+import requests
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Order, open_one
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Wanted
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    AuthError,
+    BadAnswerError,
+    CallTimeoutError,
+    NetworkError,
+    OptionsError,
+    RemoteItError,
+    ThrottledError,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.rest import RestApi
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+    ID,
+    KEY,
+    LOGGED_IN,
+    PASSWORD,
+    SERVICE,
+    SERVICES,
+    STOPPED,
+    TOKEN,
+    WITH_PASSWORD,
+    WITH_TOKEN,
+    Answer,
+    Conversation,
+    Reply,
+    account,
+    opened,
+    refused,
+)
+
+CONNECT = "/device/connect"
+STOP = "/device/connect/stop"
+LOGIN = "/user/login"
+LIST = "/device/list/all"
+
+WELL = Reply({"status": "true"})
+
+
+def api(credentials: Credentials = WITH_TOKEN) -> RestApi:
+    return account(credentials).api()
+
+
+# -- opening -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body"),
+    [
+        ({}, {"wait": "true"}),
+        ({"hostip": "203.0.113.7"}, {"wait": "true", "hostip": "203.0.113.7"}),
+        ({"wait": False}, {"wait": "false"}),
+    ],
+)
+def test_the_opening_call(conversation: Conversation, arguments: dict[str, t.Any], body: dict[str, str]) -> None:
+    headers = {"developerkey": KEY, "token": TOKEN, "Content-Type": "application/json"}
+    conversation.expect("POST", CONNECT, opened(), body={"deviceaddress": SERVICE, **body}, headers=headers)
+    assert api().connect(SERVICE, **arguments).connectionid == ID
+
+
+@pytest.mark.parametrize("url", ["https://api.remote.it/apv/v27", "http://127.0.0.1:8080"])
+def test_another_url(conversation: Conversation, url: str) -> None:
+    conversation.expect("POST", url + CONNECT, opened())
+    api(Credentials(url, KEY, token=TOKEN)).connect(SERVICE)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Reply("", 500),
+        Reply("", 503, {"Retry-After": "0"}),
+        Reply("", 429, {"Retry-After": "0"}),
+        requests.exceptions.ConnectionError(),
+        requests.exceptions.ReadTimeout(),
+        Reply(""),
+    ],
+)
+def test_the_opening_call_is_never_repeated(conversation: Conversation, pauses: list[float], trouble: t.Any) -> None:
+    conversation.expect("POST", CONNECT, trouble)
+    with pytest.raises(RemoteItError):
+        api().connect(SERVICE)
+    assert pauses == []
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "words"),
+    [
+        (refused("[0102] The username or password is invalid"), "auth", "password"),
+        (refused("[0102] The username or password are invalid", 400), "auth", "password"),
+        (refused("api key failed validation"), "auth", "check the developer key"),
+        (refused("The API application key is invalid", 200), "auth", "check the developer key"),
+        (refused("missing api token"), "auth", "token is wrong or has expired"),
+        (refused("api token missing"), "auth", "token is wrong or has expired"),
+        (Reply({"status": "false", "message": "Auth token expired"}), "auth", "token is wrong or has expired"),
+        (refused("missing user", 200), "auth", "check the user name"),
+        (refused("Invalid Date", 401, code="INVALID_AUTH"), "auth", "check the clock"),
+        (refused("", 401, code="INVALID_AUTH"), "auth", "check the clock"),
+        (Reply({"message": "Forbidden"}, 403), "auth", "Forbidden"),
+        (Reply({"status": "false"}), "api", "gave no reason"),
+        (Reply({"status": False}), "api", "gave no reason"),
+        (Reply({}), "api", "gave no reason"),
+        (Reply({"status": "true"}, 500), "api", "HTTP 500"),
+        (refused("something new", 400), "api", "the API says: something new"),
+        (Reply({"status": "false", "Error": "DuplicateName: x"}, 400), "api", "the API says: DuplicateName: x"),
+        (
+            refused(f"[0405] {SERVICE} is not available for public access and is not shared with you.", 403),
+            "not_shared",
+            "ask its owner",
+        ),
+        (refused("[0861] no such service", 200), "not_found", "check the service id"),
+        (refused("service is inactive", 200), "offline", "not connected to remote.it"),
+        (refused("Too many concurrent connections", 200), "throttled", "remoteit_session"),
+        (refused("The connection limit is 30", 403), "throttled", "remoteit_session"),
+        (refused("session quota exceeded"), "throttled", "remoteit_session"),
+        (Reply("", 429), "throttled", "fewer requests"),
+        (Reply("<h1>404 Page Not Found</h1>", 404), "bad_answer", "HTTP 404 with an HTML page"),
+        (Reply("<h1>400 Bad Request</h1>", 400), "bad_answer", "HTTP 400 with an HTML page"),
+        (Reply("<title>Slim Application Error</title>", 500), "bad_answer", "HTTP 500 with an HTML page"),
+        (Reply("Unauthorized", 401), "bad_answer", "HTTP 401"),
+        (Reply(""), "bad_answer", "an empty body"),
+        (Reply([]), "bad_answer", "a JSON list"),
+    ],
+)
+def test_every_known_refusal(conversation: Conversation, reply: Reply, code: str, words: str) -> None:
+    conversation.expect("POST", CONNECT, reply)
+    with pytest.raises(RemoteItError) as caught:
+        api().connect(SERVICE)
+    assert caught.value.code == code
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize("reason", [None, [None], {"a": 1}, 7, True])
+def test_a_reason_that_is_no_text(conversation: Conversation, reason: t.Any) -> None:
+    conversation.expect("POST", CONNECT, refused(reason, 400))
+    with pytest.raises(RemoteItError, match="gave no reason"):
+        api().connect(SERVICE)
+
+
+@pytest.mark.parametrize("credentials", [WITH_TOKEN, WITH_PASSWORD])
+def test_a_reason_that_echoes_a_secret_is_masked(conversation: Conversation, credentials: Credentials) -> None:
+    if credentials.password:
+        conversation.expect("POST", LOGIN, LOGGED_IN)
+    conversation.expect("POST", CONNECT, refused(f"no: {KEY} {TOKEN} {credentials.password}", 400))
+    with pytest.raises(RemoteItError, match=r"no: \*+ \*+") as caught:
+        api(credentials).connect(SERVICE)
+    assert not any(secret in str(caught.value.as_failure()) for secret in (KEY, TOKEN, PASSWORD))
+
+
+def test_an_answer_that_echoes_a_secret_elsewhere_is_masked(conversation: Conversation) -> None:
+    conversation.expect("POST", "/device/connect", opened(proxy=f"tok:{WITH_TOKEN.token}"))
+    with pytest.raises(BadAnswerError, match="no usable proxy") as caught:
+        api().connect(SERVICE)
+    assert str(WITH_TOKEN.token) not in caught.value.message
+
+
+def test_a_reason_is_printable_and_not_endless(conversation: Conversation) -> None:
+    conversation.expect("POST", CONNECT, refused("a\x1b[31m\nb\u202ec" + "x" * 5000, 400))
+    with pytest.raises(RemoteItError) as caught:
+        api().connect(SERVICE)
+    assert "the API says: a?[31m b?cxxx" in caught.value.message
+    assert len(caught.value.message) < 400
+
+
+# -- the login ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_login(conversation: Conversation) -> None:
+    body = {"username": "someone", "password": PASSWORD}
+    conversation.expect("POST", LOGIN, LOGGED_IN, body=body, headers={"developerkey": KEY, "token": None})
+    conversation.expect("POST", CONNECT, opened(), opened(), headers={"developerkey": KEY, "token": TOKEN})
+    rest = api(WITH_PASSWORD)
+    rest.connect(SERVICE)
+    rest.connect(SERVICE)
+
+
+@pytest.mark.parametrize("code", ["SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP"])
+def test_an_account_with_two_factors(conversation: Conversation, code: str) -> None:
+    conversation.expect("POST", LOGIN, refused("", 200, code=code))
+    with pytest.raises(AuthError, match=f"{code}.*two-factor.*token"):
+        api(WITH_PASSWORD).connect(SERVICE)
+
+
+@pytest.mark.parametrize("token", [None, "", 7, [None], "a b", "a\nb"])
+def test_a_login_without_a_usable_token(conversation: Conversation, token: t.Any) -> None:
+    conversation.expect("POST", LOGIN, Reply({"status": "true", "token": token}))
+    with pytest.raises(BadAnswerError, match="no token"):
+        api(WITH_PASSWORD).connect(SERVICE)
+
+
+def in_threads(rest: RestApi, count: int) -> list[str]:
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return [connection.connectionid for connection in pool.map(rest.connect, SERVICES[:count])]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reply("<html>"),
+        Reply({"status": "true"}),
+        Reply({"status": "false"}, 503),
+        refused("the line is down", 500),
+        requests.exceptions.ReadTimeout("slow"),
+        requests.exceptions.ConnectionError("broken"),
+    ],
+)
+def test_a_login_that_fails_has_opened_nothing(conversation: Conversation, answer: Answer) -> None:
+    conversation.expect("POST", LOGIN, answer)
+    with pytest.raises(RemoteItError) as caught:
+        open_one(api(WITH_PASSWORD), SERVICE, Order((SERVICE,)))
+    assert "may be open" not in caught.value.message
+    assert "may_be_open" not in caught.value.as_failure()
+
+
+def test_a_login_that_fails_says_nothing_of_a_connection(conversation: Conversation) -> None:
+    """A stop whose token has expired in the meantime, and a gateway that answers the login."""
+    conversation.expect("POST", LOGIN, LOGGED_IN)
+    conversation.expect("POST", CONNECT, opened())
+    conversation.expect("POST", STOP, refused("api token missing"))
+    conversation.expect("POST", LOGIN, refused("", 403))
+    rest = api(WITH_PASSWORD)
+    rest.connect(SERVICE)
+    with pytest.raises(AuthError, match="gave no reason"):
+        rest.disconnect(SERVICE, ID)
+
+
+def waiting_for_the_login() -> int:
+    frames = (frame for frame in sys._current_frames().values() if frame.f_code is RestApi._login.__code__)
+    return sum("before" in frame.f_locals for frame in frames)
+
+
+def test_those_who_wait_for_a_login_share_its_failure(conversation: Conversation) -> None:
+    under_way, gate = threading.Event(), threading.Event()
+
+    def hang(request: requests.PreparedRequest) -> Reply:
+        under_way.set()
+        assert gate.wait(30)
+        raise requests.exceptions.ReadTimeout("slow")
+
+    conversation.expect("POST", LOGIN, hang)
+    rest = api(WITH_PASSWORD)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        first = pool.submit(rest.connect, SERVICE)
+        assert under_way.wait(30)
+        others = [pool.submit(rest.connect, service) for service in SERVICES[:7]]
+        while waiting_for_the_login() < len(others):
+            assert not concurrent.futures.wait(others, 0.01).done
+        gate.set()
+        assert {type(each.exception(30)) for each in (first, *others)} == {CallTimeoutError}
+    conversation.expect("POST", LOGIN, LOGGED_IN)  # who comes later may try again
+    conversation.expect("POST", CONNECT, opened())
+    rest.connect(SERVICE)
+
+
+def test_one_login_serves_many_threads(conversation: Conversation) -> None:
+    conversation.in_any_order = True
+    conversation.expect("POST", LOGIN, LOGGED_IN)
+    for service in SERVICES[:8]:
+        conversation.expect_open(service, opened(service))
+    in_threads(api(WITH_PASSWORD), 8)
+
+
+def test_an_expired_token_is_renewed_once_for_many_threads(conversation: Conversation) -> None:
+    everybody = threading.Barrier(4)
+
+    def expired(request: requests.PreparedRequest) -> Reply:
+        everybody.wait(30)
+        return refused("api token missing")
+
+    conversation.in_any_order = True
+    conversation.expect("POST", LOGIN, LOGGED_IN, Reply({"status": "true", "token": "new"}))
+    for service in SERVICES[:4]:
+        body = {"deviceaddress": service, "wait": "true"}
+        conversation.expect("POST", CONNECT, expired, body=body, headers={"token": TOKEN})
+        conversation.expect("POST", CONNECT, opened(service), body=body, headers={"token": "new"})
+    in_threads(api(WITH_PASSWORD), 4)
+
+
+def test_a_renewed_token_that_is_refused_too_is_the_end(conversation: Conversation) -> None:
+    conversation.expect("POST", LOGIN, LOGGED_IN)
+    conversation.expect("POST", CONNECT, refused("api token missing"))
+    conversation.expect("POST", LOGIN, Reply({"status": "true", "token": "new"}))
+    conversation.expect("POST", CONNECT, refused("api token missing"))
+    with pytest.raises(AuthError, match="expired"):
+        api(WITH_PASSWORD).connect(SERVICE)
+
+
+def test_a_wrong_password_is_not_tried_again(conversation: Conversation) -> None:
+    conversation.expect("POST", LOGIN, refused("[0102] The username or password is invalid"))
+    with pytest.raises(AuthError, match=r"\[0102\]"):
+        api(WITH_PASSWORD).connect(SERVICE)
+
+
+def test_a_password_that_was_changed_during_the_run_is_tried_once(conversation: Conversation) -> None:
+    conversation.expect("POST", LOGIN, LOGGED_IN)
+    conversation.expect("POST", CONNECT, refused("api token missing"))
+    conversation.expect("POST", LOGIN, refused("[0102] The username or password is invalid"))
+    with pytest.raises(AuthError, match=r"\[0102\]"):
+        api(WITH_PASSWORD).connect(SERVICE)
+
+
+def test_a_token_of_the_users_own_cannot_be_renewed(conversation: Conversation) -> None:
+    conversation.expect("POST", CONNECT, refused("api token missing"))
+    with pytest.raises(AuthError, match="log in for a new one"):
+        api().connect(SERVICE)
+
+
+def test_a_wrong_password_is_sent_once_for_a_whole_fleet(conversation: Conversation) -> None:
+    conversation.expect("POST", LOGIN, refused("[0102] The username or password is invalid"))
+    rest = api(WITH_PASSWORD)
+    for service in SERVICES[:3]:
+        with pytest.raises(AuthError):
+            rest.connect(service)
+    conversation.verify()
+
+
+# -- stopping ----------------------------------------------------------------------------------------------------------
+
+UNEXPLAINED = [
+    refused("<error message>"),
+    refused("connectionid incorrect", 400),
+    Reply({"status": "false"}, 401),
+    Reply({"status": "false"}),
+]
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply({"status": "true", "connectionid": ID}), Reply({"status": "true", "id": ID.upper()})]
+)
+def test_a_stop(conversation: Conversation, reply: Reply) -> None:
+    body = {"deviceaddress": SERVICE, "connectionid": ID}
+    conversation.expect("POST", STOP, reply, body=body, headers={"developerkey": KEY, "token": TOKEN})
+    assert api().disconnect(SERVICE, ID) is True
+
+
+@pytest.mark.parametrize(
+    "trouble", [Reply("", 500), Reply({"status": "false"}, 502), Reply("", 429), requests.exceptions.ConnectionError()]
+)
+def test_a_stop_is_repeated(conversation: Conversation, pauses: list[float], trouble: t.Any) -> None:
+    conversation.expect_stop(SERVICE, ID, *[trouble] * 3, STOPPED)
+    assert api().disconnect(SERVICE, ID) is True
+    assert len(pauses) == 3
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error"),
+    [
+        (Reply({"status": "false"}, 500), RemoteItError),
+        (Reply("<p>", 500), BadAnswerError),
+        (Reply("", 429), ThrottledError),
+        (requests.exceptions.ConnectionError(), NetworkError),
+    ],
+)
+def test_a_stop_that_fails_always_is_no_stop(
+    conversation: Conversation, pauses: list[float], trouble: t.Any, error: type[RemoteItError]
+) -> None:
+    conversation.expect_stop(SERVICE, ID, *[trouble] * 5)
+    with pytest.raises(error):
+        api().disconnect(SERVICE, ID)
+
+
+@pytest.mark.parametrize("reply", UNEXPLAINED)
+def test_gone_already_because_another_call_proves_the_credentials(conversation: Conversation, reply: Reply) -> None:
+    conversation.expect_stop(SERVICE, ID, reply)
+    conversation.expect("GET", LIST, WELL, headers={"developerkey": KEY, "token": TOKEN})
+    conversation.expect_stop(SERVICE, ID, reply)
+    assert api().disconnect(SERVICE, ID) is False
+
+
+@pytest.mark.parametrize("reply", UNEXPLAINED)
+def test_what_only_a_gateway_said_is_not_believed(conversation: Conversation, reply: Reply) -> None:
+    conversation.expect_stop(SERVICE, ID, reply)
+    conversation.expect("GET", LIST, WELL)
+    conversation.expect_stop(SERVICE, ID, STOPPED)
+    assert api().disconnect(SERVICE, ID) is True
+
+
+@pytest.mark.parametrize("reply", [refused("database is down", 200), refused("try again", 400), Reply({}, 409)])
+def test_a_refusal_that_nobody_has_documented_proves_nothing(conversation: Conversation, reply: Reply) -> None:
+    conversation.expect_stop(SERVICE, ID, reply)
+    with pytest.raises(RemoteItError):
+        api().disconnect(SERVICE, ID)
+
+
+def test_a_call_that_went_well_just_now_is_proof_enough_for_a_minute(
+    conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    conversation.expect_open(SERVICE, opened())
+    conversation.expect_stop(SERVICE, ID, *UNEXPLAINED[:2])
+    rest = api()
+    rest.connect(SERVICE)
+    now += 59
+    assert rest.disconnect(SERVICE, ID) is False
+    now += 2
+    conversation.expect_stop(SERVICE, ID, UNEXPLAINED[0])
+    conversation.expect("GET", LIST, WELL)
+    conversation.expect_stop(SERVICE, ID, UNEXPLAINED[0])
+    assert rest.disconnect(SERVICE, ID) is False
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refused("api key failed validation"),
+        refused("<error message>"),
+        Reply({"status": "false"}),
+        Reply("Unauthorized", 401),
+        Reply("<p>", 403),
+    ],
+)
+def test_credentials_that_cannot_be_proven_are_a_failure(conversation: Conversation, reply: Reply) -> None:
+    conversation.expect_stop(SERVICE, ID, UNEXPLAINED[0])
+    conversation.expect("GET", LIST, reply)
+    with pytest.raises(RemoteItError):
+        api().disconnect(SERVICE, ID)
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (refused("api key failed validation"), "auth"),
+        (refused("missing api token"), "auth"),
+        (refused("Invalid Date", code="INVALID_AUTH"), "auth"),
+        (refused("[0405] not shared with you", 403), "not_shared"),
+        (Reply("", 401), "bad_answer"),
+        (Reply("<p>", 404), "bad_answer"),
+    ],
+)
+def test_a_stop_that_says_why_it_is_refused_is_a_failure(conversation: Conversation, reply: Reply, code: str) -> None:
+    conversation.expect_open(SERVICE, opened())  # even when the credentials were good a moment ago
+    conversation.expect_stop(SERVICE, ID, reply)
+    rest = api()
+    rest.connect(SERVICE)
+    with pytest.raises(RemoteItError) as caught:
+        rest.disconnect(SERVICE, ID)
+    assert caught.value.code == code
+
+
+# -- devices and sessions ----------------------------------------------------------------------------------------------
+
+# the row that the vendor's page shows: https://docs.remote.it/api-reference/devices/list
+ROW = {
+    "createdate": "2018-03-29T04:19:02.19-04:00",
+    "deviceaddress": "80:00:00:80:01:00:01:25",
+    "devicealias": "Demo_Router_Web_Port_80",
+    "devicelastip": "126.237.116.49",
+    "devicestate": "active",
+    "devicetype": "00:1E:00:00:00:01:00:00:04:60:00:50:00:01:00:00",
+    "georegion": "Asia",
+    "lastcontacted": "2018-12-29T14:56:50-05:00",
+    "lastinternalip": "10.61.12.80",
+    "ownerusername": "someone@example.com",
+    "servicetitle": "Basic Web",
+    "shared": "shared-from",
+}
+
+
+def test_the_list_of_devices(conversation: Conversation, pauses: list[float]) -> None:
+    conversation.expect("GET", LIST, Reply("", 500), headers={"developerkey": KEY, "token": TOKEN})
+    conversation.expect("GET", LIST, Reply({"devices": [ROW, None], "status": "true"}))
+    warnings: list[str] = []
+    (device,) = api().devices(Wanted(applications=(30,), state="active"), warnings.append)
+    assert (device.name, device.last_reported) == ("Demo_Router_Web_Port_80", "2018-12-29T19:56:50Z")
+    assert [(service.id, service.port) for service in device.services] == [("80:00:00:80:01:00:01:25", 80)]
+    assert len(warnings) == 1
+
+
+def test_the_list_is_filtered(conversation: Conversation) -> None:
+    conversation.expect("GET", LIST, Reply({"devices": [ROW], "status": "true"}))
+    assert list(api().devices(Wanted(devices=("Demo",)), pytest.fail)) == []
+
+
+@pytest.mark.parametrize("devices", [None, {}, "x"])
+def test_a_missing_list_is_an_error(conversation: Conversation, devices: t.Any) -> None:
+    conversation.expect("GET", LIST, Reply({"devices": devices, "status": "true"}))
+    with pytest.raises(BadAnswerError, match="no list of devices"):
+        list(api().devices(Wanted(), pytest.fail))
+
+
+@pytest.mark.parametrize("wanted", [Wanted(tags_any=("a",)), Wanted(tags_all=("a",)), Wanted(organisation="o")])
+def test_what_rest_cannot_tell_needs_an_access_key(conversation: Conversation, wanted: Wanted) -> None:
+    with pytest.raises(OptionsError, match="give an access key"):
+        api().devices(wanted, pytest.fail)  # at once, not when the first device is asked for
+
+
+def test_sessions_are_not_told(conversation: Conversation) -> None:
+    assert api().sessions() is None

@@ -1,0 +1,178 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether arguments lead ssh away from the proxy, as ssh itself says."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import (
+    Destination,
+    check_destination,
+    ssh_arguments_of,
+)
+
+DESTINATION = Destination("proxy40.rt3.io", 34168, "remoteit-80-00-00-00-01-00-40-c5", "/tmp/remoteit-x/0123/abc")
+
+NO_CONFIG = ("-F", "none")
+
+
+def check(*arguments: str, destination: Destination = DESTINATION) -> bool:
+    return check_destination("ssh", [*destination.arguments, *NO_CONFIG, *arguments], destination)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("-o", "User=pi", "-i", "/dev/null", "-C", "-vvv", "-4", "-tt"),
+        # ssh takes the first value, which is ours
+        ("-o", "HostName=another.example"),
+        ("-oPort=22",),
+        ("-p", "22"),
+        ("-o", "HostKeyAlias=another"),
+        ("-o", "ControlPath=/tmp/another"),
+        ("-o", "ControlMaster=auto", "-o", "ControlPersist=60s"),
+        ("-o", "ProxyCommand=nc %h %p"),
+        ("-o", "ProxyCommand=none"),
+        ("-o", "RemoteCommand=none"),
+        ("-L", "8080:localhost:80"),
+        ("-S", "none"),  # without a master
+    ],
+)
+def test_check_accepts_what_leads_to_the_proxy(arguments: tuple[str, ...]) -> None:
+    check(*arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-S", "/tmp/another"),
+        ("another.example",),
+        ("-W", "another.example:22"),
+        ("-N",),
+        ("-s",),
+        ("-o", "SessionType=none"),
+        ("-o", "ProxyCommand=ssh -W another.example:22 jump"),
+        ("-o", "ProxyCommand=nc another.example %p"),
+        ("-o", "ProxyCommand=nc %h 22"),
+        ("-o", "NoSuchOption=yes"),
+        ("-F", "/dev/null/nowhere"),
+    ],
+)
+def test_check_refuses_what_leads_elsewhere(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(OptionsError):
+        check_destination("ssh", [*DESTINATION.arguments, *arguments], DESTINATION)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("HostName", "another.example"),
+        ("Port", "22"),
+        ("HostKeyAlias", "another"),
+        ("ControlPath", "/tmp/another"),
+    ],
+)
+def test_check_compares_each_value(option: str, value: str) -> None:
+    """Even if an argument came before ours."""
+    with pytest.raises(OptionsError, match=value):
+        check_destination("ssh", [f"-o{option}={value}", *DESTINATION.arguments, *NO_CONFIG], DESTINATION)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "direct"),
+    [
+        ((), True),
+        (("-o", "ProxyCommand=nc %h %p"), False),
+        (("-J", "jump.example"), False),
+        (("-o", "ProxyJump=a.example,b.example"), False),
+        (("-o", "ProxyJump=none"), True),
+        (("-o", "ProxyCommand=none"), True),
+    ],
+)
+def test_check_says_whether_ssh_connects_from_here(arguments: tuple[str, ...], direct: bool) -> None:
+    assert check(*arguments) is direct
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        ("User pi\nForwardAgent yes", True),
+        ("HostName another.example\nPort 22\nControlPath /tmp/another", True),  # ours come first
+        ("Host remoteit-*\n  ProxyJump jump.example", True),
+        ("Host remoteit-*\n  ProxyCommand nc another.example 22", False),
+        ("Match host another.example\n  ProxyCommand nc another.example 22", True),
+        ("SessionType none", False),
+        ("NoSuchOption yes", False),
+    ],
+)
+def test_check_reads_the_ssh_config(tmp_path: pathlib.Path, text: str, accepted: bool) -> None:
+    config = tmp_path / "config"
+    config.write_text(text + "\n")
+    arguments = [*DESTINATION.arguments, "-F", str(config)]
+    if accepted:
+        check_destination("ssh", arguments, DESTINATION)
+    else:
+        with pytest.raises(OptionsError):
+            check_destination("ssh", arguments, DESTINATION)
+
+
+def test_check_takes_a_percent_sign_in_a_control_path() -> None:
+    check(destination=DESTINATION._replace(control_path="/tmp/100%/abc"))
+
+
+def test_check_takes_an_address() -> None:
+    assert check(destination=DESTINATION._replace(host="203.0.113.7"))
+    assert check(destination=DESTINATION._replace(host="2001:db8::7"))
+
+
+def test_check_fails_without_ssh() -> None:
+    with pytest.raises(OptionsError):
+        check_destination("/dev/null/ssh", DESTINATION.arguments, DESTINATION)
+
+
+# -- sftp and scp ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "handed_on"),
+    [
+        ("ssh", ["-W", "x"], ["-W", "x"]),  # for ssh itself to say
+        ("sftp", [], []),
+        ("sftp", ["-C", "-l", "100", "-o", "User=pi"], ["-C", "-o", "User=pi"]),
+        ("sftp", ["-b", "-", "-J", "jump.example"], ["-J", "jump.example"]),
+        ("scp", ["-O", "-3", "-i", "/dev/null", "-4"], ["-i", "/dev/null", "-4"]),
+        ("scp", ["-F", "/dev/null", "-X", "nrequests=3"], ["-F", "/dev/null"]),
+    ],
+)
+def test_ssh_arguments_of_a_file_tool(tool: str, arguments: list[str], handed_on: list[str]) -> None:
+    assert ssh_arguments_of(tool, arguments) == handed_on
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("sftp", ["-S", "/bin/sh"]),
+        ("sftp", ["-D", "/usr/lib/sftp-server"]),
+        ("sftp", ["-D/usr/lib/sftp-server"]),
+        ("sftp", ["-P", "22"]),
+        ("sftp", ["-s", "internal"]),
+        ("sftp", ["another.example"]),
+        ("sftp", ["-C", "--", "another.example"]),
+        ("sftp", ["-Z"]),
+        ("sftp", ["-o"]),
+        ("scp", ["-S", "/bin/sh"]),
+        ("scp", ["-CS/bin/sh"]),
+        ("scp", ["-D", "/usr/lib/sftp-server"]),
+        ("scp", ["-P", "22"]),
+        ("scp", ["another.example:file"]),
+    ],
+)
+def test_ssh_arguments_of_a_file_tool_are_refused(tool: str, arguments: list[str]) -> None:
+    with pytest.raises(OptionsError):
+        ssh_arguments_of(tool, arguments)

@@ -1,0 +1,123 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a message of ssh means. Messages are those of OpenSSH."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.errors import explained, is_before_login, is_refused
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE
+
+ALIAS = "remoteit-80-00-00-00-01-00-40-c5"
+DENIED = "pi@remoteit-x: Permission denied (publickey,password)."
+OFFENDING = f"Offending ED25519 key in /home/me/.ssh/known_hosts:7 Host key for {ALIAS} has changed"
+BY_JUMP_HOST = (
+    "channel 0: open failed: connect failed: Connection refused stdio forwarding failed"
+    " Connection closed by UNKNOWN port 65535"
+)
+
+
+def connection(url: str) -> Connection:
+    host, port = url.removeprefix("http://").split(":")
+    return Connection(SERVICE, ID, url, host, int(port), "tcp", False, "caller")
+
+
+def refusal(of: Connection, port: int | None = None) -> str:
+    return f"Failed to connect: ssh: connect to host {of.host} port {port or of.port}: Connection refused"
+
+
+def test_is_refused_if_the_proxy_refuses(dead: str) -> None:
+    proxy = connection(dead)
+    assert is_refused(refusal(proxy), proxy, direct=True)
+
+
+def test_is_refused_is_not_what_a_command_printed(alive: str, dead: str) -> None:
+    """A command can print the words of ssh, but cannot close the proxy."""
+    proxy = connection(alive)
+    assert not is_refused(refusal(proxy), proxy, direct=True)
+    other = connection(dead)
+    assert not is_refused(refusal(other, port=22), other, direct=True)
+    assert not is_refused("connection refused", other, direct=True)
+
+
+def test_is_refused_connects_only_to_a_refusing_proxy(listener: socket.socket, alive: str) -> None:
+    """A proxy that latches belongs to ssh."""
+    listener.setblocking(False)
+    is_refused(DENIED, connection(alive), direct=True)
+    is_refused(refusal(connection(alive)), connection(alive), direct=False)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def test_is_refused_by_a_jump_host(dead: str) -> None:
+    proxy = connection(dead)
+    assert is_refused(BY_JUMP_HOST, proxy, direct=False)
+    assert not is_refused(BY_JUMP_HOST, proxy, direct=True)
+    assert not is_refused(refusal(proxy), proxy, direct=False)  # the jump host itself
+
+
+@pytest.mark.parametrize(
+    ("reason", "before"),
+    [
+        ("ssh: connect to host p port 34168: Connection timed out", True),
+        ("ssh: connect to host p port 34168: No route to host", True),
+        ("ssh: connect to host p port 22: Connection timed out", False),
+        ("kex_exchange_identification: read: Connection reset Connection reset by 203.0.113.7 port 34168", True),
+        ("kex_exchange_identification: read: Connection reset Connection reset by 192.0.2.7 port 22", False),
+        # without a port, a command on the device may have printed it
+        ("kex_exchange_identification: Connection closed by remote host", False),
+        ("ssh_exchange_identification: read: Connection reset by peer", False),
+        ("Connection timed out during banner exchange", False),
+        ("Connection to 203.0.113.7 port 34168 timed out", True),
+        (DENIED, False),
+        (OFFENDING, False),
+        ("Host key verification failed.", False),
+        ("Shared connection to 203.0.113.7 closed.", False),
+        ("Timeout, server 203.0.113.7 not responding.", False),
+        ("client_loop: send disconnect: Broken pipe", False),
+        ("", False),
+    ],
+)
+def test_is_before_login_means_nothing_was_executed(reason: str, before: bool) -> None:
+    assert is_before_login(reason, connection("http://203.0.113.7:34168"), direct=True) is before
+
+
+def test_is_before_login_by_a_jump_host() -> None:
+    proxy = connection("http://203.0.113.7:34168")
+    closed = "kex_exchange_identification: Connection closed by remote host"
+    assert is_before_login(f"{closed} Connection closed by UNKNOWN port 65535", proxy, direct=False)
+    assert not is_before_login(f"{closed} Connection closed by 192.0.2.7 port 22", proxy, direct=False)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (OFFENDING, (f"ssh-keygen -R {ALIAS} -f /home/me/.ssh/known_hosts",)),
+        (OFFENDING.replace("known_hosts", "known hosts"), ("-f '/home/me/.ssh/known hosts'",)),
+        ("REMOTE HOST IDENTIFICATION HAS CHANGED!", (f"ssh-keygen -R {ALIAS} -f ~/.ssh/known_hosts",)),
+        ("Host key verification failed.", ("StrictHostKeyChecking=accept-new", ALIAS)),
+        ("Using a SSH password instead of a key is not possible because Host Key checking is enabled", (ALIAS,)),
+        (DENIED, ("ansible_user",)),
+    ],
+)
+def test_explained_gives_advice_and_the_reason(reason: str, words: tuple[str, ...]) -> None:
+    message = str(explained(AnsibleConnectionFailure(reason), reason, ALIAS))
+    assert all(word in message for word in (*words, reason))
+
+
+@pytest.mark.parametrize("error", [AnsibleConnectionFailure(DENIED), AnsibleAuthenticationFailure(DENIED)])
+def test_explained_keeps_the_type_of_a_denial(error: AnsibleError) -> None:
+    assert type(explained(error, DENIED, ALIAS)) is type(error)
+
+
+@pytest.mark.parametrize(
+    "error", [AnsibleError("scp: /etc/shadow: Permission denied"), AnsibleConnectionFailure("Broken pipe")]
+)
+def test_explained_leaves_what_it_does_not_know(error: AnsibleError) -> None:
+    assert explained(error, str(error), ALIAS) is error

@@ -1,0 +1,271 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The work of C(remoteit_connect): its input, and the shapes of its results."""
+
+from __future__ import annotations
+
+import pathlib
+import types
+import typing as t
+
+import pytest
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Direct
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    AuthError,
+    OptionsError,
+    RemoteItError,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import ARGUMENT_SPEC, connect
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+    ID,
+    KEY,
+    SERVICE,
+    SERVICES,
+    TOKEN,
+    Conversation,
+    Reply,
+    opened,
+    refused,
+)
+
+ENVIRON = types.MappingProxyType({"REMOTEIT_TOKEN": TOKEN, "REMOTEIT_DEVELOPER_KEY": KEY})
+OFFLINE = refused("service is inactive", 200)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home without credentials."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def run(
+    *services: str, environ: t.Mapping[str, str] = ENVIRON, check_mode: bool = False, **given: t.Any
+) -> dict[str, t.Any]:
+    defaults = {name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}
+    options = {**defaults, "deviceaddress": list(services), **given}
+    return connect(options, environ, Direct(), check_mode=check_mode)
+
+
+# -- input that is refused before any request --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize(
+    ("services", "options", "message"),
+    [
+        ([], {}, "empty list"),
+        (["nonsense"], {}, "not a service id: 'nonsense'"),
+        ([SERVICE, "80:00:00:00:01:00:40"], {}, "not a service id: '80:00:00:00:01:00:40'"),
+        ([SERVICE + ":00"], {}, "not a service id"),
+        ([SERVICE + "\n"], {}, "not a service id"),
+        (["80-00-00-00-01-00-40-C5"], {}, "not a service id"),
+        (["80:00:00:00:01:00:40:CG"], {}, "not a service id"),
+        ([SERVICE], {"hostip": "nowhere"}, "hostip is not an IPv4 address"),
+        ([SERVICE], {"hostip": "203.0.113.7/32"}, "hostip is not an IPv4 address"),
+        ([SERVICE], {"hostip": "203.0.113.256"}, "hostip is not an IPv4 address"),
+        ([SERVICE], {"hostip": "2001:db8::7"}, "hostip is not an IPv4 address"),
+        ([SERVICE], {"hostip": "255.255.255.25"}, "misprint.*255.255.255.255"),
+        ([SERVICE], {"concurrency": 0}, "concurrency must be at least 1, not 0"),
+        ([SERVICE], {"timeout": 0}, "timeout must be at least 1, not 0"),
+        ([SERVICE], {"token": "t", "username": "u", "password": "p"}, "mix two sets"),
+        ([SERVICE], {"username": "u"}, "password is missing"),
+        ([SERVICE], {"credentials_file": "/dev/null/nowhere"}, "/dev/null/nowhere does not exist"),
+        ([SERVICE], {"profile": "work"}, "does not exist"),
+        ([SERVICE], {"api_url": "nowhere"}, "api_url is not the URL of an API"),
+    ],
+)
+def test_bad_input(
+    conversation: Conversation, services: list[str], options: dict[str, t.Any], message: str, check_mode: bool
+) -> None:
+    with pytest.raises(OptionsError, match=message):
+        run(*services, check_mode=check_mode, **options)
+    assert conversation.sent == []
+
+
+def test_no_credentials(conversation: Conversation) -> None:
+    with pytest.raises(AuthError, match="there are no credentials"):
+        run(SERVICE, environ={})
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+ENTRY = {
+    "deviceaddress": SERVICE,
+    "host_key_alias": "remoteit-80-00-00-00-01-00-40-c5",
+    "name": None,
+    "connectionid": ID,
+    "proxy": "http://proxy40.rt3.io:34168",
+    "host": "proxy40.rt3.io",
+    "port": 34168,
+    "scheme": "tcp",
+    "reverse_proxy": False,
+    "expirationsec": None,
+    "expires_at": None,
+    "restriction": "caller",
+    "reused": False,
+}
+
+
+def test_the_result_for_one_service(conversation: Conversation) -> None:
+    conversation.expect_open(SERVICE, opened(expirationsec=None))
+    assert run(SERVICE) == {
+        "changed": True,
+        "connections": {SERVICE: ENTRY},
+        "failures": {},
+        "proxy": "http://proxy40.rt3.io:34168",
+        "connectionid": ID,
+        "host": "proxy40.rt3.io",
+        "port": 34168,
+        "expirationsec": None,
+        "ansible_facts": {"remoteit_connection": ENTRY},
+    }
+
+
+def test_the_result_for_many(conversation: Conversation) -> None:
+    conversation.in_any_order = True
+    for service in SERVICES[:2]:
+        conversation.expect_open(service, opened(service, f"id of {service[-1]}".replace(" ", "-"), expirationsec=None))
+    assert run(*SERVICES[:2]) == {
+        "changed": True,
+        "connections": {
+            service: {
+                **ENTRY,
+                "deviceaddress": service,
+                "connectionid": f"id-of-{number}",
+                "host_key_alias": f"remoteit-80-00-00-00-01-00-00-0{number}",
+            }
+            for number, service in enumerate(SERVICES[:2], 1)
+        },
+        "failures": {},
+    }
+
+
+def test_ids_that_differ_in_case_are_opened_once_and_answered_as_written(conversation: Conversation) -> None:
+    conversation.expect_open(SERVICE, opened())
+    connections = run(SERVICE, SERVICE.lower(), SERVICE)["connections"]
+    assert {key: (entry["deviceaddress"], entry["connectionid"]) for key, entry in connections.items()} == {
+        SERVICE: (SERVICE, ID),
+        SERVICE.lower(): (SERVICE.lower(), ID),
+    }
+
+
+def test_the_result_when_the_only_service_fails(conversation: Conversation) -> None:
+    conversation.expect_open(SERVICE, OFFLINE)
+    result = run(SERVICE)
+    failures = result["failures"]
+    assert failures[SERVICE]["code"] == "offline" and "inactive" in failures[SERVICE]["message"]
+    assert result == {
+        "failed": True,
+        "changed": False,
+        "connections": {},
+        "failures": failures,
+        "msg": f"could not open a connection to {SERVICE}: {failures[SERVICE]['message']}",
+        "failure": {"code": "offline", "message": result["msg"], "details": failures},
+    }
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "answers", "failed"),
+    [
+        ("any", [opened(), opened()], False),
+        ("any", [opened(), OFFLINE], True),
+        ("any", [OFFLINE, OFFLINE], True),
+        ("all", [opened(), opened()], False),
+        ("all", [opened(), OFFLINE], False),
+        ("all", [OFFLINE, OFFLINE], True),
+        ("none", [opened(), OFFLINE], False),
+        ("none", [OFFLINE, OFFLINE], False),
+    ],
+)
+def test_fail_on(conversation: Conversation, fail_on: str, answers: list[Reply], failed: bool) -> None:
+    conversation.in_any_order = True
+    for service, answer in zip(SERVICES, answers):
+        conversation.expect_open(
+            service,
+            Reply({**answer.body, "connection": {**answer.body.get("connection", {}), "deviceaddress": service}}),
+        )
+    result = run(*SERVICES[:2], fail_on=fail_on)
+    well = [service for service, answer in zip(SERVICES, answers) if answer is not OFFLINE]
+    assert result.get("failed", False) is failed
+    assert list(result["connections"]) == well  # what opened is returned even then
+    assert len(result["failures"]) == 2 - len(well)
+    assert result["changed"] is bool(well)
+    assert "connectionid" not in result and "ansible_facts" not in result
+
+
+@pytest.mark.parametrize("fail_on", ["all", "none"])
+def test_fail_on_counts_refused_credentials_always(conversation: Conversation, fail_on: str) -> None:
+    conversation.in_any_order = True
+    conversation.expect_open(SERVICES[0], opened(SERVICES[0]))
+    conversation.expect_open(SERVICES[1], refused("api key failed validation"))
+    result = run(*SERVICES[:2], fail_on=fail_on)
+    assert result["failed"]
+    assert (list(result["connections"]), result["failures"][SERVICES[1]]["code"]) == ([SERVICES[0]], "auth")
+
+
+def test_fail_on_none_needs_credentials(conversation: Conversation) -> None:
+    with pytest.raises(AuthError):
+        run(SERVICE, environ={}, fail_on="none")
+
+
+def test_a_message_names_ten_of_many_failures(conversation: Conversation) -> None:
+    conversation.in_any_order = True
+    for service in SERVICES[:12]:
+        conversation.expect_open(service, OFFLINE)
+    msg = run(*SERVICES[:12])["msg"]
+    assert msg.startswith("could not open 12 of 12 connections: ") and msg.endswith("; and 2 more, see failures")
+    assert sum(service in msg for service in SERVICES[:12]) == 10
+
+
+def test_check_mode_sends_nothing_and_predicts(conversation: Conversation) -> None:
+    known = ("deviceaddress", "host_key_alias", "reused")
+    entry = {**dict.fromkeys(ENTRY), **{name: ENTRY[name] for name in known}}
+    assert run(SERVICE, check_mode=True) == {
+        "changed": True,
+        "connections": {SERVICE: entry},
+        "failures": {},
+        **dict.fromkeys(("proxy", "connectionid", "host", "port", "expirationsec")),
+        "ansible_facts": {"remoteit_connection": entry},
+    }
+
+
+# -- hostip and wait ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hostip", "proxy", "restriction", "warning"),
+    [
+        ("203.0.113.7", "http://proxy40.rt3.io:34168", "address", None),
+        ("255.255.255.255", "http://proxy40.rt3.io:34168", "latching", None),
+        ("0.0.0.0", "http://proxy40.rt3.io:34168", "public", "opens the proxy to everyone"),
+        ("203.0.113.7", "https://web.p1.rt3.io", "public", "hostip does not protect a reverse proxy"),
+        (None, "https://web.p1.rt3.io", "public", None),
+    ],
+)
+def test_hostip(
+    conversation: Conversation, hostip: str | None, proxy: str, restriction: str, warning: str | None
+) -> None:
+    body = {"deviceaddress": SERVICE, "wait": "true", **({"hostip": hostip} if hostip else {})}
+    conversation.expect("POST", "/device/connect", opened(proxy=proxy), body=body)
+    result = run(SERVICE, hostip=hostip)
+    assert result["connections"][SERVICE]["restriction"] == restriction
+    assert [warning in text for text in result.get("warnings", [])] == ([True] if warning else [])
+
+
+def test_wait_false_warns(conversation: Conversation) -> None:
+    conversation.expect("POST", "/device/connect", opened(), body={"deviceaddress": SERVICE, "wait": "false"})
+    assert "does not document" in run(SERVICE, wait=False)["warnings"][0]
+
+
+def test_no_secret_in_a_result(conversation: Conversation) -> None:
+    conversation.in_any_order = True
+    conversation.expect_open(SERVICES[0], opened(SERVICES[0], token=TOKEN))
+    conversation.expect_open(SERVICES[1], refused(f"{TOKEN} {KEY}", 400))
+    result = str(run(*SERVICES[:2]))
+    assert TOKEN not in result and KEY not in result
+
+
+def test_errors_before_the_first_call_are_of_one_family() -> None:
+    assert issubclass(OptionsError, RemoteItError) and issubclass(AuthError, RemoteItError)

@@ -1,0 +1,187 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The work of C(remoteit_disconnect): the forms of its input, and the shapes of its results."""
+
+from __future__ import annotations
+
+import pathlib
+import types
+import typing as t
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Direct
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, OptionsError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._disconnect import ARGUMENT_SPEC, RULES, disconnect
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+    ID,
+    KEY,
+    SERVICE,
+    SERVICES,
+    STOPPED,
+    TOKEN,
+    Conversation,
+    Reply,
+    refused,
+)
+
+ENVIRON = types.MappingProxyType({"REMOTEIT_TOKEN": TOKEN, "REMOTEIT_DEVELOPER_KEY": KEY})
+WRONG_KEY = refused("api key failed validation")
+
+A = {"deviceaddress": SERVICES[0], "connectionid": "id-a"}
+B = {"deviceaddress": SERVICES[1], "connectionid": "id-b"}
+UNOPENED = {"deviceaddress": SERVICES[2], "connectionid": None, "proxy": None}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home without credentials."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def run(environ: t.Mapping[str, str] = ENVIRON, check_mode: bool = False, **given: t.Any) -> dict[str, t.Any]:
+    options = {**{name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}, **given}
+    return disconnect(options, environ, Direct(), check_mode=check_mode)
+
+
+def named(entry: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {"deviceaddress": entry["deviceaddress"], "connectionid": entry["connectionid"]}
+
+
+# -- input -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (A, [A]),
+        ({"connections": {SERVICES[0]: A, SERVICES[1]: B}}, [A, B]),
+        ({"connections": [A, B]}, [A, B]),
+        ({"connections": {"changed": True, "connections": {SERVICES[0]: A}, "failures": {}}}, [A]),  # all of a result
+        ({"connections": [A, A, {**A, "proxy": "http://p:1"}]}, [A]),
+        ({"connections": {SERVICES[0]: A, SERVICES[2]: UNOPENED}}, [A]),
+        ({"connections": [A, {}]}, [A]),  # the fact that an earlier disconnect has left
+        ({"connections": {SERVICES[2]: UNOPENED}}, []),
+        ({"connections": {}}, []),
+        ({"connections": []}, []),
+    ],
+)
+def test_what_is_closed(conversation: Conversation, given: dict[str, t.Any], expected: list[dict[str, str]]) -> None:
+    conversation.in_any_order = True
+    for entry in expected:
+        conversation.expect_stop(entry["deviceaddress"], entry["connectionid"], STOPPED)
+    result = run(**given)
+    assert sorted(result["closed"], key=str) == [named(entry) for entry in expected]
+    assert result["changed"] is bool(expected)
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"deviceaddress": "nonsense", "connectionid": ID}, "not a service id"),
+        ({"deviceaddress": SERVICE, "connectionid": "-rf"}, "not a connection id"),
+        ({"deviceaddress": SERVICE, "connectionid": ""}, "not a connection id"),
+        ({"deviceaddress": SERVICE, "connectionid": "a b"}, "not a connection id"),
+        ({"connections": "nonsense"}, "connections is not what remoteit_connect returns"),
+        ({"connections": ["nonsense"]}, "connections is not what remoteit_connect returns"),
+        ({"connections": {"a": 1}}, "connections is not what remoteit_connect returns"),
+        ({"connections": 7}, "connections is not what remoteit_connect returns"),
+        ({"connections": [{"connectionid": ID}]}, "not a service id"),
+        ({"connections": [A, {**B, "connectionid": 7}]}, f"not a connection id: 7 .*{SERVICES[1]}"),
+    ],
+)
+def test_bad_input(conversation: Conversation, given: dict[str, t.Any], message: str, check_mode: bool) -> None:
+    with pytest.raises(OptionsError, match=message):
+        run(check_mode=check_mode, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "one of the following is required"),
+        ({"deviceaddress": SERVICE}, "required together"),
+        ({"connectionid": ID, "deviceaddress": SERVICE, "connections": {}}, "mutually exclusive"),
+    ],
+)
+def test_options_that_do_not_fit_together(given: dict[str, t.Any], message: str) -> None:
+    errors = ArgumentSpecValidator(ARGUMENT_SPEC, **RULES).validate(given).error_messages
+    assert message in " ".join(errors)
+
+
+def test_no_credentials(conversation: Conversation) -> None:
+    with pytest.raises(AuthError, match="there are no credentials"):
+        run({}, **A)
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+NOTHING: dict[str, t.Any] = {"closed": [], "already_closed": [], "still_used": [], "failures": {}}
+FACTS = {"ansible_facts": {"remoteit_connection": {}}}
+
+
+def test_the_result_of_a_stop(conversation: Conversation) -> None:
+    conversation.expect_stop(SERVICES[0], "id-a", STOPPED)
+    assert run(**A) == {**NOTHING, **FACTS, "changed": True, "closed": [A]}
+
+
+def test_gone_already_is_no_change_and_no_failure(conversation: Conversation) -> None:
+    conversation.expect_stop(SERVICES[0], "id-a", refused("<error message>"))
+    conversation.expect("GET", "/device/list/all", Reply({"status": "true"}))
+    conversation.expect_stop(SERVICES[0], "id-a", refused("<error message>"))
+    assert run(**A) == {**NOTHING, **FACTS, "changed": False, "already_closed": [A]}
+
+
+def test_wrong_credentials_are_a_failure(conversation: Conversation) -> None:
+    conversation.expect_stop(SERVICES[0], "id-a", WRONG_KEY)
+    result = run(**A)
+    failures = result["failures"]
+    assert failures == {
+        SERVICES[0]: {"code": "auth", "connectionid": "id-a", "message": failures[SERVICES[0]]["message"]}
+    }
+    assert result == {
+        **NOTHING,
+        "failed": True,
+        "changed": False,
+        "failures": failures,
+        "msg": result["msg"],
+        "failure": {"code": "auth", "message": result["msg"], "details": failures},
+    }
+    assert SERVICES[0] in result["msg"] and "id-a" in result["msg"] and "may still be open" in result["msg"]
+
+
+def test_one_failing_does_not_lose_the_others(conversation: Conversation) -> None:
+    conversation.in_any_order = True
+    conversation.expect_stop(SERVICES[0], "id-a", STOPPED)
+    conversation.expect_stop(SERVICES[1], "id-b", WRONG_KEY)
+    result = run(connections=[A, B])
+    assert result["failed"] and result["changed"]
+    assert (result["closed"], list(result["failures"])) == ([A], [SERVICES[1]])
+
+
+def test_two_connections_of_one_service_that_fail_are_both_named(conversation: Conversation) -> None:
+    conversation.in_any_order = True
+    conversation.expect_stop(SERVICES[0], "id-a", WRONG_KEY)
+    conversation.expect_stop(SERVICES[0], "id-b", WRONG_KEY)
+    msg = run(connections=[A, {**A, "connectionid": "id-b"}])["msg"]
+    conversation.verify()
+    assert "id-a" in msg and "id-b" in msg
+
+
+def test_check_mode_sends_nothing_and_predicts(conversation: Conversation) -> None:
+    assert run(check_mode=True, connections=[A, B]) == {**NOTHING, **FACTS, "changed": True, "closed": [A, B]}
+
+
+def test_check_mode_after_a_connect_in_check_mode(conversation: Conversation) -> None:
+    assert run(check_mode=True, connections=[UNOPENED]) == {**NOTHING, **FACTS, "changed": False}
+
+
+def test_the_registered_result_of_a_loop(conversation: Conversation) -> None:
+    conversation.in_any_order = True
+    conversation.expect_stop(SERVICES[0], "id-a", STOPPED)
+    conversation.expect_stop(SERVICES[1], "id-b", STOPPED)
+    second = {"deviceaddress": SERVICES[1], "connectionid": "id-b"}
+    looped = {"results": [{"connections": {SERVICES[0]: A}}, {"connections": {SERVICES[1]: second}}]}
+    assert len(run(connections=looped)["closed"]) == 2
