@@ -12,20 +12,22 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import Remo
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._host_connections import connect_hosts
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import register_in_main_process
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import Shown
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import ProgressBackend
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN
 
 register_in_main_process()
 
 
 class ActionModule(RemoteItAction):
-    SPEC = _connect.ARGUMENT_SPEC
-    RULES = _connect.RULES
+    ARGUMENT_SPEC = _connect.ARGUMENT_SPEC
+    ARGUMENT_RULES = _connect.ARGUMENT_RULES
 
-    def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+    def execute(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         check_mode = self._task.check_mode
         if options["hosts"] is not None:
             result = connect_hosts(options, self.play(task_vars), check_mode=check_mode)
         else:
-            result = _connect.connect(options, self.environment(), Shown(KeeperClient()), check_mode=check_mode)
+            result = _connect.connect(
+                options, self.environment(), ProgressBackend(KeeperClient()), check_mode=check_mode
+            )
         return {**result, "run_id": THIS_RUN.id}

@@ -10,15 +10,18 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _argspec
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NoCredentialsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import listing
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import runs_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import list_open_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import runs_dir
 
 
 class ActionModule(RemoteItAction):
-    SPEC = {**_argspec.AUTH_SPEC, "run_id": {"type": "str"}}
+    ARGUMENT_SPEC = {**_argspec.AUTH_SPEC, "run_id": {"type": "str"}}
 
-    def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        result: dict[str, t.Any] = {"changed": False, "connections": listing(runs_folder(), options["run_id"])}
+    def execute(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = {
+            "changed": False,
+            "connections": list_open_connections(runs_dir(), options["run_id"]),
+        }
         try:
             return {**result, "sessions": self._sessions(options)}
         except RemoteItError as error:  # what the ledgers say is worth knowing, now more than ever

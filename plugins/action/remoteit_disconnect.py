@@ -9,37 +9,39 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _argspec, _disconnect
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Direct
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import DirectBackend
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._host_connections import close_hosts
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import register_in_main_process
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import Shown
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, runs_folder
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import sweep
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import ProgressBackend
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, runs_dir
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import remove_stale_runtime_dirs
 
 register_in_main_process()
 
 
 class ActionModule(RemoteItAction):
-    SPEC = _disconnect.ARGUMENT_SPEC
-    RULES = _disconnect.RULES
+    ARGUMENT_SPEC = _disconnect.ARGUMENT_SPEC
+    ARGUMENT_RULES = _disconnect.ARGUMENT_RULES
 
-    def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+    def execute(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         environ = self.environment()
         if options["hosts"] is not None:
             if self._task.check_mode:
                 return _disconnect.result_of(())
             return _disconnect.result_of(close_hosts(options, self.play(task_vars)))
         if options["run_id"] or options["all"]:
-            sweep(THIS_RUN.folder)
+            remove_stale_runtime_dirs(THIS_RUN.runtime_dir)
             return _disconnect.result_of(
                 teardown(
-                    runs_folder(),
+                    runs_dir(),
                     options["run_id"],
                     lambda: _argspec.account_of(options, environ),
-                    Shown(Direct()),
+                    ProgressBackend(DirectBackend()),
                     check_mode=self._task.check_mode,
                 )
             )
-        return _disconnect.disconnect(options, environ, Shown(KeeperClient()), check_mode=self._task.check_mode)
+        return _disconnect.disconnect(
+            options, environ, ProgressBackend(KeeperClient()), check_mode=self._task.check_mode
+        )

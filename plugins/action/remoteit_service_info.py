@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import (
     Device,
-    Wanted,
+    DeviceFilter,
     application_name,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NotFoundError
@@ -20,7 +20,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client impo
 
 
 class ActionModule(RemoteItAction):
-    SPEC: t.ClassVar[dict[str, t.Any]] = {
+    ARGUMENT_SPEC: t.ClassVar[dict[str, t.Any]] = {
         **AUTH_SPEC,
         "device": {"type": "list", "elements": "str"},
         "service": {"type": "list", "elements": "str"},
@@ -31,15 +31,15 @@ class ActionModule(RemoteItAction):
         "organisation": {"type": "str", "aliases": ["organization"]},
     }
 
-    def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        wanted = Wanted.of(options)
+    def execute(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        wanted = DeviceFilter.from_options(options)
         warnings: list[str] = []
         devices = KeeperClient().devices(account_of(options, self.environment()), wanted, warnings.append)
         result = result_of(devices, wanted)
         return {**result, "warnings": warnings} if warnings else result
 
 
-def result_of(devices: list[Device], wanted: Wanted) -> dict[str, t.Any]:
+def result_of(devices: list[Device], wanted: DeviceFilter) -> dict[str, t.Any]:
     """Return the task's result.
 
     :raises NotFoundError: a name of O(device) is the name of several devices.
@@ -52,7 +52,7 @@ def result_of(devices: list[Device], wanted: Wanted) -> dict[str, t.Any]:
     }
 
 
-def _check_names(devices: list[Device], wanted: Wanted) -> None:
+def _check_names(devices: list[Device], wanted: DeviceFilter) -> None:
     """A name that was asked for is one device's, or one service's of it: nobody wants to guess which of two he gets."""
     named = collections.defaultdict(list)
     for device in devices:

@@ -211,12 +211,12 @@ from ansible.utils.display import Display
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import PUBLIC, host_key_alias
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import EVERYONE
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import WARN_PUBLIC_PROXY
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import HOST_VARIABLES, HostReader, positive_int
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient, ProxyUse
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.main_process import register_end_of_run
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, plain
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, to_plain_types
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh import errors as _ssh_errors
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import (
@@ -314,7 +314,7 @@ class Connection(SshConnection):  # type: ignore[misc]
             play = Play.of_this_worker()
             host = self._read_host(name, play)
             if host.hostip == PUBLIC:
-                display.warning(f"remoteit_{EVERYONE}")
+                display.warning(f"remoteit_{WARN_PUBLIC_PROXY}")
             ahead = play if play is not None and play.runs_on_every_host else None
             register_end_of_run()
             most_ahead = positive_int(HOST_VARIABLES["prefetch"], self._option("prefetch"), 100, least=0)
@@ -329,7 +329,7 @@ class Connection(SshConnection):  # type: ignore[misc]
 
     def _read_host(self, name: str, play: Play | None) -> HostRequest:
         facts = play.facts_of(name) if play is not None else ()
-        options = {option: plain(self._option(option)) for option in HOST_VARIABLES}
+        options = {option: to_plain_types(self._option(option)) for option in HOST_VARIABLES}
         return self._reader.read(name, options, facts)
 
     def _attempt(self, operation: t.Callable[[], T]) -> T:
@@ -425,7 +425,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         """Return the command line of the base class with our destination before its options: ssh takes the first."""
         if self._use is None:
             raise AnsibleConnectionFailure(f"{CONNECTION} has no connection for this command")
-        self._set_option("control_path_dir", THIS_RUN.folder)  # the base class creates it
+        self._set_option("control_path_dir", THIS_RUN.runtime_dir)  # the base class creates it
         destination = self._destination(subsystem)
         words = _with_destination(subsystem, other_args, self.host, destination.alias)
         command: list[bytes] = super()._build_command(binary, subsystem, *words)

@@ -171,21 +171,21 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.vars import combine_vars
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import resolve
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import load_credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import (
     INCOMPLETE,
     Device,
-    Wanted,
+    DeviceFilter,
     application_id,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
-    Choice,
-    Listing,
+    DeviceListing,
+    ServicePreference,
     digest,
-    harmless,
     host_names,
     host_variables,
+    sanitize_hostname,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import register_in_main_process
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION
@@ -231,21 +231,21 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     # -- devices ---------------------------------------------------------------------------------------------------
 
-    def _listing(self, config: t.Mapping[str, t.Any], path: str, cache: bool) -> Listing:
+    def _listing(self, config: t.Mapping[str, t.Any], path: str, cache: bool) -> DeviceListing:
         """The devices: from the cache, before anything else is looked at, or from the API."""
         wanted = self._wanted()
         account = self._account(config) if self._option("cache") else None  # only what is kept is somebody's
         where = [self._templated(name) for name in _WHERE]
-        key = f"{self.get_cache_key(path)}_{digest(path, Listing.FORMAT, where, vars(wanted))}"
+        key = f"{self.get_cache_key(path)}_{digest(path, DeviceListing.FORMAT, where, vars(wanted))}"
         if cache and self._option("cache"):
             try:
-                listing = Listing.load(self._cache[key])
+                listing = DeviceListing.load(self._cache[key])
             except (LookupError, TypeError, ValueError, RecursionError):
                 pass  # nothing, or nothing of ours
             else:
                 if account in (None, listing.account):
                     return listing
-        listing = Listing(account, [], [])
+        listing = DeviceListing(account, [], [])
         listing.devices.extend(self._fetch(config, wanted, listing.warnings.append))
         is_whole = not any(warning.startswith(INCOMPLETE) for warning in listing.warnings)
         if self._option("cache") and is_whole:
@@ -255,7 +255,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
     def _account(self, config: t.Mapping[str, t.Any]) -> str | None:
         """A name for the account that gives nothing of the credentials away; none if there are none."""
         with contextlib.suppress(AnsibleError, RemoteItError):  # a template that finds nothing gives nothing
-            return resolve(self._given(config), os.environ).fingerprint()
+            return load_credentials(self._given(config), os.environ).fingerprint()
         return None
 
     def _state(self) -> str | None:
@@ -266,13 +266,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             raise OptionsError("state: inactive and include_offline: false leave nothing to list")
         return "active"
 
-    def _wanted(self) -> Wanted:
+    def _wanted(self) -> DeviceFilter:
         """What to fetch: devices in whatever state, so that a host keeps its name when another one goes offline."""
         names = ("device", "service", "tags_any", "tags_all", "application", "organisation")
-        return Wanted.of({"state": None, **{name: self._option(name) for name in names}})
+        return DeviceFilter.from_options({"state": None, **{name: self._option(name) for name in names}})
 
     def _fetch(
-        self, config: t.Mapping[str, t.Any], wanted: Wanted, warn: t.Callable[[str], None]
+        self, config: t.Mapping[str, t.Any], wanted: DeviceFilter, warn: t.Callable[[str], None]
     ) -> t.Iterator[Device]:
         # C(requests) takes longer to import than a cache takes to read
         from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import AUTH_SPEC, account_of
@@ -294,8 +294,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     # -- hosts -----------------------------------------------------------------------------------------------------
 
-    def _populate(self, listing: Listing) -> None:
-        choice = Choice(
+    def _populate(self, listing: DeviceListing) -> None:
+        choice = ServicePreference(
             [application_id(str(each)) for each in self._option("use_application")],
             [str(name) for name in self._option("use_service")],
             [int(port) for port in self._option("use_port")],
@@ -351,7 +351,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                     if self._option("strict"):
                         raise AnsibleParserError(f"hostnames: {name}: {error}") from error
                     continue
-            harmless_name = harmless("" if value is None else str(value))
+            harmless_name = sanitize_hostname("" if value is None else str(value))
             if harmless_name:
                 return harmless_name
         return ""

@@ -18,42 +18,44 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _results
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import credentials as _credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, plain
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, to_plain_types
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN
 
 
 class RemoteItAction(ActionBase):
-    """Validates the options, runs C(work) and turns what it raises into the task's result.
+    """Validates the options, runs ``execute`` and turns what it raises into the task's result.
 
     Nothing of the result is an invocation: the options hold secrets.
     """
 
-    SPEC: t.ClassVar[dict[str, t.Any]]
-    RULES: t.ClassVar[dict[str, t.Any]] = {}
+    ARGUMENT_SPEC: t.ClassVar[dict[str, t.Any]]
+    ARGUMENT_RULES: t.ClassVar[dict[str, t.Any]] = {}
 
     _supports_check_mode = True
     _supports_async = False
 
-    def work(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+    def execute(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         raise NotImplementedError
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result = super().run(tmp, task_vars)
-        validation = ArgumentSpecValidator(self.SPEC, **self.RULES).validate(plain(self._task.args))
+        validation = ArgumentSpecValidator(self.ARGUMENT_SPEC, **self.ARGUMENT_RULES).validate(
+            to_plain_types(self._task.args)
+        )
         try:
             self._check_delegation()
             if validation.error_messages:
                 raise OptionsError("; ".join(validation.error_messages))
-            outcome = self.work(validation.validated_parameters, task_vars or {})
+            outcome = self.execute(validation.validated_parameters, task_vars or {})
         except RemoteItError as error:
             outcome = _results.failed(error)
-        _leave_if_nobody_listens()
+        _exit_if_controller_died()
         result.update(remove_values(outcome, validation._no_log_values))
         return result
 
     def environment(self) -> dict[str, str]:
         """The environment of the task, laid over the one of this process."""
-        return _credentials.merged(self._environment_of_the_task(), os.environ)
+        return _credentials.merge_environments(self._environment_of_the_task(), os.environ)
 
     def _environment_of_the_task(self) -> dict[str, str]:
         found: dict[str, t.Any] = {}
@@ -77,7 +79,7 @@ class RemoteItAction(ActionBase):
             )
 
 
-def _leave_if_nobody_listens() -> None:
+def _exit_if_controller_died() -> None:
     """End this worker if the controller is dead: a large result would block it for ever in a pipe without a reader."""
     try:
         os.kill(THIS_RUN.controller_pid, 0)

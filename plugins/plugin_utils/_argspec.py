@@ -37,7 +37,7 @@ def account_of(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> 
     for name in ("concurrency", "timeout"):
         if options[name] < 1:
             raise OptionsError(f"{name} must be at least 1, not {options[name]}")
-    credentials = _credentials.resolve(options, environ)
+    credentials = _credentials.load_credentials(options, environ)
     return Account(
         credentials,
         Transport.from_environment(environ, credentials.url),
@@ -46,18 +46,18 @@ def account_of(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> 
     )
 
 
-def check_service_ids(spellings: t.Sequence[str]) -> dict[str, str]:
+def canonical_service_ids(spellings: t.Sequence[str]) -> dict[str, str]:
     """Each spelling that the user chose, with the one under which its service is opened: ids ignore case."""
     if not spellings:
         raise OptionsError("deviceaddress is an empty list: name at least one service id")
     wrong = [spelling for spelling in spellings if not SERVICE_ID.fullmatch(spelling)]
     if wrong:
-        raise OptionsError(f"not a service id: {', '.join(map(repr, wrong[:5]))}; {how_ids_look(wrong)}")
+        raise OptionsError(f"not a service id: {', '.join(map(repr, wrong[:5]))}; {service_id_hint(wrong)}")
     first: dict[str, str] = {}
     return {spelling: first.setdefault(spelling.upper(), spelling) for spelling in spellings}
 
 
-def how_ids_look(wrong: t.Sequence[str]) -> str:
+def service_id_hint(wrong: t.Sequence[str]) -> str:
     """What to do about ids that are none."""
     if any(spelling.isdigit() for spelling in wrong):
         return "write service ids in quotes: YAML takes one without letters for a number"

@@ -11,7 +11,7 @@ import dataclasses
 import ipaddress
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Fleet, Order
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectionBackend, ConnectRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import (
     LATCHING,
     PUBLIC,
@@ -19,8 +19,12 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
     host_key_alias,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, OptionsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Target
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import AUTH_SPEC, account_of, check_service_ids
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import (
+    AUTH_SPEC,
+    account_of,
+    canonical_service_ids,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import failed_for
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
@@ -49,32 +53,32 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "fail_on": {"type": "str", "choices": ["any", "all", "none"], "default": "any"},
 }
 
-RULES: dict[str, t.Any] = {
+ARGUMENT_RULES: dict[str, t.Any] = {
     "required_one_of": [("deviceaddress", "services", "hosts")],
     "mutually_exclusive": [("deviceaddress", "hosts"), ("services", "hosts"), ("hostip", "hosts")],
 }
 
 #: What an option C(hostip) does not protect.
-EVERYONE = f"hostip {PUBLIC} opens the proxy to everyone who finds its host and port"
-WEB_IS_PUBLIC = "hostip does not protect a reverse proxy: the URL of a web service is open to everyone"
+WARN_PUBLIC_PROXY = f"hostip {PUBLIC} opens the proxy to everyone who finds its host and port"
+WARN_PUBLIC_URL = "hostip does not protect a reverse proxy: the URL of a web service is open to everyone"
 
 #: What exactly one service has at top level as well.
 _TOP_LEVEL = ("proxy", "connectionid", "host", "port", "expirationsec")
 
 
 def connect(
-    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], fleet: Fleet, *, check_mode: bool
+    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], fleet: ConnectionBackend, *, check_mode: bool
 ) -> dict[str, t.Any]:
     """Open what the options ask for and return the task's result.
 
     :raises RemoteItError: nothing was opened.
     """
     given = options["deviceaddress"] or []
-    targets = [Target.of(**entry) for entry in options["services"] or []]
+    targets = [ServiceName.parse(**entry) for entry in options["services"] or []]
     if len({str(target) for target in targets}) < len(set(targets)):
         raise OptionsError("services: two entries that are not the same would have one key in connections; ask for one")
     if given or not targets:
-        check_service_ids(given)
+        canonical_service_ids(given)
     check_hostip(options["hostip"])
     account = account_of(options, environ)
     warnings = _warnings(options)
@@ -87,14 +91,14 @@ def connect(
             failures[str(target)] = found.as_failure()
         else:
             wanted[str(target)] = found.id, found.name
-    spellings = check_service_ids([spelling for spelling, _unused in wanted.values()]) if wanted else {}
-    order = _order(options, spellings.values())
+    spellings = canonical_service_ids([spelling for spelling, _unused in wanted.values()]) if wanted else {}
+    order = _connect_request(options, spellings.values())
 
     outcomes = {} if check_mode or not wanted else dict(fleet.open(account, order))
 
     for key, (spelling, name) in wanted.items():
         if check_mode:
-            connections[key] = {**predicted(spelling), "name": name}
+            connections[key] = {**check_mode_entry(spelling), "name": name}
             continue
         outcome = outcomes[spellings[spelling]]
         if isinstance(outcome, RemoteItError):
@@ -103,7 +107,7 @@ def connect(
             connections[key] = dataclasses.replace(outcome, deviceaddress=spelling, name=name).as_result()
 
     if order.hostip and any(entry["reverse_proxy"] for entry in connections.values()):
-        warnings.append(WEB_IS_PUBLIC)
+        warnings.append(WARN_PUBLIC_URL)
     opened = [entry for entry in connections.values() if not entry["reused"]]
     result = result_of(connections, failures, warnings, changed=bool(opened), fail_on=options["fail_on"])
     if len(connections) == 1 and not failures:
@@ -113,8 +117,8 @@ def connect(
     return result
 
 
-def _order(options: t.Mapping[str, t.Any], services: t.Iterable[str]) -> Order:
-    return Order(
+def _connect_request(options: t.Mapping[str, t.Any], services: t.Iterable[str]) -> ConnectRequest:
+    return ConnectRequest(
         tuple(dict.fromkeys(services)),
         hostip=check_hostip(options["hostip"]),
         wait=options["wait"],
@@ -140,13 +144,13 @@ def check_hostip(hostip: str | None) -> str | None:
 def _warnings(options: t.Mapping[str, t.Any]) -> list[str]:
     warnings = []
     if options["hostip"] == PUBLIC:
-        warnings.append(EVERYONE)
+        warnings.append(WARN_PUBLIC_PROXY)
     if not options["wait"]:
         warnings.append("wait: false asks the API for an answer that the vendor does not document")
     return warnings
 
 
-def predicted(spelling: str) -> dict[str, t.Any]:
+def check_mode_entry(spelling: str) -> dict[str, t.Any]:
     """Return the entry of a connection in check mode."""
     entry = {field.name: None for field in dataclasses.fields(Connection) if field.name != "overrode"}
     return {**entry, "deviceaddress": spelling, "host_key_alias": host_key_alias(spelling), "reused": False}

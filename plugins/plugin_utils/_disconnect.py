@@ -13,13 +13,17 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
     ALREADY_CLOSED,
     CLOSED,
     STILL_USED,
-    Fleet,
-    Stop,
-    Stopped,
+    ConnectionBackend,
+    ConnectionRef,
+    DisconnectResult,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import CONNECTION_ID
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import AUTH_SPEC, account_of, check_service_ids
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import (
+    AUTH_SPEC,
+    account_of,
+    canonical_service_ids,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import failed_for
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
@@ -31,7 +35,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "run_id": {"type": "str"},
     "all": {"type": "bool"},
 }
-RULES: dict[str, t.Any] = {
+ARGUMENT_RULES: dict[str, t.Any] = {
     "mutually_exclusive": [("deviceaddress", "connections", "hosts", "run_id", "all"), ("connectionid", "connections")],
     "required_together": [("deviceaddress", "connectionid")],
     "required_one_of": [("deviceaddress", "connections", "hosts", "run_id", "all")],
@@ -39,19 +43,19 @@ RULES: dict[str, t.Any] = {
 
 
 def disconnect(
-    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], fleet: Fleet, *, check_mode: bool
+    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], fleet: ConnectionBackend, *, check_mode: bool
 ) -> dict[str, t.Any]:
     """Close what the options name and return the task's result.
 
     :raises RemoteItError: nothing was closed.
     """
-    stops = _stops(options)
+    stops = _connection_refs(options)
     if check_mode:
         return result_of((stop, CLOSED) for stop in stops)
     return result_of(fleet.close(account_of(options, environ), stops) if stops else ())
 
 
-def result_of(stopped: t.Iterable[Stopped]) -> dict[str, t.Any]:
+def result_of(stopped: t.Iterable[DisconnectResult]) -> dict[str, t.Any]:
     """The task's result."""
     outcomes: dict[str, list[dict[str, str]]] = {CLOSED: [], ALREADY_CLOSED: [], STILL_USED: []}
     failures: dict[str, dict[str, str]] = {}
@@ -69,7 +73,7 @@ def result_of(stopped: t.Iterable[Stopped]) -> dict[str, t.Any]:
     return result
 
 
-def _stops(options: t.Mapping[str, t.Any]) -> list[Stop]:
+def _connection_refs(options: t.Mapping[str, t.Any]) -> list[ConnectionRef]:
     if options.get("connections") is not None:
         # what check mode or remoteit_disconnect left behind names no connection
         entries = [entry for entry in _entries(options["connections"]) if entry.get("connectionid") is not None]
@@ -82,7 +86,7 @@ def _stops(options: t.Mapping[str, t.Any]) -> list[Stop]:
     stops = []
     for entry in entries:
         deviceaddress, connectionid = entry.get("deviceaddress"), entry.get("connectionid")
-        check_service_ids([str(deviceaddress)])
+        canonical_service_ids([str(deviceaddress)])
         if not isinstance(connectionid, str) or not CONNECTION_ID.fullmatch(connectionid):
             raise OptionsError(f"not a connection id: {connectionid!r} (of service {deviceaddress})")
         stops.append((str(deviceaddress), str(connectionid)))

@@ -21,8 +21,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     OptionsError,
     RemoteItError,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Target
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import account_of, how_ids_look
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import account_of, service_id_hint
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import check_hostip
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 
@@ -76,7 +76,7 @@ class HostReader:
         if service:
             if not SERVICE_ID.fullmatch(service):
                 raise OptionsError(
-                    f"invalid service ID {service!r} in remoteit_deviceaddress: {how_ids_look([service])}"
+                    f"invalid service ID {service!r} in remoteit_deviceaddress: {service_id_hint([service])}"
                 )
         elif _text(options, "device_id"):  # to look up its name might find another device
             raise NotFoundError(
@@ -85,7 +85,7 @@ class HostReader:
             )
         elif device:
             wanted = _text(options, "service")
-            target = Target.of(device, wanted) if wanted else Target.of(device, application="ssh")
+            target = ServiceName.parse(device, wanted) if wanted else ServiceName.parse(device, application="ssh")
         else:
             raise OptionsError(
                 f"the host {name} has neither remoteit_deviceaddress nor remoteit_device: set one to the ID of its"

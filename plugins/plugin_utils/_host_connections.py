@@ -13,21 +13,21 @@ import itertools
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Order, Stopped
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest, DisconnectResult
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import PUBLIC, Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import (
-    EVERYONE,
-    WEB_IS_PUBLIC,
-    predicted,
+    WARN_PUBLIC_PROXY,
+    WARN_PUBLIC_URL,
+    check_mode_entry,
     result_of,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import ACCOUNT_OPTIONS
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient, KeeperError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import shown
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import with_progress
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION
 
 _ROLE = "remoteit_session"
@@ -47,13 +47,13 @@ def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: boo
     warnings: list[str] = []
     services = _find_services(hosts, outcomes, warnings.append)
     if check_mode:
-        connections = {name: predicted(service) for name, service in services.items()}
+        connections = {name: check_mode_entry(service) for name, service in services.items()}
         failures = {name: error.as_failure() for name, error in failed.items()}
         return result_of(connections, failures, warnings, changed=False, fail_on=options["fail_on"])
 
-    outcomes.update(shown("opening", len(services), _open(hosts, services, options)))
+    outcomes.update(with_progress("opening", len(services), _open(hosts, services, options)))
     if any(host.hostip == PUBLIC for host in hosts):
-        warnings.append(f"remoteit_{EVERYONE}")  # as the connection plugin says it, so that it is shown once
+        warnings.append(f"remoteit_{WARN_PUBLIC_PROXY}")  # as the connection plugin says it, so that it is shown once
     connections, failures, changed = {}, {}, False
     for name in names:
         outcome = outcomes[name]
@@ -63,17 +63,17 @@ def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: boo
             changed |= not outcome.reused
             connections[name] = dataclasses.replace(outcome, deviceaddress=services[name]).as_result()
     if any(host.hostip and connections.get(host.host, {}).get("reverse_proxy") for host in hosts):
-        warnings.append(f"remoteit_{WEB_IS_PUBLIC}")
+        warnings.append(f"remoteit_{WARN_PUBLIC_URL}")
     return result_of(connections, failures, warnings, changed=changed, fail_on=options["fail_on"])
 
 
-def close_hosts(options: t.Mapping[str, t.Any], play: Play) -> t.Iterator[Stopped]:
+def close_hosts(options: t.Mapping[str, t.Any], play: Play) -> t.Iterator[DisconnectResult]:
     """Close what ``remoteit_connect`` opened for the hosts, also of one whose variables cannot be read any more."""
     _check_options(options)
     names = _names(options["hosts"], play)
     hosts, _failed = _read(names, play)
     closing = KeeperClient().close_hosts(names, [host.account for host in hosts])
-    yield from shown("closing", len(names), closing)
+    yield from with_progress("closing", len(names), closing)
 
 
 def _check_options(options: t.Mapping[str, t.Any]) -> None:
@@ -91,7 +91,7 @@ def _check_options(options: t.Mapping[str, t.Any]) -> None:
 
 def _names(names: t.Sequence[str], play: Play) -> list[str]:
     """Return the hosts to handle: where each host runs the task, its own alone."""
-    return list(dict.fromkeys(name for name in names if play.is_lockstep or name == play.this))
+    return list(dict.fromkeys(name for name in names if play.is_lockstep or name == play.inventory_hostname))
 
 
 def _check_connection(names: t.Sequence[str], play: Play) -> None:
@@ -119,13 +119,13 @@ def _find_services(
 ) -> dict[str, str]:
     """Return the service ID of each host; the reason why one has none goes to the outcomes."""
     services = {host.host: host.service for host in hosts if host.service}
-    targets: dict[Account, set[Target]] = collections.defaultdict(set)
+    targets: dict[Account, set[ServiceName]] = collections.defaultdict(set)
     for host in hosts:
         if host.target is not None:
             targets[host.account].add(host.target)
     for account, wanted in targets.items():
         try:
-            found: t.Mapping[Target, t.Any] = KeeperClient().resolve(account, wanted, warn)
+            found: t.Mapping[ServiceName, t.Any] = KeeperClient().resolve(account, wanted, warn)
         except KeeperError:
             raise  # not the API's refusal of a host, which may be skipped
         except RemoteItError as error:
@@ -150,7 +150,7 @@ def _open(
             of_service = groups[host.account, host.hostip].setdefault(services[host.host].upper(), [])
             of_service.append(host.host)
     for (account, hostip), names in groups.items():
-        order = Order(
+        order = ConnectRequest(
             tuple(names), hostip=hostip, wait=options["wait"], reuse=options["reuse"], detach=options["detach"]
         )
         try:

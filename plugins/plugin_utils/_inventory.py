@@ -18,23 +18,23 @@ from ansible.release import __version__ as ansible_version
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import SERVICE_ID
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists import is_deep
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists import exceeds_max_depth
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Service
 
 #: Before 2.19 the engine takes any string for a template that is not marked as unsafe; since then, none but those of
 #: the user's own files.
-_MARKS = tuple(map(int, ansible_version.split(".")[:2])) < (2, 19)
+_NEEDS_UNSAFE_TAGS = tuple(map(int, ansible_version.split(".")[:2])) < (2, 19)
 
 #: What cannot be part of a template, nor of an expression that calls anything. It is not marked: C(ansible-inventory
 #: --list) shows a marked string as C({"__ansible_unsafe": ...}).
-_HARMLESS = re.compile(r"[\w .:@+$-]*")
+_TEMPLATE_FREE = re.compile(r"[\w .:@+$-]*")
 
 #: Names that mean something else to the engine.
-_TAKEN = frozenset({"all", "ungrouped", "localhost", "127.0.0.1"})
+_RESERVED_NAMES = frozenset({"all", "ungrouped", "localhost", "127.0.0.1"})
 
 
 @dataclasses.dataclass
-class Listing:
+class DeviceListing:
     """The devices of an account, and what was odd about them.
 
     :param account: whose they are, as far as the options tell.
@@ -52,7 +52,7 @@ class Listing:
         return json.dumps([self.account, self.warnings, self.devices], separators=(",", ":"))
 
     @classmethod
-    def load(cls, text: str) -> Listing:
+    def load(cls, text: str) -> DeviceListing:
         """Read what C(dump) wrote.
 
         :raises LookupError, TypeError, ValueError, RecursionError: it is something else.
@@ -78,7 +78,7 @@ _DEVICE = ((str,), _TEXT, (bool,), _TEXT, (list,), _NUMBER, (dict,), *[_TEXT] * 
 def _device(row: t.Any) -> Device:
     *fields, services = _checked(row, _DEVICE)
     device = Device._make([*fields, tuple(Service._make(_checked(service, _SERVICE)) for service in services)])
-    if is_deep(device.attributes) or not all(isinstance(tag, str) for tag in device.tags):
+    if exceeds_max_depth(device.attributes) or not all(isinstance(tag, str) for tag in device.tags):
         raise ValueError("this is no device")
     return device
 
@@ -92,7 +92,7 @@ def _checked(row: t.Any, types: tuple[tuple[type, ...], ...]) -> list[t.Any]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
+class ServicePreference:
     """Which service Ansible uses: the first that fits by application, among equals by name, then by port.
 
     Each list is in the order of preference. What fits none of them is not used, nor what is disabled.
@@ -144,7 +144,7 @@ def host_variables(device: Device, service: Service | None) -> dict[str, t.Any]:
     if service is not None:
         variables["remoteit_deviceaddress"] = service.id
         variables["remoteit_service"] = service.name
-    if _MARKS and not _is_harmless(device):
+    if _NEEDS_UNSAFE_TAGS and not _is_harmless(device):
         variables = {key: _never_a_template(value) for key, value in variables.items()}
     return variables
 
@@ -155,7 +155,7 @@ def _is_harmless(device: Device) -> bool:
     texts += (device.name, device.owner, device.external_address, device.internal_address)
     for service in device.services:
         texts += (service.name, service.title)
-    return _HARMLESS.fullmatch(" ".join(filter(None, texts))) is not None
+    return _TEMPLATE_FREE.fullmatch(" ".join(filter(None, texts))) is not None
 
 
 def _texts(value: t.Any) -> t.Iterator[str]:
@@ -176,15 +176,15 @@ def _never_a_template(value: t.Any) -> t.Any:
     Such an engine forgets the marks of keys when a dictionary becomes a string, so a key that needs one is left out.
     """
     if isinstance(value, str):
-        return value if _HARMLESS.fullmatch(value) else wrap_var(value)
+        return value if _TEMPLATE_FREE.fullmatch(value) else wrap_var(value)
     if isinstance(value, dict):
-        return {key: _never_a_template(item) for key, item in value.items() if _HARMLESS.fullmatch(key)}
+        return {key: _never_a_template(item) for key, item in value.items() if _TEMPLATE_FREE.fullmatch(key)}
     if isinstance(value, list):
         return [_never_a_template(item) for item in value]
     return value
 
 
-def harmless(name: str) -> str:
+def sanitize_hostname(name: str) -> str:
     """The name in letters, digits, C(.), C(_) and C(-) alone; nothing of it means anything to ssh, a path or a pattern.
 
     It may be empty.
@@ -202,7 +202,7 @@ def host_names(wanted: t.Sequence[tuple[str, str]], taken: t.Container[str]) -> 
     """
     uses = collections.Counter(name for _unused, name in wanted)
     with_ids = [_with_id(name, device_id.upper()) for device_id, name in wanted]
-    others = {*with_ids, *_TAKEN}
+    others = {*with_ids, *_RESERVED_NAMES}
     names = [
         name if name and uses[name] == 1 and name not in others and name not in taken else with_id
         for (_unused, name), with_id in zip(wanted, with_ids)

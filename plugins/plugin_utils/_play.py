@@ -52,7 +52,7 @@ class Play:
         return str(self._task.get_play()._uuid)
 
     @property
-    def this(self) -> str:
+    def inventory_hostname(self) -> str:
         return self._task_vars["inventory_hostname"]
 
     @property
@@ -77,7 +77,7 @@ class Play:
 
     def facts_of(self, name: str) -> t.Collection[t.Any]:
         """Return the names of a host's facts. Reading those of another host takes some milliseconds."""
-        if name == self.this:
+        if name == self.inventory_hostname:
             return self._task_vars.get("ansible_facts") or {}
         hostvars = self._task_vars.get("hostvars")
         variables = hostvars.raw_get(name) if hostvars is not None and name in hostvars else {}
@@ -94,7 +94,7 @@ class Play:
         for option, variable in HOST_VARIABLES.items():
             if variables.get(variable) is not None:
                 try:
-                    options[option] = plain(templar.template(variables[variable]))
+                    options[option] = to_plain_types(templar.template(variables[variable]))
                 except Exception as error:
                     raise OptionsError(f"the variable {variable} of {name} cannot be templated: {error}") from error
         return self._reader.read(name, options, variables.get("ansible_facts") or {})
@@ -118,7 +118,7 @@ class Play:
         return found
 
     def _variables(self, name: str) -> dict[str, t.Any]:
-        if name == self.this:
+        if name == self.inventory_hostname:
             return self._task_vars
         if self._last is not None and self._last[0] == name:
             return self._last[1]
@@ -138,12 +138,12 @@ class Play:
         return variables
 
 
-def plain(value: t.Any) -> t.Any:
+def to_plain_types(value: t.Any) -> t.Any:
     """Return a copy in plain types: ansible-core's own subclasses show up in messages and cannot be sent."""
     if isinstance(value, dict):
-        return {plain(key): plain(item) for key, item in value.items()}
+        return {to_plain_types(key): to_plain_types(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [to_plain_types(item) for item in value]
     if value is None or isinstance(value, (bool, float)):
         return value
     if isinstance(value, int):

@@ -17,27 +17,37 @@ import typing as t
 from ansible.utils.display import Display
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Fleet, Opened, Order, Stop, Stopped
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Wanted, Warn
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
+    ConnectionBackend,
+    ConnectionRef,
+    ConnectRequest,
+    ConnectResult,
+    DisconnectResult,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter, Warn
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Resolved, Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import FoundServices, ServiceName
 
 #: What is done to fewer services is over before anybody wonders.
-FEWEST = 20
+MIN_ITEMS = 20
 #: How often a person's line is rewritten.
-REWRITE_SECONDS = 0.2
+REFRESH_SECONDS = 0.2
 #: A log gets a line after so many seconds, if another tenth is done by then.
-LINE_SECONDS = 10.0
+LOG_INTERVAL_SECONDS = 10.0
 
 #: Set where the screen is not a terminal although it looks like one: by CI systems, and by ansible-runner, as in AWX.
-_NOBODY_WATCHES = ("CI", "AWX_ISOLATED_DATA_DIR")
+_NON_INTERACTIVE_VARIABLES = ("CI", "AWX_ISOLATED_DATA_DIR")
 
 Key = t.TypeVar("Key")
 Outcome = t.TypeVar("Outcome")
 
 
 def is_for_a_person(environ: t.Mapping[str, str], stderr: int = 2) -> bool:
-    return os.isatty(stderr) and environ.get("TERM", "dumb") != "dumb" and not any(map(environ.get, _NOBODY_WATCHES))
+    return (
+        os.isatty(stderr)
+        and environ.get("TERM", "dumb") != "dumb"
+        and not any(map(environ.get, _NON_INTERACTIVE_VARIABLES))
+    )
 
 
 def columns_of(terminal: int = 2) -> int | None:
@@ -50,31 +60,31 @@ def columns_of(terminal: int = 2) -> int | None:
 
 
 #: Found out at import, which happens in the main process.
-FOR_A_PERSON, COLUMNS = is_for_a_person(os.environ), columns_of()
+IS_INTERACTIVE, COLUMNS = is_for_a_person(os.environ), columns_of()
 
 
-class Shown:
+class ProgressBackend:
     """A fleet that shows how its bulk calls proceed."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: ConnectionBackend) -> None:
         self._fleet = fleet
 
-    def open(self, account: Account, order: Order) -> t.Iterator[Opened]:
-        return shown("opening", len(order.services), self._fleet.open(account, order))
+    def open(self, account: Account, order: ConnectRequest) -> t.Iterator[ConnectResult]:
+        return with_progress("opening", len(order.services), self._fleet.open(account, order))
 
-    def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
-        return shown("closing", len(stops), self._fleet.close(account, stops))
+    def close(self, account: Account, stops: t.Sequence[ConnectionRef]) -> t.Iterator[DisconnectResult]:
+        return with_progress("closing", len(stops), self._fleet.close(account, stops))
 
-    def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
+    def resolve(self, account: Account, targets: t.Collection[ServiceName], warn: Warn) -> FoundServices:
         return self._fleet.resolve(account, targets, warn)
 
-    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
+    def devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
         return self._fleet.devices(account, wanted, warn)
 
 
-def shown(doing: str, total: int, outcomes: t.Iterator[tuple[Key, Outcome]]) -> t.Iterator[tuple[Key, Outcome]]:
+def with_progress(doing: str, total: int, outcomes: t.Iterator[tuple[Key, Outcome]]) -> t.Iterator[tuple[Key, Outcome]]:
     """Hand on what becomes of each service, and show how far that is."""
-    if total < FEWEST:
+    if total < MIN_ITEMS:
         yield from outcomes
         return
     progress = Progress(doing, total)
@@ -94,7 +104,7 @@ class Progress:
         doing: str,
         total: int,
         *,
-        for_a_person: bool = FOR_A_PERSON,
+        for_a_person: bool = IS_INTERACTIVE,
         display: t.Callable[..., None] | None = None,
         now: t.Callable[[], float] = time.monotonic,
     ) -> None:
@@ -102,7 +112,7 @@ class Progress:
         self._for_a_person = for_a_person
         self._display = display or Display().display
         self._now = now
-        self._pause, self._step = (REWRITE_SECONDS, 0.0) if for_a_person else (LINE_SECONDS, total / 10)
+        self._pause, self._step = (REFRESH_SECONDS, 0.0) if for_a_person else (LOG_INTERVAL_SECONDS, total / 10)
         self._done = self._failed = self._width = 0
         self._start = now()
         self._next = self._start + self._pause, self._step
@@ -125,7 +135,7 @@ class Progress:
         """Leave a line that stays; in a log, if it took a while."""
         if self._for_a_person:
             self._rewrite("")
-        if self._for_a_person or self._now() >= self._start + LINE_SECONDS:
+        if self._for_a_person or self._now() >= self._start + LOG_INTERVAL_SECONDS:
             self._display(self._line, stderr=True)
 
     @property

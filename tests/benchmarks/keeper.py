@@ -56,19 +56,22 @@ def measure(way: str, services: list[str]) -> dict[str, float]:
     import os
 
     from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-    from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Direct, Order
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest, DirectBackend
     from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
     from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
 
     environ = os.environ
     url, key, token = (environ[f"REMOTEIT_{name}"] for name in ("API_URL", "DEVELOPER_KEY", "TOKEN"))
     account = Account(Credentials(url, key, token=token))
-    fleet = KeeperClient() if way == "keeper" else Direct()
+    fleet = KeeperClient() if way == "keeper" else DirectBackend()
     times = [time.monotonic()]
     if isinstance(fleet, KeeperClient):
         fleet.is_first("starts it")
     times.append(time.monotonic())
-    opened = [(service, connection.connectionid) for service, connection in fleet.open(account, Order(tuple(services)))]
+    opened = [
+        (service, connection.connectionid)
+        for service, connection in fleet.open(account, ConnectRequest(tuple(services)))
+    ]
     times.append(time.monotonic())
     assert {outcome for _unused, outcome in fleet.close(account, opened)} == {"closed"}
     times.append(time.monotonic())

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Order
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
@@ -30,7 +30,7 @@ def worker(account: Account, service: str) -> None:
         time.sleep(random.uniform(0.0, 0.3))
         use.close()
         os._exit(0)
-    for _unused, connection in client.open(account, Order((service,), reuse=random.random() < 0.5)):
+    for _unused, connection in client.open(account, ConnectRequest((service,), reuse=random.random() < 0.5)):
         list(client.close(account, [(service, connection.connectionid)]))
     os._exit(0)
 

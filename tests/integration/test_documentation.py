@@ -190,7 +190,7 @@ def check_ini(block: Block, folder: Path) -> None:
     for profile in sections.sections():
         path = folder / "credentials"
         path.write_text(block.code)
-        assert _credentials.resolve({"credentials_file": str(path), "profile": profile}, {}).access_key_id
+        assert _credentials.load_credentials({"credentials_file": str(path), "profile": profile}, {}).access_key_id
 
 
 def check_inventory(block: Block, folder: Path) -> None:

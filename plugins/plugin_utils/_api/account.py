@@ -12,11 +12,11 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Session, Wanted, Warn
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import ApiSession, Device, DeviceFilter, Warn
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.transport import Transport
 
 if t.TYPE_CHECKING:
-    from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Http
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient
 
 
 class Api(t.Protocol):
@@ -31,13 +31,13 @@ class Api(t.Protocol):
     def disconnect(self, service_id: str, connectionid: str) -> bool:
         """Stop a connection; true when this call ended it, false when it was gone already."""
 
-    def devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
+    def devices(self, wanted: DeviceFilter, warn: Warn) -> t.Iterator[Device]:
         """The devices that are wanted, fetched while they are consumed. What is odd or missing is told.
 
         :raises OptionsError: at once, if this API cannot tell what is asked for.
         """
 
-    def sessions(self) -> list[Session] | None:
+    def sessions(self) -> list[ApiSession] | None:
         """The connections that are open on everything the account sees; none if this API cannot tell."""
 
 
@@ -50,15 +50,15 @@ class Account:
     timeout: float = 60.0
     concurrency: int = 16
 
-    def api(self, http: Http | None = None) -> Api:
+    def api(self, http: HttpClient | None = None) -> Api:
         """The API that the credentials speak.
 
         :param http: the way to it; none for one of its own.
         """
         # workers send no requests: they do without the import
         from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.graphql import GraphQlApi
-        from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Http
+        from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient
         from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.rest import RestApi
 
-        http = http or Http(self.transport, timeout=self.timeout, width=self.concurrency)
+        http = http or HttpClient(self.transport, timeout=self.timeout, pool_size=self.concurrency)
         return (GraphQlApi if self.credentials.access_key_id else RestApi)(self.credentials, http)

@@ -13,14 +13,18 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account, Api
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Wanted, Warn
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter, Warn
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     BadAnswerError,
     CallTimeoutError,
     NetworkError,
     RemoteItError,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Resolved, Target, resolve
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import (
+    FoundServices,
+    ServiceName,
+    find_services,
+)
 
 Item = t.TypeVar("Item")
 Result = t.TypeVar("Result")
@@ -31,7 +35,7 @@ STILL_USED = "still_used"
 
 
 @dataclasses.dataclass(frozen=True)
-class Order:
+class ConnectRequest:
     """What to open, and how."""
 
     services: tuple[str, ...]
@@ -41,29 +45,29 @@ class Order:
     detach: bool = False
 
 
-Opened = tuple[str, Connection | RemoteItError]
+ConnectResult = tuple[str, Connection | RemoteItError]
 #: C((service id, connection id)), and what became of it.
-Stop = tuple[str, str]
-Stopped = tuple[Stop, str | RemoteItError]
+ConnectionRef = tuple[str, str]
+DisconnectResult = tuple[ConnectionRef, str | RemoteItError]
 
 
-class Fleet(t.Protocol):
+class ConnectionBackend(t.Protocol):
     """Who finds, opens and closes: this process itself, or the keeper of the run."""
 
-    def open(self, account: Account, order: Order) -> t.Iterator[Opened]:
+    def open(self, account: Account, order: ConnectRequest) -> t.Iterator[ConnectResult]:
         """Each service, with its connection or the reason why there is none, as the answers come in."""
 
-    def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
+    def close(self, account: Account, stops: t.Sequence[ConnectionRef]) -> t.Iterator[DisconnectResult]:
         """Each connection, with what became of it or the reason why nothing did."""
 
-    def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
+    def resolve(self, account: Account, targets: t.Collection[ServiceName], warn: Warn) -> FoundServices:
         """What each target is."""
 
-    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
+    def devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
         """The devices that are wanted."""
 
 
-class Direct:
+class DirectBackend:
     """Opens and closes from this process, with one login for an account."""
 
     def __init__(self) -> None:
@@ -76,22 +80,22 @@ class Direct:
         self._apis.append((account, account.api()))
         return self._apis[-1][1]
 
-    def open(self, account: Account, order: Order) -> t.Iterator[Opened]:
+    def open(self, account: Account, order: ConnectRequest) -> t.Iterator[ConnectResult]:
         api = self._api(account)
-        return in_parallel(lambda service: open_one(api, service, order), order.services, account.concurrency)
+        return map_concurrently(lambda service: connect_one(api, service, order), order.services, account.concurrency)
 
-    def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
+    def close(self, account: Account, stops: t.Sequence[ConnectionRef]) -> t.Iterator[DisconnectResult]:
         api = self._api(account)
-        return in_parallel(lambda stop: close_one(api, stop), stops, account.concurrency)
+        return map_concurrently(lambda stop: disconnect_one(api, stop), stops, account.concurrency)
 
-    def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
-        return resolve(self._api(account), targets, warn)
+    def resolve(self, account: Account, targets: t.Collection[ServiceName], warn: Warn) -> FoundServices:
+        return find_services(self._api(account), targets, warn)
 
-    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
+    def devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
         return list(self._api(account).devices(wanted, warn))
 
 
-def open_one(api: Api, service: str, order: Order) -> Connection:
+def connect_one(api: Api, service: str, order: ConnectRequest) -> Connection:
     """Open one connection; one that cannot be used is stopped again before the error goes up.
 
     :raises RemoteItError: with C(connectionid) in its details if something is open that could not be stopped, and with
@@ -128,25 +132,25 @@ def _may_be_open(error: RemoteItError) -> bool:
     return status >= 500 or isinstance(error, (CallTimeoutError, NetworkError, BadAnswerError))
 
 
-def close_one(api: Api, stop: Stop) -> str:
+def disconnect_one(api: Api, stop: ConnectionRef) -> str:
     return CLOSED if api.disconnect(*stop) else ALREADY_CLOSED
 
 
-def in_parallel(
-    work: t.Callable[[Item], Result], items: t.Iterable[Item], width: int
+def map_concurrently(
+    func: t.Callable[[Item], Result], items: t.Iterable[Item], max_workers: int
 ) -> t.Iterator[tuple[Item, Result | RemoteItError]]:
-    """Do the work on every item, C(width) at a time, and hand out each outcome as it comes."""
-    with concurrent.futures.ThreadPoolExecutor(max_workers=width, thread_name_prefix="remoteit") as pool:
-        futures = {pool.submit(work, item): item for item in items}
+    """Call ``func`` with each item, ``max_workers`` at a time, and yield each outcome as it completes."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max_workers, thread_name_prefix="remoteit") as pool:
+        futures = {pool.submit(func, item): item for item in items}
         for future in concurrent.futures.as_completed(futures):
             try:
                 outcome: Result | RemoteItError = future.result()
             except Exception as error:
-                outcome = as_error(error)
+                outcome = to_remoteit_error(error)
             yield futures[future], outcome
 
 
-def as_error(error: Exception) -> RemoteItError:
+def to_remoteit_error(error: Exception) -> RemoteItError:
     """Whatever happened to one item, as an error that does not lose the others."""
     if isinstance(error, RemoteItError):
         return error

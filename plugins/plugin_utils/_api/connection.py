@@ -21,10 +21,10 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BadAnswerError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import (
-    as_dict,
-    described,
-    iso,
-    moment,
+    describe,
+    dict_or_empty,
+    format_utc,
+    parse_utc,
     truthy,
     utc_now,
 )
@@ -97,7 +97,7 @@ class Connection:
                 and connection.reverse_proxy is (connection.scheme != "tcp")
                 and connection.restriction in ("caller", "latching", "address", "public")
                 and connection.expirationsec == _seconds(connection.expirationsec)
-                and (connection.expires_at is None or moment(connection.expires_at))
+                and (connection.expires_at is None or parse_utc(connection.expires_at))
                 and isinstance(connection.name, (str, type(None)))
                 and isinstance(connection.reused, bool)
                 and isinstance(connection.overrode, bool)
@@ -122,7 +122,7 @@ class Connection:
 
         :raises BadAnswerError: with C(connectionid) in its details if there is one, so that it can be stopped.
         """
-        body = as_dict(answer.get("connection"))
+        body = dict_or_empty(answer.get("connection"))
         connectionid = find_connection_id(answer)
         try:
             address = _field(body, "deviceaddress")
@@ -190,7 +190,7 @@ class Connection:
 
 def find_connection_id(answer: t.Mapping[str, t.Any]) -> str | None:
     """The connection id, which the API has put inside C(connection), beside it, or nowhere."""
-    for place in (as_dict(answer.get("connection")), answer):
+    for place in (dict_or_empty(answer.get("connection")), answer):
         value = place.get("connectionid")
         if is_connection_id(value):
             return value
@@ -215,7 +215,7 @@ def parse_proxy(body: t.Mapping[str, t.Any]) -> tuple[str, str, int, str]:
         short = urlsplit(f"//{body['proxyURL']}" if isinstance(body.get("proxyURL"), str) else "")  # without its scheme
         ports = [_field(body, "proxyServerPort"), _field(body, "proxyport"), url.port, short.port]
     except ValueError:
-        raise BadAnswerError(f"the answer's proxyURL is not a URL: {described(body['proxyURL'])}") from None
+        raise BadAnswerError(f"the answer's proxyURL is not a URL: {describe(body['proxyURL'])}") from None
     ports.append(parse_qs(url.query).get("port", [None])[0])
 
     if truthy(body.get("reverseProxy")) or all(port is None for port in ports):
@@ -229,14 +229,14 @@ def parse_proxy(body: t.Mapping[str, t.Any]) -> tuple[str, str, int, str]:
 def _proxy_url(proxy: t.Any) -> SplitResult:
     """The proxy's URL, which begins with its host even where another field names the one to use."""
     if not isinstance(proxy, str) or not _PROXY_URL.fullmatch(proxy):
-        raise BadAnswerError(f"the answer has no usable proxy: {described(proxy)}")
+        raise BadAnswerError(f"the answer has no usable proxy: {describe(proxy)}")
     try:
         url = urlsplit(proxy)
         _unused = url.port
     except ValueError:
-        raise BadAnswerError(f"the answer's proxy is not a URL: {described(proxy)}") from None
+        raise BadAnswerError(f"the answer's proxy is not a URL: {describe(proxy)}") from None
     if url.username is not None or url.password is not None:
-        raise BadAnswerError(f"the answer's proxy is not a plain URL: {described(url.hostname)}")
+        raise BadAnswerError(f"the answer's proxy is not a plain URL: {describe(url.hostname)}")
     _host(url.hostname)
     return url
 
@@ -254,14 +254,14 @@ def _host(value: t.Any) -> str:
     except ValueError:
         pass
     if len(text) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in text.split(".")):
-        raise BadAnswerError(f"the answer's proxy host is not a host name: {described(value)}")
+        raise BadAnswerError(f"the answer's proxy host is not a host name: {describe(value)}")
     return text
 
 
 def _port(value: t.Any) -> int:
     text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
-        raise BadAnswerError(f"the answer's proxy port is not a port: {described(value)}")
+        raise BadAnswerError(f"the answer's proxy port is not a port: {describe(value)}")
     return int(text)
 
 
@@ -272,4 +272,4 @@ def _seconds(value: t.Any) -> int | None:
 
 
 def _end(seconds: int | None) -> str | None:
-    return None if seconds is None else iso(utc_now() + datetime.timedelta(seconds=seconds))
+    return None if seconds is None else format_utc(utc_now() + datetime.timedelta(seconds=seconds))

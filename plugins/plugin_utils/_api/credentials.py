@@ -16,26 +16,26 @@ import re
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NoCredentialsError, OptionsError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.transport import is_callable
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import printable
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.transport import is_valid_url
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import sanitize
 
 DEFAULT_API_URL = "https://api.remot3.it/apv/v27"
 DEFAULT_GRAPHQL_URL = "https://api.remote.it/graphql/v1"
 DEFAULT_CREDENTIALS_FILE = "~/.remoteit/credentials"
 DEFAULT_PROFILE = "DEFAULT"
 #: A credentials file has a few lines; a device has no end.
-_LARGEST_FILE = 1024 * 1024
+MAX_FILE_BYTES = 1024 * 1024
 
 _ACCESS_KEY = ("access_key_id", "secret_access_key")
 #: The sets that make a login, the best first.
-_SETS: tuple[tuple[str, ...], ...] = (_ACCESS_KEY, ("token",), ("username", "password"))
-_NAMES = tuple(name for names in _SETS for name in names)
+_CREDENTIAL_SETS: tuple[tuple[str, ...], ...] = (_ACCESS_KEY, ("token",), ("username", "password"))
+_NAMES = tuple(name for names in _CREDENTIAL_SETS for name in names)
 #: The names of the access key in the environment and in the file. What else there is in the environment is called
 #: C(REMOTEIT_) and the option's name in capitals.
-_R3 = {"access_key_id": "R3_ACCESS_KEY_ID", "secret_access_key": "R3_SECRET_ACCESS_KEY"}
+_R3_VARIABLES = {"access_key_id": "R3_ACCESS_KEY_ID", "secret_access_key": "R3_SECRET_ACCESS_KEY"}
 _DEVELOPER_KEY_ENVIRONMENT = ("REMOTEIT_DEVELOPER_KEY", "R3_DEVELOPER_API_KEY")
 
-_HOW_TO = (
+_MISSING_CREDENTIALS_HELP = (
     "give an access key (options access_key_id and secret_access_key; or R3_ACCESS_KEY_ID and R3_SECRET_ACCESS_KEY, in"
     " the environment or in the profile {profile} of {file}); or a token (option token or REMOTEIT_TOKEN), or a user"
     " name and a password (options username and password, or REMOTEIT_USERNAME and REMOTEIT_PASSWORD), and with either"
@@ -109,7 +109,7 @@ def is_same_account(fingerprint: str, other: str) -> bool:
     return fingerprint.split("-")[0] == other.split("-")[0]
 
 
-def resolve(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Credentials:
+def load_credentials(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Credentials:
     """Find the credentials.
 
     :param options: the module's options.
@@ -118,26 +118,26 @@ def resolve(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Cre
     :raises NoCredentialsError: nothing complete was found; the message lists every way to give them.
     """
     given = {name: options[name] for name in _NAMES if options.get(name)}
-    started = [names for names in _SETS if any(name in given for name in names)]
+    started = [names for names in _CREDENTIAL_SETS if any(name in given for name in names)]
     if len(started) > 1:
         raise OptionsError(
             "the options mix two sets of credentials: give either access_key_id and secret_access_key, or token, or"
             " username and password"
         )
-    chosen = _complete(given)
+    chosen = _first_complete_set(given)
     if started and not chosen:
         (missing,) = (name for name in started[0] if name not in given)
         raise OptionsError(f"the option {missing} is missing: {' and '.join(started[0])} belong together")
 
-    in_environment = {name: environ.get(_R3.get(name, f"REMOTEIT_{name.upper()}")) for name in _NAMES}
-    chosen = chosen or _complete(in_environment)
+    in_environment = {name: environ.get(_R3_VARIABLES.get(name, f"REMOTEIT_{name.upper()}")) for name in _NAMES}
+    chosen = chosen or _first_complete_set(in_environment)
 
     developer_key = options.get("developer_key")
     for name in _DEVELOPER_KEY_ENVIRONMENT:
         developer_key = developer_key or environ.get(name)
     enough = "access_key_id" in chosen or (chosen and developer_key)
     from_file = _read_profile(options, environ, needed=not enough)
-    chosen = chosen or _complete({name: from_file.get(key) for name, key in _R3.items()})
+    chosen = chosen or _first_complete_set({name: from_file.get(key) for name, key in _R3_VARIABLES.items()})
 
     if "access_key_id" not in chosen:
         developer_key = developer_key or from_file.get("R3_DEVELOPER_API_KEY")
@@ -158,17 +158,17 @@ def resolve(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Cre
     )
 
 
-def merged(upper: t.Mapping[str, str], lower: t.Mapping[str, str]) -> dict[str, str]:
+def merge_environments(upper: t.Mapping[str, str], lower: t.Mapping[str, str]) -> dict[str, str]:
     """Two environments in one. A set of credentials comes from one of them: the upper one's, if it is complete."""
-    names = {name: _R3.get(name, f"REMOTEIT_{name.upper()}") for name in _NAMES}
-    winner = upper if _complete({name: upper.get(key) for name, key in names.items()}) else lower
+    names = {name: _R3_VARIABLES.get(name, f"REMOTEIT_{name.upper()}") for name in _NAMES}
+    winner = upper if _first_complete_set({name: upper.get(key) for name, key in names.items()}) else lower
     rest = {key: value for key, value in {**lower, **upper}.items() if key not in names.values()}
     return {**rest, **{key: winner[key] for key in names.values() if key in winner}}
 
 
-def _complete(level: t.Mapping[str, str | None]) -> dict[str, str]:
+def _first_complete_set(level: t.Mapping[str, str | None]) -> dict[str, str]:
     """The best complete set of a level, if there is one."""
-    for names in _SETS:
+    for names in _CREDENTIAL_SETS:
         values = {name: value for name in names for value in [level.get(name)] if value}
         if len(values) == len(names):
             return values
@@ -177,7 +177,7 @@ def _complete(level: t.Mapping[str, str | None]) -> dict[str, str]:
 
 def _url(name: str, default: str, options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> str:
     url = options.get(name) or environ.get(f"REMOTEIT_{name.upper()}") or default
-    if not re.fullmatch(r"https?://[^\s@?#]+", url) or not is_callable(url):
+    if not re.fullmatch(r"https?://[^\s@?#]+", url) or not is_valid_url(url):
         # not shown: there may be a password in it
         raise OptionsError(f"{name} is not the URL of an API, without user name and query, such as {default}")
     return url.rstrip("/")
@@ -190,13 +190,13 @@ def _what_is_missing(
     from_file: t.Mapping[str, str],
 ) -> str:
     path, profile = _file_and_profile(options, environ)
-    how_to = _HOW_TO.format(profile=profile, file=path)
+    how_to = _MISSING_CREDENTIALS_HELP.format(profile=profile, file=path)
     if has_login:
         return f"the developer key is missing: {how_to}"
     halves = [
         f"; {key} is there without {other}"
         for level in (environ, from_file)
-        for key, other in (tuple(_R3.values()), tuple(_R3.values())[::-1])
+        for key, other in (tuple(_R3_VARIABLES.values()), tuple(_R3_VARIABLES.values())[::-1])
         if level.get(key) and not level.get(other)
     ]
     return f"there are no credentials for remote.it: {how_to}{''.join(halves)}"
@@ -225,11 +225,11 @@ def _read_profile(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], 
         return {}
     try:
         with open(expanded, encoding="utf-8-sig") as stream:
-            text = stream.read(_LARGEST_FILE)
+            text = stream.read(MAX_FILE_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise OptionsError(f"the credentials file {path} cannot be read: {reason}") from error
-    if len(text) == _LARGEST_FILE:
+    if len(text) == MAX_FILE_BYTES:
         raise OptionsError(f"the credentials file {path} is too large to be one")
     return parse_profile(text, profile, path)
 
@@ -254,6 +254,6 @@ def parse_profile(text: str, profile: str, path: str) -> dict[str, str]:
     if not found and profile.lower() == DEFAULT_PROFILE.lower():
         found = ["\0top"]
     if not found:
-        known = printable(", ".join(name for name in sections if name != "\0top")) or "none"
-        raise OptionsError(f"the credentials file {path} has no profile {printable(profile)}; it has: {known}")
+        known = sanitize(", ".join(name for name in sections if name != "\0top")) or "none"
+        raise OptionsError(f"the credentials file {path} has no profile {sanitize(profile)}; it has: {known}")
     return {key.upper(): value for key, value in parser.items(found[0]) if value}

@@ -13,33 +13,46 @@ import re
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import SERVICE_ID, is_connection_id
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import BULK, Device, Service, Session, Warn
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import as_dict, described, iso, truthy
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import (
+    BULK_SERVICE,
+    ApiSession,
+    Device,
+    Service,
+    Warn,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import (
+    describe,
+    dict_or_empty,
+    format_utc,
+    truthy,
+)
 
-_DEEPEST = 20
+MAX_DEPTH = 20
 #: Each separator in a name is looked at, so that a name of nothing else takes time.
-_LONGEST_NAME = 500
+MAX_NAME_LENGTH = 500
 _UTC = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?Z")
 
 
 def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
     """Read one of C(devices.items); none, with a warning, if nothing can be done with it."""
     if not isinstance(item, dict) or not _is_id(item.get("id")):
-        warn(f"a device is passed over, because it has no usable id: {_what(item)}")
+        warn(f"a device is passed over, because it has no usable id: {_describe_item(item)}")
         return None
     services = []
     for entry in _list(item.get("services")):
-        if isinstance(entry, dict) and entry.get("application") == BULK:
+        if isinstance(entry, dict) and entry.get("application") == BULK_SERVICE:
             continue  # every device has one
         service = _service_from_graphql(entry)
         if service is None:
-            warn(f"a service of device {item['id']} is passed over, because it has no usable id: {_what(entry)}")
-        elif service.application != BULK:
+            warn(
+                f"a service of device {item['id']} is passed over, because it has no usable id: {_describe_item(entry)}"
+            )
+        elif service.application != BULK_SERVICE:
             services.append(service)
-    endpoint = as_dict(item.get("endpoint"))
-    tags = [_text(as_dict(tag).get("name")) for tag in _list(item.get("tags"))]
-    attributes = as_dict(item.get("attributes"))
-    if is_deep(attributes):
+    endpoint = dict_or_empty(item.get("endpoint"))
+    tags = [_text(dict_or_empty(tag).get("name")) for tag in _list(item.get("tags"))]
+    attributes = dict_or_empty(item.get("attributes"))
+    if exceeds_max_depth(attributes):
         warn(f"the attributes of device {item['id']} are passed over, because they are nested too deep")
         attributes = {}
     return Device(
@@ -52,7 +65,7 @@ def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
         attributes=attributes,
         created=_utc(item.get("created")),
         last_reported=_utc(item.get("lastReported")),
-        owner=_text(as_dict(item.get("owner")).get("email")),
+        owner=_text(dict_or_empty(item.get("owner")).get("email")),
         external_address=_text(endpoint.get("externalAddress")),
         internal_address=_text(endpoint.get("internalAddress")),
         services=tuple(services),
@@ -79,12 +92,12 @@ def _is_online(item: dict[str, t.Any]) -> bool:
     return state in ("active", "connected") if isinstance(state, str) else truthy(item.get("online"))
 
 
-def session_from_graphql(item: t.Any, account_id: t.Any) -> Session:
+def session_from_graphql(item: t.Any, account_id: t.Any) -> ApiSession:
     """Read one of C(sessions). What it does not tell is none: it may be anybody's."""
-    item = as_dict(item)
-    target, proxy = as_dict(item.get("target")), as_dict(item.get("endpoint")).get("proxy")
-    user_id, mine = _text(as_dict(item.get("user")).get("id")), _text(account_id)
-    return Session(
+    item = dict_or_empty(item)
+    target, proxy = dict_or_empty(item.get("target")), dict_or_empty(item.get("endpoint")).get("proxy")
+    user_id, mine = _text(dict_or_empty(item.get("user")).get("id")), _text(account_id)
+    return ApiSession(
         id=item["id"] if is_connection_id(item.get("id")) else None,
         service_id=target["id"] if _is_id(target.get("id")) else None,
         started=_utc(item.get("timestamp")),
@@ -107,10 +120,10 @@ def devices_from_rest(rows: t.Any, warn: Warn) -> list[Device]:
     services: list[tuple[dict[str, t.Any], Service]] = []
     for row in _list(rows):
         if not isinstance(row, dict) or not _is_id(row.get("deviceaddress")):
-            warn(f"a row is passed over, because it has no usable deviceaddress: {_what(row)}")
+            warn(f"a row is passed over, because it has no usable deviceaddress: {_describe_item(row)}")
             continue
         service = _service_from_row(row)
-        if service.application == BULK:
+        if service.application == BULK_SERVICE:
             devices.append((row, []))
         else:
             services.append((row, service))
@@ -118,7 +131,7 @@ def devices_from_rest(rows: t.Any, warn: Warn) -> list[Device]:
     by_hardware: dict[str, list[list[Service]]] = collections.defaultdict(list)
     by_name: dict[tuple[str, ...], list[list[Service]]] = collections.defaultdict(list)
     for row, own in devices:
-        hardware, place, name = _evidence(row)
+        hardware, place, name = _match_keys(row)
         if hardware:
             by_hardware[hardware].append(own)
         if place and name:
@@ -126,7 +139,7 @@ def devices_from_rest(rows: t.Any, warn: Warn) -> list[Device]:
 
     alone: list[tuple[dict[str, t.Any], list[Service]]] = []
     for row, service in services:
-        hardware, place, name = _evidence(row)
+        hardware, place, name = _match_keys(row)
         found: list[list[Service]] = []
         if hardware:
             found = by_hardware.get(hardware, [])
@@ -140,13 +153,13 @@ def devices_from_rest(rows: t.Any, warn: Warn) -> list[Device]:
     return [_device_from_row(row, own) for row, own in (*devices, *alone)]
 
 
-def _evidence(row: dict[str, t.Any]) -> tuple[str | None, tuple[str, ...], str]:
+def _match_keys(row: dict[str, t.Any]) -> tuple[str | None, tuple[str, ...], str]:
     """What tells whose row it is: C((hardware id, owner and addresses, name))."""
     place = tuple(_text(row.get(key)) or "" for key in ("ownerusername", "devicelastip", "lastinternalip"))
     return (
         _text(row.get("hardwareid")),
         place if all(place) else (),
-        (_text(row.get("devicealias")) or "")[:_LONGEST_NAME],
+        (_text(row.get("devicealias")) or "")[:MAX_NAME_LENGTH],
     )
 
 
@@ -179,7 +192,7 @@ def _service_from_row(row: dict[str, t.Any]) -> Service:
     return Service(
         id=row["deviceaddress"],
         name=_text(row.get("devicealias")),
-        application=BULK if title == "Bulk Service" else application,
+        application=BULK_SERVICE if title == "Bulk Service" else application,
         title=title,
         port=octets[10] * 256 + octets[11] if octets else None,
         online=_is_online({"state": row.get("devicestate")}),
@@ -187,10 +200,12 @@ def _service_from_row(row: dict[str, t.Any]) -> Service:
     )
 
 
-def is_deep(value: t.Any, depth: int = 0) -> bool:
+def exceeds_max_depth(value: t.Any, depth: int = 0) -> bool:
     """Whether it is nested more than anybody could mean; what it gets handed to recurses."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return depth > _DEEPEST or any(is_deep(item, depth + 1) for item in inner if isinstance(item, (dict, list)))
+    return depth > MAX_DEPTH or any(
+        exceeds_max_depth(item, depth + 1) for item in inner if isinstance(item, (dict, list))
+    )
 
 
 def _text(value: t.Any) -> str | None:
@@ -219,11 +234,11 @@ def _utc(value: t.Any) -> str | None:
             datetime.datetime.fromisoformat(match.group(1))
             return f"{match.group(1)}Z"
         form = "%Y-%m-%dT%H:%M:%S.%f%z" if "." in value else "%Y-%m-%dT%H:%M:%S%z"
-        return iso(datetime.datetime.strptime(value, form).astimezone(datetime.timezone.utc))
+        return format_utc(datetime.datetime.strptime(value, form).astimezone(datetime.timezone.utc))
     except (ValueError, OverflowError):
         return None
 
 
-def _what(item: t.Any) -> str:
+def _describe_item(item: t.Any) -> str:
     """What it is instead, in a few words."""
-    return described(item.get("name", item.get("devicealias")) if isinstance(item, dict) else item)
+    return describe(item.get("name", item.get("devicealias")) if isinstance(item, dict) else item)

@@ -23,7 +23,7 @@ Warn = t.Callable[[str], None]
 INCOMPLETE = "the API's answer is not complete"
 
 #: The application that is the device itself. Nothing connects to it.
-BULK = 35
+BULK_SERVICE = 35
 
 #: The ids of the vendor's applications: https://github.com/remoteit/desktop (common/src/applications.ts)
 APPLICATIONS: dict[str, int] = {
@@ -48,8 +48,8 @@ def application_id(application: str | int) -> int:
         number = APPLICATIONS[text]
     else:
         raise OptionsError(f"unknown application {text!r}; give its id, or one of {', '.join(APPLICATIONS)}")
-    if number == BULK:
-        raise OptionsError(f"the application {BULK} is the device itself, which nothing can connect to")
+    if number == BULK_SERVICE:
+        raise OptionsError(f"the application {BULK_SERVICE} is the device itself, which nothing can connect to")
     return number
 
 
@@ -92,7 +92,7 @@ class Device(t.NamedTuple):
         return {**self._asdict(), "tags": list(self.tags), "services": services}
 
 
-class Session(t.NamedTuple):
+class ApiSession(t.NamedTuple):
     """Somebody's connection to a service, at this moment. None stands for what the API did not tell."""
 
     id: str | None  # of a proxy connection, also its connectionid
@@ -103,7 +103,7 @@ class Session(t.NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class DeviceFilter:
     """Which devices, and which of their services. Empty is everything; names and tags are exact.
 
     :param state: C(active) or C(inactive).
@@ -119,7 +119,7 @@ class Wanted:
     organisation: str | None = None
 
     @classmethod
-    def of(cls, options: t.Mapping[str, t.Any]) -> Wanted:
+    def from_options(cls, options: t.Mapping[str, t.Any]) -> DeviceFilter:
         """The filter that the options of a module or of an inventory's source describe.
 
         :raises OptionsError: an application is not known.

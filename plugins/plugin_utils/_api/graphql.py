@@ -22,9 +22,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists i
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import (
     INCOMPLETE,
+    ApiSession,
     Device,
-    Session,
-    Wanted,
+    DeviceFilter,
     Warn,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
@@ -38,16 +38,16 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     Reason,
     RemoteItError,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Answer, Http, seconds_until
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient, Response, seconds_until
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.signature import Signature
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import as_dict, printable, truthy
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import dict_or_empty, sanitize, truthy
 
 #: The largest page that the vendor's documentation allows, and more pages than any account fills.
 PAGE_SIZE = 1000
-MOST_PAGES = 1000
+MAX_PAGES = 1000
 
 #: How often a page is read again in an account whose devices vanish all the time.
-MOST_REREADS = 3
+MAX_REREADS = 3
 
 #: Clocks that differ by less than so many seconds are called equal.
 _SAME_TIME = 30
@@ -83,7 +83,7 @@ _TYPES = {
 class GraphQlApi:
     """One account. Any number of threads may use it at once."""
 
-    def __init__(self, credentials: Credentials, http: Http) -> None:
+    def __init__(self, credentials: Credentials, http: HttpClient) -> None:
         self._url = credentials.graphql_url
         self._secrets = credentials.secrets()
         self._http = http
@@ -97,12 +97,13 @@ class GraphQlApi:
         :param wait: makes no difference, this API always waits.
         :raises BadAnswerError: with C(connectionid) in its details when there is something to stop.
         """
-        variables = _set({"serviceId": service_id, "hostIP": hostip})
-        document = f"mutation Connect{_head(variables)} {{ connect{_arguments(variables)} {{ {_CONNECTION} }} }}"
-        data, refusal = self._send(document, variables, repeat=False)
+        variables = _drop_none({"serviceId": service_id, "hostIP": hostip})
+        fields = f"connect{_field_arguments(variables)} {{ {_CONNECTION} }}"
+        document = f"mutation Connect{_variable_declarations(variables)} {{ {fields} }}"
+        data, refusal = self._send(document, variables, retry=False)
         answer = data.get("connect")
         if refusal is not None:
-            connectionid = as_dict(answer).get("id")
+            connectionid = dict_or_empty(answer).get("id")
             if is_connection_id(connectionid):
                 refusal.details["connectionid"] = connectionid
             elif refusal.code == RemoteItError.code and not 400 <= refusal.details["http_status"] < 500:
@@ -114,7 +115,7 @@ class GraphQlApi:
         try:
             return Connection.from_graphql(answer, service_id, hostip)
         except BadAnswerError as error:
-            raise BadAnswerError(printable(error.message, self._secrets), **error.details) from None
+            raise BadAnswerError(sanitize(error.message, self._secrets), **error.details) from None
 
     def disconnect(self, service_id: str, connectionid: str) -> bool:
         """Stop a connection; true when this call ended it, false when it was gone already.
@@ -125,8 +126,10 @@ class GraphQlApi:
         :raises RemoteItError: it is still there.
         """
         variables = {"connectionId": connectionid, "serviceId": service_id}
-        document = f"mutation Disconnect{_head(variables)} {{ disconnect{_arguments(variables)} }}"
-        data, refusal = self._send(document, variables, repeat=True)
+        document = (
+            f"mutation Disconnect{_variable_declarations(variables)} {{ disconnect{_field_arguments(variables)} }}"
+        )
+        data, refusal = self._send(document, variables, retry=True)
         said_false = refusal is None
         if refusal is None:
             if data.get("disconnect") is True:
@@ -145,7 +148,7 @@ class GraphQlApi:
             raise refusal
         return False
 
-    def sessions(self) -> list[Session] | None:
+    def sessions(self) -> list[ApiSession] | None:
         """The connections that are open on everything the account sees, those of other users included.
 
         None, if the API does not tell.
@@ -160,7 +163,7 @@ class GraphQlApi:
 
     # -- devices ---------------------------------------------------------------------------------------------------
 
-    def devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
+    def devices(self, wanted: DeviceFilter, warn: Warn) -> t.Iterator[Device]:
         """The devices that are wanted, page by page while they are consumed.
 
         A device that vanishes between two pages moves those behind it forward, so the page is read again from as far
@@ -173,7 +176,7 @@ class GraphQlApi:
         filters = _filters(wanted)
         seen: set[str] = set()
         start, total, again = 0, None, 0
-        for _unused in range(MOST_PAGES):
+        for _unused in range(MAX_PAGES):
             page = self._page(account, {**filters, "from": start}, warn)
             known = len(seen)
             for device in filter(None, (device_from_graphql(item, warn) for item in page["items"])):
@@ -184,7 +187,7 @@ class GraphQlApi:
                 if chosen is not None:
                     yield chosen
             before, total = total, page.get("total")
-            if isinstance(before, int) and isinstance(total, int) and total < before and again < MOST_REREADS:
+            if isinstance(before, int) and isinstance(total, int) and total < before and again < MAX_REREADS:
                 start, again = max(0, start - (before - total)), again + 1
                 continue
             if not page["items"] or not truthy(page.get("hasMore")):
@@ -195,15 +198,17 @@ class GraphQlApi:
         raise BadAnswerError(f"the API's list of devices does not end: nothing new comes after {len(seen)} devices")
 
     def _page(self, account: str | None, filters: dict[str, t.Any], warn: Warn) -> dict[str, t.Any]:
-        variables = _set({**filters, "account": account})
+        variables = _drop_none({**filters, "account": account})
         tags = "tags { name }" if account is None else "tags(accountId: $account) { name }"
-        fields = f"devices{_arguments(_set(filters))} {{ items {{ {_DEVICE % tags} }} hasMore total }}"
+        fields = f"devices{_field_arguments(_drop_none(filters))} {{ items {{ {_DEVICE % tags} }} hasMore total }}"
         if account is not None:
             fields = f"account(id: $account) {{ {fields} }}"
         missing: list[str] = []
-        login = self._login(f"query Devices{_head(variables)} {{ login {{ {fields} }} }}", variables, missing.append)
+        login = self._login(
+            f"query Devices{_variable_declarations(variables)} {{ login {{ {fields} }} }}", variables, missing.append
+        )
         owner = login if account is None else login.get("account")
-        page = as_dict(as_dict(owner).get("devices"))
+        page = dict_or_empty(dict_or_empty(owner).get("devices"))
         if not isinstance(page.get("items"), list):
             raise BadAnswerError("; ".join(["the API's answer has no list of devices", *missing]))
         for message in missing:
@@ -219,12 +224,12 @@ class GraphQlApi:
         known: list[str] = []
         memberships = login.get("membership")
         for membership in memberships if isinstance(memberships, list) else []:
-            organisation = as_dict(as_dict(membership).get("organization"))
-            account = as_dict(organisation.get("account"))
+            organisation = dict_or_empty(dict_or_empty(membership).get("organization"))
+            account = dict_or_empty(organisation.get("account"))
             if not isinstance(account.get("id"), str):
                 continue
-            name = printable(organisation.get("name"), self._secrets) or "without a name"
-            label = f"{name} ({printable(account.get('email') or account['id'], self._secrets)})"
+            name = sanitize(organisation.get("name"), self._secrets) or "without a name"
+            label = f"{name} ({sanitize(account.get('email') or account['id'], self._secrets)})"
             known.append(label)
             names = _names(organisation.get("id"), account["id"], account.get("email"))
             if wanted == organisation.get("name") or wanted.lower() in names:
@@ -243,7 +248,7 @@ class GraphQlApi:
 
     def _login(self, document: str, variables: dict[str, t.Any], warn: Warn | None) -> dict[str, t.Any]:
         """What the answer has under C(login), when something is missing from it as well."""
-        data, error = self._send(document, variables, repeat=True)
+        data, error = self._send(document, variables, retry=True)
         login = data.get("login")
         if error is not None and (warn is None or not isinstance(login, dict) or isinstance(error, AuthError)):
             raise error
@@ -254,21 +259,21 @@ class GraphQlApi:
         return login
 
     def _send(
-        self, document: str, variables: dict[str, t.Any], *, repeat: bool
+        self, document: str, variables: dict[str, t.Any], *, retry: bool
     ) -> tuple[dict[str, t.Any], RemoteItError | None]:
         """The data of the answer, and what the API says is wrong with it."""
         body = {"query": document, "variables": variables}
-        answer = self._http.call("POST", self._url, headers={}, body=body, repeat=repeat, auth=self._signature)
+        answer = self._http.request("POST", self._url, headers={}, body=body, retry=retry, auth=self._signature)
         if answer.status in (401, 403):
             raise self._unauthorised(answer)
         content = answer.json_object()
-        return as_dict(content.get("data")), self._refusal(answer, content)
+        return dict_or_empty(content.get("data")), self._refusal(answer, content)
 
-    def _refusal(self, answer: Answer, content: dict[str, t.Any]) -> RemoteItError | None:
+    def _refusal(self, answer: Response, content: dict[str, t.Any]) -> RemoteItError | None:
         errors = content.get("errors")
         if answer.ok and not errors:
             return None
-        reason = printable(_messages(content), self._secrets)
+        reason = sanitize(_messages(content), self._secrets)
         said = f"the API says: {reason}" if reason else "the API refused and gave no reason"
         for pattern, error, advice in _REASONS:
             if reason and re.search(pattern, reason, re.IGNORECASE):
@@ -276,9 +281,9 @@ class GraphQlApi:
                 return error(f"{said} ({advice}{clock})", http_status=answer.status)
         return RemoteItError(f"{said} (HTTP {answer.status})", http_status=answer.status)
 
-    def _unauthorised(self, answer: Answer) -> AuthError:
+    def _unauthorised(self, answer: Response) -> AuthError:
         """HTTP 401 and 403 say nothing else about a signature that is refused."""
-        reason = printable(_messages(as_dict(answer.body)), self._secrets)
+        reason = sanitize(_messages(dict_or_empty(answer.body)), self._secrets)
         return AuthError(
             f"the API does not accept the signed request (HTTP {answer.status}{': ' + reason if reason else ''}): the"
             " access key is disabled or deleted, or the secret access key is not the one that belongs to it, or this"
@@ -287,21 +292,21 @@ class GraphQlApi:
         )
 
 
-def _set(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+def _drop_none(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _head(variables: t.Iterable[str]) -> str:
+def _variable_declarations(variables: t.Iterable[str]) -> str:
     """The declaration of an operation's variables."""
     return "(" + ", ".join(f"${name}: {_TYPES[name]}" for name in variables) + ")"
 
 
-def _arguments(variables: t.Iterable[str]) -> str:
+def _field_arguments(variables: t.Iterable[str]) -> str:
     """The arguments of a field, which are variables of the same names."""
     return "(" + ", ".join(f"{name}: ${name}" for name in variables) + ")"
 
 
-def _filters(wanted: Wanted) -> dict[str, t.Any]:
+def _filters(wanted: DeviceFilter) -> dict[str, t.Any]:
     """What the API can do of the filter. Its C(name) finds any part of a name, so it gets what all have in common."""
     tags = {"operator": "ALL", "values": sorted(wanted.tags_all)} if wanted.tags_all else None
     if wanted.tags_any and not tags:
@@ -318,7 +323,9 @@ def _filters(wanted: Wanted) -> dict[str, t.Any]:
 def _messages(content: dict[str, t.Any]) -> str:
     """Everything that an answer says is wrong; a gateway says it without C(errors)."""
     errors = content.get("errors") or [content]
-    messages = [as_dict(error).get("message", error) for error in (errors if isinstance(errors, list) else [errors])]
+    messages = [
+        dict_or_empty(error).get("message", error) for error in (errors if isinstance(errors, list) else [errors])
+    ]
     return "; ".join(dict.fromkeys(message for message in messages if isinstance(message, str) and message))
 
 
@@ -326,7 +333,7 @@ def _names(*values: t.Any) -> list[str]:
     return [value.lower() for value in values if isinstance(value, str)]
 
 
-def _clock(answer: Answer) -> str:
+def _clock(answer: Response) -> str:
     """What the answer's date says about this machine's clock."""
     ahead = seconds_until(answer.date)
     if ahead is None:

@@ -29,7 +29,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     ThrottledError,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.transport import Transport
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import masked, printable
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import mask_secrets, sanitize
 
 try:
     import requests
@@ -49,19 +49,19 @@ else:
 VERSION = "1.1.0"
 
 #: How often a call that may be repeated is tried, and the longest pause between two tries in seconds.
-TRIES = 5
-LONGEST_PAUSE = 30.0
+MAX_ATTEMPTS = 5
+MAX_BACKOFF_SECONDS = 30.0
 
 #: The largest answer, REST's list of ten thousand devices with three services each, has half as many bytes.
-LARGEST_BODY = 64 * 1024 * 1024
+MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 #: What is shorter than any key of the vendor could be a part of anything.
-SHORTEST_SECRET = 8
+MIN_SECRET_LENGTH = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class Response:
     """An answer whose body has been read before its status."""
 
     status: int
@@ -91,15 +91,15 @@ class Answer:
         raise BadAnswerError(f"the API answered HTTP {self.status} with {what}", http_status=self.status)
 
 
-class Http:
+class HttpClient:
     """POST and GET with a time-out, for any number of threads.
 
     :param timeout: seconds for a call: for the TCP connection, and again for each silence while the answer arrives.
-    :param width: how many calls may be under way at once.
+    :param pool_size: how many calls may be under way at once.
     :raises OptionsError: C(requests) is not installed.
     """
 
-    def __init__(self, transport: Transport, *, timeout: float, width: int) -> None:
+    def __init__(self, transport: Transport, *, timeout: float, pool_size: int) -> None:
         if not HAS_REQUESTS:
             raise OptionsError(
                 "the Python library requests is needed by the collection remoteit.fleet and cannot be imported by the"
@@ -111,10 +111,10 @@ class Http:
         self.session.get_redirect_target = lambda response: None  # type: ignore[method-assign,assignment]
         self.session.trust_env = False  # no .netrc: its Authorization header would replace ours
         self.session.proxies = dict(transport.proxies)
-        self._of_proxies = _passwords(transport.proxies.values())
+        self._of_proxies = _proxy_secrets(transport.proxies.values())
         self.session.verify = transport.ca_bundle or True
         self.session.headers["User-Agent"] = f"remoteit.fleet/{VERSION} (Ansible collection)"
-        adapter = requests.adapters.HTTPAdapter(pool_connections=2, pool_maxsize=width)
+        adapter = requests.adapters.HTTPAdapter(pool_connections=2, pool_maxsize=pool_size)
         self.session.mount("https://", adapter)
         self.session.mount("http://", adapter)
 
@@ -122,22 +122,22 @@ class Http:
     def timeout(self) -> float:
         return self._timeout
 
-    def call(
+    def request(
         self,
         method: str,
         url: str,
         *,
         headers: t.Mapping[str, str],
         body: t.Any = None,
-        repeat: bool = False,
+        retry: bool = False,
         auth: t.Any = None,
-    ) -> Answer:
+    ) -> Response:
         """Send one call.
 
-        :param repeat: the call may be sent again after HTTP 429, 5xx or a broken line.
+        :param retry: the call may be sent again after HTTP 429, 5xx or a broken line.
         :raises ThrottledError, CallTimeoutError, NetworkError: the last try ended so.
         """
-        tries = TRIES if repeat else 1
+        tries = MAX_ATTEMPTS if retry else 1
         for attempt in range(tries):
             try:
                 answer, retry_after = self._send(method, url, headers, body, auth)
@@ -148,14 +148,14 @@ class Http:
             else:
                 if (answer.status != 429 and answer.status < 500) or attempt + 1 == tries:
                     break
-            time.sleep(_pause(attempt, retry_after))
+            time.sleep(_backoff(attempt, retry_after))
         if answer.status == 429:
             raise ThrottledError("the API asks for fewer requests (HTTP 429); wait, or lower the concurrency")
         return answer
 
     def _send(
         self, method: str, url: str, headers: t.Mapping[str, str], body: t.Any, auth: t.Any
-    ) -> tuple[Answer, float | None]:
+    ) -> tuple[Response, float | None]:
         data = None if body is None else json.dumps(body).encode()
         try:
             response = self.session.request(
@@ -171,14 +171,14 @@ class Http:
             with response:
                 text = _read(response)
         except requests.exceptions.RequestException as error:
-            raise self._translate(error, _where(url)) from error
-        body = _parse(text, _pattern([*_credentials_in(response.request.headers), *self._of_proxies]))
-        answer = Answer(response.status_code, body, text, response.headers.get("Date"))
+            raise self._translate(error, _origin(url)) from error
+        body = _parse(text, _secrets_pattern([*_credentials_in(response.request.headers), *self._of_proxies]))
+        answer = Response(response.status_code, body, text, response.headers.get("Date"))
         return answer, _retry_after(response.headers.get("Retry-After"))
 
     def _translate(self, error: requests.exceptions.RequestException, where: str) -> NetworkError | CallTimeoutError:
         if isinstance(error, requests.exceptions.SSLError):
-            not_sent = isinstance(_innermost(error), ssl.SSLCertVerificationError) or None
+            not_sent = isinstance(_root_cause(error), ssl.SSLCertVerificationError) or None
             return NetworkError(f"TLS to {where} failed: {self._cause(error)}", not_sent=not_sent)
         not_sent = _could_not_connect(error) or None
         if isinstance(error, requests.exceptions.Timeout):
@@ -187,17 +187,17 @@ class Http:
 
     def _cause(self, error: BaseException) -> str:
         """The innermost reason in a line; C(requests) wraps it in layers of object names."""
-        error = _innermost(error)
+        error = _root_cause(error)
         if not isinstance(error, OSError):  # its words would be those that came
             return f"what came is not an answer of HTTP ({type(error).__name__})"
-        text = printable(str(error.strerror or error), self._of_proxies)  # those of a proxy may be among them
+        text = sanitize(str(error.strerror or error), self._of_proxies)  # those of a proxy may be among them
         return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
-def _pause(attempt: int, retry_after: float | None) -> float:
+def _backoff(attempt: int, retry_after: float | None) -> float:
     if retry_after is not None:
-        return max(0.0, min(retry_after, LONGEST_PAUSE))
-    return random.uniform(0.5, 1.0) * min(0.5 * 2**attempt, LONGEST_PAUSE)
+        return max(0.0, min(retry_after, MAX_BACKOFF_SECONDS))
+    return random.uniform(0.5, 1.0) * min(0.5 * 2**attempt, MAX_BACKOFF_SECONDS)
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -225,8 +225,8 @@ def _read(response: requests.Response) -> str:
     content = bytearray()
     for chunk in response.iter_content(65536):
         content += chunk
-        if len(content) > LARGEST_BODY:
-            raise BadAnswerError(f"the API answered HTTP {response.status_code} with more than {LARGEST_BODY} bytes")
+        if len(content) > MAX_BODY_BYTES:
+            raise BadAnswerError(f"the API answered HTTP {response.status_code} with more than {MAX_BODY_BYTES} bytes")
     return content.decode("utf-8-sig", "replace")
 
 
@@ -236,7 +236,7 @@ def _credentials_in(headers: t.Mapping[str, t.Any]) -> list[str]:
     return found + re.findall(r'(?:keyId|signature)="([^"]+)"', headers.get("Authorization") or "")
 
 
-def _passwords(proxies: t.Iterable[str]) -> list[str]:
+def _proxy_secrets(proxies: t.Iterable[str]) -> list[str]:
     """Those of the proxies, as they are and as they are sent."""
     found = []
     for user, password in filter(all, map(requests.utils.get_auth_from_url, proxies)):
@@ -244,9 +244,9 @@ def _passwords(proxies: t.Iterable[str]) -> list[str]:
     return found
 
 
-def _pattern(secrets: t.Iterable[str]) -> re.Pattern[str] | None:
+def _secrets_pattern(secrets: t.Iterable[str]) -> re.Pattern[str] | None:
     """What finds the secrets."""
-    found = sorted((secret for secret in secrets if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
+    found = sorted((secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, found))) if found else None
 
 
@@ -256,7 +256,7 @@ def _parse(text: str, secrets: re.Pattern[str] | None) -> t.Any:
         parsed = json.loads(text, parse_constant=lambda name: None, parse_float=_float, parse_int=_int)
         plain = text.replace("\\/", "/")  # how some write a slash; another escape could stand for anything
         if secrets and ("\\" in plain or secrets.search(plain)):
-            parsed = masked(parsed, secrets)
+            parsed = mask_secrets(parsed, secrets)
         if re.search(r"\\u[dD]", text):  # perhaps half of a pair
             parsed = json.loads(json.dumps(parsed, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
@@ -285,11 +285,11 @@ def _could_not_connect(error: requests.exceptions.RequestException) -> bool:
     return isinstance(cause, no_line) or str(cause).startswith("Tunnel connection failed")
 
 
-def _where(url: str) -> str:
+def _origin(url: str) -> str:
     return "/".join(url.split("/", 3)[:3])
 
 
-def _innermost(error: BaseException) -> BaseException:
+def _root_cause(error: BaseException) -> BaseException:
     while error.__context__ is not None:
         error = error.__context__
     return error

@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection, find_connection_id
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists import devices_from_rest
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Wanted, Warn
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter, Warn
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     REASONS,
     AuthError,
@@ -23,11 +23,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     OptionsError,
     RemoteItError,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Answer, Http
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import printable, truthy
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient, Response
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import sanitize, truthy
 
 #: Reasons that may be about the connection or service that the call named, and not about who called.
-_ABOUT_ONE = re.compile(r"connection|session|unknown|not found|no such|expired|already|incorrect", re.IGNORECASE)
+_RESOURCE_REASON = re.compile(r"connection|session|unknown|not found|no such|expired|already|incorrect", re.IGNORECASE)
 _CONNECT = "/device/connect"
 _MFA_CODES = ("SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP")
 
@@ -38,7 +38,7 @@ _PROOF_SECONDS = 60.0
 class RestApi:
     """One account. Any number of threads may use it at once."""
 
-    def __init__(self, credentials: Credentials, http: Http) -> None:
+    def __init__(self, credentials: Credentials, http: HttpClient) -> None:
         self._credentials = credentials
         self._http = http
         self._token = credentials.token
@@ -70,14 +70,14 @@ class RestApi:
         if self._stop(service_id, connectionid):
             return True
         if time.monotonic() - self._proven >= _PROOF_SECONDS:
-            self._call("GET", "/device/list/all", repeat=True)
+            self._call("GET", "/device/list/all", retry=True)
         return self._stop(service_id, connectionid)
 
     def _stop(self, service_id: str, connectionid: str) -> bool:
         """True if it was stopped, false if the refusal may mean that there is no such connection."""
         body = {"deviceaddress": service_id, "connectionid": connectionid}
         try:
-            self._call("POST", "/device/connect/stop", body, repeat=True)
+            self._call("POST", "/device/connect/stop", body, retry=True)
         except BadAnswerError:
             raise
         except RemoteItError as error:
@@ -86,7 +86,7 @@ class RestApi:
             return False
         return True
 
-    def devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
+    def devices(self, wanted: DeviceFilter, warn: Warn) -> t.Iterator[Device]:
         """The account's devices, put together by C(devices_from_rest).
 
         The vendor's page says that this call is for 100 devices or less:
@@ -97,8 +97,8 @@ class RestApi:
                 raise OptionsError(f"the REST API cannot tell {name}: give an access key in place of the token")
         return self._devices(wanted, warn)
 
-    def _devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
-        rows = self._call("GET", "/device/list/all", repeat=True).get("devices")
+    def _devices(self, wanted: DeviceFilter, warn: Warn) -> t.Iterator[Device]:
+        rows = self._call("GET", "/device/list/all", retry=True).get("devices")
         if not isinstance(rows, list):
             raise BadAnswerError("the API's answer has no list of devices")
         yield from filter(None, map(wanted.matches, devices_from_rest(rows, warn)))
@@ -106,15 +106,15 @@ class RestApi:
     def sessions(self) -> None:
         """This API does not tell what is open."""
 
-    def _call(self, method: str, path: str, body: t.Any = None, *, repeat: bool = False) -> dict[str, t.Any]:
+    def _call(self, method: str, path: str, body: t.Any = None, *, retry: bool = False) -> dict[str, t.Any]:
         token = self._login()
         try:
-            return self._send(method, path, body, token, repeat)
+            return self._send(method, path, body, token, retry)
         except AuthError as error:
             if not self._credentials.password or error.details.keys() & {"unexplained", "connectionid", "in_doubt"}:
                 raise
         # The token of this run's login may have expired. What was refused so was not carried out.
-        return self._send(method, path, body, self._login(expired=token), repeat)
+        return self._send(method, path, body, self._login(expired=token), retry)
 
     def _login(self, expired: str | None = None) -> str:
         """The token, by one login however many threads ask for it. Those who waited for one that failed share that.
@@ -139,16 +139,16 @@ class RestApi:
 
     def _log_in(self) -> str:
         body = {"username": self._credentials.username, "password": self._credentials.password}
-        token = self._send("POST", "/user/login", body, None, repeat=False).get("token")
+        token = self._send("POST", "/user/login", body, None, retry=False).get("token")
         if not isinstance(token, str) or not re.fullmatch(r"[!-~]{1,512}", token):
             raise BadAnswerError("the login's answer has no token")
         return token
 
-    def _send(self, method: str, path: str, body: t.Any, token: str | None, repeat: bool) -> dict[str, t.Any]:
+    def _send(self, method: str, path: str, body: t.Any, token: str | None, retry: bool) -> dict[str, t.Any]:
         headers = {"developerkey": self._credentials.developer_key or ""}
         if token is not None:
             headers["token"] = token
-        answer = self._http.call(method, self._credentials.api_url + path, headers=headers, body=body, repeat=repeat)
+        answer = self._http.request(method, self._credentials.api_url + path, headers=headers, body=body, retry=retry)
         content = answer.json_object()
         if not (answer.ok and truthy(content.get("status"))):
             refusal = self._refusal(answer, content)
@@ -158,7 +158,7 @@ class RestApi:
         self._proven = time.monotonic()
         return content
 
-    def _refusal(self, answer: Answer, content: t.Mapping[str, t.Any]) -> RemoteItError:
+    def _refusal(self, answer: Response, content: t.Mapping[str, t.Any]) -> RemoteItError:
         """The error for an answer that is JSON and not a success."""
         code = content.get("code")
         if code in _MFA_CODES:
@@ -168,21 +168,23 @@ class RestApi:
             )
         reason = self._printable(content.get("reason") or content.get("message") or content.get("Error"))
         for pattern, error, advice in REASONS:
-            if re.search(pattern, f"{reason} {printable(code)}", re.IGNORECASE):
+            if re.search(pattern, f"{reason} {sanitize(code)}", re.IGNORECASE):
                 return error(f"the API says: {reason} ({advice})", http_status=answer.status)
         said = f"the API says: {reason}" if reason else "the API refused and gave no reason"
         message = f"{said} (HTTP {answer.status})"
         if answer.status >= 500:
             return RemoteItError(message, http_status=answer.status)
-        unexplained = answer.status in (401, 403, 404) or (not reason and answer.ok) or bool(_ABOUT_ONE.search(reason))
+        unexplained = (
+            answer.status in (401, 403, 404) or (not reason and answer.ok) or bool(_RESOURCE_REASON.search(reason))
+        )
         error = AuthError if answer.status in (401, 403) else RemoteItError
         return error(message, http_status=answer.status, unexplained=unexplained or None)
 
     def _printable(self, reason: t.Any) -> str:
-        return printable(reason, (*self._credentials.secrets(), self._token))
+        return sanitize(reason, (*self._credentials.secrets(), self._token))
 
 
-def _opened_all_the_same(answer: Answer, content: dict[str, t.Any]) -> dict[str, t.Any]:
+def _opened_all_the_same(answer: Response, content: dict[str, t.Any]) -> dict[str, t.Any]:
     """Details of the refusal of an opening call that names a connection, or does not say that there is none."""
     connectionid = find_connection_id(content)
     if connectionid is not None:

@@ -12,8 +12,8 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import (
     Device,
+    DeviceFilter,
     Service,
-    Wanted,
     Warn,
     application_id,
     application_name,
@@ -21,7 +21,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NotFoundError, OptionsError
 
 
-class Target(t.NamedTuple):
+class ServiceName(t.NamedTuple):
     """A service of a device, by the service's name or else by its application."""
 
     device: str
@@ -29,7 +29,7 @@ class Target(t.NamedTuple):
     application: int | None = None
 
     @classmethod
-    def of(cls, device: str, service: str | None = None, application: str | None = None) -> Target:
+    def parse(cls, device: str, service: str | None = None, application: str | None = None) -> ServiceName:
         """What a user has written.
 
         :raises OptionsError: the application is not known, or a name is empty.
@@ -45,7 +45,7 @@ class Target(t.NamedTuple):
     def __str__(self) -> str:
         return f"{self.device}/{self.what}"
 
-    def choose(self, devices: t.Sequence[Device]) -> Service:
+    def select(self, devices: t.Sequence[Device]) -> Service:
         """The one service that is meant.
 
         :param devices: those that have the name.
@@ -71,25 +71,25 @@ class Target(t.NamedTuple):
         return found[0]
 
 
-class Searcher(t.Protocol):
+class DeviceSource(t.Protocol):
     """The part of an API that finds devices."""
 
-    def devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
+    def devices(self, wanted: DeviceFilter, warn: Warn) -> t.Iterator[Device]:
         """Those that are wanted. What is odd or missing is told."""
 
 
-Resolved = dict[Target, Service | NotFoundError]
+FoundServices = dict[ServiceName, Service | NotFoundError]
 
 
-def resolve(api: Searcher, targets: t.Collection[Target], warn: Warn) -> Resolved:
+def find_services(api: DeviceSource, targets: t.Collection[ServiceName], warn: Warn) -> FoundServices:
     """The service of each target, by one query for all of them."""
     named: dict[str | None, list[Device]] = collections.defaultdict(list)
-    for device in api.devices(Wanted(devices=frozenset(target.device for target in targets)), warn):
+    for device in api.devices(DeviceFilter(devices=frozenset(target.device for target in targets)), warn):
         named[device.name].append(device)
-    found: Resolved = {}
+    found: FoundServices = {}
     for target in targets:
         try:
-            found[target] = target.choose(named[target.device])
+            found[target] = target.select(named[target.device])
         except NotFoundError as error:
             found[target] = error
     return found

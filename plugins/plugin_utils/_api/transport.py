@@ -39,7 +39,7 @@ class Transport:
             proxies = {}
         proxies = {scheme: proxy if "://" in proxy else f"http://{proxy}" for scheme, proxy in proxies.items()}
         for scheme, proxy in proxies.items():
-            if not re.match(r"https?://|socks[45][ah]?://", proxy, re.IGNORECASE) or not is_callable(proxy):
+            if not re.match(r"https?://|socks[45][ah]?://", proxy, re.IGNORECASE) or not is_valid_url(proxy):
                 raise OptionsError(  # not shown: there may be a password in it
                     f"the environment's {scheme.upper()}_PROXY is not the URL of a proxy, such as"
                     " http://proxy.example.com:3128; write what is no letter or digit of a user name or password as %XX"
@@ -58,7 +58,7 @@ def _bypasses_proxies(url: str, no_proxy: str) -> bool:
     return bool(requests.utils.should_bypass_proxies(url, no_proxy=no_proxy))
 
 
-def is_callable(url: str) -> bool:
+def is_valid_url(url: str) -> bool:
     """Whether the URL has a host and a port that C(requests) could call; it trips over many others."""
     try:
         parts = urlsplit(url)

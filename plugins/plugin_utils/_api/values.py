@@ -19,11 +19,11 @@ def utc_now() -> datetime.datetime:
     return datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
 
 
-def iso(when: datetime.datetime) -> str:
+def format_utc(when: datetime.datetime) -> str:
     return f"{when.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
-def moment(text: str) -> datetime.datetime:
+def parse_utc(text: str) -> datetime.datetime:
     """The opposite of C(iso).
 
     :raises ValueError: it is no such text.
@@ -38,12 +38,12 @@ def truthy(value: t.Any) -> bool:
     return value is True or (isinstance(value, str) and value.strip().lower() == "true")
 
 
-def as_dict(value: t.Any) -> dict[str, t.Any]:
+def dict_or_empty(value: t.Any) -> dict[str, t.Any]:
     """The dictionary, or an empty one in place of anything else."""
     return value if isinstance(value, dict) else {}
 
 
-def described(value: t.Any) -> str:
+def describe(value: t.Any) -> str:
     """A value of unknown origin in printable ASCII, and not much of it; of one that holds others, only what it is."""
     if not (value is None or isinstance(value, (str, int, float))):
         return f"a {type(value).__name__}"
@@ -55,7 +55,7 @@ _MASK = "********"
 _DEEPEST = 100
 
 
-def printable(words: t.Any, secrets: t.Iterable[str | None] = ()) -> str:
+def sanitize(words: t.Any, secrets: t.Iterable[str | None] = ()) -> str:
     """The words in one line, without anything that must not be shown."""
     text = " ".join(words.split()) if isinstance(words, str) else ""
     forms = {
@@ -68,13 +68,13 @@ def printable(words: t.Any, secrets: t.Iterable[str | None] = ()) -> str:
     return "".join(character if character.isprintable() else "?" for character in text[:300])
 
 
-def masked(value: t.Any, secrets: re.Pattern[str], depth: int = 0) -> t.Any:
+def mask_secrets(value: t.Any, secrets: re.Pattern[str], depth: int = 0) -> t.Any:
     """The same value of JSON without these secrets, and without what is nested more than anybody could mean."""
     if isinstance(value, str):
         return secrets.sub(_MASK, value)
     if isinstance(value, dict):
         inner = value.items() if depth < _DEEPEST else ()
-        return {secrets.sub(_MASK, key): masked(item, secrets, depth + 1) for key, item in inner}
+        return {secrets.sub(_MASK, key): mask_secrets(item, secrets, depth + 1) for key, item in inner}
     if isinstance(value, list):
-        return [masked(item, secrets, depth + 1) for item in (value if depth < _DEEPEST else ())]
+        return [mask_secrets(item, secrets, depth + 1) for item in (value if depth < _DEEPEST else ())]
     return value

@@ -13,11 +13,11 @@ import contextvars
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account, Api
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Http
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.service_lookup import Finder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.service_lookup import ServiceLookup
 
 #: More calls at once than that are made over new lines.
-MOST_KEPT_ALIVE = 256
+MAX_POOLED_CONNECTIONS = 256
 
 T = t.TypeVar("T")
 
@@ -25,7 +25,7 @@ T = t.TypeVar("T")
 call_timeout: contextvars.ContextVar[float] = contextvars.ContextVar("call_timeout", default=Account.timeout)
 
 
-class _SharedHttp(Http):
+class _SharedHttp(HttpClient):
     """The session that all tasks of an account share, each with a time-out of its own."""
 
     @property
@@ -33,18 +33,18 @@ class _SharedHttp(Http):
         return call_timeout.get()
 
 
-class Office:
+class AccountClient:
     """One account: its API and its bounded pool of threads, shared by every task of the run."""
 
     def __init__(self, account: Account) -> None:
-        http = _SharedHttp(account.transport, timeout=account.timeout, width=MOST_KEPT_ALIVE)
+        http = _SharedHttp(account.transport, timeout=account.timeout, pool_size=MAX_POOLED_CONNECTIONS)
         self.api: Api = account.api(http)
         self.pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="open")
         # what has to be quick does not queue behind openings
         self.quick = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="quick")
         for pool in (self.pool, self.quick):
             pool.submit(int).result()  # one thread each, whatever comes
-        self.finder = Finder(self.api)
+        self.finder = ServiceLookup(self.api)
         self.timeout = account.timeout  # the longest of any task
         self.api_url = account.credentials.url
         self.fingerprint = account.credentials.fingerprint()

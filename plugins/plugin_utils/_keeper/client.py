@@ -22,24 +22,30 @@ import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Direct, Opened, Order, Stop, Stopped
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
+    ConnectionRef,
+    ConnectRequest,
+    ConnectResult,
+    DirectBackend,
+    DisconnectResult,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Service, Wanted, Warn
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter, Service, Warn
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     NotFoundError,
     RemoteItError,
     from_failure,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Resolved, Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import FoundServices, ServiceName
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import process as _keeper_main
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import has_ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import (
     THIS_RUN,
     Run,
-    runs_folder,
+    runs_dir,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import is_ours, private_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import is_private_dir, make_private_dir
 
 #: The end of a run is not held up for longer than this; the keeper goes on without it.
 FINISH_SECONDS = 30.0
@@ -79,44 +85,44 @@ class KeeperClient:
         self._run = run
 
     def open(
-        self, account: Account, order: Order, hosts: t.Mapping[str, t.Sequence[str]] | None = None
-    ) -> t.Iterator[Opened]:
+        self, account: Account, order: ConnectRequest, hosts: t.Mapping[str, t.Sequence[str]] | None = None
+    ) -> t.Iterator[ConnectResult]:
         """Open the services.
 
         :param hosts: the inventory hosts of each service, which hold its connection until ``close_hosts``. Without them
             this task holds it, until a ``close`` of its ID.
         """
-        request = {"do": "open", "account": _plain(account), "order": _plain(order), "hosts": hosts}
+        request = {"do": "open", "account": _to_json(account), "order": _to_json(order), "hosts": hosts}
         for event in self._ask(request, start=True):
             yield _opened(event)
 
-    def resolve(self, account: Account, targets: t.Collection[Target], warn: Warn) -> Resolved:
+    def resolve(self, account: Account, targets: t.Collection[ServiceName], warn: Warn) -> FoundServices:
         """Find the services by name."""
-        found: Resolved = {}
-        request = {"do": "resolve", "account": _plain(account), "targets": list(targets)}
+        found: FoundServices = {}
+        request = {"do": "resolve", "account": _to_json(account), "targets": list(targets)}
         for event in self._ask(request, start=True):
             if "warning" in event:
                 warn(event["warning"])
             elif "service" in event:
-                found[Target(*event["target"])] = Service(*event["service"])
+                found[ServiceName(*event["target"])] = Service(*event["service"])
             else:
-                found[Target(*event["target"])] = t.cast(NotFoundError, from_failure(event["failure"]))
+                found[ServiceName(*event["target"])] = t.cast(NotFoundError, from_failure(event["failure"]))
         return found
 
-    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> list[Device]:
+    def devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
         """List devices. Without a keeper the API is asked directly: who only looks needs none."""
         fields = {name: list(value) if isinstance(value, frozenset) else value for name, value in vars(wanted).items()}
         found = []
         try:
-            for event in self._ask({"do": "devices", "account": _plain(account), "wanted": fields}):
+            for event in self._ask({"do": "devices", "account": _to_json(account), "wanted": fields}):
                 if "warning" in event:
                     warn(event["warning"])
                 else:
                     device = Device(*event["device"])
                     services = tuple(Service(*service) for service in device.services)
                     found.append(device._replace(tags=tuple(device.tags), services=services))
-        except _KeeperGone:
-            return Direct().devices(account, wanted, warn)
+        except KeeperUnavailableError:
+            return DirectBackend().devices(account, wanted, warn)
         return found
 
     def use(self, host: HostRequest, play: Batch | None, most_ahead: int) -> ProxyUse:
@@ -128,7 +134,7 @@ class KeeperClient:
         """
         ahead = play if most_ahead > 0 else None
         for pause in RETRY_PAUSES:  # a keeper that was just killed may seem to listen for a moment
-            with contextlib.suppress(_KeeperGone):
+            with contextlib.suppress(KeeperUnavailableError):
                 return ProxyUse(self._line(start=True), host, ahead, most_ahead)
             time.sleep(pause)
         return ProxyUse(self._line(start=True), host, ahead, most_ahead)
@@ -139,26 +145,26 @@ class KeeperClient:
 
     def control_paths_of(self, host: str) -> str | None:
         """Return the directory of the control masters that a host uses; ``None`` if it uses none."""
-        with contextlib.suppress(_KeeperGone):
+        with contextlib.suppress(KeeperUnavailableError):
             return next(self._ask({"do": "control_paths", "host": host}))["directory"]
         return None
 
-    def close(self, account: Account, stops: t.Sequence[Stop]) -> t.Iterator[Stopped]:
+    def close(self, account: Account, stops: t.Sequence[ConnectionRef]) -> t.Iterator[DisconnectResult]:
         """Close the connections, or give up holding them."""
-        request = {"do": "close", "account": _plain(account), "stops": [[*stop, ""] for stop in stops]}
+        request = {"do": "close", "account": _to_json(account), "stops": [[*stop, ""] for stop in stops]}
         for event in self._ask(request, start=True):
             yield (event["service"], event["connectionid"]), _closed(event)
 
-    def close_hosts(self, names: t.Sequence[str], accounts: t.Iterable[Account]) -> t.Iterator[Stopped]:
+    def close_hosts(self, names: t.Sequence[str], accounts: t.Iterable[Account]) -> t.Iterator[DisconnectResult]:
         """Close what was opened for these hosts. If this run has opened nothing, there is nothing to close.
 
         :param accounts: theirs, as far as they are known; with them, what a killed keeper had opened is closed as well.
         """
-        if not os.path.exists(self._run.socket) and not has_ledger(runs_folder(), self._run.id):
+        if not os.path.exists(self._run.socket) and not has_ledger(runs_dir(), self._run.id):
             return
         request = {
             "do": "close_hosts",
-            "accounts": [_plain(account) for account in dict.fromkeys(accounts)],
+            "accounts": [_to_json(account) for account in dict.fromkeys(accounts)],
             "hosts": list(names),
         }
         for event in self._ask(request, start=True):
@@ -172,7 +178,7 @@ class KeeperClient:
         """
         if not os.path.exists(self._run.socket):
             return None
-        with contextlib.suppress(_KeeperGone):
+        with contextlib.suppress(KeeperUnavailableError):
             return next(self._ask({"do": "finish"}, timeout=FINISH_SECONDS))
         return None
 
@@ -197,14 +203,14 @@ class KeeperClient:
                     yield event
             except ConnectionError:
                 pass
-        raise _KeeperGone(_KILLED)
+        raise KeeperUnavailableError(_KILLED)
 
     def _line(self, start: bool) -> socket.socket:
         line = self._connect()
         if line is None and start:
             line = self._start()
         if line is None:
-            raise _KeeperGone("the keeper of this run is gone")
+            raise KeeperUnavailableError("the keeper of this run is gone")
         return line
 
     def _connect(self) -> socket.socket | None:
@@ -214,11 +220,11 @@ class KeeperClient:
         except (FileNotFoundError, ConnectionRefusedError):
             line.close()
             return None
-        if not (is_ours(self._run.folder) and _is_of_this_user(line)):
+        if not (is_private_dir(self._run.runtime_dir) and _is_of_this_user(line)):
             line.close()
-            raise _KeeperGone(
-                f"somebody else listens in {self._run.folder}, where the keeper of this run did, and nothing was sent"
-                f" there; what this run had opened is in the ledger of the run {self._run.id}: run the playbook"
+            raise KeeperUnavailableError(
+                f"somebody else listens in {self._run.runtime_dir}, where the keeper of this run did, and nothing was"
+                f" sent there; what this run had opened is in the ledger of the run {self._run.id}: run the playbook"
                 " remoteit.fleet.teardown"
             )
         return line
@@ -226,8 +232,8 @@ class KeeperClient:
     def _start(self) -> socket.socket | None:
         """Start the keeper, unless another worker is doing so."""
         try:
-            private_folder(self._run.folder)
-            with open(os.path.join(self._run.folder, "lock"), "w", encoding="utf-8") as lock:
+            make_private_dir(self._run.runtime_dir)
+            with open(os.path.join(self._run.runtime_dir, "lock"), "w", encoding="utf-8") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 line = self._connect()
                 if line is None:
@@ -312,7 +318,7 @@ class ProxyUse:
         try:
             self._line.sendall(json.dumps(message).encode() + b"\n")
         except OSError as error:
-            raise _KeeperGone(_KILLED) from error
+            raise KeeperUnavailableError(_KILLED) from error
 
     def _next(self) -> dict[str, t.Any]:
         try:
@@ -320,14 +326,14 @@ class ProxyUse:
         except OSError:
             line = b""
         if not line.endswith(b"\n"):
-            raise _KeeperGone(_KILLED)
+            raise KeeperUnavailableError(_KILLED)
         return json.loads(line)
 
 
 def _host_request(host: HostRequest) -> dict[str, t.Any]:
     return {
         "host": host.host,
-        "account": _plain(host.account),
+        "account": _to_json(host.account),
         "service": host.service,
         "target": host.target,
         "hostip": host.hostip,
@@ -342,7 +348,7 @@ class KeeperError(RemoteItError):
     """The keeper cannot be asked, which is not the API's trouble."""
 
 
-class _KeeperGone(KeeperError):
+class KeeperUnavailableError(KeeperError):
     """The keeper died, or never was."""
 
 
@@ -356,13 +362,13 @@ def _is_of_this_user(line: socket.socket) -> bool:
     return bool(uid == os.getuid())
 
 
-def _opened(event: dict[str, t.Any]) -> Opened:
+def _opened(event: dict[str, t.Any]) -> ConnectResult:
     if "connection" in event:
         return event["service"], Connection.from_result(event["connection"])
     return event["service"], from_failure(event["failure"])
 
 
-def _plain(value: t.Any) -> dict[str, t.Any]:
+def _to_json(value: t.Any) -> dict[str, t.Any]:
     return dataclasses.asdict(value)
 
 
@@ -389,7 +395,7 @@ def _spawn(run: Run) -> None:
         umask=0o077,
     )
     stdin, stdout, stderr = (t.cast(t.IO[bytes], stream) for stream in (process.stdin, process.stdout, process.stderr))
-    start = {"run": _plain(run), "runs_folder": runs_folder(), "sys_path": [os.path.abspath(path) for path in sys.path]}
+    start = {"run": _to_json(run), "runs_folder": runs_dir(), "sys_path": [os.path.abspath(path) for path in sys.path]}
     try:
         with contextlib.suppress(BrokenPipeError), stdin:  # it ends without reading, and will say why
             stdin.write(json.dumps(start).encode() + b"\n")

@@ -29,53 +29,53 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
     ALREADY_CLOSED,
     CLOSED,
     STILL_USED,
-    Order,
-    as_error,
-    close_one,
-    in_parallel,
-    open_one,
+    ConnectRequest,
+    connect_one,
+    disconnect_one,
+    map_concurrently,
+    to_remoteit_error,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import IDLE_SECONDS, Connection
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Wanted, Warn
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter, Warn
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
     NetworkError,
     RemoteItError,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Resolved, Target
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import iso, utc_now
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import Office, call_timeout
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import FoundServices, ServiceName
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient, call_timeout
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import (
     Ledger,
-    Record,
+    LedgerSnapshot,
     is_used_by_another,
-    known,
+    known_connections,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import Intent, explain
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import PendingConnect, match_sessions
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import end_masters
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import stop_control_masters
 
 #: A connection that ends within so many seconds is not handed out again.
-NEAR_END_SECONDS = 300
+MIN_REMAINING_SECONDS = 300
 #: A connection that was not used for so many seconds less than the vendor's idle time counts as closed.
 IDLE_MARGIN_SECONDS = 60
 #: An opening that takes so many seconds longer than its time-out allows is not waited for at the end of the run.
-GIVE_UP_SECONDS = 5.0
+SHUTDOWN_GRACE_SECONDS = 5.0
 #: Dead proxies take two seconds each; a few thousand have to be through before it is time for the next touch.
-TOUCHES_AT_ONCE = 32
+MAX_KEEPALIVE_THREADS = 32
 
 Event = dict[str, t.Any]
 Outcome = Connection | RemoteItError
 
 
 @dataclasses.dataclass(eq=False)  # each is itself; to compare the fields takes long
-class Held:
+class ManagedConnection:
     """One opening, from its intent to its stop."""
 
     number: int
     service: str
-    office: Office
+    office: AccountClient
     detach: bool
     opening: concurrent.futures.Future[Connection]
     holders: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
@@ -95,8 +95,8 @@ class Held:
     refused: bool = False  # ssh could not connect to the proxy any more
     reported: bool = False  # a task of the plugin has failed with the reason why it could not be opened
     checked: set[str] = dataclasses.field(default_factory=set)  # argument lists with which ssh goes to the proxy
-    replaced_by: Held | None = None
-    same_as: Held | None = None  # the one whose connection the vendor gave again
+    replaced_by: ManagedConnection | None = None
+    same_as: ManagedConnection | None = None  # the one whose connection the vendor gave again
     opened_at: float | None = None  # by the monotonic clock
 
     @property
@@ -105,15 +105,15 @@ class Held:
         return 0.0 if self.opened_at is None else time.monotonic() - self.opened_at
 
 
-class Doubt(t.NamedTuple):
+class UnconfirmedConnect(t.NamedTuple):
     """An opening call that may have opened something of which nobody knows."""
 
-    held: Held
-    intent: Intent
+    held: ManagedConnection
+    intent: PendingConnect
     event: Event
 
 
-class RunEndsError(RemoteItError):
+class ShuttingDownError(RemoteItError):
     """The run ends: what has not been sent is not sent any more."""
 
     def __init__(self) -> None:
@@ -128,22 +128,26 @@ class Keeper:
         self._ledger = ledger
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
-        self._offices: dict[t.Any, Office] = {}
-        self._held: list[Held] = []  # everything, in the order of its opening
-        self._current: dict[t.Any, Held] = {}  # by account, hostip and service: what reuse hands out
-        self._by_connection: dict[tuple[str, str], Held] = {}  # by service, in capitals, and connection id
-        self._unsure: list[Doubt] = []
+        self._offices: dict[t.Any, AccountClient] = {}
+        self._held: list[ManagedConnection] = []  # everything, in the order of its opening
+        self._current: dict[t.Any, ManagedConnection] = {}  # by account, hostip and service: what reuse hands out
+        self._by_connection: dict[tuple[str, str], ManagedConnection] = {}  # by service, in capitals, and connection id
+        self._unsure: list[UnconfirmedConnect] = []
         self._failed_stops: dict[int, Event] = {}
         self._ended_early: list[Event] = []
         self._batches: dict[str, set[str]] = collections.defaultdict(set)  # the hosts of a play that are known
         self._reading: set[str] = set()  # plays of which a worker is reading the hosts
-        self._waiting: collections.deque[tuple[Office, Order]] = collections.deque()  # to be opened ahead
-        self._ahead: set[Held] = set()  # opened ahead, and no task has used it yet
+        self._waiting: collections.deque[tuple[AccountClient, ConnectRequest]] = (
+            collections.deque()
+        )  # to be opened ahead
+        self._ahead: set[ManagedConnection] = set()  # opened ahead, and no task has used it yet
         self._most_ahead = 0
-        self._by_host: dict[str, Held] = {}
+        self._by_host: dict[str, ManagedConnection] = {}
         self._explained: dict[str, str] = {}  # a failure that hosts may share, and the host that was told of it first
-        self._predecessors: list[tuple[Record, Ledger]] = []
-        self._adopted: dict[str, Held] = {}  # by service, in capitals: what a killed keeper had opened, being closed
+        self._predecessors: list[tuple[LedgerSnapshot, Ledger]] = []
+        self._adopted: dict[
+            str, ManagedConnection
+        ] = {}  # by service, in capitals: what a killed keeper had opened, being closed
         self._opened = 0
         self._closed = 0
         self.ending = threading.Event()
@@ -152,13 +156,13 @@ class Keeper:
 
     # -- finding -----------------------------------------------------------------------------------------------------
 
-    def resolve(self, account: Account, targets: list[Target], warn: Warn) -> Resolved:
+    def resolve(self, account: Account, targets: list[ServiceName], warn: Warn) -> FoundServices:
         """The service of each target."""
         with self._lock:
             office = self._office(account)
         return office.finder.resolve(targets, warn)
 
-    def devices(self, account: Account, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
+    def devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> t.Iterator[Device]:
         """The devices that are wanted."""
         with self._lock:
             office = self._office(account)
@@ -169,7 +173,7 @@ class Keeper:
     def open(
         self,
         account: Account,
-        order: Order,
+        order: ConnectRequest,
         hosts: t.Mapping[str, t.Sequence[str]] | None = None,
     ) -> t.Iterator[Event]:
         """Open the services of the order and return each, as it comes.
@@ -180,14 +184,14 @@ class Keeper:
         with self._lock:
             office = self._office(account)
             keys = {service: (office.fingerprint, order.hostip, service.upper()) for service in order.services}
-            known = [self._current[key] for key in keys.values() if order.reuse and key in self._current]
-        answers = [(held, office.later(office.quick, _answers_still, held)) for held in known]
+            known_connections = [self._current[key] for key in keys.values() if order.reuse and key in self._current]
+        answers = [(held, office.later(office.quick, _answers_still, held)) for held in known_connections]
         for held, answer in answers:
             if not answer.result():
                 held.refused = True
         with self._lock:
             if self.ending.is_set():
-                raise RunEndsError
+                raise ShuttingDownError
             for service, key in keys.items():
                 current = self._current.get(key)
                 if current is None or not order.reuse:
@@ -214,7 +218,7 @@ class Keeper:
                 outcome: Outcome = dataclasses.replace(opening.result(), deviceaddress=service, reused=reused)
             except RemoteItError as error:
                 outcome = error
-            yield _told(service, outcome)
+            yield _connect_event(service, outcome)
 
     # -- what the connection plugin asks for ---------------------------------------------------------------------------
 
@@ -234,7 +238,7 @@ class Keeper:
             with self._lock:
                 office = self._office(account)
             named = [request.target for request in requests if request.target is not None]
-            found: t.Mapping[Target, t.Any] = {}
+            found: t.Mapping[ServiceName, t.Any] = {}
             if named:
                 with contextlib.suppress(RemoteItError):  # their own tasks report it
                     found = office.finder.resolve(named, lambda warning: None)
@@ -242,7 +246,7 @@ class Keeper:
                 named_service = found.get(request.target) if request.target is not None else None
                 service = request.service or getattr(named_service, "id", None)
                 if service:
-                    orders.append((office, Order((service,), hostip=request.hostip)))
+                    orders.append((office, ConnectRequest((service,), hostip=request.hostip)))
         with self._lock:
             self._reading.discard(play)
             self._batches[play].update(request.host for request in hosts)
@@ -260,19 +264,21 @@ class Keeper:
                 self._current[key] = self._begin(office, order.services[0], order)
                 self._ahead.add(self._current[key])
 
-    def use(self, request: HostRequest, instead_of: Held | None = None) -> tuple[Held, Outcome]:
+    def use(
+        self, request: HostRequest, instead_of: ManagedConnection | None = None
+    ) -> tuple[ManagedConnection, Outcome]:
         """Return the connection of a host for one command, opened if need be; C(end_use) belongs to it.
 
         :param instead_of: the one to whose proxy ssh could not connect.
         """
         with self._lock:
             office = self._office(request.account)
-        service = request.service or _find_service(office, t.cast(Target, request.target))
-        order = Order((service,), hostip=request.hostip)
+        service = request.service or _find_service(office, t.cast(ServiceName, request.target))
+        order = ConnectRequest((service,), hostip=request.hostip)
         key = (office.fingerprint, request.hostip, service.upper())
         with self._lock:
             if self.ending.is_set():
-                raise RunEndsError
+                raise ShuttingDownError
             if instead_of is not None:
                 instead_of.refused = True
             held = self._current.get(key)
@@ -298,29 +304,29 @@ class Keeper:
                 self._begin_use(held)
         return held, outcome
 
-    def end_use(self, held: Held) -> None:
+    def end_use(self, held: ManagedConnection) -> None:
         """Note that a command has ended. What was replaced meanwhile is closed with its last command."""
         with self._lock:
             self._end_use(held)
             self._stop_if_unused(held)
 
     @staticmethod
-    def _begin_use(held: Held) -> None:
+    def _begin_use(held: ManagedConnection) -> None:
         held.commands += 1
 
-    def _end_use(self, held: Held) -> None:
+    def _end_use(self, held: ManagedConnection) -> None:
         held.commands -= 1
         held.last_used = time.monotonic()
         if held.commands == 0:
             self._stop_as_requested(held)
 
-    def _stop_as_requested(self, held: Held) -> None:
+    def _stop_as_requested(self, held: ManagedConnection) -> None:
         """Close what was to be closed after the command that was running. Needs the lock."""
         requested, held.stop_requested = held.stop_requested, None
         if requested is not None:
             self._stop(held, held.office).add_done_callback(lambda closing: _copy_result(closing, requested))
 
-    def _replace(self, held: Held, order: Order) -> Held:
+    def _replace(self, held: ManagedConnection, order: ConnectRequest) -> ManagedConnection:
         """Begin to open what takes its place, for those who hold it. Needs the lock."""
         new = self._begin(held.office, held.service, order, instead_of=held)
         for holder in [name for name in held.holders if name]:  # a task without hosts keeps what it has registered
@@ -330,7 +336,7 @@ class Keeper:
             self._stop_if_unused(held)
         return new
 
-    def _stop_if_unused(self, held: Held) -> None:
+    def _stop_if_unused(self, held: ManagedConnection) -> None:
         """Close what was replaced when nobody uses it any more. Needs the lock."""
         unused = not held.commands and not +held.holders and not held.detach
         if held.replaced_by is not None and unused and _is_open(held):
@@ -351,17 +357,19 @@ class Keeper:
 
     # -- what a predecessor has left -----------------------------------------------------------------------------------
 
-    def take_over(self, predecessors: list[tuple[Record, Ledger]]) -> None:
+    def take_over(self, predecessors: list[tuple[LedgerSnapshot, Ledger]]) -> None:
         """Close in the end what keepers of this run had opened that were killed."""
         self._predecessors = predecessors
 
-    def _adopt(self, office: Office) -> None:
+    def _adopt(self, office: AccountClient) -> None:
         """Take over the entries of an account from the ledgers of killed keepers. Needs the lock."""
         for record, ledger in self._predecessors:
             for entry in record.open:
                 if entry.account != office.fingerprint:
                     continue
-                held = Held(next(self._numbers), entry.service, office, entry.detached, concurrent.futures.Future())
+                held = ManagedConnection(
+                    next(self._numbers), entry.service, office, entry.detached, concurrent.futures.Future()
+                )
                 try:
                     self._intend(held)
                 except RemoteItError:
@@ -386,50 +394,52 @@ class Keeper:
             if not record.open:
                 ledger.remove()
 
-    def _office(self, account: Account) -> Office:
+    def _office(self, account: Account) -> AccountClient:
         transport = account.transport
         key = (account.credentials, transport.ca_bundle, *sorted(transport.proxies.items()))
         if key not in self._offices:
-            self._offices[key] = Office(account)
+            self._offices[key] = AccountClient(account)
             self._adopt(self._offices[key])
         self._offices[key].serve(account)
         return self._offices[key]
 
-    def _detach(self, held: Held) -> None:
+    def _detach(self, held: ManagedConnection) -> None:
         """Note that it is to outlive the run. Needs the lock."""
         if not held.detach:
             held.detach = True
             self._ledger.detached(held.number)
 
-    def _begin(self, office: Office, service: str, order: Order, instead_of: Held | None = None) -> Held:
-        held = Held(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
+    def _begin(
+        self, office: AccountClient, service: str, order: ConnectRequest, instead_of: ManagedConnection | None = None
+    ) -> ManagedConnection:
+        held = ManagedConnection(next(self._numbers), service, office, order.detach, concurrent.futures.Future())
         self._held.append(held)
         office.later(office.pool, self._open, held, order, instead_of)
         return held
 
-    def _open(self, held: Held, order: Order, instead_of: Held | None) -> None:
+    def _open(self, held: ManagedConnection, order: ConnectRequest, instead_of: ManagedConnection | None) -> None:
         try:
             if self.ending.is_set():
-                raise RunEndsError
+                raise ShuttingDownError
             if instead_of is not None and instead_of.refused and _is_open(instead_of):
                 self._close_quietly(instead_of)
             for before in (instead_of, self._adopted.get(held.service.upper())):
                 if before is not None and before.closing is not None:
                     concurrent.futures.wait([before.closing])  # the vendor may give the same one again
             self._intend(held)
-            connection = open_one(held.office.api, held.service, order)
-        except RunEndsError as ending:
+            connection = connect_one(held.office.api, held.service, order)
+        except ShuttingDownError as ending:
             held.opening.set_exception(ending)
         except Exception as unknown:
-            self._settle(held, as_error(unknown))
+            self._settle(held, to_remoteit_error(unknown))
         else:
             self._settle(held, connection)
 
-    def _intend(self, held: Held) -> None:
-        held.sent_at = iso(utc_now())
+    def _intend(self, held: ManagedConnection) -> None:
+        held.sent_at = format_utc(utc_now())
         self._ledger.intent(held.number, held.service, held.office.api_url, held.office.fingerprint)
 
-    def _settle(self, held: Held, outcome: Outcome) -> None:
+    def _settle(self, held: ManagedConnection, outcome: Outcome) -> None:
         """Note what came of an opening call, then tell those who wait for it, whatever comes in between."""
         try:
             with self._lock:
@@ -445,7 +455,7 @@ class Keeper:
         if self.ending.is_set() and isinstance(outcome, Connection) and not held.detach:
             self._close_quietly(held)  # the end may not have waited for it
 
-    def _record(self, held: Held, connection: Connection) -> None:
+    def _record(self, held: ManagedConnection, connection: Connection) -> None:
         """Note what is open now. Needs the lock."""
         key = (held.service.upper(), connection.connectionid)
         same = self._by_connection.get(key)
@@ -478,7 +488,7 @@ class Keeper:
         self._opened += 1
         self._ledger.opened(held.number, connection, detached=held.detach)
 
-    def _note_failed_opening(self, held: Held, error: RemoteItError) -> None:
+    def _note_failed_opening(self, held: ManagedConnection, error: RemoteItError) -> None:
         """Note what may be open all the same. Needs the lock."""
         if "connectionid" in error.details:  # it could be neither used nor stopped; the end of the run tries again
             self._record_unusable(held, error.details["connectionid"])
@@ -491,7 +501,7 @@ class Keeper:
         self._ahead.discard(held)
         self._fill_up()
 
-    def _record_unusable(self, held: Held, connectionid: str) -> None:
+    def _record_unusable(self, held: ManagedConnection, connectionid: str) -> None:
         """Note a connection that can only be stopped. Needs the lock."""
         unusable = Connection.unusable(held.service, connectionid)
         again = dataclasses.replace(held, opening=concurrent.futures.Future(), detach=False)
@@ -536,11 +546,13 @@ class Keeper:
             asked.setdefault(future, []).append({"service": held.service, "connectionid": connectionid, "host": host})
         yield from _closed(asked)
 
-    def _release(self, office: Office, service: str, connectionid: str, holder: str) -> concurrent.futures.Future[str]:
+    def _release(
+        self, office: AccountClient, service: str, connectionid: str, holder: str
+    ) -> concurrent.futures.Future[str]:
         with self._lock:
             held = self._by_connection.get((service.upper(), connectionid))
             if held is None:
-                return office.later(office.quick, close_one, office.api, (service, connectionid))
+                return office.later(office.quick, disconnect_one, office.api, (service, connectionid))
             if office.fingerprint != held.office.fingerprint:
                 # to another login the API says of it what it says of one that is gone
                 return office.later(office.quick, _close_for_another_login, office.api, (service, connectionid))
@@ -553,26 +565,26 @@ class Keeper:
                 return held.stop_requested
             return self._stop(held, office)
 
-    def _stop(self, held: Held, office: Office) -> concurrent.futures.Future[str]:
+    def _stop(self, held: ManagedConnection, office: AccountClient) -> concurrent.futures.Future[str]:
         """Stop it, once: whoever asks again while it is being stopped gets the same answer. Needs the lock."""
         if held.closing is not None and not _could_not_be_stopped(held):
             return _done(ALREADY_CLOSED) if held.closing.done() else held.closing
         held.closing = office.later(office.quick, self._close, held, office)
         return held.closing
 
-    def _close(self, held: Held, office: Office) -> str:
+    def _close(self, held: ManagedConnection, office: AccountClient) -> str:
         connection = held.opening.result()
         try:
-            end_masters(self._run.control_path_dir(connection.connectionid))
+            stop_control_masters(self._run.control_path_dir(connection.connectionid))
             self._ledger.closing(held.number)
             if is_used_by_another(self._ledger.path, connection.connectionid):
                 return self._leave(held)
-            how = close_one(office.api, (held.service, connection.connectionid))
+            how = disconnect_one(office.api, (held.service, connection.connectionid))
             should_be_open = how == ALREADY_CLOSED and _should_be_open(connection)
             if should_be_open and _may_be_probed(held) and is_port_open(connection):
                 raise RemoteItError("the API does not know this connection any more, but its proxy still answers")
         except Exception as unknown:
-            error = as_error(unknown)
+            error = to_remoteit_error(unknown)
             self._failed_stops[held.number] = {
                 "service": held.service,
                 "host": held.host,
@@ -591,7 +603,7 @@ class Keeper:
         self._ledger.closed(held.number, how)
         return how
 
-    def _leave(self, held: Held) -> str:
+    def _leave(self, held: ManagedConnection) -> str:
         """Leave it to another run, which was given the same connection; that one counts it."""
         with self._lock:
             self._opened -= 1
@@ -599,7 +611,7 @@ class Keeper:
         self._ledger.closed(held.number, "used by a run that lives")
         return STILL_USED
 
-    def _close_quietly(self, held: Held) -> None:
+    def _close_quietly(self, held: ManagedConnection) -> None:
         """Close it in this thread, unless somebody else does, so that the vendor's side and the ledger know it too."""
         with self._lock:
             if held.closing is not None:
@@ -628,7 +640,9 @@ class Keeper:
         call_timeout.set(timeout)
         self._stop_all(lambda held: True)
         # a login, and a call
-        _unused, hanging = concurrent.futures.wait([held.opening for held in self._held], 2 * timeout + GIVE_UP_SECONDS)
+        _unused, hanging = concurrent.futures.wait(
+            [held.opening for held in self._held], 2 * timeout + SHUTDOWN_GRACE_SECONDS
+        )
         self._stop_all(lambda held: held.closing is None or not held.closing.done())
         for held in self._held:
             if held.opening in hanging:
@@ -644,10 +658,12 @@ class Keeper:
             "ended_early": list(self._ended_early),
         }
 
-    def _note_unsure(self, held: Held, why: str, *, answered: bool = False) -> None:
-        now = iso(utc_now())
-        intent = Intent(held.number, held.service, held.sent_at or now, now, answered)
-        self._unsure.append(Doubt(held, intent, {"service": held.service, "host": held.host, "at": now, "why": why}))
+    def _note_unsure(self, held: ManagedConnection, why: str, *, answered: bool = False) -> None:
+        now = format_utc(utc_now())
+        intent = PendingConnect(held.number, held.service, held.sent_at or now, now, answered)
+        self._unsure.append(
+            UnconfirmedConnect(held, intent, {"service": held.service, "host": held.host, "at": now, "why": why})
+        )
 
     def _look_for_unsure(self) -> None:
         """Stop what the account's sessions show to be the fruit of such a call."""
@@ -657,14 +673,16 @@ class Keeper:
                 sessions = office.api.sessions() if doubts else None
                 if sessions is None:
                     continue
-                ids, rivals = known(os.path.dirname(self._ledger.path), self._ledger.path)
+                ids, rivals = known_connections(os.path.dirname(self._ledger.path), self._ledger.path)
             except Exception as unknown:
                 for doubt in doubts.values():
-                    doubt.event["why"] += f"; it could not be found out whether it did: {as_error(unknown).message}"
+                    doubt.event["why"] += (
+                        f"; it could not be found out whether it did: {to_remoteit_error(unknown).message}"
+                    )
                 continue
             with self._lock:
                 ids |= {connectionid.lower() for _unused, connectionid in self._by_connection}
-                for intent, connectionid in explain(doubts, sessions, ids, rivals).items():
+                for intent, connectionid in match_sessions(doubts, sessions, ids, rivals).items():
                     self._unsure.remove(doubts[intent])
                     if connectionid is None:
                         self._ledger.closed(intent.number, "never opened")
@@ -672,7 +690,7 @@ class Keeper:
                         self._record_unusable(doubts[intent].held, connectionid)
         self._stop_all(lambda held: held.closing is None)
 
-    def _stop_all(self, wanted: t.Callable[[Held], bool]) -> None:
+    def _stop_all(self, wanted: t.Callable[[ManagedConnection], bool]) -> None:
         with self._lock:
             stopping = [
                 self._stop(held, held.office)
@@ -687,7 +705,7 @@ class Keeper:
             open_now = [held for held in self._by_connection.values() if held.closing is None and not held.detach]
         probed = [held for held in open_now if _may_be_probed(held)]
         try:
-            list(in_parallel(_touch, probed, TOUCHES_AT_ONCE))
+            list(map_concurrently(_touch, probed, MAX_KEEPALIVE_THREADS))
         except RuntimeError:  # there can be no more threads
             list(map(_touch, probed))
 
@@ -697,7 +715,7 @@ def lease_of(host: str) -> str:
     return f"host {host}"
 
 
-def _find_service(office: Office, target: Target) -> str:
+def _find_service(office: AccountClient, target: ServiceName) -> str:
     """Return the ID of a service that goes by name.
 
     :raises NotFoundError: the account does not have it, or has several.
@@ -708,7 +726,7 @@ def _find_service(office: Office, target: Target) -> str:
     return found.id
 
 
-def _touch(held: Held) -> None:
+def _touch(held: ManagedConnection) -> None:
     """Use a proxy for a moment, and note whether that was possible."""
     if is_port_open(held.opening.result()):
         held.last_used = time.monotonic()
@@ -737,11 +755,11 @@ def _closed(asked: t.Mapping[concurrent.futures.Future[str], list[Event]]) -> t.
         try:
             outcome: Event = {"outcome": future.result()}
         except Exception as unknown:
-            outcome = {"failure": as_error(unknown).as_failure()}
+            outcome = {"failure": to_remoteit_error(unknown).as_failure()}
         yield from ({**stop, **outcome} for stop in asked[future])
 
 
-def _told(service: str, outcome: Outcome) -> Event:
+def _connect_event(service: str, outcome: Outcome) -> Event:
     if isinstance(outcome, RemoteItError):
         return {"service": service, "failure": outcome.as_failure()}
     return {"service": service, "connection": dataclasses.asdict(outcome)}
@@ -753,7 +771,7 @@ def _done(outcome: str) -> concurrent.futures.Future[str]:
     return future
 
 
-def _may_be_open(held: Held) -> bool:
+def _may_be_open(held: ManagedConnection) -> bool:
     """Whether it was opened, and nobody is known to have closed it."""
     if not held.opening.done():
         return True
@@ -762,22 +780,22 @@ def _may_be_open(held: Held) -> bool:
     return held.closing is None or not held.closing.done() or _could_not_be_stopped(held)
 
 
-def _could_not_be_stopped(held: Held) -> bool:
+def _could_not_be_stopped(held: ManagedConnection) -> bool:
     return held.closing is not None and held.closing.done() and held.closing.exception() is not None
 
 
 def _close_for_another_login(api: Api, stop: tuple[str, str]) -> str:
-    if close_one(api, stop) == ALREADY_CLOSED:
+    if disconnect_one(api, stop) == ALREADY_CLOSED:
         raise AuthError("this run opened it with another login, and the API does not know it with this one")
     return CLOSED
 
 
-def _is_open(held: Held) -> bool:
+def _is_open(held: ManagedConnection) -> bool:
     """Whether it was opened, and is not being closed."""
     return held.closing is None and held.opening.done() and held.opening.exception() is None
 
 
-def _is_usable(held: Held, *, claim: bool = False) -> bool:
+def _is_usable(held: ManagedConnection, *, claim: bool = False) -> bool:
     """Whether it may be handed out: it is being opened, or is open for a while yet, or its failure is news.
 
     :param claim: to a task of ``remoteit_connect``, and not to the connection plugin.
@@ -793,16 +811,16 @@ def _is_usable(held: Held, *, claim: bool = False) -> bool:
         return False  # it can only be closed
     if not held.commands and time.monotonic() - held.last_used > IDLE_SECONDS - IDLE_MARGIN_SECONDS:
         return False  # its address may be somebody else's by now
-    soon = iso(utc_now() + datetime.timedelta(seconds=NEAR_END_SECONDS))
+    soon = format_utc(utc_now() + datetime.timedelta(seconds=MIN_REMAINING_SECONDS))
     return connection.expires_at is None or connection.expires_at >= soon
 
 
 def _should_be_open(connection: Connection) -> bool:
     """Whether nothing is known to have ended it: its time is not over, and touches kept it from idling."""
-    return not connection.reverse_proxy and (connection.expires_at or "") > iso(utc_now())
+    return not connection.reverse_proxy and (connection.expires_at or "") > format_utc(utc_now())
 
 
-def _may_be_probed(held: Held) -> bool:
+def _may_be_probed(held: ManagedConnection) -> bool:
     """Whether to connect to its proxy from here does no harm, and says something.
 
     A proxy that latches belongs to the first client, and one that ssh reaches by a jump host does not answer here.
@@ -815,7 +833,7 @@ def _may_be_probed(held: Held) -> bool:
     return held.direct is True or (held.direct is None and connection.restriction in ("caller", "public"))
 
 
-def _answers_still(held: Held) -> bool:
+def _answers_still(held: ManagedConnection) -> bool:
     """Whether nothing says that it is gone."""
     return not (_is_open(held) and _may_be_probed(held)) or is_port_open(held.opening.result())
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
 
 
 class HostRequest(t.NamedTuple):
@@ -18,7 +18,7 @@ class HostRequest(t.NamedTuple):
 
     host: str
     service: str | None
-    target: Target | None
+    target: ServiceName | None
     hostip: str | None
     account: Account
 

@@ -19,21 +19,26 @@ import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Order
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Wanted
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import DeviceFilter
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.transport import Transport
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Event, Held, Keeper, Outcome
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import (
+    Event,
+    Keeper,
+    ManagedConnection,
+    Outcome,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import lives
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import is_alive
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import (
-    hold_folder,
-    remove_folder,
-    sweep,
+    lock_runtime_dir,
+    remove_runtime_dir,
+    remove_stale_runtime_dirs,
 )
 
 #: The vendor ends a connection 900 seconds after its last use; a touch is a use.
@@ -69,7 +74,7 @@ class _Handler(socketserver.StreamRequestHandler):
         elif request["do"] == "use":
             yield from self._use(request)
         elif request["do"] == "resolve":
-            targets = [Target(*fields) for fields in request["targets"]]
+            targets = [ServiceName(*fields) for fields in request["targets"]]
             found = keeper.resolve(_account(request["account"]), targets, warnings.append)
             for target, service in found.items():
                 if isinstance(service, RemoteItError):
@@ -77,7 +82,7 @@ class _Handler(socketserver.StreamRequestHandler):
                 else:
                     yield {"target": target, "service": service}
         elif request["do"] == "devices":
-            wanted = Wanted(**request["wanted"])
+            wanted = DeviceFilter(**request["wanted"])
             for device in keeper.devices(_account(request["account"]), wanted, warnings.append):
                 yield {"device": device}
         elif request["do"] == "close":
@@ -150,8 +155,8 @@ def _account(fields: Event) -> Account:
     )
 
 
-def _order(fields: Event) -> Order:
-    return Order(**{**fields, "services": tuple(fields["services"])})
+def _order(fields: Event) -> ConnectRequest:
+    return ConnectRequest(**{**fields, "services": tuple(fields["services"])})
 
 
 def _host(fields: Event) -> HostRequest:
@@ -159,13 +164,13 @@ def _host(fields: Event) -> HostRequest:
     return HostRequest(
         fields["host"],
         fields["service"],
-        None if target is None else Target(*target),
+        None if target is None else ServiceName(*target),
         fields["hostip"],
         _account(fields["account"]),
     )
 
 
-def _used(keeper: Keeper, host: HostRequest, held: Held, outcome: Outcome) -> t.Iterator[Event]:
+def _used(keeper: Keeper, host: HostRequest, held: ManagedConnection, outcome: Outcome) -> t.Iterator[Event]:
     if isinstance(outcome, RemoteItError):
         failure = outcome.as_failure()
         yield {"failure": failure, "first": keeper.first_told(failure["message"], host.host)}
@@ -178,7 +183,7 @@ def _used(keeper: Keeper, host: HostRequest, held: Held, outcome: Outcome) -> t.
         }
 
 
-def _note(held: Held, message: Event) -> None:
+def _note(held: ManagedConnection, message: Event) -> None:
     """Note what ssh has found out about the connection."""
     if "answered" in message:
         held.answered = True
@@ -189,7 +194,7 @@ def _note(held: Held, message: Event) -> None:
 
 def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
     """Serve the run until its controller is gone or asks for the end; then close what is left and leave."""
-    alive = hold_folder(run.folder, run.controller)
+    alive = lock_runtime_dir(run.runtime_dir, run.controller)
     ledger, predecessors = Ledger.begin(runs_folder, run.id, run.controller)
     keeper = Keeper(run, ledger)
     keeper.take_over(predecessors)
@@ -200,22 +205,22 @@ def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
     ready()  # fails if whoever started it has given it up; until here nobody was served
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 60}, daemon=True).start()
     try:
-        sweep(run.folder)
-        _await_end(run, server.finished, keeper)
+        remove_stale_runtime_dirs(run.runtime_dir)
+        _wait_for_controller(run, server.finished, keeper)
     finally:  # whatever happened, nothing stays open
         try:
             keeper.finish()
-            remove_folder(run.folder)
+            remove_runtime_dir(run.runtime_dir)
         finally:
             alive.close()
             os._exit(0)  # nobody waits for threads whose line is dead
 
 
-def _await_end(run: Run, finished: threading.Event, keeper: Keeper) -> None:
+def _wait_for_controller(run: Run, finished: threading.Event, keeper: Keeper) -> None:
     """Wait until the controller is gone or somebody asks for the end; touch what is idle meanwhile."""
     next_touch = time.monotonic() + TOUCH_SECONDS
     try:
-        alive: t.Callable[[], bool] = _watch(run)
+        alive: t.Callable[[], bool] = _controller_watcher(run)
     except ProcessLookupError:
         return
     while not finished.is_set() and alive():
@@ -225,7 +230,7 @@ def _await_end(run: Run, finished: threading.Event, keeper: Keeper) -> None:
             next_touch = time.monotonic() + TOUCH_SECONDS
 
 
-def _watch(run: Run) -> t.Callable[[], bool]:
+def _controller_watcher(run: Run) -> t.Callable[[], bool]:
     """A function that waits for a moment and tells whether the controller is still there.
 
     :raises ProcessLookupError: it is gone already.
@@ -236,7 +241,7 @@ def _watch(run: Run) -> t.Callable[[], bool]:
         raise
     except (AttributeError, OSError):  # not Linux, or one that does not have it
         return lambda: _poll(run)
-    if run.controller is not None and not lives(run.controller):
+    if run.controller is not None and not is_alive(run.controller):
         raise ProcessLookupError  # and another process has got its number
     return lambda: not select.select([descriptor], [], [], POLL_SECONDS)[0]
 
@@ -244,7 +249,7 @@ def _watch(run: Run) -> t.Callable[[], bool]:
 def _poll(run: Run) -> bool:
     time.sleep(POLL_SECONDS)
     if run.controller is not None:
-        return lives(run.controller)
+        return is_alive(run.controller)
     try:
         os.kill(run.controller_pid, 0)
     except ProcessLookupError:

@@ -12,26 +12,26 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Service, Warn
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import (
-    Resolved,
-    Searcher,
-    Target,
-    resolve,
+    DeviceSource,
+    FoundServices,
+    ServiceName,
+    find_services,
 )
 
 
-class Finder:
+class ServiceLookup:
     """What is found is known for the rest of the run; what is not may be there the next time."""
 
-    def __init__(self, api: Searcher) -> None:
+    def __init__(self, api: DeviceSource) -> None:
         self._api = api
         self._query = threading.Lock()
         self._queries = 0
-        self._waiting: set[Target] = set()
-        self._known: Resolved = {}
-        self._missed: dict[Target, tuple[int, t.Any]] = {}  # with the number of the query
+        self._waiting: set[ServiceName] = set()
+        self._known: FoundServices = {}
+        self._missed: dict[ServiceName, tuple[int, t.Any]] = {}  # with the number of the query
         self._failed: tuple[int, Exception] | None = None  # the last query that did
 
-    def resolve(self, targets: t.Collection[Target], warn: Warn) -> Resolved:
+    def resolve(self, targets: t.Collection[ServiceName], warn: Warn) -> FoundServices:
         """The service of each target, or why there is none.
 
         :raises RemoteItError: the query failed that was to answer this.
@@ -45,7 +45,7 @@ class Finder:
                 self._queries += 1
                 asked, self._waiting = self._waiting, set()
                 try:
-                    found = resolve(self._api, asked.union(targets) - self._known.keys(), warn)
+                    found = find_services(self._api, asked.union(targets) - self._known.keys(), warn)
                 except Exception as error:
                     self._failed = self._queries, error
                     raise

@@ -22,9 +22,9 @@ from ansible.plugins.loader import connection_loader
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import listing
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, runs_folder
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import remove_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import list_open_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, runs_dir
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import remove_runtime_dir
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION
 
 
@@ -104,30 +104,30 @@ def _finish() -> None:
     try:
         recap = KeeperClient().finish()
         if recap is None:
-            remove_folder(THIS_RUN.folder)  # its keeper died, or could not be started
+            remove_runtime_dir(THIS_RUN.runtime_dir)  # its keeper died, or could not be started
     except (TimeoutError, KeyboardInterrupt):
         print("remote.it: connections are still being closed in the background", file=sys.stderr)
         return
     except RemoteItError as error:
         print(f"[WARNING]: remote.it: {error.message}", file=sys.stderr)
         return
-    recap = with_leftovers(recap, left_by_killed_keepers())
+    recap = add_orphans(recap, orphaned_connections())
     if recap and (recap["opened"] or recap["unsure"]):
         print(recap_text(recap), file=sys.stderr, flush=True)
 
 
-def left_by_killed_keepers() -> list[dict[str, t.Any]]:
+def orphaned_connections() -> list[dict[str, t.Any]]:
     """What ledgers of this run still tell of, though no keeper of it is left."""
-    folder = runs_folder()
+    folder = runs_dir()
     try:
         if not any(THIS_RUN.id in name for name in os.listdir(folder)):
             return []
-        return [entry for entry in listing(folder, THIS_RUN.id) if not entry["detached"]]
+        return [entry for entry in list_open_connections(folder, THIS_RUN.id) if not entry["detached"]]
     except (OSError, RemoteItError):
         return []
 
 
-def with_leftovers(recap: dict[str, t.Any] | None, leftovers: t.Sequence[dict[str, t.Any]]) -> dict[str, t.Any] | None:
+def add_orphans(recap: dict[str, t.Any] | None, leftovers: t.Sequence[dict[str, t.Any]]) -> dict[str, t.Any] | None:
     """The recap of the run's last keeper, with what one that was killed has left."""
     whole = recap or {"opened": 0, "closed": 0, "left": [], "unsure": [], "ended_early": []}
     told = {left["connectionid"] for left in whole["left"]} | {None}

@@ -32,14 +32,14 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
     Connection,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import iso, moment, printable, utc_now
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, parse_utc, sanitize, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import as_id
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import (
     create_locked,
-    is_ours,
-    private_folder,
+    is_private_dir,
+    make_private_dir,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import is_dead, lives
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import is_alive, is_dead
 
 _SUFFIX = ".jsonl"
 #: How long after its time a connection is taken for ended: clocks differ, and so may the vendor's idea of idle.
@@ -47,7 +47,7 @@ _GRACE_SECONDS = 60
 #: A run's id, as it is made.
 _RUN_ID = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,99}")
 #: How often a teardown tries again to get what somebody works on, the ledgers of dead runs, and its pauses in seconds.
-LOCK_TRIES, LOCK_PAUSE = 300, 0.2
+MAX_LOCK_ATTEMPTS, LOCK_PAUSE_SECONDS = 300, 0.2
 
 
 class Ledger:
@@ -64,18 +64,18 @@ class Ledger:
     @classmethod
     def begin(
         cls, folder: str, run_id: str, controller: str | None = None
-    ) -> tuple[Ledger, list[tuple[Record, Ledger]]]:
+    ) -> tuple[Ledger, list[tuple[LedgerSnapshot, Ledger]]]:
         """Create the ledger of a run, and lock those of keepers of the same run that were killed.
 
         :param controller: the mark of its controller's process.
         """
-        private_folder(os.path.dirname(folder))
-        private_folder(folder)
+        make_private_dir(os.path.dirname(folder))
+        make_private_dir(folder)
         predecessors = []
         for path, file in _files(folder, "r+b", unreadable=[]):
-            record = _record(path, file, kept=False)
+            record = _parse(path, file, kept=False)
             if record.run_id == run_id and _lock(file) and os.path.exists(path):
-                predecessors.append((_read_again(record, file), cls(file, path)))
+                predecessors.append((_reload(record, file), cls(file, path)))
             else:
                 file.close()
         path = os.path.join(folder, run_id + _SUFFIX)
@@ -144,7 +144,7 @@ class Ledger:
 
 
 def _line(entry: dict[str, t.Any]) -> bytes:
-    return json.dumps({**entry, "at": iso(utc_now())}).encode() + b"\n"
+    return json.dumps({**entry, "at": format_utc(utc_now())}).encode() + b"\n"
 
 
 @dataclasses.dataclass
@@ -167,14 +167,16 @@ class Entry:
     def ends_by_itself_at(self) -> str:
         """When the vendor ends it at the latest. An opening whose answer was lost has nobody who uses it."""
         if self.connectionid is None:
-            return iso(moment(self.intended_at) + datetime.timedelta(seconds=IDLE_SECONDS))
-        return self.expires_at or iso(moment(self.opened_at or self.intended_at) + datetime.timedelta(hours=8))
+            return format_utc(parse_utc(self.intended_at) + datetime.timedelta(seconds=IDLE_SECONDS))
+        return self.expires_at or format_utc(
+            parse_utc(self.opened_at or self.intended_at) + datetime.timedelta(hours=8)
+        )
 
     @property
     def has_ended(self) -> bool:
-        return moment(self.ends_by_itself_at) + datetime.timedelta(seconds=_GRACE_SECONDS) < utc_now()
+        return parse_utc(self.ends_by_itself_at) + datetime.timedelta(seconds=_GRACE_SECONDS) < utc_now()
 
-    def as_info(self, record: Record) -> dict[str, t.Any]:
+    def as_info(self, record: LedgerSnapshot) -> dict[str, t.Any]:
         opened_at = self.opened_at or self.intended_at
         return {
             "run_id": record.run_id,
@@ -182,9 +184,9 @@ class Entry:
             "deviceaddress": self.service,
             "connectionid": self.connectionid,
             "opened_at": opened_at,
-            "age": int((utc_now() - moment(opened_at)).total_seconds()),
+            "age": int((utc_now() - parse_utc(opened_at)).total_seconds()),
             "ends_by_itself_at": self.ends_by_itself_at,
-            "time_left": max(0, int((moment(self.ends_by_itself_at) - utc_now()).total_seconds())),
+            "time_left": max(0, int((parse_utc(self.ends_by_itself_at) - utc_now()).total_seconds())),
             "detached": self.detached,
             "account": self.account,
             "api_url": self.api_url,
@@ -192,7 +194,7 @@ class Entry:
 
 
 @dataclasses.dataclass
-class Record:
+class LedgerSnapshot:
     """What the ledger of a run says."""
 
     path: str
@@ -222,17 +224,17 @@ class Record:
         return {entry.connectionid for entry in self.open if self.alive and not entry.closing and entry.connectionid}
 
 
-def listing(folder: str, run_id: str | None) -> list[dict[str, t.Any]]:
+def list_open_connections(folder: str, run_id: str | None) -> list[dict[str, t.Any]]:
     """What is open according to the ledgers, as the module C(remoteit_connection_info) documents it."""
     found = []
     for path, file in _files(folder):
         with file:
-            record = _record(path, file, kept=not _lock(file))
+            record = _parse(path, file, kept=not _lock(file))
             found += [entry.as_info(record) for entry in record.open if record.is_of(run_id)]
     return found
 
 
-def known(folder: str, but: str) -> tuple[set[str], set[str]]:
+def known_connections(folder: str, but: str) -> tuple[set[str], set[str]]:
     """The ids of all connections of which ledgers tell, in small letters, and the services, in capitals, that other
     ledgers say are being opened.
 
@@ -242,7 +244,7 @@ def known(folder: str, but: str) -> tuple[set[str], set[str]]:
     services: set[str] = set()
     for path, file in _files(folder):
         with file:
-            for entry in _record(path, file, kept=True).entries:
+            for entry in _parse(path, file, kept=True).entries:
                 if entry.connectionid is not None:
                     ids.add(entry.connectionid.lower())
                 elif entry.closed is None and path != but and not entry.has_ended:
@@ -250,7 +252,7 @@ def known(folder: str, but: str) -> tuple[set[str], set[str]]:
     return ids, services
 
 
-def held_by_the_living(folder: str, dead: t.Collection[str]) -> set[str]:
+def ids_in_use_by_live_runs(folder: str, dead: t.Collection[str]) -> set[str]:
     """The ids of connections that runs that live have open and still need.
 
     :param dead: the paths of ledgers of runs that do not.
@@ -259,7 +261,7 @@ def held_by_the_living(folder: str, dead: t.Collection[str]) -> set[str]:
     for path, file in _files(folder, unreadable=[]):  # what cannot be read keeps nothing open
         with file:
             if path not in dead:
-                record = _record(path, file, kept=not _lock(file))
+                record = _parse(path, file, kept=not _lock(file))
                 found.update(record.needed)
     return found
 
@@ -277,7 +279,7 @@ def is_used_by_another(own: str, connectionid: str) -> bool:
                 if path == own or connectionid.encode() not in file.read():  # so that thousands are looked for quickly
                     continue
                 file.seek(0)
-                record = _record(path, file, kept=not _lock(file))
+                record = _parse(path, file, kept=not _lock(file))
                 if connectionid in record.needed:
                     return True
     return False
@@ -292,9 +294,9 @@ def has_ledger(folder: str, run_id: str) -> bool:
 
 
 @contextlib.contextmanager
-def of_dead_runs(
+def lock_dead_ledgers(
     folder: str, run_id: str | None, unreadable: list[RemoteItError]
-) -> t.Iterator[list[tuple[Record, Ledger | None]]]:
+) -> t.Iterator[list[tuple[LedgerSnapshot, Ledger | None]]]:
     """The ledgers of runs that are dead, locked, so that two teardowns do not get in each other's way.
 
     One that somebody still works on, its keeper or another teardown, is waited for. If that takes too long, it comes
@@ -303,23 +305,23 @@ def of_dead_runs(
     :param run_id: only those of this run, or of this CI job; none for all.
     :param unreadable: takes an error for each of which nobody knows what it says.
     """
-    tries = LOCK_TRIES
+    tries = MAX_LOCK_ATTEMPTS
     with contextlib.ExitStack() as stack:
-        found: list[tuple[Record, Ledger | None]] = []
+        found: list[tuple[LedgerSnapshot, Ledger | None]] = []
         for path, file in _files(folder, "r+b", unreadable):
             stack.enter_context(file)
-            record = _record(path, file, kept=False)
+            record = _parse(path, file, kept=False)
             if record.alive or not record.is_of(run_id):
                 file.close()
                 continue
             locked = _lock(file)
-            while not locked and (_read_again(record, file).is_known_dead or _is_only_read(file)) and tries > 0:
+            while not locked and (_reload(record, file).is_known_dead or _has_only_readers(file)) and tries > 0:
                 tries -= 1
-                time.sleep(LOCK_PAUSE)
+                time.sleep(LOCK_PAUSE_SECONDS)
                 locked = _lock(file)
             if not os.path.exists(path):
                 continue  # whoever had it has finished it
-            record = _read_again(record, file)
+            record = _reload(record, file)
             if locked:
                 ledger = Ledger(file, path)
                 ledger.torn_down()
@@ -339,7 +341,7 @@ def _files(
     """
     if not os.path.lexists(folder):
         return
-    if not is_ours(folder):
+    if not is_private_dir(folder):
         raise RemoteItError(f"the ledgers in {folder} were not read: it is not a folder of this user alone")
     flags = (os.O_RDONLY if mode == "rb" else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     for name in _names(folder):
@@ -383,7 +385,7 @@ def _lock(file: t.IO[bytes]) -> bool:
     return True
 
 
-def _is_only_read(file: t.IO[bytes]) -> bool:
+def _has_only_readers(file: t.IO[bytes]) -> bool:
     """Whether nobody but readers have the lock, for as long as it takes to read."""
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -393,12 +395,12 @@ def _is_only_read(file: t.IO[bytes]) -> bool:
     return True
 
 
-def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
+def _parse(path: str, file: t.IO[bytes], *, kept: bool) -> LedgerSnapshot:
     """Read a ledger; a line that is not one of ours, or not whole, is passed over.
 
     :param kept: its keeper lives; a run may also live on without one.
     """
-    record = Record(path, printable(os.path.basename(path)[: -len(_SUFFIX)]), kept, [])
+    record = LedgerSnapshot(path, sanitize(os.path.basename(path)[: -len(_SUFFIX)]), kept, [])
     entries: dict[t.Any, Entry] = {}
     for line in file.read().split(b"\n"):
         try:
@@ -407,9 +409,9 @@ def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
             if kind == "run":
                 record.run_id = _checked(event["run"], _RUN_ID)
                 record.controller = event.get("controller") and _text(event, "controller")
-                record.alive = lives(record.controller) or (kept and not is_dead(record.controller))
+                record.alive = is_alive(record.controller) or (kept and not is_dead(record.controller))
             elif kind == "teardown":
-                record.torn_down, record.alive = True, lives(record.controller)
+                record.torn_down, record.alive = True, is_alive(record.controller)
             elif kind == "intent":
                 entries[number] = Entry(
                     number,
@@ -435,10 +437,10 @@ def _record(path: str, file: t.IO[bytes], *, kept: bool) -> Record:
     return record
 
 
-def _read_again(record: Record, file: t.IO[bytes]) -> Record:
+def _reload(record: LedgerSnapshot, file: t.IO[bytes]) -> LedgerSnapshot:
     """What it says by now; its run does not live."""
     file.seek(0)
-    return _record(record.path, file, kept=False)
+    return _parse(record.path, file, kept=False)
 
 
 def _checked(text: str, form: re.Pattern[str]) -> str:
@@ -450,7 +452,7 @@ def _checked(text: str, form: re.Pattern[str]) -> str:
 
 def _time(event: dict[str, t.Any], name: str) -> str:
     """The moment, which must be one with which time can be reckoned."""
-    if not 2000 <= moment(event[name]).year < 3000:
+    if not 2000 <= parse_utc(event[name]).year < 3000:
         raise ValueError(event[name])
     return str(event[name])
 

@@ -11,8 +11,8 @@ import collections
 import datetime
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Session
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import moment, utc_now
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import ApiSession
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import parse_utc, utc_now
 
 #: A session may seem to have started so many seconds too early or too late: no two clocks are equal.
 CLOCKS_DIFFER_SECONDS = 5
@@ -22,7 +22,7 @@ CLOCKS_DIFFER_AT_MOST_SECONDS = 300
 SETTLED_SECONDS = 180
 
 
-class Intent(t.NamedTuple):
+class PendingConnect(t.NamedTuple):
     """An opening call whose answer nobody has got."""
 
     number: int
@@ -32,9 +32,12 @@ class Intent(t.NamedTuple):
     answered: bool = False  # that something went wrong: it is over, then
 
 
-def explain(
-    intents: t.Collection[Intent], sessions: t.Collection[Session], known: t.Collection[str], rivals: t.Collection[str]
-) -> dict[Intent, str | None]:
+def match_sessions(
+    intents: t.Collection[PendingConnect],
+    sessions: t.Collection[ApiSession],
+    known: t.Collection[str],
+    rivals: t.Collection[str],
+) -> dict[PendingConnect, str | None]:
     """The id of the session that each opening has made, or none if it has made none. What is not certain is left out.
 
     It is one of the same user, of the same service, that started while the call was under way and is in no ledger.
@@ -42,15 +45,17 @@ def explain(
     :param known: the ids of connections that ledgers tell of, in small letters.
     :param rivals: services of which other runs too have openings without an answer, in capitals: whose is whose?
     """
-    explained: dict[Intent, str | None] = {}
-    by_service: dict[str, list[Intent]] = collections.defaultdict(list)
+    explained: dict[PendingConnect, str | None] = {}
+    by_service: dict[str, list[PendingConnect]] = collections.defaultdict(list)
     for intent in intents:
         by_service[intent.service.upper()].append(intent)
     now = utc_now()
     for service, mine in by_service.items():
-        settled = {each: each.answered or moment(each.at) + _seconds(SETTLED_SECONDS) < now for each in mine}
-        first = min(moment(each.at) for each in mine)
-        last = max(moment(each.until) if each.until else moment(each.at) + _seconds(SETTLED_SECONDS) for each in mine)
+        settled = {each: each.answered or parse_utc(each.at) + _seconds(SETTLED_SECONDS) < now for each in mine}
+        first = min(parse_utc(each.at) for each in mine)
+        last = max(
+            parse_utc(each.until) if each.until else parse_utc(each.at) + _seconds(SETTLED_SECONDS) for each in mine
+        )
         possible = [session for session in sessions if _may_be(session, service, known, first)]
         found = [session for session in possible if _is_certain(session, first, last)]
         if service in rivals or len(possible) > len(found) or len(found) > len(mine):
@@ -60,7 +65,7 @@ def explain(
     return explained
 
 
-def _may_be(session: Session, service: str, known: t.Collection[str], first: datetime.datetime) -> bool:
+def _may_be(session: ApiSession, service: str, known: t.Collection[str], first: datetime.datetime) -> bool:
     """Whether nothing speaks against it: what the API did not tell of it does not, nor does a late start."""
     if session.id is not None and session.id.lower() in known:
         return False
@@ -68,15 +73,15 @@ def _may_be(session: Session, service: str, known: t.Collection[str], first: dat
         return False
     if session.is_ours is False or session.is_proxy is False:
         return False
-    return session.started is None or moment(session.started) >= first - _seconds(CLOCKS_DIFFER_AT_MOST_SECONDS)
+    return session.started is None or parse_utc(session.started) >= first - _seconds(CLOCKS_DIFFER_AT_MOST_SECONDS)
 
 
-def _is_certain(session: Session, first: datetime.datetime, last: datetime.datetime) -> bool:
+def _is_certain(session: ApiSession, first: datetime.datetime, last: datetime.datetime) -> bool:
     """Whether the API told everything of it, and it fits."""
     if None in session[:3] or not (session.is_ours and session.is_proxy):
         return False
     slack = _seconds(CLOCKS_DIFFER_SECONDS)
-    return first - slack <= moment(str(session.started)) <= last + slack
+    return first - slack <= parse_utc(str(session.started)) <= last + slack
 
 
 def _seconds(number: int) -> datetime.timedelta:

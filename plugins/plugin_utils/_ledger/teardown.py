@@ -15,42 +15,44 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
     ALREADY_CLOSED,
     CLOSED,
     STILL_USED,
-    Fleet,
-    Stop,
-    Stopped,
+    ConnectionBackend,
+    ConnectionRef,
+    DisconnectResult,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import is_same_account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import (
     Entry,
     Ledger,
-    Record,
-    held_by_the_living,
-    known,
-    of_dead_runs,
+    LedgerSnapshot,
+    ids_in_use_by_live_runs,
+    known_connections,
+    lock_dead_ledgers,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import Intent, explain
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import PendingConnect, match_sessions
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import as_id
 
 
 def teardown(
-    folder: str, run_id: str | None, account: t.Callable[[], Account], fleet: Fleet, *, check_mode: bool
-) -> t.Iterator[Stopped]:
+    folder: str, run_id: str | None, account: t.Callable[[], Account], fleet: ConnectionBackend, *, check_mode: bool
+) -> t.Iterator[DisconnectResult]:
     """Close what dead runs have left open. A run that lives is never touched.
 
     :param run_id: only what this run, or a run of this CI job, has left; none for all.
     :param account: tells whose credentials there are; asked only when there is something to close.
     """
     unreadable: list[RemoteItError] = []
-    with of_dead_runs(folder, run_id, unreadable) as ledgers:
+    with lock_dead_ledgers(folder, run_id, unreadable) as ledgers:
         for record, ledger in ledgers:
             if ledger is not None and not check_mode:
                 for entry in record.open:
                     ledger.closing(entry.number)  # or a run that closes the same just now would leave it to this one
-        living = held_by_the_living(folder, [record.path for record, _unused in ledgers])
+        living = ids_in_use_by_live_runs(folder, [record.path for record, _unused in ledgers])
         for record, ledger in ledgers:
             if ledger is None:
-                yield from (((entry.service, entry.connectionid or ""), _being_closed(record)) for entry in record.open)
+                yield from (
+                    ((entry.service, entry.connectionid or ""), _error_still_closing(record)) for entry in record.open
+                )
             else:
                 yield from _finish(record, ledger, living, account, fleet, check_mode)
     for error in unreadable:
@@ -60,15 +62,15 @@ def teardown(
 
 
 def _finish(
-    record: Record,
+    record: LedgerSnapshot,
     ledger: Ledger,
     living: t.Container[str],
     account: t.Callable[[], Account],
-    fleet: Fleet,
+    fleet: ConnectionBackend,
     check_mode: bool,
-) -> t.Iterator[Stopped]:
+) -> t.Iterator[DisconnectResult]:
     left = 0
-    ours: dict[Stop, Entry] = {}
+    ours: dict[ConnectionRef, Entry] = {}
     doubtful: list[Entry] = []
     for entry in record.open:
         if entry.connectionid is None:
@@ -85,7 +87,7 @@ def _finish(
             if is_same_account(entry.account, account().credentials.fingerprint()):
                 ours[stop] = entry  # also if its time seems to be over: clocks may be wrong
                 continue
-            outcome: RemoteItError = _foreign(record, entry)
+            outcome: RemoteItError = _error_other_account(record, entry)
         except RemoteItError as error:
             outcome = error
         left += not entry.has_ended
@@ -94,7 +96,7 @@ def _finish(
     for entry in doubtful:
         if entry.number not in explained:
             left += 1
-            yield (entry.service, ""), _unanswered(record, entry)
+            yield (entry.service, ""), _error_unconfirmed(record, entry)
             continue
         connectionid = explained[entry.number]
         if connectionid is not None:
@@ -108,7 +110,9 @@ def _finish(
         for stop, stopped in fleet.close(account(), list(ours)):
             entry = ours[stop]
             if stopped == ALREADY_CLOSED and entry.account != account().credentials.fingerprint():
-                stopped = _unknown(record, entry)  # a new token, or another user with the same developer key
+                stopped = _error_unknown_to_login(
+                    record, entry
+                )  # a new token, or another user with the same developer key
             if isinstance(stopped, RemoteItError) and entry.connectionid is not None and entry.has_ended:
                 stopped = ALREADY_CLOSED
             if isinstance(stopped, RemoteItError):
@@ -120,7 +124,7 @@ def _finish(
         ledger.remove()
 
 
-def _explained(record: Record, entries: list[Entry], account: t.Callable[[], Account]) -> dict[int, str | None]:
+def _explained(record: LedgerSnapshot, entries: list[Entry], account: t.Callable[[], Account]) -> dict[int, str | None]:
     """What the account's sessions tell of openings without an answer, by their numbers."""
     try:
         login = account().credentials.fingerprint()
@@ -128,36 +132,36 @@ def _explained(record: Record, entries: list[Entry], account: t.Callable[[], Acc
         sessions = account().api().sessions() if mine else None
         if sessions is None:
             return {}
-        ids, rivals = known(os.path.dirname(record.path), record.path)
+        ids, rivals = known_connections(os.path.dirname(record.path), record.path)
     except RemoteItError:
         return {}  # it is told that nobody knows
-    intents = [Intent(entry.number, entry.service, entry.intended_at) for entry in mine]
-    found = explain(intents, sessions, ids, rivals)
+    intents = [PendingConnect(entry.number, entry.service, entry.intended_at) for entry in mine]
+    found = match_sessions(intents, sessions, ids, rivals)
     return {intent.number: connectionid for intent, connectionid in found.items()}
 
 
-def _being_closed(record: Record) -> RemoteItError:
+def _error_still_closing(record: LedgerSnapshot) -> RemoteItError:
     return RemoteItError(
         f"the run {record.run_id} is dead, and its keeper or another teardown is still closing this; run the teardown"
         " again to see how it ended"
     )
 
 
-def _unanswered(record: Record, entry: Entry) -> RemoteItError:
+def _error_unconfirmed(record: LedgerSnapshot, entry: Entry) -> RemoteItError:
     return RemoteItError(
         f"the run {record.run_id} died while it opened this service at {entry.intended_at}, and nobody knows whether a"
         f" connection was opened; if so, it ends by itself at {entry.ends_by_itself_at}"
     )
 
 
-def _unknown(record: Record, entry: Entry) -> RemoteItError:
+def _error_unknown_to_login(record: LedgerSnapshot, entry: Entry) -> RemoteItError:
     return AuthError(
         f"the run {record.run_id} opened it with another login, and the API does not know it with this one: it is"
         f" closed, or is somebody else's; it ends by itself at {entry.ends_by_itself_at} at the latest"
     )
 
 
-def _foreign(record: Record, entry: Entry) -> RemoteItError:
+def _error_other_account(record: LedgerSnapshot, entry: Entry) -> RemoteItError:
     return AuthError(
         f"the run {record.run_id} opened it with other credentials, for {entry.api_url}; run the teardown with those,"
         f" or it ends by itself at {entry.ends_by_itself_at} at the latest"

@@ -19,15 +19,15 @@ import re
 import tempfile
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import nobody_renames_in
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import mark_of
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import is_safe_parent_dir
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import process_identity
 
 #: The variables in which CI systems put the ID of a job: GitLab, Jenkins, Azure Pipelines, AWX. GitHub Actions has only
 #: the ID of the workflow run.
 _JOB_IDS = ("REMOTEIT_RUN_ID", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG", "SYSTEM_JOBID", "AWX_JOB_ID", "JOB_ID")
 
 #: The path of a Unix socket holds 107 bytes, and ssh appends 17 to the path of a control master that is starting.
-_LONGEST_FOLDER = 62
+MAX_RUNTIME_DIR_LENGTH = 62
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,29 +36,29 @@ class Run:
 
     id: str
     controller_pid: int
-    folder: str  # private: the keeper's socket and the control sockets of ssh
+    runtime_dir: str  # private: the keeper's socket and the control sockets of ssh
     controller: str | None = None  # the identity of the controller process, which its number alone is not
 
     @property
     def socket(self) -> str:
-        return os.path.join(self.folder, "keeper")
+        return os.path.join(self.runtime_dir, "keeper")
 
     def control_path_dir(self, connectionid: str) -> str:
         """Return the directory of the control masters of one connection, which end before the connection is closed."""
-        return os.path.join(self.folder, hashlib.sha256(connectionid.encode()).hexdigest()[:8])
+        return os.path.join(self.runtime_dir, hashlib.sha256(connectionid.encode()).hexdigest()[:8])
 
 
 def _this_run() -> Run:
     """Derive the run from the controller process: a worker's parent, or this process itself."""
     in_worker = multiprocessing.parent_process() is not None
     controller = os.getppid() if in_worker else os.getpid()
-    identity = mark_of(controller)
+    identity = process_identity(controller)
     suffix = hashlib.sha256((identity or f"pid {controller}").encode()).hexdigest()[:10]
     job = next((os.environ[name] for name in _JOB_IDS if os.environ.get(name)), "run")
     return Run(
         id=f"{as_id(job)}-{suffix}",
         controller_pid=controller,
-        folder=os.path.join(_runtime_base(), f"remoteit-{suffix}"),
+        runtime_dir=os.path.join(_runtime_base(), f"remoteit-{suffix}"),
         controller=identity,
     )
 
@@ -70,12 +70,12 @@ def as_id(job: str) -> str:
 
 def _runtime_base() -> str:
     for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
-        if base and len(base) + len("/remoteit-0123456789") <= _LONGEST_FOLDER and nobody_renames_in(base):
+        if base and len(base) + len("/remoteit-0123456789") <= MAX_RUNTIME_DIR_LENGTH and is_safe_parent_dir(base):
             return base
     return "/tmp"
 
 
-def state_folder(environ: t.Mapping[str, str]) -> str:
+def state_dir(environ: t.Mapping[str, str]) -> str:
     """Where ledgers are kept: C(REMOTEIT_STATE_DIR), the user's state folder, or a private temporary one."""
     explicit = environ.get("REMOTEIT_STATE_DIR")
     if explicit:
@@ -95,8 +95,8 @@ def state_folder(environ: t.Mapping[str, str]) -> str:
     return os.path.join(tempfile.gettempdir(), f"remoteit-fleet-{os.getuid()}")
 
 
-def runs_folder() -> str:
-    return os.path.join(state_folder(os.environ), "runs")
+def runs_dir() -> str:
+    return os.path.join(state_dir(os.environ), "runs")
 
 
 THIS_RUN = _this_run()

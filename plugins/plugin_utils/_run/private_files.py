@@ -14,7 +14,7 @@ import stat
 import typing as t
 
 
-def private_folder(path: str) -> None:
+def make_private_dir(path: str) -> None:
     """Make the folder, or make sure that an existing one is ours alone.
 
     :raises OSError: it cannot be made, or another user could have put something there.
@@ -24,11 +24,11 @@ def private_folder(path: str) -> None:
         os.mkdir(path, 0o700)
     except FileExistsError:
         pass
-    if not is_ours(path):
+    if not is_private_dir(path):
         raise PermissionError(f"{path} exists and is not a folder of this user alone (if it is yours: chmod 700)")
 
 
-def is_ours(path: str) -> bool:
+def is_private_dir(path: str) -> bool:
     """Whether it is a folder into which nobody but this user can put something."""
     try:
         found = os.lstat(path)
@@ -37,7 +37,7 @@ def is_ours(path: str) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
-def nobody_renames_in(base: str) -> bool:
+def is_safe_parent_dir(base: str) -> bool:
     """Whether we may make a folder there, and no other user but root may move it away: it is ours, or sticky."""
     try:
         found = os.stat(base)

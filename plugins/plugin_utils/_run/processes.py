@@ -12,7 +12,7 @@ import subprocess
 import typing as t
 
 
-def mark_of(pid: int) -> str | None:
+def process_identity(pid: int) -> str | None:
     """What tells a process from every other that ever had its number; none if it is gone, or cannot be told here.
 
     The machine's boot, the namespace of the number, the number, and when the process started.
@@ -24,11 +24,11 @@ def mark_of(pid: int) -> str | None:
             boot = file.read().strip()
         namespace = os.readlink("/proc/self/ns/pid")
     except OSError:  # no such process, or no /proc
-        return None if os.path.exists("/proc/self/stat") else _mark_by_ps(pid)
+        return None if os.path.exists("/proc/self/stat") else _identity_by_ps(pid)
     return None if state in ("Z", "X") else f"{boot} {namespace} {pid} {fields[18]}"
 
 
-def _mark_by_ps(pid: int) -> str | None:
+def _identity_by_ps(pid: int) -> str | None:
     """Return the same on a system without ``/proc``, where ``ps`` knows when a process started."""
     command = ["ps", "-o", "lstart=", "-p", str(pid)]
     try:
@@ -39,10 +39,10 @@ def _mark_by_ps(pid: int) -> str | None:
     return f"- - {pid} {started}" if started else None
 
 
-def lives(mark: str | None) -> bool:
+def is_alive(mark: str | None) -> bool:
     """Whether the process of which this is the mark is known to live; another container's is not."""
     try:
-        return mark is not None and mark_of(int(mark.split()[2])) == mark
+        return mark is not None and process_identity(int(mark.split()[2])) == mark
     except (ValueError, IndexError):
         return False
 
@@ -53,7 +53,7 @@ def is_dead(mark: t.Any) -> bool:
     Of another container's, or another machine's, nobody knows; nor of one before a boot of this machine, which looks
     like the latter. Locks tell there.
     """
-    here = mark_of(os.getpid())
+    here = process_identity(os.getpid())
     if here is None or not isinstance(mark, str):
         return False
-    return mark.split()[:2] == here.split()[:2] and not lives(mark)
+    return mark.split()[:2] == here.split()[:2] and not is_alive(mark)

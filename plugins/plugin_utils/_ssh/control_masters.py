@@ -16,14 +16,14 @@ import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import create_locked
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import lives
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import is_alive
 
 #: A folder in which nobody has got so far as to start a keeper is abandoned after so many seconds.
 _ABANDONED_SECONDS = 3600.0
 _ALIVE = "alive"
 
 
-def end_masters(folder: str) -> None:
+def stop_control_masters(folder: str) -> None:
     """End the ssh masters whose control sockets are in the folder, and remove it."""
     try:
         sockets = os.listdir(folder)
@@ -38,20 +38,20 @@ def end_masters(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_folder(folder: str) -> None:
+def remove_runtime_dir(folder: str) -> None:
     """Remove the folder of a run, and end the masters that it still has."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
-            end_masters(os.path.join(folder, name))
+            stop_control_masters(os.path.join(folder, name))
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def hold_folder(folder: str, controller: str | None) -> t.BinaryIO:
+def lock_runtime_dir(folder: str, controller: str | None) -> t.BinaryIO:
     """Take the lock by which others see that the keeper of this folder lives; it is held until the process ends."""
     return create_locked(os.path.join(folder, _ALIVE), (controller or "").encode())
 
 
-def sweep(own: str) -> None:
+def remove_stale_runtime_dirs(own: str) -> None:
     """Remove the folders of runs that died, and their keepers too, beside our own."""
     base, name = os.path.split(own)
     prefix = name.rsplit("-", 1)[0] + "-"
@@ -62,7 +62,7 @@ def sweep(own: str) -> None:
     for other in others:
         folder = os.path.join(base, other)
         if other.startswith(prefix) and other != name and _is_abandoned(folder):
-            remove_folder(folder)
+            remove_runtime_dir(folder)
 
 
 def _is_abandoned(folder: str) -> bool:
@@ -72,7 +72,7 @@ def _is_abandoned(folder: str) -> bool:
             return False
         with open(os.path.join(folder, _ALIVE), encoding="utf-8", errors="replace") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return not lives(lock.read())
+            return not is_alive(lock.read())
     except FileNotFoundError:
         return os.path.exists(os.path.join(folder, "lock")) and found.st_mtime < time.time() - _ABANDONED_SECONDS
     except OSError:

@@ -11,7 +11,7 @@ import typing as t
 import yaml
 
 from ansible_collections.remoteit.fleet.plugins.doc_fragments._auth import ModuleDocFragment
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import resolve
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import load_credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import AUTH_SPEC
 
 MODULE = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
@@ -53,7 +53,7 @@ def test_the_variables_are_those_of_the_code() -> None:
             return super().get(key, default)
 
     names: set[str] = set()
-    resolve({}, Asked(REMOTEIT_TOKEN="t", R3_DEVELOPER_API_KEY="k"))
+    load_credentials({}, Asked(REMOTEIT_TOKEN="t", R3_DEVELOPER_API_KEY="k"))
     assert names == {name for option in PLUGIN.values() for name in variables_of(option)}
 
 

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Direct
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import DirectBackend
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
     OptionsError,
@@ -45,7 +45,7 @@ def run(
 ) -> dict[str, t.Any]:
     defaults = {name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}
     options = {**defaults, "deviceaddress": list(services), **given}
-    return connect(options, environ, Direct(), check_mode=check_mode)
+    return connect(options, environ, DirectBackend(), check_mode=check_mode)
 
 
 # -- input that is refused before any request --------------------------------------------------------------------------

@@ -12,9 +12,13 @@ import typing as t
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Direct
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import DirectBackend
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, OptionsError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._disconnect import ARGUMENT_SPEC, RULES, disconnect
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._disconnect import (
+    ARGUMENT_RULES,
+    ARGUMENT_SPEC,
+    disconnect,
+)
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     ID,
     KEY,
@@ -43,7 +47,7 @@ def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(environ: t.Mapping[str, str] = ENVIRON, check_mode: bool = False, **given: t.Any) -> dict[str, t.Any]:
     options = {**{name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}, **given}
-    return disconnect(options, environ, Direct(), check_mode=check_mode)
+    return disconnect(options, environ, DirectBackend(), check_mode=check_mode)
 
 
 def named(entry: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -107,7 +111,7 @@ def test_bad_input(conversation: Conversation, given: dict[str, t.Any], message:
     ],
 )
 def test_options_that_do_not_fit_together(given: dict[str, t.Any], message: str) -> None:
-    errors = ArgumentSpecValidator(ARGUMENT_SPEC, **RULES).validate(given).error_messages
+    errors = ArgumentSpecValidator(ARGUMENT_SPEC, **ARGUMENT_RULES).validate(given).error_messages
     assert message in " ".join(errors)
 
 

@@ -17,7 +17,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     OptionsError,
     RemoteItError,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import (
     HOST_VARIABLES,
     HostReader,
@@ -47,14 +47,14 @@ def read(reader: HostReader | None = None, facts: t.Iterable[str] = (), **option
         ({"deviceaddress": SERVICE.lower()}, SERVICE.lower(), None, SERVICE.lower()),
         ({"deviceaddress": SERVICE, "device": "kiosk", "service": "x"}, SERVICE, None, SERVICE),
         ({"deviceaddress": SERVICE, "device_id": "80:00:00:00:01:00:00:00"}, SERVICE, None, SERVICE),
-        ({"device": "kiosk"}, None, Target("kiosk", None, 28), "kiosk/ssh"),
-        ({"device": "kiosk", "service": "my-ssh"}, None, Target("kiosk", "my-ssh"), "kiosk/my-ssh"),
-        ({"device": "kiosk", "service": ""}, None, Target("kiosk", None, 28), "kiosk/ssh"),
-        ({"device": 7}, None, Target("7", None, 28), "7/ssh"),
+        ({"device": "kiosk"}, None, ServiceName("kiosk", None, 28), "kiosk/ssh"),
+        ({"device": "kiosk", "service": "my-ssh"}, None, ServiceName("kiosk", "my-ssh"), "kiosk/my-ssh"),
+        ({"device": "kiosk", "service": ""}, None, ServiceName("kiosk", None, 28), "kiosk/ssh"),
+        ({"device": 7}, None, ServiceName("7", None, 28), "7/ssh"),
     ],
 )
 def test_reader_finds_the_service(
-    options: dict[str, t.Any], service: str | None, target: Target | None, label: str
+    options: dict[str, t.Any], service: str | None, target: ServiceName | None, label: str
 ) -> None:
     host = read(**options)
     assert (host.host, host.service, host.target, host.label) == ("kiosk-1", service, target, label)

@@ -13,12 +13,12 @@ import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Service
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
-    Choice,
-    Listing,
+    DeviceListing,
+    ServicePreference,
     digest,
-    harmless,
     host_names,
     host_variables,
+    sanitize_hostname,
 )
 
 ID = "80:00:00:00:01:00:00:{:02X}"
@@ -36,8 +36,10 @@ def device(*services: Service, **fields: t.Any) -> Device:
 
 
 def test_a_listing_survives_being_written() -> None:
-    listing = Listing("mark", ["odd"], [device(service(1), service(2, name=None)), device(id=ID.format(9), tags=())])
-    again = Listing.load(listing.dump())
+    listing = DeviceListing(
+        "mark", ["odd"], [device(service(1), service(2, name=None)), device(id=ID.format(9), tags=())]
+    )
+    again = DeviceListing.load(listing.dump())
     assert again.account == "mark"
     assert again.warnings == ["odd"]
     assert [host_variables(each, None) for each in again.devices] == [
@@ -51,7 +53,7 @@ ODD: list[t.Any] = [[], ["a"], {}, {"a": 1}, 1.5, "\ud800"]
 
 def damaged(path: tuple[t.Any, ...], value: t.Any) -> str:
     """A cache that has this in place of what belongs there."""
-    cached = json.loads(Listing("mark", ["odd"], [device(service(1))]).dump())
+    cached = json.loads(DeviceListing("mark", ["odd"], [device(service(1))]).dump())
     place = cached
     for key in path[:-1]:
         place = place[key]
@@ -74,20 +76,20 @@ def test_a_row_that_is_damaged_is_not_read(field: str, value: t.Any) -> None:
     ]:
         return
     with pytest.raises((LookupError, TypeError, ValueError)):
-        Listing.load(damaged(tuple(path), value))
+        DeviceListing.load(damaged(tuple(path), value))
 
 
 @pytest.mark.parametrize("path", [(0,), (1, 0)], ids=["account", "warning"])
 @pytest.mark.parametrize("value", ODD, ids=repr)
 def test_what_else_is_cached_is_text(path: tuple[t.Any, ...], value: t.Any) -> None:
     with pytest.raises((LookupError, TypeError, ValueError)):
-        Listing.load(damaged(path, value))
+        DeviceListing.load(damaged(path, value))
 
 
 @pytest.mark.parametrize("tags", ["ab", [None], [["a"]], [{"a": 1}], [1]])
 def test_tags_are_a_list_of_texts(tags: t.Any) -> None:
     with pytest.raises((LookupError, TypeError, ValueError)):
-        Listing.load(damaged((2, 0, Device._fields.index("tags")), tags))
+        DeviceListing.load(damaged((2, 0, Device._fields.index("tags")), tags))
 
 
 def test_attributes_that_are_nested_too_deep_for_the_engine_are_not_read() -> None:
@@ -95,19 +97,19 @@ def test_attributes_that_are_nested_too_deep_for_the_engine_are_not_read() -> No
     for _unused in range(200):
         deep = {"a": [deep]}
     with pytest.raises(ValueError, match="no device"):
-        Listing.load(damaged((2, 0, Device._fields.index("attributes")), deep))
+        DeviceListing.load(damaged((2, 0, Device._fields.index("attributes")), deep))
 
 
 def test_half_a_character_is_no_text_and_a_whole_one_is() -> None:
-    assert Listing.load(damaged((2, 0, 1), "\U0001f4e1")).devices[0].name == "\U0001f4e1"
+    assert DeviceListing.load(damaged((2, 0, 1), "\U0001f4e1")).devices[0].name == "\U0001f4e1"
     with pytest.raises(ValueError):
-        Listing.load(damaged((2, 0, 1), "\ud83d"))
+        DeviceListing.load(damaged((2, 0, 1), "\ud83d"))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[1, 2]", "{}", '["", [], [[]]]', '["", [], [[1, []]]]', "null", 7, None])
 def test_something_else_is_no_listing(text: t.Any) -> None:
     with pytest.raises((LookupError, TypeError, ValueError)):
-        Listing.load(text)
+        DeviceListing.load(text)
 
 
 def test_variables_are_what_json_knows() -> None:
@@ -121,19 +123,19 @@ def test_variables_are_what_json_knows() -> None:
 @pytest.mark.parametrize(
     ("choice", "number"),
     [
-        (Choice([28]), 2),
-        (Choice([28], names=["s4"]), 4),
-        (Choice([28], ports=[2222]), 3),
-        (Choice([28], names=["s4"], ports=[2222]), 4),
-        (Choice([7, 28]), 5),
-        (Choice([], names=["s5", "s4"]), 5),
-        (Choice([], ports=[80]), 5),
-        (Choice([1]), None),
-        (Choice([]), None),
-        (Choice([4]), None),
+        (ServicePreference([28]), 2),
+        (ServicePreference([28], names=["s4"]), 4),
+        (ServicePreference([28], ports=[2222]), 3),
+        (ServicePreference([28], names=["s4"], ports=[2222]), 4),
+        (ServicePreference([7, 28]), 5),
+        (ServicePreference([], names=["s5", "s4"]), 5),
+        (ServicePreference([], ports=[80]), 5),
+        (ServicePreference([1]), None),
+        (ServicePreference([]), None),
+        (ServicePreference([4]), None),
     ],
 )
-def test_which_service_is_used(choice: Choice, number: int | None) -> None:
+def test_which_service_is_used(choice: ServicePreference, number: int | None) -> None:
     services = [
         service(1, enabled=False),
         service(2),
@@ -166,7 +168,7 @@ def test_which_service_is_used(choice: Choice, number: int | None) -> None:
     ],
 )
 def test_harmless_names(name: str, host: str) -> None:
-    assert harmless(name) == host
+    assert sanitize_hostname(name) == host
     assert not re.search(r"[^\w.-]|^-", host)
 
 

@@ -14,7 +14,12 @@ import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _progress
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OfflineError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import FEWEST, Progress, is_for_a_person, shown
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import (
+    MIN_ITEMS,
+    Progress,
+    is_for_a_person,
+    with_progress,
+)
 
 
 class Screen:
@@ -86,17 +91,17 @@ def test_a_line_that_is_rewritten_fits_a_narrow_terminal(monkeypatch: pytest.Mon
 
 def test_each_line_covers_the_one_before() -> None:
     seen = ""
-    for line in Screen(for_a_person=True).run(FEWEST, 9.0)[:-1]:  # the rate loses digits
+    for line in Screen(for_a_person=True).run(MIN_ITEMS, 9.0)[:-1]:  # the rate loses digits
         seen = line[:-1] + seen[len(line) - 1 :]
         assert seen.rstrip() == line[:-1].rstrip()
     assert seen.strip() == ""
 
 
 def test_what_is_handed_on_is_what_came(capsys: pytest.CaptureFixture[str]) -> None:
-    few = [(number, None) for number in range(FEWEST - 1)]
-    assert list(shown("opening", len(few), iter(few))) == few
+    few = [(number, None) for number in range(MIN_ITEMS - 1)]
+    assert list(with_progress("opening", len(few), iter(few))) == few
     many = [*few, ("last", OfflineError("gone"))]
-    assert list(shown("opening", len(many), iter(many))) == many
+    assert list(with_progress("opening", len(many), iter(many))) == many
 
 
 def test_whoever_listens_no_more_does_not_spoil_the_screen() -> None:
@@ -105,7 +110,7 @@ def test_whoever_listens_no_more_does_not_spoil_the_screen() -> None:
         raise OfflineError("gone")
 
     with pytest.raises(OfflineError):
-        list(shown("opening", FEWEST, outcomes()))
+        list(with_progress("opening", MIN_ITEMS, outcomes()))
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account, Api
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import CONNECTION_ID, SERVICE_ID
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Wanted
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import moment
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import parse_utc
 from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary import (
     GRAPHQL,
     ID,
@@ -55,7 +55,7 @@ def check_devices(devices: list[Device] | None, adversary: Adversary) -> None:
         assert SERVICE_ID.fullmatch(device.id)
         assert all(SERVICE_ID.fullmatch(service.id) for service in device.services)
         for when in (device.created, device.last_reported):
-            assert when is None or moment(when)
+            assert when is None or parse_utc(when)
         json.dumps(device.as_result(), allow_nan=False).encode()
         check_no_secret(device.as_result(), adversary, password=False)
 
@@ -83,8 +83,8 @@ def test_rest_disconnect(adversary: Adversary, stops: list[Wire], lists: list[Wi
     assert answered(adversary, REST, answers, lambda api: api.disconnect(A, ID)) in (True, False, None)
 
 
-@given(a_few("list"), st.sampled_from([Wanted(), Wanted(devices=["kiosk-1"], applications=[28])]))
-def test_rest_devices(adversary: Adversary, lists: list[Wire], wanted: Wanted) -> None:
+@given(a_few("list"), st.sampled_from([DeviceFilter(), DeviceFilter(devices=["kiosk-1"], applications=[28])]))
+def test_rest_devices(adversary: Adversary, lists: list[Wire], wanted: DeviceFilter) -> None:
     warnings: list[str] = []
     devices = answered(adversary, REST, {"list": lists}, lambda api: list(api.devices(wanted, warnings.append)))
     check_devices(devices, adversary)
@@ -110,16 +110,20 @@ def test_graphql_sessions(adversary: Adversary, sessions: list[Wire]) -> None:
     for session in answered(adversary, GRAPHQL, {"query Sessions": sessions}, lambda api: api.sessions()) or ():
         assert session.id is None or CONNECTION_ID.fullmatch(session.id)
         assert session.service_id is None or SERVICE_ID.fullmatch(session.service_id)
-        assert session.started is None or moment(session.started)
+        assert session.started is None or parse_utc(session.started)
         check_no_secret(session._asdict(), adversary, password=False)
 
 
 @given(
     a_few("query Devices"),
     a_few("query Organisations"),
-    st.sampled_from([Wanted(), Wanted(organisation="museums"), Wanted(devices=["kiosk-1"], tags_any=["kiosk"])]),
+    st.sampled_from(
+        [DeviceFilter(), DeviceFilter(organisation="museums"), DeviceFilter(devices=["kiosk-1"], tags_any=["kiosk"])]
+    ),
 )
-def test_graphql_devices(adversary: Adversary, pages: list[Wire], organisations: list[Wire], wanted: Wanted) -> None:
+def test_graphql_devices(
+    adversary: Adversary, pages: list[Wire], organisations: list[Wire], wanted: DeviceFilter
+) -> None:
     warnings: list[str] = []
     answers = {"query Devices": pages, "query Organisations": organisations}
 
@@ -156,5 +160,5 @@ def test_a_name_of_nothing_but_separators_takes_no_time(adversary: Adversary) ->
     """It took minutes, since each of them could have been the end of a device's name."""
     named = row(1, "SSH", "-" * 300000)
     wire = Wire("HTTP/1.1 200 x\r\n\r\n", json.dumps({"status": "true", "devices": [named]}).encode())
-    found = answered(adversary, REST, {"list": [wire]}, lambda api: list(api.devices(Wanted(), print)))
+    found = answered(adversary, REST, {"list": [wire]}, lambda api: list(api.devices(DeviceFilter(), print)))
     assert [device.id for device in found] == [named["deviceaddress"]]

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from ansible_collections.remoteit.fleet.plugins.action.remoteit_service_info import ActionModule, result_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _connect, _disconnect
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Direct, Order
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest, DirectBackend
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Wanted
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import DeviceFilter
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BadAnswerError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import account_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger, listing
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger, list_open_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary import (
@@ -89,7 +89,7 @@ def test_the_result_of_a_connect(adversary: Adversary, said: tuple[Credentials, 
     credentials, answers = said
     adversary.script(credentials, answers)
     options = options_of(credentials, _connect.ARGUMENT_SPEC, deviceaddress=[A, B])
-    result = _connect.connect(options, {}, Direct(), check_mode=False)
+    result = _connect.connect(options, {}, DirectBackend(), check_mode=False)
     check_no_secret(result, adversary)
     check_what_is_open(adversary, result)
     assert result["connections"].keys() | result["failures"].keys() == {A, B}
@@ -105,7 +105,7 @@ def test_the_result_of_a_disconnect(adversary: Adversary, said: tuple[Credential
     adversary.script(credentials, answers)
     stops = [{"deviceaddress": A, "connectionid": ID}, {"deviceaddress": B, "connectionid": OTHER_ID}]
     options = options_of(credentials, _disconnect.ARGUMENT_SPEC, connections=stops)
-    result = _disconnect.disconnect(options, {}, Direct(), check_mode=False)
+    result = _disconnect.disconnect(options, {}, DirectBackend(), check_mode=False)
     check_no_secret(result, adversary)
     told = [*result["closed"], *result["already_closed"], *result["failures"].values()]
     assert {entry["connectionid"] for entry in told} == {ID, OTHER_ID}
@@ -115,10 +115,10 @@ def test_the_result_of_a_disconnect(adversary: Adversary, said: tuple[Credential
 def test_the_result_of_a_service_info(adversary: Adversary, said: tuple[Credentials, Answers]) -> None:
     credentials, answers = said
     adversary.script(credentials, answers)
-    options = options_of(credentials, ActionModule.SPEC, device=["kiosk-1", "kiosk-2"], service=["ssh"])
-    wanted = Wanted.of(options)
+    options = options_of(credentials, ActionModule.ARGUMENT_SPEC, device=["kiosk-1", "kiosk-2"], service=["ssh"])
+    wanted = DeviceFilter.from_options(options)
     try:
-        result = result_of(Direct().devices(account_of(options, {}), wanted, str), wanted)
+        result = result_of(DirectBackend().devices(account_of(options, {}), wanted, str), wanted)
     except RemoteItError as error:
         check_error(error, adversary)
     else:
@@ -137,14 +137,14 @@ def test_a_run(adversary: Adversary, run: Run, said: tuple[Credentials, Answers]
     """What the keeper has opened is stopped at its end, or its ledger says so, and gives nothing away."""
     credentials, answers = said
     adversary.script(credentials, answers)
-    runs = os.path.join(os.path.dirname(run.folder), "runs")
+    runs = os.path.join(os.path.dirname(run.runtime_dir), "runs")
     shutil.rmtree(runs, ignore_errors=True)
     ledger, _unused = Ledger.begin(runs, run.id)
     keeper = Keeper(run, ledger)
     account = Account(credentials, timeout=1, concurrency=1)
     events = []
     for _unused in range(2):
-        events += list(keeper.open(account, Order((A, B), reuse=reuse)))
+        events += list(keeper.open(account, ConnectRequest((A, B), reuse=reuse)))
     keeper.touch()
     for event in events:
         if "connection" in event:
@@ -159,7 +159,7 @@ def test_a_run(adversary: Adversary, run: Run, said: tuple[Credentials, Answers]
     check_no_secret(written, adversary)
     assert adversary.opened <= adversary.stopped
     if recap["left"] or recap["unsure"]:
-        assert {entry["deviceaddress"] for entry in listing(runs, None)} == {
+        assert {entry["deviceaddress"] for entry in list_open_connections(runs, None)} == {
             event["service"] for event in [*recap["left"], *recap["unsure"]]
         }
     else:
@@ -172,14 +172,16 @@ def test_a_teardown(adversary: Adversary, run: Run, said: tuple[Credentials, Ans
     """What a dead run has left is closed, or stays in the ledger and is told of."""
     credentials, answers = said
     adversary.script(credentials, answers)
-    runs = os.path.join(os.path.dirname(run.folder), "runs")
+    runs = os.path.join(os.path.dirname(run.runtime_dir), "runs")
     shutil.rmtree(runs, ignore_errors=True)
     ledger, _unused = Ledger.begin(runs, run.id)
     for number, service in enumerate((A, B)):
         ledger.intent(number, service, credentials.url, credentials.fingerprint())
     ledger.opened(0, Connection.unusable(A, ID), detached=False)
     ledger._file.close()
-    outcomes = dict(teardown(runs, None, lambda: Account(credentials, concurrency=1), Direct(), check_mode=False))
+    outcomes = dict(
+        teardown(runs, None, lambda: Account(credentials, concurrency=1), DirectBackend(), check_mode=False)
+    )
     assert (A, ID) in outcomes
     for (_unused, connectionid), outcome in outcomes.items():
         if isinstance(outcome, RemoteItError):

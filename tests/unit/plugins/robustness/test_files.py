@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import CONNECTION_ID, SERVICE_ID
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import resolve
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import load_credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import Listing, host_variables
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import DeviceListing, host_variables
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import (
-    held_by_the_living,
-    known,
-    listing,
-    of_dead_runs,
+    ids_in_use_by_live_runs,
+    known_connections,
+    list_open_connections,
+    lock_dead_ledgers,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
 from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary import (
@@ -72,7 +72,7 @@ def test_a_credentials_file(tmp_path: pathlib.Path, drawn: bytes, profile: str) 
     file = tmp_path / "credentials"
     file.write_bytes(damage(text.encode()) if choices.one_of(range(4)) else drawn)
     try:
-        credentials = resolve({"credentials_file": str(file), "profile": profile}, {})
+        credentials = load_credentials({"credentials_file": str(file), "profile": profile}, {})
     except RemoteItError as error:
         assert error.message.isprintable(), error.message
         assert len(error.message) < 3000
@@ -90,7 +90,7 @@ def test_a_credentials_file_that_is_none(tmp_path: pathlib.Path, what: str) -> N
     else:
         path.symlink_to({"a link to itself": path, "a link to a folder": tmp_path}.get(what, "/dev/zero"))
     with pytest.raises(RemoteItError, match=re.escape(str(path))):
-        resolve({"credentials_file": str(path)}, {})
+        load_credentials({"credentials_file": str(path)}, {})
 
 
 _MARK = "boot pid:[1] 1 1"
@@ -126,13 +126,13 @@ def test_a_ledger(tmp_path: pathlib.Path, drawn: bytes) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / "a-run.jsonl"
     path.write_bytes(choices.one_of(_DAMAGES)(content.encode("utf-8", "surrogatepass")))
-    for entry in listing(str(folder), None):
+    for entry in list_open_connections(str(folder), None):
         assert SERVICE_ID.fullmatch(entry["deviceaddress"])
         assert entry["connectionid"] is None or CONNECTION_ID.fullmatch(entry["connectionid"])
         assert all(isinstance(text, str) and text.isprintable() for text in (entry["run_id"], entry["api_url"]))
         json.dumps(entry)
-    known(str(folder), "another")
-    held_by_the_living(str(folder), [])
+    known_connections(str(folder), "another")
+    ids_in_use_by_live_runs(str(folder), [])
     for stop, outcome in teardown(str(folder), None, lambda: Account(REST), _NoFleet(), check_mode=False):  # type: ignore[arg-type]
         assert SERVICE_ID.fullmatch(stop[0])
         if isinstance(outcome, RemoteItError):
@@ -146,7 +146,7 @@ def test_a_time_that_cannot_be_reckoned_with_is_none(tmp_path: pathlib.Path, whe
     folder.mkdir(mode=0o700)
     lines = [{**line, "at": when, "expires_at": when} for line in _LINES]
     (folder / "a-run.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert listing(str(folder), None) == []
+    assert list_open_connections(str(folder), None) == []
 
 
 @pytest.mark.parametrize("what", ["a folder", "a link", "a link to itself", "a pipe"])
@@ -162,10 +162,10 @@ def test_a_ledger_that_is_no_file_of_ours_is_no_ledger(tmp_path: pathlib.Path, w
         os.mkfifo(path)
     else:
         path.symlink_to(elsewhere if what == "a link" else path)
-    assert listing(str(folder), None) == []
-    assert known(str(folder), "another") == (set(), set())
-    assert held_by_the_living(str(folder), []) == set()
-    with of_dead_runs(str(folder), None, []) as found:
+    assert list_open_connections(str(folder), None) == []
+    assert known_connections(str(folder), "another") == (set(), set())
+    assert ids_in_use_by_live_runs(str(folder), []) == set()
+    with lock_dead_ledgers(str(folder), None, []) as found:
         assert found == []
     assert elsewhere.read_text() == before
     assert os.path.lexists(path)
@@ -181,7 +181,7 @@ def test_a_cache_of_the_inventory(drawn: bytes) -> None:
         rows = replaced(rows, choices.one_of(list(places(rows))), choices.value())
     text: t.Any = choices.one_of([dump(rows), dump(rows), dump(rows), choices.value()])
     try:
-        found = Listing.load(text)
+        found = DeviceListing.load(text)
     except (LookupError, TypeError, ValueError, RecursionError):
         return
     for each in found.devices:

@@ -14,9 +14,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import errors 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
     ALREADY_CLOSED,
     CLOSED,
-    Direct,
-    Order,
-    open_one,
+    ConnectRequest,
+    DirectBackend,
+    connect_one,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
@@ -40,7 +40,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     refused,
 )
 
-ORDER = Order((SERVICE,))
+ORDER = ConnectRequest((SERVICE,))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_connection_that_cannot_be_used_is_stopped(conversation: Conversation,
     conversation.expect_open(SERVICE, answer)
     conversation.expect_stop(SERVICE, ID, STOPPED)
     with pytest.raises(BadAnswerError, match=f"the connection {ID} was stopped") as caught:
-        open_one(account().api(), SERVICE, ORDER)
+        connect_one(account().api(), SERVICE, ORDER)
     assert caught.value.details == {}
 
 
@@ -64,7 +64,7 @@ def test_one_that_cannot_be_stopped_either_is_named(conversation: Conversation) 
     conversation.expect_open(SERVICE, opened(proxy="nonsense"))
     conversation.expect_stop(SERVICE, ID, refused("api key failed validation"))
     with pytest.raises(BadAnswerError, match=f"the connection {ID} could not be stopped: .*developer key") as caught:
-        open_one(account().api(), SERVICE, ORDER)
+        connect_one(account().api(), SERVICE, ORDER)
     assert caught.value.details == {"connectionid": ID}
 
 
@@ -82,7 +82,7 @@ def test_one_that_cannot_be_stopped_either_is_named(conversation: Conversation) 
 def test_what_may_be_open_all_the_same_is_said_and_when_it_ends(conversation: Conversation, answer: Answer) -> None:
     conversation.expect_open(SERVICE, answer)
     with pytest.raises(RemoteItError, match="may be open all the same; it ends by itself 15 minutes after"):
-        open_one(account().api(), SERVICE, ORDER)
+        connect_one(account().api(), SERVICE, ORDER)
 
 
 def test_one_failing_of_many(conversation: Conversation) -> None:
@@ -90,7 +90,7 @@ def test_one_failing_of_many(conversation: Conversation) -> None:
     conversation.expect_open(SERVICES[0], opened(SERVICES[0], "id-0"))
     conversation.expect_open(SERVICES[1], refused("[0861]", 200))
     conversation.expect_open(SERVICES[2], opened(SERVICES[2], "id-2"))
-    outcomes = dict(Direct().open(account(), Order(SERVICES[:3])))
+    outcomes = dict(DirectBackend().open(account(), ConnectRequest(SERVICES[:3])))
     assert {service: getattr(outcome, "connectionid", None) for service, outcome in outcomes.items()} == {
         SERVICES[0]: "id-0",
         SERVICES[1]: None,
@@ -105,7 +105,7 @@ def test_closing_many(conversation: Conversation) -> None:
     conversation.expect_stop(*stops[0], STOPPED)
     conversation.expect_stop(*stops[1], *[refused("<error message>")] * 2)
     conversation.expect_stop(*stops[2], refused("api key failed validation"))
-    outcomes = dict(Direct().close(account(concurrency=1), stops))
+    outcomes = dict(DirectBackend().close(account(concurrency=1), stops))
     assert outcomes[stops[0]] == CLOSED
     assert outcomes[stops[1]] == ALREADY_CLOSED
     assert isinstance(outcomes[stops[2]], _errors.AuthError)
@@ -125,7 +125,7 @@ def test_the_width_is_used_and_kept(conversation: Conversation) -> None:
     conversation.in_any_order = True
     for service in services:
         conversation.expect_open(service, answer)
-    outcomes = dict(Direct().open(account(concurrency=width), Order(services)))
+    outcomes = dict(DirectBackend().open(account(concurrency=width), ConnectRequest(services)))
     assert len(outcomes) == len(services)
     assert all(isinstance(outcome, Connection) for outcome in outcomes.values())
     assert len(threads) == width
@@ -149,11 +149,11 @@ def test_many_over_graphql(conversation: Conversation) -> None:
     connection = {"id": ID, "host": "proxy18.rt3.io", "port": 37488, "reverseProxy": False, "timeout": 28800}
     conversation.expect_query({"serviceId": SERVICES[0]}, Reply({"data": {"connect": connection}}))
     conversation.expect_query({"serviceId": SERVICES[1]}, Reply({"errors": [{"message": "inactive"}]}))
-    outcomes = dict(Direct().open(account(WITH_ACCESS_KEY), Order(SERVICES[:2])))
+    outcomes = dict(DirectBackend().open(account(WITH_ACCESS_KEY), ConnectRequest(SERVICES[:2])))
     assert isinstance(outcomes[SERVICES[0]], Connection)
     assert isinstance(outcomes[SERVICES[1]], _errors.OfflineError)
     conversation.expect_query({"connectionId": ID, "serviceId": SERVICES[0]}, Reply({"data": {"disconnect": True}}))
-    assert dict(Direct().close(account(WITH_ACCESS_KEY), [(SERVICES[0], ID)])) == {(SERVICES[0], ID): CLOSED}
+    assert dict(DirectBackend().close(account(WITH_ACCESS_KEY), [(SERVICES[0], ID)])) == {(SERVICES[0], ID): CLOSED}
 
 
 def test_the_codes_of_failures_are_a_closed_list_and_survive_a_journey() -> None:

@@ -15,9 +15,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials im
     DEFAULT_API_URL,
     Credentials,
     is_same_account,
-    merged,
+    load_credentials,
+    merge_environments,
     parse_profile,
-    resolve,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, OptionsError
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
@@ -44,7 +44,7 @@ def write(home: pathlib.Path, text: str | bytes, name: str = ".remoteit/credenti
 
 
 def found(options: dict[str, str], environ: dict[str, str]) -> tuple[t.Any, ...]:
-    credentials = resolve(options, environ)
+    credentials = load_credentials(options, environ)
     return credentials.token, credentials.username, credentials.password, credentials.developer_key
 
 
@@ -125,7 +125,7 @@ def test_where_an_access_key_comes_from(
     home: pathlib.Path, options: dict[str, str], environ: dict[str, str], expected: str | None
 ) -> None:
     write(home, "[DEFAULT]\n" + "".join(f"{key} = {value}\n" for key, value in {**F_KEY, KEY: "f-key"}.items()))
-    credentials = resolve(options, environ)
+    credentials = load_credentials(options, environ)
     secrets = {"O": "b3B0aW9u", "E": "ZW52", "F": "ZmlsZQ==", None: None}
     assert (credentials.access_key_id, credentials.secret_access_key) == (expected, secrets[expected])
     assert bool(expected) is (credentials.token is credentials.username is credentials.developer_key is None)
@@ -135,15 +135,15 @@ def test_where_an_access_key_comes_from(
 def test_a_profile_is_never_completed_by_another(home: pathlib.Path) -> None:
     write(home, "[DEFAULT]\nR3_SECRET_ACCESS_KEY=ZmlsZQ==\n[work]\nr3_access_key_id=F\n")
     with pytest.raises(AuthError, match="R3_ACCESS_KEY_ID is there without R3_SECRET_ACCESS_KEY"):
-        resolve({"profile": "work"}, {})
+        load_credentials({"profile": "work"}, {})
 
 
 def test_the_default_file_is_not_looked_at_for_nothing(home: pathlib.Path) -> None:
     (home / ".remoteit" / "credentials").mkdir(parents=True)  # reading it would fail
-    assert resolve(O_KEY, {}).access_key_id == "O"
-    assert resolve({}, E_KEY).access_key_id == "E"
+    assert load_credentials(O_KEY, {}).access_key_id == "O"
+    assert load_credentials({}, E_KEY).access_key_id == "E"
     with pytest.raises(OptionsError, match="Is a directory"):
-        resolve({}, {})
+        load_credentials({}, {})
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_the_default_file_is_not_looked_at_for_nothing(home: pathlib.Path) -> No
 )
 def test_options_that_are_half_a_set_or_two(options: dict[str, str], message: str) -> None:
     with pytest.raises(OptionsError, match=message):
-        resolve(options, {"REMOTEIT_TOKEN": "e", **ENVIRONMENT_KEY})
+        load_credentials(options, {"REMOTEIT_TOKEN": "e", **ENVIRONMENT_KEY})
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_options_that_are_half_a_set_or_two(options: dict[str, str], message: st
 )
 def test_nothing_complete_lists_every_way(environ: dict[str, str]) -> None:
     with pytest.raises(AuthError) as caught:
-        resolve({}, environ)
+        load_credentials({}, environ)
     ways = ["option token", "REMOTEIT_TOKEN", "username and password", "REMOTEIT_USERNAME", "REMOTEIT_PASSWORD"]
     ways += ["options access_key_id and secret_access_key", "R3_ACCESS_KEY_ID", "R3_SECRET_ACCESS_KEY"]
     ways += ["option developer_key", "REMOTEIT_DEVELOPER_KEY", KEY, "DEFAULT", "~/.remoteit/credentials"]
@@ -180,7 +180,7 @@ def test_nothing_complete_lists_every_way(environ: dict[str, str]) -> None:
 
 def test_a_missing_developer_key_is_named() -> None:
     with pytest.raises(AuthError, match="the developer key is missing"):
-        resolve({"token": "t"}, {"REMOTEIT_PROFILE": ""})
+        load_credentials({"token": "t"}, {"REMOTEIT_PROFILE": ""})
 
 
 # -- the file ----------------------------------------------------------------------------------------------------------
@@ -249,12 +249,12 @@ def test_which_file_and_which_profile(home: pathlib.Path, options: dict[str, str
 )
 def test_a_file_that_was_asked_for_must_be_there(options: dict[str, str], message: str) -> None:
     with pytest.raises(OptionsError, match=message):
-        resolve({"token": "t", "developer_key": "k", **options}, {})
+        load_credentials({"token": "t", "developer_key": "k", **options}, {})
 
 
 def test_a_folder_is_not_a_file(home: pathlib.Path) -> None:
     with pytest.raises(OptionsError, match="cannot be read: Is a directory"):
-        resolve({"token": "t", "credentials_file": str(home)}, {})
+        load_credentials({"token": "t", "credentials_file": str(home)}, {})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -262,13 +262,13 @@ def test_an_unreadable_file(home: pathlib.Path) -> None:
     path = write(home, f"{KEY}=a\n")
     os.chmod(path, 0)
     with pytest.raises(OptionsError, match="cannot be read: Permission denied"):
-        resolve({"token": "t"}, {})
+        load_credentials({"token": "t"}, {})
 
 
 def test_a_file_that_is_not_utf8(home: pathlib.Path) -> None:
     write(home, f"{KEY}=hunter2\xe4\n".encode("latin-1"))
     with pytest.raises(OptionsError, match="cannot be read: it is not UTF-8 text") as caught:
-        resolve({"token": "t"}, {})
+        load_credentials({"token": "t"}, {})
     assert "hunter2" not in caught.value.message
 
 
@@ -281,7 +281,7 @@ def test_a_file_that_is_not_utf8(home: pathlib.Path) -> None:
 @pytest.mark.parametrize("name", ["token", "developer_key"])
 def test_what_cannot_stand_in_a_header_is_refused_and_not_shown(name: str, value: str) -> None:
     with pytest.raises(OptionsError, match=f"the {name} holds white space") as caught:
-        resolve({"token": "t", "developer_key": "k", name: value}, {})
+        load_credentials({"token": "t", "developer_key": "k", name: value}, {})
     assert "hunter2" not in caught.value.message
 
 
@@ -299,7 +299,7 @@ def test_what_cannot_stand_in_a_header_is_refused_and_not_shown(name: str, value
 )
 def test_an_access_key_that_is_none_is_refused_and_not_shown(options: dict[str, str], message: str) -> None:
     with pytest.raises(OptionsError, match=message) as caught:
-        resolve({**O_KEY, **options}, {})
+        load_credentials({**O_KEY, **options}, {})
     assert "hunter2" not in caught.value.message
 
 
@@ -317,7 +317,7 @@ def test_a_password_may_hold_anything() -> None:
     ],
 )
 def test_the_url_of_the_api(options: dict[str, str], environ: dict[str, str], expected: str) -> None:
-    credentials = resolve({"token": "t", "developer_key": "k", **options}, environ)
+    credentials = load_credentials({"token": "t", "developer_key": "k", **options}, environ)
     assert credentials.api_url == expected
 
 
@@ -330,7 +330,7 @@ def test_the_url_of_the_api(options: dict[str, str], environ: dict[str, str], ex
     ],
 )
 def test_the_url_of_graphql(options: dict[str, str], environ: dict[str, str], expected: str) -> None:
-    credentials = resolve({**O_KEY, **options}, environ)
+    credentials = load_credentials({**O_KEY, **options}, environ)
     assert credentials.graphql_url == credentials.url == expected
 
 
@@ -357,13 +357,15 @@ def test_the_url_of_graphql(options: dict[str, str], environ: dict[str, str], ex
 )
 def test_a_url_that_is_none(name: str, url: str) -> None:
     with pytest.raises(OptionsError, match=f"^{name} is not the URL of an API"):
-        resolve({"token": "t", "developer_key": "k", name: url}, {})
+        load_credentials({"token": "t", "developer_key": "k", name: url}, {})
 
 
 @pytest.mark.parametrize("password", ["hunter2", "hunter2/", "hunter2?", "hunter2#", "/hunter2", "1/hunter2"])
 def test_a_refused_url_does_not_show_a_password(password: str) -> None:
     with pytest.raises(OptionsError) as caught:
-        resolve({"token": "t", "developer_key": "k", "api_url": f"https://someone:{password}@api.remot3.it"}, {})
+        load_credentials(
+            {"token": "t", "developer_key": "k", "api_url": f"https://someone:{password}@api.remot3.it"}, {}
+        )
     assert "hunter2" not in caught.value.message
 
 
@@ -397,7 +399,7 @@ def test_the_fingerprint_tells_accounts_apart_and_is_the_same_in_every_run() -> 
 
 @pytest.mark.parametrize("credentials", CREDENTIALS)
 def test_as_options_gives_back_the_same_credentials(credentials: Credentials) -> None:
-    assert resolve(credentials.as_options(), {}) == credentials
+    assert load_credentials(credentials.as_options(), {}) == credentials
 
 
 def test_the_fingerprint_of_an_access_key() -> None:
@@ -435,4 +437,4 @@ LOGIN = {"REMOTEIT_USERNAME": "me", "REMOTEIT_PASSWORD": "secret"}
     ],
 )
 def test_two_environments(upper: dict[str, str], lower: dict[str, str], result: dict[str, str]) -> None:
-    assert merged(upper, lower) == result
+    assert merge_environments(upper, lower) == result

@@ -17,10 +17,10 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists i
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import (
     APPLICATIONS,
+    ApiSession,
     Device,
+    DeviceFilter,
     Service,
-    Session,
-    Wanted,
     application_id,
     application_name,
 )
@@ -179,33 +179,33 @@ def test_an_odd_service_is_passed_over_and_told(entry: t.Any) -> None:
 @pytest.mark.parametrize(
     ("wanted", "services"),
     [
-        (Wanted(), ["ssh", "web"]),
-        (Wanted(devices=("kiosk-1", "other")), ["ssh", "web"]),
-        (Wanted(devices=frozenset({"kiosk-1"})), ["ssh", "web"]),
-        (Wanted(devices=("kiosk",)), None),  # no part of a name
-        (Wanted(devices=("KIOSK-1",)), None),
-        (Wanted(services=("web",)), ["web"]),
-        (Wanted(services=("kiosk-1-web",)), None),
-        (Wanted(applications=(28,)), ["ssh"]),
-        (Wanted(applications=(28, 7)), ["ssh", "web"]),
-        (Wanted(applications=(35,)), None),
-        (Wanted(services=("web",), applications=(28,)), None),
-        (Wanted(state="active"), ["ssh", "web"]),
-        (Wanted(state="inactive"), None),
-        (Wanted(tags_any=("west", "east")), ["ssh", "web"]),
-        (Wanted(tags_any=("east",)), None),
-        (Wanted(tags_all=("west", "lobby")), ["ssh", "web"]),
-        (Wanted(tags_all=("west", "east")), None),
-        (Wanted(tags_any=("west",), tags_all=("east",)), None),
+        (DeviceFilter(), ["ssh", "web"]),
+        (DeviceFilter(devices=("kiosk-1", "other")), ["ssh", "web"]),
+        (DeviceFilter(devices=frozenset({"kiosk-1"})), ["ssh", "web"]),
+        (DeviceFilter(devices=("kiosk",)), None),  # no part of a name
+        (DeviceFilter(devices=("KIOSK-1",)), None),
+        (DeviceFilter(services=("web",)), ["web"]),
+        (DeviceFilter(services=("kiosk-1-web",)), None),
+        (DeviceFilter(applications=(28,)), ["ssh"]),
+        (DeviceFilter(applications=(28, 7)), ["ssh", "web"]),
+        (DeviceFilter(applications=(35,)), None),
+        (DeviceFilter(services=("web",), applications=(28,)), None),
+        (DeviceFilter(state="active"), ["ssh", "web"]),
+        (DeviceFilter(state="inactive"), None),
+        (DeviceFilter(tags_any=("west", "east")), ["ssh", "web"]),
+        (DeviceFilter(tags_any=("east",)), None),
+        (DeviceFilter(tags_all=("west", "lobby")), ["ssh", "web"]),
+        (DeviceFilter(tags_all=("west", "east")), None),
+        (DeviceFilter(tags_any=("west",), tags_all=("east",)), None),
     ],
 )
-def test_the_filter(wanted: Wanted, services: list[str] | None) -> None:
+def test_the_filter(wanted: DeviceFilter, services: list[str] | None) -> None:
     match = wanted.matches(device())
     assert (match and [service.name for service in match.services]) == services
 
 
 def test_a_device_without_a_name_is_found_by_no_name() -> None:
-    assert Wanted(devices=("None",)).matches(device(name=None)) is None
+    assert DeviceFilter(devices=("None",)).matches(device(name=None)) is None
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ SESSION = {
 
 def test_a_session() -> None:
     session = session_from_graphql(SESSION, "me")
-    assert session == Session(ID, SERVICE, "2026-01-15T23:20:00Z", True, True)
+    assert session == ApiSession(ID, SERVICE, "2026-01-15T23:20:00Z", True, True)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ import requests
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import graphql as _graphql
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Api
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Order, open_one
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Wanted
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest, connect_one
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
     BadAnswerError,
@@ -77,10 +77,10 @@ def query(conversation: Conversation, number: int = -1) -> str:
     return t.cast(str, json.loads(conversation.sent[number].body or "")["query"])
 
 
-def listed(wanted: Wanted | None = None) -> tuple[list[Device], list[str]]:
+def listed(wanted: DeviceFilter | None = None) -> tuple[list[Device], list[str]]:
     """All that is wanted, and the warnings."""
     warnings: list[str] = []
-    return list(api().devices(wanted or Wanted(), warnings.append)), warnings
+    return list(api().devices(wanted or DeviceFilter(), warnings.append)), warnings
 
 
 def names(found: tuple[list[Device], list[str]]) -> list[str | None]:
@@ -245,7 +245,7 @@ def test_a_connection_that_cannot_be_used_is_stopped(conversation: Conversation,
     conversation.expect_query({"serviceId": SERVICE}, reply)
     conversation.expect_query(STOP, stopped())
     with pytest.raises(RemoteItError, match=f"the connection {ID} was stopped"):
-        open_one(api(), SERVICE, Order((SERVICE,)))
+        connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
 
 
 @pytest.mark.parametrize(
@@ -255,14 +255,14 @@ def test_a_connection_that_cannot_be_used_is_stopped(conversation: Conversation,
 def test_what_may_be_open_all_the_same_is_said(conversation: Conversation, reply: t.Any) -> None:
     conversation.expect_query({"serviceId": SERVICE}, reply)
     with pytest.raises(RemoteItError, match="may be open all the same"):
-        open_one(api(), SERVICE, Order((SERVICE,)))
+        connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
 
 
 @pytest.mark.parametrize("reply", [errors("inactive"), Reply("", 403), Reply("", 429), errors("bad field", status=400)])
 def test_what_was_refused_is_not_open(conversation: Conversation, reply: t.Any) -> None:
     conversation.expect_query({"serviceId": SERVICE}, reply)
     with pytest.raises(RemoteItError) as caught:
-        open_one(api(), SERVICE, Order((SERVICE,)))
+        connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
     assert "may be open" not in caught.value.message
 
 
@@ -410,7 +410,7 @@ def test_the_list(conversation: Conversation) -> None:
 
 def test_pages_are_fetched_while_they_are_consumed(conversation: Conversation) -> None:
     conversation.expect_query(PAGE, paged(item(1), item(2), more=True))
-    devices = api().devices(Wanted(), pytest.fail)
+    devices = api().devices(DeviceFilter(), pytest.fail)
     assert conversation.sent == []
     assert [next(devices).name, next(devices).name] == ["kiosk-1", "kiosk-2"]
     assert len(conversation.sent) == 1
@@ -450,7 +450,7 @@ def test_one_that_vanishes_further_on_is_no_list_without_end(conversation: Conve
 
 
 def test_totals_that_fall_for_ever_are_an_error(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_graphql, "MOST_PAGES", 3)
+    monkeypatch.setattr(_graphql, "MAX_PAGES", 3)
     for start, total in ((0, 9), (1, 8), (0, 7)):
         conversation.expect_query({**PAGE, "from": start}, paged(item(1), more=True, total=total))
     with pytest.raises(BadAnswerError, match="does not end"):
@@ -466,7 +466,7 @@ def test_an_odd_end(conversation: Conversation, more: t.Any) -> None:
 def test_a_list_without_end_is_an_error(conversation: Conversation) -> None:
     conversation.expect_query(PAGE, paged(item(1), more=True))
     conversation.expect_query({**PAGE, "from": 1}, paged(item(1), more=True))
-    devices = api().devices(Wanted(), pytest.fail)
+    devices = api().devices(DeviceFilter(), pytest.fail)
     assert next(devices).name == "kiosk-1"
     with pytest.raises(BadAnswerError, match="does not end"):
         list(devices)
@@ -507,20 +507,20 @@ def test_a_missing_list_is_an_error(conversation: Conversation, reply: Reply) ->
 @pytest.mark.parametrize(
     ("wanted", "variables"),
     [
-        (Wanted(devices=("kiosk-1",)), {"name": "kiosk-1"}),
-        (Wanted(devices=("kiosk-12", "kiosk-1", "kios")), {"name": "kios"}),  # what all have in common
-        (Wanted(devices=frozenset({"b", "a"})), {}),
-        (Wanted(state="inactive"), {"state": "inactive"}),
-        (Wanted(applications=(28, 7)), {"application": [7, 28]}),
-        (Wanted(tags_any=("b", "a")), {"tag": {"operator": "ANY", "values": ["a", "b"]}}),
-        (Wanted(tags_all=("b", "a")), {"tag": {"operator": "ALL", "values": ["a", "b"]}}),
-        (Wanted(tags_any=("b",), tags_all=("a",)), {"tag": {"operator": "ALL", "values": ["a"]}}),
-        (Wanted(services=("ssh",)), {}),
-        (Wanted(devices=('"}) { id } #',)), {"name": '"}) { id } #'}),
+        (DeviceFilter(devices=("kiosk-1",)), {"name": "kiosk-1"}),
+        (DeviceFilter(devices=("kiosk-12", "kiosk-1", "kios")), {"name": "kios"}),  # what all have in common
+        (DeviceFilter(devices=frozenset({"b", "a"})), {}),
+        (DeviceFilter(state="inactive"), {"state": "inactive"}),
+        (DeviceFilter(applications=(28, 7)), {"application": [7, 28]}),
+        (DeviceFilter(tags_any=("b", "a")), {"tag": {"operator": "ANY", "values": ["a", "b"]}}),
+        (DeviceFilter(tags_all=("b", "a")), {"tag": {"operator": "ALL", "values": ["a", "b"]}}),
+        (DeviceFilter(tags_any=("b",), tags_all=("a",)), {"tag": {"operator": "ALL", "values": ["a"]}}),
+        (DeviceFilter(services=("ssh",)), {}),
+        (DeviceFilter(devices=('"}) { id } #',)), {"name": '"}) { id } #'}),
     ],
 )
 def test_the_filter_is_sent_as_far_as_the_api_can_do_it(
-    conversation: Conversation, wanted: Wanted, variables: dict[str, t.Any]
+    conversation: Conversation, wanted: DeviceFilter, variables: dict[str, t.Any]
 ) -> None:
     conversation.expect_query({**PAGE, **variables}, paged())
     assert names(listed(wanted)) == []
@@ -533,7 +533,7 @@ def test_the_filter_is_sent_as_far_as_the_api_can_do_it(
 def test_names_are_exact(conversation: Conversation) -> None:
     items = [item(1, "kiosk"), item(2, "Kiosk"), item(3, "kiosk-1"), item(4, "")]
     conversation.expect_query({**PAGE, "name": "kiosk"}, paged(*items))
-    assert names(listed(Wanted(devices=("kiosk",)))) == ["kiosk"]
+    assert names(listed(DeviceFilter(devices=("kiosk",)))) == ["kiosk"]
 
 
 # -- organisations -----------------------------------------------------------------------------------------------------
@@ -553,7 +553,7 @@ def test_an_organisation(conversation: Conversation, spelling: str) -> None:
     conversation.expect_query({}, LOGIN)
     data = {"login": {"account": {"devices": page(item(1, tags=[{"name": "theirs"}]))}}}
     conversation.expect_query({**PAGE, "account": "account-1"}, Reply({"data": data}))
-    devices, _warnings = listed(Wanted(organisation=spelling))
+    devices, _warnings = listed(DeviceFilter(organisation=spelling))
     assert [(device.name, device.tags) for device in devices] == [("kiosk-1", ("theirs",))]
     document = query(conversation)
     assert document.startswith(
@@ -567,7 +567,7 @@ def test_an_organisation(conversation: Conversation, spelling: str) -> None:
 def test_the_account_itself_is_no_organisation(conversation: Conversation, spelling: str) -> None:
     conversation.expect_query({}, LOGIN)
     conversation.expect_query(PAGE, paged(item(1)))
-    assert names(listed(Wanted(organisation=spelling))) == ["kiosk-1"]
+    assert names(listed(DeviceFilter(organisation=spelling))) == ["kiosk-1"]
 
 
 def test_an_unknown_organisation_lists_those_that_are_there(conversation: Conversation) -> None:
@@ -575,7 +575,7 @@ def test_an_unknown_organisation_lists_those_that_are_there(conversation: Conver
     with pytest.raises(
         NotFoundError, match=r"'shops'.*Shops \(owner1@example\.com\), Ships .*without a name \(owner4@"
     ):
-        listed(Wanted(organisation="shops"))
+        listed(DeviceFilter(organisation="shops"))
 
 
 def test_an_ambiguous_organisation_lists_the_candidates(conversation: Conversation) -> None:
@@ -583,11 +583,11 @@ def test_an_ambiguous_organisation_lists_the_candidates(conversation: Conversati
     with pytest.raises(
         OptionsError, match=r"Ships \(owner2@example\.com\), Ships \(owner3@example\.com\); give the e-"
     ):
-        listed(Wanted(organisation="Ships"))
+        listed(DeviceFilter(organisation="Ships"))
 
 
 def test_an_organisation_that_has_been_left(conversation: Conversation) -> None:
     conversation.expect_query({}, LOGIN)
     conversation.expect_query(None, Reply({"data": {"login": {"account": None}}}))
     with pytest.raises(BadAnswerError, match="no list of devices"):
-        listed(Wanted(organisation="Shops"))
+        listed(DeviceFilter(organisation="Shops"))

@@ -31,7 +31,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     RemoteItError,
     ThrottledError,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Answer, Http, Transport
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient, Response, Transport
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import Conversation, Reply, executed_again
 
 URL = "https://api.remot3.it/apv/v27/thing"
@@ -39,12 +39,12 @@ WELL = Reply({"status": "true"})
 BROKEN = requests.exceptions.ConnectionError("Connection aborted.")
 
 
-def http(transport: Transport | None = None) -> Http:
-    return Http(transport or Transport(), timeout=7, width=3)
+def http(transport: Transport | None = None) -> HttpClient:
+    return HttpClient(transport or Transport(), timeout=7, pool_size=3)
 
 
-def call(method: str = "POST", **options: t.Any) -> Answer:
-    return http().call(method, URL, headers={}, **options)
+def request(method: str = "POST", **options: t.Any) -> Response:
+    return http().request(method, URL, headers={}, **options)
 
 
 def caused(outer: Exception, inner: Exception) -> Exception:
@@ -59,13 +59,13 @@ def caused(outer: Exception, inner: Exception) -> Exception:
 def test_what_is_sent(conversation: Conversation) -> None:
     headers = {"Content-Type": "application/json", "User-Agent": f"remoteit.fleet/{_http.VERSION} (Ansible collection)"}
     conversation.expect("POST", URL, WELL, body={"a": "ä"}, headers={**headers, "token": "t", "Authorization": None})
-    http().call("POST", URL, headers={"token": "t"}, body={"a": "ä"})
+    http().request("POST", URL, headers={"token": "t"}, body={"a": "ä"})
     assert conversation.options == [{"timeout": 7, "verify": True, "proxies": {}}]
 
 
 def test_a_get_has_no_body(conversation: Conversation) -> None:
     conversation.expect("GET", URL, WELL)
-    call("GET")
+    request("GET")
     assert conversation.sent[0].body is None
 
 
@@ -75,13 +75,13 @@ def test_a_netrc_is_not_used(
     (tmp_path / "netrc").write_text("machine api.remot3.it login someone password hunter2\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     conversation.expect("POST", URL, WELL, headers={"Authorization": None})
-    call()
+    request()
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed(conversation: Conversation, status: int) -> None:
     conversation.expect("POST", URL, Reply("", status, {"Location": "https://elsewhere.example/"}))
-    answer = call()
+    answer = request()
     assert answer.status == status and not answer.ok
 
 
@@ -107,7 +107,7 @@ def test_proxies_of_the_environment(
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):  # the process's own say nothing
         monkeypatch.setenv(name, "http://not-this-one:1")
     conversation.expect("POST", URL, WELL)
-    http(Transport.from_environment(environ, URL)).call("POST", URL, headers={})
+    http(Transport.from_environment(environ, URL)).request("POST", URL, headers={})
     assert conversation.options[0]["proxies"] == expected
 
 
@@ -120,7 +120,7 @@ def test_the_ca_bundle_of_the_environment(
         Transport.from_environment({name: str(bundle)}, URL)
     bundle.touch()
     conversation.expect("POST", URL, WELL)
-    http(Transport.from_environment({name: str(bundle)}, URL)).call("POST", URL, headers={})
+    http(Transport.from_environment({name: str(bundle)}, URL)).request("POST", URL, headers={})
     assert conversation.options[0]["verify"] == str(bundle)
     monkeypatch.chdir(tmp_path)
     assert Transport.from_environment({name: "ca.pem"}, URL).ca_bundle == str(bundle)
@@ -177,7 +177,7 @@ def test_what_a_proxy_repeats_of_its_password_is_not_shown(
     address = answering(b'HTTP/1.1 407 %s\r\n\r\n{"message": "%s"}' % (said, said))
     transport = Transport.from_environment({"ALL_PROXY": f"http://someone:hunter2%3222@{address}"}, url)
     try:
-        shown = str(http(transport).call("GET", url, headers={}).body)
+        shown = str(http(transport).request("GET", url, headers={}).body)
     except NetworkError as error:
         shown = error.message
     assert "hunter2222" not in shown
@@ -190,7 +190,7 @@ def test_a_header_that_is_none_is_not_in_a_log(
 ) -> None:
     """With C(ANSIBLE_LOG_PATH) the warnings of all libraries are in a file."""
     address = answering(b"HTTP/1.1 200 OK\r\nyou sent 7e0f51c3a9d84b62\r\nContent-Length: 2\r\n\r\n{}")
-    assert http().call("GET", f"http://{address}/", headers={"token": "7e0f51c3a9d84b62"}).status == 200
+    assert http().request("GET", f"http://{address}/", headers={"token": "7e0f51c3a9d84b62"}).status == 200
     assert "7e0f51c3a9d84b62" not in caplog.text
 
 
@@ -226,12 +226,12 @@ def test_no_answer_is_a_clear_error_and_nothing_is_repeated(
 ) -> None:
     conversation.expect("POST", URL, raised)
     with pytest.raises(error, match=message):
-        call()
+        request()
 
 
 def not_sent(url: str, by: str) -> bool:
     with pytest.raises(NetworkError) as caught:
-        http(Transport({url.split(":")[0]: f"http://{by}"})).call("POST", url, headers={})
+        http(Transport({url.split(":")[0]: f"http://{by}"})).request("POST", url, headers={})
     return bool(caught.value.details.get("not_sent"))
 
 
@@ -256,15 +256,15 @@ def test_a_proxy_that_makes_no_line_has_sent_nothing(answering: t.Callable[[byte
 )
 def test_a_call_that_may_be_repeated_is(conversation: Conversation, pauses: list[float], trouble: t.Any) -> None:
     conversation.expect("POST", URL, *[trouble] * 4, WELL, body={"a": 1})
-    assert call(body={"a": 1}, repeat=True).ok
+    assert request(body={"a": 1}, retry=True).ok
     assert len(pauses) == 4
-    assert pauses == sorted(pauses) and pauses[0] > 0 and pauses[-1] <= _http.LONGEST_PAUSE
+    assert pauses == sorted(pauses) and pauses[0] > 0 and pauses[-1] <= _http.MAX_BACKOFF_SECONDS
 
 
 @pytest.mark.parametrize("trouble", [Reply("", 500), Reply("", 503), Reply({"status": "false"}, 502)])
 def test_any_other_call_is_not(conversation: Conversation, pauses: list[float], trouble: Reply) -> None:
     conversation.expect("POST", URL, trouble)
-    assert call().status == trouble.status
+    assert request().status == trouble.status
     assert pauses == []
 
 
@@ -273,24 +273,24 @@ def test_an_answer_that_says_something_is_not_asked_for_again(
     conversation: Conversation, pauses: list[float], status: int
 ) -> None:
     conversation.expect("POST", URL, Reply({}, status))
-    assert call(repeat=True).status == status
+    assert request(retry=True).status == status
 
 
 def test_five_tries_and_no_more(conversation: Conversation, pauses: list[float]) -> None:
     conversation.expect("POST", URL, *[Reply("", 500)] * 5)
-    assert call(repeat=True).status == 500
+    assert request(retry=True).status == 500
     conversation.expect("POST", URL, *[BROKEN] * 5)
     with pytest.raises(NetworkError):
-        call(repeat=True)
+        request(retry=True)
     conversation.expect("POST", URL, *[Reply("", 429)] * 5)
     with pytest.raises(ThrottledError, match="HTTP 429"):
-        call(repeat=True)
+        request(retry=True)
 
 
 def test_throttled_without_repeating(conversation: Conversation, pauses: list[float]) -> None:
     conversation.expect("POST", URL, Reply("", 429, {"Retry-After": "1"}))
     with pytest.raises(ThrottledError):
-        call()
+        request()
     assert pauses == []
 
 
@@ -311,21 +311,21 @@ def test_retry_after_is_honoured(
     conversation: Conversation, pauses: list[float], status: int, value: str, pause: float
 ) -> None:
     conversation.expect("POST", URL, Reply("", status, {"Retry-After": value}), WELL)
-    call(repeat=True)
+    request(retry=True)
     assert pauses == [pause]
 
 
 def test_retry_after_as_a_date(conversation: Conversation, pauses: list[float]) -> None:
     later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=20)
     conversation.expect("POST", URL, Reply("", 429, {"Retry-After": email.utils.format_datetime(later, True)}), WELL)
-    call(repeat=True)
+    request(retry=True)
     assert 1 < pauses[0] <= 20
 
 
 @pytest.mark.parametrize("value", ["soon", "1.5", "", "Wed, 99 Oct 2015", "½"])
 def test_a_retry_after_that_cannot_be_read_is_none(conversation: Conversation, pauses: list[float], value: str) -> None:
     conversation.expect("POST", URL, Reply("", 429, {"Retry-After": value}), WELL)
-    call(repeat=True)
+    request(retry=True)
     assert 0 < pauses[0] <= 0.5
 
 
@@ -333,9 +333,9 @@ def test_a_retry_after_that_cannot_be_read_is_none(conversation: Conversation, p
 
 
 def test_an_answer_that_does_not_end_is_a_bad_answer(conversation: Conversation) -> None:
-    conversation.expect("POST", URL, Reply("x" * (_http.LARGEST_BODY + 1)))
+    conversation.expect("POST", URL, Reply("x" * (_http.MAX_BODY_BYTES + 1)))
     with pytest.raises(BadAnswerError, match="more than"):
-        call()
+        request()
 
 
 @pytest.mark.parametrize(
@@ -349,19 +349,19 @@ def test_an_answer_that_does_not_end_is_a_bad_answer(conversation: Conversation)
 )
 def test_what_is_read_can_be_written_again(conversation: Conversation, text: str, body: t.Any) -> None:
     conversation.expect("POST", URL, Reply(text))
-    assert call().json_object() == body
+    assert request().json_object() == body
     json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
 
 def test_an_answer_is_utf_8_whatever_it_claims(conversation: Conversation) -> None:
     conversation.expect("POST", URL, Reply({"name": "ä"}, headers={"Content-Type": "application/json; charset=idna"}))
-    assert call().body == {"name": "ä"}
+    assert request().body == {"name": "ä"}
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])
 def test_the_body_is_read_before_the_status(conversation: Conversation, status: int) -> None:
     conversation.expect("POST", URL, Reply('{"proxy": "http:\\/\\/p:1"}', status))
-    assert call().json_object() == {"proxy": "http://p:1"}
+    assert request().json_object() == {"proxy": "http://p:1"}
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_a_body_that_is_no_object_is_a_bad_answer_that_is_not_shown(
 ) -> None:
     conversation.expect("POST", URL, Reply(body, 404))
     with pytest.raises(BadAnswerError, match=f"HTTP 404 with {what}$") as caught:
-        call().json_object()
+        request().json_object()
     assert caught.value.details == {"http_status": 404}
     assert "hunter2" not in caught.value.message
 
@@ -396,7 +396,7 @@ def test_without_the_library_requests_the_error_says_what_to_do(monkeypatch: pyt
     without = executed_again(_http)
     transport = without.Transport.from_environment({"HTTPS_PROXY": "http://p:1"}, URL)
     with pytest.raises(OptionsError, match="pip install requests"):
-        without.Http(transport, timeout=1, width=1)
+        without.HttpClient(transport, timeout=1, pool_size=1)
 
 
 def test_the_version_is_the_one_of_galaxy_yml() -> None:

@@ -14,9 +14,9 @@ import typing as t
 import pytest
 import requests
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Order, open_one
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest, connect_one
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Wanted
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import DeviceFilter
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
     BadAnswerError,
@@ -226,7 +226,7 @@ def in_threads(rest: RestApi, count: int) -> list[str]:
 def test_a_login_that_fails_has_opened_nothing(conversation: Conversation, answer: Answer) -> None:
     conversation.expect("POST", LOGIN, answer)
     with pytest.raises(RemoteItError) as caught:
-        open_one(api(WITH_PASSWORD), SERVICE, Order((SERVICE,)))
+        connect_one(api(WITH_PASSWORD), SERVICE, ConnectRequest((SERVICE,)))
     assert "may be open" not in caught.value.message
     assert "may_be_open" not in caught.value.as_failure()
 
@@ -480,7 +480,7 @@ def test_the_list_of_devices(conversation: Conversation, pauses: list[float]) ->
     conversation.expect("GET", LIST, Reply("", 500), headers={"developerkey": KEY, "token": TOKEN})
     conversation.expect("GET", LIST, Reply({"devices": [ROW, None], "status": "true"}))
     warnings: list[str] = []
-    (device,) = api().devices(Wanted(applications=(30,), state="active"), warnings.append)
+    (device,) = api().devices(DeviceFilter(applications=(30,), state="active"), warnings.append)
     assert (device.name, device.last_reported) == ("Demo_Router_Web_Port_80", "2018-12-29T19:56:50Z")
     assert [(service.id, service.port) for service in device.services] == [("80:00:00:80:01:00:01:25", 80)]
     assert len(warnings) == 1
@@ -488,18 +488,20 @@ def test_the_list_of_devices(conversation: Conversation, pauses: list[float]) ->
 
 def test_the_list_is_filtered(conversation: Conversation) -> None:
     conversation.expect("GET", LIST, Reply({"devices": [ROW], "status": "true"}))
-    assert list(api().devices(Wanted(devices=("Demo",)), pytest.fail)) == []
+    assert list(api().devices(DeviceFilter(devices=("Demo",)), pytest.fail)) == []
 
 
 @pytest.mark.parametrize("devices", [None, {}, "x"])
 def test_a_missing_list_is_an_error(conversation: Conversation, devices: t.Any) -> None:
     conversation.expect("GET", LIST, Reply({"devices": devices, "status": "true"}))
     with pytest.raises(BadAnswerError, match="no list of devices"):
-        list(api().devices(Wanted(), pytest.fail))
+        list(api().devices(DeviceFilter(), pytest.fail))
 
 
-@pytest.mark.parametrize("wanted", [Wanted(tags_any=("a",)), Wanted(tags_all=("a",)), Wanted(organisation="o")])
-def test_what_rest_cannot_tell_needs_an_access_key(conversation: Conversation, wanted: Wanted) -> None:
+@pytest.mark.parametrize(
+    "wanted", [DeviceFilter(tags_any=("a",)), DeviceFilter(tags_all=("a",)), DeviceFilter(organisation="o")]
+)
+def test_what_rest_cannot_tell_needs_an_access_key(conversation: Conversation, wanted: DeviceFilter) -> None:
     with pytest.raises(OptionsError, match="give an access key"):
         api().devices(wanted, pytest.fail)  # at once, not when the first device is asked for
 

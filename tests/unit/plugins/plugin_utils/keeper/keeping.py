@@ -10,7 +10,7 @@ import pathlib
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Target
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger
@@ -29,7 +29,7 @@ def asked_for(
     host: str,
     service: str | None,
     who: Account = ACCOUNT,
-    target: Target | None = None,
+    target: ServiceName | None = None,
     hostip: str | None = None,
 ) -> HostRequest:
     return HostRequest(host, service, target, hostip, who)

@@ -18,12 +18,12 @@ import pytest
 import requests
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Order
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import DEFAULT_API_URL, Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Transport
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import iso, utc_now
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
@@ -55,7 +55,7 @@ def ask(
     keeper: Keeper, *services: str, host: str | None = None, who: Account = ACCOUNT, **options: t.Any
 ) -> list[dict[str, t.Any]]:
     hosts = None if host is None else {service: [host] for service in services}
-    return list(keeper.open(who, Order(services, **options), hosts))
+    return list(keeper.open(who, ConnectRequest(services, **options), hosts))
 
 
 def open_one(keeper: Keeper, service: str = A, **options: t.Any) -> Connection:
@@ -548,8 +548,8 @@ def test_a_control_folder_that_cannot_be_read_does_not_keep_its_connection_open(
 ) -> None:
     conversation.expect_open(A, opened(A, "id-a"))
     open_one(keeper)
-    os.mkdir(run.folder)
-    os.symlink("nowhere", os.path.join(run.folder, "nowhere"))
+    os.mkdir(run.runtime_dir)
+    os.symlink("nowhere", os.path.join(run.runtime_dir, "nowhere"))
     os.symlink("nowhere", run.control_path_dir("id-a"))
     conversation.expect_stop(A, "id-a", STOPPED)
     assert close(keeper, "id-a") == "closed"
@@ -588,7 +588,7 @@ def test_what_the_sessions_show_of_a_call_without_an_answer_is_closed(
     who = account(WITH_ACCESS_KEY)
     conversation.expect_query({"serviceId": SERVICE}, requests.exceptions.ConnectionError())
     assert ask(keeper, SERVICE, who=who)[0]["failure"]["may_be_open"]
-    conversation.expect_query({}, sessions(*(["id-x"] if shown else []), started=iso(utc_now())))
+    conversation.expect_query({}, sessions(*(["id-x"] if shown else []), started=format_utc(utc_now())))
     if shown:
         conversation.expect_query({"connectionId": "id-x", "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
     recap = keeper.finish()
@@ -609,7 +609,7 @@ def test_what_cannot_be_found_out_at_the_end_is_said_and_the_rest_is_closed(
     conversation.expect_stop(A, "id-a", STOPPED)
     if trouble == "ledgers":
         os.chmod(os.path.dirname(ledger.path), 0o777)
-        conversation.expect_query({}, sessions("id-x", started=iso(utc_now())))
+        conversation.expect_query({}, sessions("id-x", started=format_utc(utc_now())))
     else:
         conversation.expect_query({}, RuntimeError("nobody thought of this"))
     recap = keeper.finish()

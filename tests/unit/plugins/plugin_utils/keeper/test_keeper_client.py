@@ -28,10 +28,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Order
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Wanted
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import DeviceFilter
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     OfflineError,
     OptionsError,
@@ -41,7 +41,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Tr
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import client as _keeper_client
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import recap_text, with_leftovers
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import add_orphans, recap_text
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICE, SERVICES
 
@@ -142,7 +142,7 @@ class Controller:
 
     def open(self, account: Account, *services: str, host: str | None = None, **options: t.Any) -> dict[str, t.Any]:
         hosts = None if host is None else {service: [host] for service in services}
-        outcomes = dict(self.client.open(account, Order(services, **options), hosts))
+        outcomes = dict(self.client.open(account, ConnectRequest(services, **options), hosts))
         self.keeper()
         return outcomes
 
@@ -224,7 +224,7 @@ def test_many_workers_at_once_share_one_keeper(controller: Controller, vendor: V
     assert controller.client.finish() == {"opened": 5, "closed": 5, "left": [], "unsure": [], "ended_early": []}
     assert vendor.open == set()
     controller.await_end(keeper)
-    assert not os.path.exists(controller.run.folder)
+    assert not os.path.exists(controller.run.runtime_dir)
     assert controller.ledgers() == []
 
 
@@ -249,7 +249,7 @@ def test_who_looks_for_devices_uses_the_login_of_the_run(
         {"deviceaddress": service, "devicealias": f"kiosk-{number}", "devicestate": "active", "servicetitle": title}
         for number, (service, title) in enumerate([(SERVICE, "SSH"), (OFFLINE, "Bulk")])
     ]
-    wanted, warnings = Wanted(state="active", services=frozenset(["kiosk-0"])), ([], [], [])
+    wanted, warnings = DeviceFilter(state="active", services=frozenset(["kiosk-0"])), ([], [], [])
     directly = controller.client.devices(account, wanted, warnings[0].append)
     assert [service.id for device in directly for service in device.services] == [SERVICE]
     controller.open(account, SERVICE)
@@ -257,7 +257,7 @@ def test_who_looks_for_devices_uses_the_login_of_the_run(
     assert controller.client.devices(account, wanted, warnings[1].append) == directly
     assert vendor.calls.count("/apv/v27/user/login") == 2
     with pytest.raises(OptionsError, match="cannot tell tags_any"):
-        controller.client.devices(account, Wanted(tags_any=("kiosk",)), warnings[1].append)
+        controller.client.devices(account, DeviceFilter(tags_any=("kiosk",)), warnings[1].append)
     controller.kill(controller.keeper())
     assert controller.client.devices(account, wanted, warnings[2].append) == directly
     assert warnings[0] == warnings[1] == warnings[2]
@@ -266,7 +266,7 @@ def test_who_looks_for_devices_uses_the_login_of_the_run(
 def test_client_closes_what_hosts_hold(controller: Controller, vendor: Vendor, account: Account) -> None:
     hosts = [HostRequest(name, service, None, None, account) for name, service in zip("ab", SERVICES)]
     assert list(controller.client.close_hosts(["a", "b"], [account])) == []  # nothing was opened: no keeper is started
-    assert not os.path.exists(controller.run.folder)
+    assert not os.path.exists(controller.run.runtime_dir)
     ids = [controller.open(account, host.service, host=host.host)[host.service].connectionid for host in hosts]
     stops = list(zip(SERVICES, ids))
     assert dict(controller.client.close_hosts(["a", "b"], [])) == dict.fromkeys(stops, "closed")
@@ -276,7 +276,7 @@ def test_client_closes_what_hosts_hold(controller: Controller, vendor: Vendor, a
 def test_client_close_starts_a_keeper(controller: Controller, vendor: Vendor, account: Account) -> None:
     vendor.open.add("id-x")
     assert controller.client.finish() is None
-    assert not os.path.exists(controller.run.folder)
+    assert not os.path.exists(controller.run.runtime_dir)
     assert dict(controller.client.close(account, [(SERVICE, "id-x")])) == {(SERVICE, "id-x"): "closed"}
     controller.keeper()
     assert vendor.open == set()
@@ -406,7 +406,7 @@ def test_no_secret_can_be_seen_and_nobody_else_gets_in(
     process = pathlib.Path("/proc", str(controller.keeper()))
     assert b"s3cret" not in (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
     assert "s3cret" not in json.dumps(controller.ledgers())
-    assert os.stat(controller.run.folder).st_mode & 0o777 == 0o700
+    assert os.stat(controller.run.runtime_dir).st_mode & 0o777 == 0o700
     assert os.stat(controller.run.socket).st_mode & 0o077 == 0
 
 
@@ -490,8 +490,8 @@ def test_a_keeper_killed_in_mid_call(controller: Controller, vendor: Vendor, acc
 
 
 def test_a_folder_of_somebody_else(controller: Controller, vendor: Vendor, account: Account) -> None:
-    os.mkdir(controller.run.folder)
-    os.chmod(controller.run.folder, 0o777)
+    os.mkdir(controller.run.runtime_dir)
+    os.chmod(controller.run.runtime_dir, 0o777)
     with pytest.raises(RemoteItError, match=r"nothing was opened: the keeper of this run cannot be started: .*alone"):
         controller.open(account, SERVICE)
     assert vendor.calls == []
@@ -501,13 +501,13 @@ def test_who_listens_in_a_folder_that_is_not_ours_alone_is_told_nothing(
     controller: Controller, account: Account
 ) -> None:
     """The keeper is dead, and another user has put something in its place."""
-    os.mkdir(controller.run.folder, 0o777)
-    os.chmod(controller.run.folder, 0o777)
+    os.mkdir(controller.run.runtime_dir, 0o777)
+    os.chmod(controller.run.runtime_dir, 0o777)
     with socket.socket(socket.AF_UNIX) as planted:
         planted.bind(controller.run.socket)
         planted.listen()
         with pytest.raises(RemoteItError, match="somebody else listens in"):
-            dict(controller.client.open(account, Order((SERVICE,))))
+            dict(controller.client.open(account, ConnectRequest((SERVICE,))))
         line, _unused = planted.accept()
         with line:
             assert line.recv(1) == b""
@@ -543,7 +543,7 @@ def test_a_keeper_that_does_not_start_in_time_is_not_left_behind(
     slow_python: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    in_vain = controller.client.open(account, Order((SERVICE,)))
+    in_vain = controller.client.open(account, ConnectRequest((SERVICE,)))
     with monkeypatch.context() as hurry:
         hurry.setattr(_keeper_client, "START_SECONDS", 2.0)
         with pytest.raises(RemoteItError, match=r"nothing was opened: .* it did not start within 2 seconds"):
@@ -567,11 +567,11 @@ def test_a_worker_that_has_many_files_open(controller: Controller, account: Acco
 
 @pytest.mark.parametrize("words", [b"", b'{"connec'])
 def test_a_keeper_that_dies_in_the_middle_of_a_line(controller: Controller, account: Account, words: bytes) -> None:
-    os.mkdir(controller.run.folder, 0o700)
+    os.mkdir(controller.run.runtime_dir, 0o700)
     with socket.socket(socket.AF_UNIX) as keeper, concurrent.futures.ThreadPoolExecutor(1) as pool:
         keeper.bind(controller.run.socket)
         keeper.listen()
-        asked = pool.submit(dict, controller.client.open(account, Order((SERVICE,))))
+        asked = pool.submit(dict, controller.client.open(account, ConnectRequest((SERVICE,))))
         line, _unused = keeper.accept()
         with line, line.makefile("rb") as request:
             request.readline()
@@ -618,11 +618,11 @@ def test_the_recap(recap: dict[str, t.Any], numbers: str, warnings: list[str]) -
 
 def test_the_recap_names_what_a_killed_keeper_has_left() -> None:
     entry = {"deviceaddress": SERVICE, "connectionid": "id-a", "ends_by_itself_at": "2026-01-16T07:20:00Z"}
-    first, second = recap_text(with_leftovers(None, [entry]) or {}).splitlines()
+    first, second = recap_text(add_orphans(None, [entry]) or {}).splitlines()
     assert first == "remote.it: opened 1, closed 0, left open 1"
     assert "id-a" in second
     assert "remoteit.fleet.teardown" in second
     told = {"opened": 2, "closed": 1, "left": [LEFT], "unsure": [], "ended_early": []}
-    assert with_leftovers(told, [entry]) == told
-    assert with_leftovers(told, []) == told
-    assert with_leftovers(None, []) is None
+    assert add_orphans(told, [entry]) == told
+    assert add_orphans(told, []) == told
+    assert add_orphans(None, []) is None

@@ -18,13 +18,17 @@ import requests
 from support import until
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Order
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import LATCHING, Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NotFoundError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Target
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Held, Keeper, RunEndsError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import (
+    Keeper,
+    ManagedConnection,
+    ShuttingDownError,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger, listing
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger, list_open_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     SERVICES,
@@ -49,7 +53,9 @@ OFFLINE = refused("service is inactive", 200)
 NEAR_END = "200"
 
 
-def use(keeper: Keeper, request: HostRequest, instead_of: Held | None = None) -> tuple[Held, Connection]:
+def use(
+    keeper: Keeper, request: HostRequest, instead_of: ManagedConnection | None = None
+) -> tuple[ManagedConnection, Connection]:
     held, outcome = keeper.use(request, instead_of)
     assert isinstance(outcome, Connection)
     return held, outcome
@@ -65,7 +71,7 @@ def fails(keeper: Keeper, request: HostRequest) -> str:
 
 def connect(keeper: Keeper, service: str, host: str | None = None, **options: t.Any) -> Connection:
     hosts = None if host is None else {service: [host]}
-    (event,) = keeper.open(ACCOUNT, Order((service,), **options), hosts)
+    (event,) = keeper.open(ACCOUNT, ConnectRequest((service,), **options), hosts)
     return Connection.from_result(event["connection"])
 
 
@@ -149,17 +155,17 @@ def test_use_finds_a_service_by_name_once(keeper: Keeper, conversation: Conversa
     listed = Reply({"status": "true", "devices": [row(A, "kiosk-1")]})
     conversation.expect("GET", "/device/list/all", listed)
     conversation.expect_open(A, opened(A, "id-1"))
-    kiosk = Target.of("kiosk-1", application="ssh")
+    kiosk = ServiceName.parse("kiosk-1", application="ssh")
     for _unused in range(2):
         assert use(keeper, asked_for("a", None, target=kiosk))[1].deviceaddress == A
     conversation.expect("GET", "/device/list/all", listed)
     with pytest.raises(NotFoundError):
-        keeper.use(asked_for("b", None, target=Target.of("kiosk-2", application="ssh")))
+        keeper.use(asked_for("b", None, target=ServiceName.parse("kiosk-2", application="ssh")))
 
 
 def test_use_fails_when_the_run_ends(keeper: Keeper) -> None:
     keeper.finish()
-    with pytest.raises(RunEndsError):
+    with pytest.raises(ShuttingDownError):
         keeper.use(asked_for("a", A))
 
 
@@ -173,7 +179,7 @@ def test_use_reports_a_failure_once(keeper: Keeper, conversation: Conversation) 
 
 def test_use_reports_what_remoteit_connect_was_told(keeper: Keeper, conversation: Conversation) -> None:
     conversation.expect_open(A, OFFLINE)
-    (event,) = keeper.open(ACCOUNT, Order((A,)), {A: ["a"]})
+    (event,) = keeper.open(ACCOUNT, ConnectRequest((A,)), {A: ["a"]})
     assert event["failure"]["code"] == "offline"
     assert fails(keeper, asked_for("a", A)) == "offline"  # without a call
     conversation.expect_open(A, opened(A, "id-1"))
@@ -345,7 +351,7 @@ def test_finish_does_not_wait_behind_a_running_command(keeper: Keeper, conversat
     narrow = dataclasses.replace(ACCOUNT, concurrency=1)
     for service, connectionid in ((A, "id-1"), (B, "id-2")):
         conversation.expect_open(service, opened(service, connectionid))
-        list(keeper.open(narrow, Order((service,)), {service: [service]}))
+        list(keeper.open(narrow, ConnectRequest((service,)), {service: [service]}))
     use(keeper, asked_for(A, A, narrow))
     conversation.in_any_order = True
     conversation.expect_stop(A, "id-1", STOPPED)
@@ -477,7 +483,7 @@ def test_open_ahead_finds_all_names_by_one_request(keeper: Keeper, conversation:
     for service in (A, B):
         conversation.expect_open(service, opened(service, f"id-of-{service}"))
     names = ("kiosk-1", "kiosk-2", "kiosk-3")
-    targets = {name: Target.of(name, application="ssh") for name in names}
+    targets = {name: ServiceName.parse(name, application="ssh") for name in names}
     keeper.open_ahead("a-play", 100, [asked_for(name, None, target=targets[name]) for name in names])
     for name, service in (("kiosk-1", A), ("kiosk-2", B)):
         assert use(keeper, asked_for(name, None, target=targets[name]))[1].deviceaddress == service
@@ -532,7 +538,7 @@ def test_take_over_closes_before_it_opens(
     assert not os.path.exists(ledger.path)
     conversation.expect_stop(A, "id-new", STOPPED)
     assert keeper.finish() == {"opened": 2, "closed": 2, "left": [], "unsure": [], "ended_early": []}
-    assert listing(os.path.dirname(ledger.path), None) == []
+    assert list_open_connections(os.path.dirname(ledger.path), None) == []
 
 
 def test_take_over_closes_what_no_host_asks_for(
@@ -568,7 +574,7 @@ def test_take_over_leaves_what_is_detached(
     release(keeper, accounts=[ACCOUNT])
     recap = keeper.finish()
     assert (recap["opened"], recap["closed"], recap["left"]) == (1, 0, [])
-    listed = listing(os.path.dirname(ledger.path), None)
+    listed = list_open_connections(os.path.dirname(ledger.path), None)
     assert [(entry["connectionid"], entry["detached"]) for entry in listed] == [("id-old", True)]
 
 
@@ -579,7 +585,7 @@ def test_take_over_reports_a_call_without_an_answer(
     keeper = successor()
     release(keeper, accounts=[ACCOUNT])
     assert [unsure["service"] for unsure in keeper.finish()["unsure"]] == [A]
-    assert [entry["deviceaddress"] for entry in listing(os.path.dirname(ledger.path), None)] == [A]
+    assert [entry["deviceaddress"] for entry in list_open_connections(os.path.dirname(ledger.path), None)] == [A]
 
 
 def test_take_over_leaves_another_account_alone(

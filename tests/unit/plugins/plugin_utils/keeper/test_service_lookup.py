@@ -9,10 +9,10 @@ import concurrent.futures
 import threading
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Service, Wanted, Warn
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter, Service, Warn
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NetworkError, NotFoundError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import Target
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.service_lookup import Finder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.service_lookup import ServiceLookup
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICES
 
 
@@ -32,7 +32,7 @@ class Vendor:
         self.go_on.set()
         self.broken = False
 
-    def devices(self, wanted: Wanted, warn: Warn) -> t.Iterator[Device]:
+    def devices(self, wanted: DeviceFilter, warn: Warn) -> t.Iterator[Device]:
         self.queries.append(set(wanted.devices))
         self.asked.set()
         assert self.go_on.wait(30)
@@ -41,13 +41,13 @@ class Vendor:
         return iter([device(name, service) for name, service in zip(self.names, SERVICES) if name in wanted.devices])
 
 
-def ssh(name: str) -> Target:
-    return Target(name, None, 28)
+def ssh(name: str) -> ServiceName:
+    return ServiceName(name, None, 28)
 
 
 def test_what_is_found_is_not_asked_for_again() -> None:
     vendor = Vendor("a", "b")
-    finder = Finder(vendor)
+    finder = ServiceLookup(vendor)
     assert finder.resolve([ssh("a")], print)[ssh("a")] == device("a", SERVICES[0]).services[0]
     finder.resolve([ssh("a")], print)
     finder.resolve([ssh("a"), ssh("b")], print)
@@ -56,13 +56,13 @@ def test_what_is_found_is_not_asked_for_again() -> None:
 
 def test_what_is_not_found_may_be_there_the_next_time() -> None:
     vendor = Vendor()
-    finder = Finder(vendor)
+    finder = ServiceLookup(vendor)
     assert isinstance(finder.resolve([ssh("a")], print)[ssh("a")], NotFoundError)
     vendor.names.append("a")
     assert isinstance(finder.resolve([ssh("a")], print)[ssh("a")], Service)
 
 
-def asked_meanwhile(vendor: Vendor, finder: Finder, names: list[str]) -> list[concurrent.futures.Future[t.Any]]:
+def asked_meanwhile(vendor: Vendor, finder: ServiceLookup, names: list[str]) -> list[concurrent.futures.Future[t.Any]]:
     """A query, and those for each name while it was under way; all of them have ended."""
     with concurrent.futures.ThreadPoolExecutor(21) as pool:
         first = pool.submit(finder.resolve, [ssh("first")], print)
@@ -78,7 +78,7 @@ def test_who_waits_for_a_query_shares_the_next_one() -> None:
     names = [f"host-{number}" for number in range(20)]
     vendor = Vendor(*names[:10])
     vendor.go_on.clear()
-    finder = Finder(vendor)
+    finder = ServiceLookup(vendor)
     first, *others = asked_meanwhile(vendor, finder, names)
     first.result()
     found = [isinstance(other.result()[ssh(name)], Service) for name, other in zip(names, others)]
@@ -92,7 +92,7 @@ def test_who_waits_for_a_query_shares_its_failure_too() -> None:
     vendor = Vendor(*names)
     vendor.go_on.clear()
     vendor.broken = True
-    finder = Finder(vendor)
+    finder = ServiceLookup(vendor)
     assert {type(asked.exception()) for asked in asked_meanwhile(vendor, finder, names)} == {NetworkError}
     assert vendor.queries == [{"first"}, set(names)]
     vendor.broken = False

@@ -19,20 +19,20 @@ import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import iso, utc_now
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import (
     Ledger,
     _lock,
-    listing,
-    of_dead_runs,
+    list_open_connections,
+    lock_dead_ledgers,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import mark_of
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import process_identity
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE
 
 FullDisk = t.Callable[..., t.ContextManager[None]]
 
 API = "https://api.remot3.it/apv/v27"
-LATER = iso(utc_now() + datetime.timedelta(hours=8))
+LATER = format_utc(utc_now() + datetime.timedelta(hours=8))
 CONNECTION = Connection(SERVICE, ID, "http://p:1", "p", 1, "tcp", False, "caller", expires_at=LATER)
 
 
@@ -86,7 +86,7 @@ def test_two_who_read_it_do_not_take_each_other_for_its_keeper(ledger: Ledger, f
     end(ledger)
     with open(ledger.path, "rb") as file:
         assert _lock(file)
-        assert [entry["alive"] for entry in listing(folder, None)] == [False]
+        assert [entry["alive"] for entry in list_open_connections(folder, None)] == [False]
 
 
 def test_removed_at_the_end(ledger: Ledger, folder: str) -> None:
@@ -101,7 +101,7 @@ def test_another_keeper_of_the_same_run_does_not_overwrite(ledger: Ledger, folde
     second.intent(1, SERVICE, API, "fingerprint")
     assert second.path != ledger.path
     assert lines(ledger.path) == before
-    assert len(listing(folder, "job-0123456789")) == 2
+    assert len(list_open_connections(folder, "job-0123456789")) == 2
 
 
 def test_threads_write_whole_lines(ledger: Ledger) -> None:
@@ -155,7 +155,7 @@ def opened_entry(ledger: Ledger, number: int = 1) -> None:
 
 def test_what_is_open_and_whose_run_lives(ledger: Ledger, folder: str) -> None:
     opened_entry(ledger)
-    (entry,) = listing(folder, None)
+    (entry,) = list_open_connections(folder, None)
     assert (entry["run_id"], entry["alive"], entry["deviceaddress"], entry["connectionid"]) == (
         "job-0123456789",
         True,
@@ -165,18 +165,18 @@ def test_what_is_open_and_whose_run_lives(ledger: Ledger, folder: str) -> None:
     assert entry["ends_by_itself_at"] == LATER and not entry["detached"]
     assert (entry["account"], entry["api_url"]) == ("fingerprint", API)
     end(ledger)
-    assert [entry["alive"] for entry in listing(folder, None)] == [False]
+    assert [entry["alive"] for entry in list_open_connections(folder, None)] == [False]
 
 
 def test_what_is_closed_is_not_listed(ledger: Ledger, folder: str) -> None:
     opened_entry(ledger)
     ledger.closed(1, "closed")
-    assert listing(folder, None) == []
+    assert list_open_connections(folder, None) == []
 
 
 def test_an_intent_without_an_answer_ends_by_idling(ledger: Ledger, folder: str) -> None:
     ledger.intent(1, SERVICE, API, "fingerprint")
-    (entry,) = listing(folder, None)
+    (entry,) = list_open_connections(folder, None)
     assert entry["connectionid"] is None
     assert 0 < entry["time_left"] <= 900
 
@@ -189,7 +189,7 @@ def test_a_run_is_found_by_its_id_or_that_of_its_job(
     ledger: Ledger, folder: str, asked: str | None, found: bool
 ) -> None:
     opened_entry(ledger)
-    assert bool(listing(folder, asked)) is found
+    assert bool(list_open_connections(folder, asked)) is found
 
 
 @pytest.mark.parametrize(
@@ -200,23 +200,23 @@ def test_a_last_line_that_is_cut_or_none_of_ours_is_passed_over(ledger: Ledger, 
     end(ledger)
     with open(ledger.path, "ab") as file:
         file.write(cut)
-    assert [entry["connectionid"] for entry in listing(folder, None)] == [ID]
+    assert [entry["connectionid"] for entry in list_open_connections(folder, None)] == [ID]
 
 
 def test_only_dead_runs_are_given_to_a_teardown_and_each_to_one(
     ledger: Ledger, folder: str, pauses: list[float]
 ) -> None:
     opened_entry(ledger)
-    with of_dead_runs(folder, None, []) as found:
+    with lock_dead_ledgers(folder, None, []) as found:
         assert found == []
     end(ledger)
-    with of_dead_runs(folder, None, []) as found:
+    with lock_dead_ledgers(folder, None, []) as found:
         ((record, its_ledger),) = found
         assert [entry.connectionid for entry in record.open] == [ID]
-        with of_dead_runs(folder, None, []) as another:
+        with lock_dead_ledgers(folder, None, []) as another:
             assert [its for _unused, its in another] == [None]
         its_ledger.closed(1, "closed")
-    assert listing(folder, None) == []
+    assert list_open_connections(folder, None) == []
 
 
 def test_who_only_reads_it_does_not_hide_the_ledger_of_a_dead_run(
@@ -228,30 +228,30 @@ def test_who_only_reads_it_does_not_hide_the_ledger_of_a_dead_run(
     with open(ledger.path, "rb") as reader:
         assert _lock(reader)
         monkeypatch.setattr(time, "sleep", lambda _unused: reader.close())
-        with of_dead_runs(folder, None, []) as found:
+        with lock_dead_ledgers(folder, None, []) as found:
             assert [record.run_id for record, its_ledger in found if its_ledger] == ["job-0123456789"]
 
 
 def test_a_run_whose_keeper_was_killed_lives_as_long_as_its_controller(folder: str) -> None:
     controller = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
-    ledger = begin(folder, controller=mark_of(controller.pid))
+    ledger = begin(folder, controller=process_identity(controller.pid))
     opened_entry(ledger)
     end(ledger)
-    assert [entry["alive"] for entry in listing(folder, None)] == [True]
-    with of_dead_runs(folder, None, []) as found:
+    assert [entry["alive"] for entry in list_open_connections(folder, None)] == [True]
+    with lock_dead_ledgers(folder, None, []) as found:
         assert found == []
     controller.communicate()
-    assert [entry["alive"] for entry in listing(folder, None)] == [False]
-    with of_dead_runs(folder, None, []) as found:
+    assert [entry["alive"] for entry in list_open_connections(folder, None)] == [False]
+    with lock_dead_ledgers(folder, None, []) as found:
         assert [record.run_id for record, _unused in found] == ["job-0123456789"]
 
 
 def test_a_teardown_that_looks_for_one_run_leaves_the_others_to_the_next(ledger: Ledger, folder: str) -> None:
     opened_entry(ledger)
     end(ledger)
-    with of_dead_runs(folder, "another", []) as found:
+    with lock_dead_ledgers(folder, "another", []) as found:
         assert found == []
-        with of_dead_runs(folder, "job-0123456789", []) as others:
+        with lock_dead_ledgers(folder, "job-0123456789", []) as others:
             assert [record.run_id for record, _unused in others] == ["job-0123456789"]
 
 
@@ -260,11 +260,11 @@ def test_what_is_odd_in_a_line_does_not_hide_the_rest(ledger: Ledger, folder: st
     opened_entry(ledger, 2)
     path = pathlib.Path(ledger.path)
     path.write_text(path.read_text().replace(LATER, "later", 1))
-    first, second = listing(folder, None)
+    first, second = list_open_connections(folder, None)
     assert (first["connectionid"], second["connectionid"]) == (ID, ID)
     assert second["ends_by_itself_at"] == LATER
     path.write_text(path.read_text().replace(ID, "../id", 1))
-    assert [entry["connectionid"] for entry in listing(folder, None)] == [None, ID]
+    assert [entry["connectionid"] for entry in list_open_connections(folder, None)] == [None, ID]
 
 
 def test_nothing_is_opened_when_somebody_has_removed_the_ledger(ledger: Ledger) -> None:
@@ -277,8 +277,8 @@ def test_nothing_is_opened_when_somebody_has_removed_the_ledger(ledger: Ledger) 
 def test_a_folder_of_ledgers_that_is_not_ours_alone_is_said(ledger: Ledger, folder: str) -> None:
     os.chmod(folder, 0o777)
     with pytest.raises(RemoteItError, match="not a folder of this user alone"):
-        listing(folder, None)
+        list_open_connections(folder, None)
 
 
 def test_without_a_folder_there_is_nothing(folder: str) -> None:
-    assert listing(folder, None) == []
+    assert list_open_connections(folder, None) == []

@@ -10,30 +10,30 @@ import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Session
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import iso, utc_now
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import Intent, explain
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import ApiSession
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import PendingConnect, match_sessions
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICES
 
 A, B = SERVICES[:2]
 
 
 def ago(seconds: int) -> str:
-    return iso(utc_now() - datetime.timedelta(seconds=seconds))
+    return format_utc(utc_now() - datetime.timedelta(seconds=seconds))
 
 
-def session(connectionid: str = "id-1", service: str = A, seconds: int = 99, **more: t.Any) -> Session:
+def session(connectionid: str = "id-1", service: str = A, seconds: int = 99, **more: t.Any) -> ApiSession:
     fields = {"is_ours": True, "is_proxy": True, **more}
-    return Session(connectionid, service, ago(seconds), **fields)
+    return ApiSession(connectionid, service, ago(seconds), **fields)
 
 
-OLD = Intent(1, A, ago(1000))
-NEW = Intent(2, A, ago(100))
-JUST_NOW = Intent(3, A, ago(70), ago(60))
+OLD = PendingConnect(1, A, ago(1000))
+NEW = PendingConnect(2, A, ago(100))
+JUST_NOW = PendingConnect(3, A, ago(70), ago(60))
 
 
 def test_it_is_found() -> None:
-    assert explain([NEW], [session(service=A.lower()), session("id-2", B)], (), ()) == {NEW: "id-1"}
+    assert match_sessions([NEW], [session(service=A.lower()), session("id-2", B)], (), ()) == {NEW: "id-1"}
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_it_is_found() -> None:
         session("ID-KNOWN"),
     ],
 )
-def test_another_is_not_taken_for_it(other: Session) -> None:
+def test_another_is_not_taken_for_it(other: ApiSession) -> None:
     """Once the call has had all its time, that means that there is none."""
-    assert explain([OLD], [other], {"id-known"}, ()) == {OLD: None}
-    assert explain([JUST_NOW], [other], {"id-known"}, ()).get(JUST_NOW) in (None, "id-1")
+    assert match_sessions([OLD], [other], {"id-known"}, ()) == {OLD: None}
+    assert match_sessions([JUST_NOW], [other], {"id-known"}, ()).get(JUST_NOW) in (None, "id-1")
     answered = JUST_NOW._replace(until=ago(60), answered=True)
-    assert explain([answered], [other], {"id-known"}, ()).get(answered) is None
+    assert match_sessions([answered], [other], {"id-known"}, ()).get(answered) is None
 
 
 @pytest.mark.parametrize(
@@ -66,16 +66,16 @@ def test_another_is_not_taken_for_it(other: Session) -> None:
         session(seconds=1),  # it began long after the call, as somebody else's would
     ],
 )
-def test_what_the_api_does_not_tell_may_be_it_and_is_left_alone(unclear: Session) -> None:
-    assert explain([OLD], [unclear], (), ()) == {}
-    assert explain([OLD], [unclear, session(seconds=990)], (), ()) == {}
+def test_what_the_api_does_not_tell_may_be_it_and_is_left_alone(unclear: ApiSession) -> None:
+    assert match_sessions([OLD], [unclear], (), ()) == {}
+    assert match_sessions([OLD], [unclear, session(seconds=990)], (), ()) == {}
 
 
 def test_where_two_are_possible_none_is_taken() -> None:
-    assert explain([NEW], [session("id-1"), session("id-2")], (), ()) == {}
-    assert explain([NEW], [session()], (), {A}) == {}
+    assert match_sessions([NEW], [session("id-1"), session("id-2")], (), ()) == {}
+    assert match_sessions([NEW], [session()], (), {A}) == {}
 
 
 def test_as_many_sessions_as_openings() -> None:
-    explained = explain([OLD, NEW], [session("id-1"), session("id-2")], (), ())
+    explained = match_sessions([OLD, NEW], [session("id-1"), session("id-2")], (), ())
     assert set(explained.values()) == {"id-1", "id-2"}

@@ -14,14 +14,14 @@ import typing as t
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Direct, Stop
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectionRef, DirectBackend
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import DEFAULT_API_URL
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import iso, utc_now
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger, is_used_by_another
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import mark_of
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import process_identity
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     LOGGED_IN,
     SERVICE,
@@ -65,7 +65,7 @@ def left_behind(
     ledger = begin(folder, run_id, controller)
     ledger.intent(1, SERVICE, DEFAULT_API_URL, who)
     if opened:
-        end = iso(utc_now() + datetime.timedelta(hours=hours))
+        end = format_utc(utc_now() + datetime.timedelta(hours=hours))
         ledger.opened(
             1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller", expires_at=end), detached=False
         )
@@ -73,8 +73,8 @@ def left_behind(
     return ledger
 
 
-def run(folder: str, run_id: str | None = None, *, check_mode: bool = False) -> dict[Stop, t.Any]:
-    return dict(teardown(folder, run_id, account, Direct(), check_mode=check_mode))
+def run(folder: str, run_id: str | None = None, *, check_mode: bool = False) -> dict[ConnectionRef, t.Any]:
+    return dict(teardown(folder, run_id, account, DirectBackend(), check_mode=check_mode))
 
 
 def no_account() -> Account:
@@ -108,7 +108,7 @@ def test_what_could_not_be_closed_is_told_and_tried_the_next_time(conversation: 
 @pytest.mark.parametrize("controller", [None, "another-boot pid:[1] 1 1", "{boot} pid:[1] 1 1"])
 def test_a_run_that_lives_is_not_touched(conversation: Conversation, folder: str, controller: str | None) -> None:
     """Wherever it lives: the folder may be another container's, or another machine's too."""
-    boot = str(mark_of(os.getpid())).split()[0]
+    boot = str(process_identity(os.getpid())).split()[0]
     alive = begin(folder, RUN, controller and controller.format(boot=boot))
     alive.intent(1, SERVICE, DEFAULT_API_URL, OURS)
     alive.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
@@ -129,7 +129,7 @@ def test_a_run_that_closes_the_same_at_that_time_does_not_leave_it_to_the_dead_o
             ledger.intent(number, SERVICE, DEFAULT_API_URL, OURS)
             ledger.opened(number, Connection(*stop, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
     dead._file.close()
-    outcomes = teardown(folder, "42", account, Direct(), check_mode=False)
+    outcomes = teardown(folder, "42", account, DirectBackend(), check_mode=False)
     assert next(outcomes) == (STOP, "still_used")
     alive.closing(1)
     assert not is_used_by_another(alive.path, other[1])
@@ -200,23 +200,23 @@ def lost(folder: str) -> Ledger:
     return left_behind(folder, who=WITH_ACCESS_KEY.fingerprint(), opened=False)
 
 
-def run_with_access_key(folder: str, *, check_mode: bool = False) -> dict[Stop, t.Any]:
-    return dict(teardown(folder, None, lambda: account(WITH_ACCESS_KEY), Direct(), check_mode=check_mode))
+def run_with_access_key(folder: str, *, check_mode: bool = False) -> dict[ConnectionRef, t.Any]:
+    return dict(teardown(folder, None, lambda: account(WITH_ACCESS_KEY), DirectBackend(), check_mode=check_mode))
 
 
 def test_an_opening_without_an_answer_is_found_among_the_sessions_and_closed(
     conversation: Conversation, folder: str, lost: Ledger
 ) -> None:
-    conversation.expect_query({}, sessions(STOP[1], started=iso(utc_now())))
+    conversation.expect_query({}, sessions(STOP[1], started=format_utc(utc_now())))
     assert run_with_access_key(folder, check_mode=True) == {STOP: "closed"}
-    conversation.expect_query({}, sessions(STOP[1], started=iso(utc_now())))
+    conversation.expect_query({}, sessions(STOP[1], started=format_utc(utc_now())))
     conversation.expect_query({"connectionId": STOP[1], "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
     assert run_with_access_key(folder) == {STOP: "closed"}
     assert not os.path.exists(lost.path)
 
 
 @pytest.mark.parametrize(
-    "answer", [sessions(), sessions("id-a", user="somebody else", started=iso(utc_now())), refused("no", 403)]
+    "answer", [sessions(), sessions("id-a", user="somebody else", started=format_utc(utc_now())), refused("no", 403)]
 )
 def test_an_opening_that_the_sessions_do_not_show_yet_is_told(
     conversation: Conversation, folder: str, lost: Ledger, answer: Reply
@@ -231,7 +231,7 @@ def test_an_opening_is_not_explained_while_a_ledger_cannot_be_read(
     conversation: Conversation, folder: str, lost: Ledger, unreadable: t.Callable[[str], None]
 ) -> None:
     unreadable(left_behind(folder, "another-users").path)
-    conversation.expect_query({}, sessions(STOP[1], started=iso(utc_now())))
+    conversation.expect_query({}, sessions(STOP[1], started=format_utc(utc_now())))
     outcomes = run_with_access_key(folder)
     assert len(outcomes) == 2
     assert "nobody knows whether" in outcomes[SERVICE, ""].message
@@ -243,7 +243,7 @@ def test_an_opening_is_not_explained_by_what_another_run_has_opened(
     another = begin(folder, "another")
     another.intent(1, SERVICE, DEFAULT_API_URL, WITH_ACCESS_KEY.fingerprint())
     another.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
-    conversation.expect_query({}, sessions(STOP[1], started=iso(utc_now())))
+    conversation.expect_query({}, sessions(STOP[1], started=format_utc(utc_now())))
     assert list(run_with_access_key(folder)) == [(SERVICE, "")]
 
 
@@ -260,13 +260,13 @@ def test_what_must_have_ended_by_itself_is_stopped_all_the_same(
 
 def test_what_must_have_ended_by_itself_needs_no_credentials(folder: str) -> None:
     ledger = left_behind(folder, hours=-1)
-    assert dict(teardown(folder, None, no_account, Direct(), check_mode=False)) == {STOP: "already_closed"}
+    assert dict(teardown(folder, None, no_account, DirectBackend(), check_mode=False)) == {STOP: "already_closed"}
     assert not os.path.exists(ledger.path)
 
 
 def test_without_credentials_what_is_open_is_named(folder: str) -> None:
     ledger = left_behind(folder)
-    (outcome,) = dict(teardown(folder, None, no_account, Direct(), check_mode=False)).values()
+    (outcome,) = dict(teardown(folder, None, no_account, DirectBackend(), check_mode=False)).values()
     assert outcome.message == "there are no credentials"
     assert os.path.exists(ledger.path)
 
@@ -285,7 +285,7 @@ def test_a_dead_run_whose_keeper_is_still_closing_is_waited_for(
     conversation: Conversation, folder: str, pauses: list[float]
 ) -> None:
     """And named, if that takes too long."""
-    keepers = begin(folder, RUN, f"{mark_of(os.getpid())}0")
+    keepers = begin(folder, RUN, f"{process_identity(os.getpid())}0")
     keepers.intent(1, SERVICE, DEFAULT_API_URL, OURS)
     keepers.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
     with pytest.raises(
@@ -304,7 +304,7 @@ def test_a_dead_run_on_which_another_teardown_works_is_waited_for(
     """Also one of another container, of which nothing but its lock told that it was dead."""
     ledger = left_behind(folder, controller="another-boot pid:[1] 1 1")
     conversation.expect_stop(*STOP, refused("api key failed validation"), STOPPED)
-    first = teardown(folder, None, account, Direct(), check_mode=False)
+    first = teardown(folder, None, account, DirectBackend(), check_mode=False)
     assert isinstance(next(first)[1], AuthError)
     with pytest.raises(RemoteItError, match="another teardown is still closing this"):
         raise run(folder)[STOP]
@@ -328,7 +328,7 @@ def test_many_dead_runs_take_one_login(conversation: Conversation, folder: str) 
         left_behind(folder, f"{job}-0123456789", WITH_PASSWORD.fingerprint())
     conversation.expect("POST", "/user/login", LOGGED_IN)
     conversation.expect_stop(*STOP, STOPPED, STOPPED)
-    outcomes = list(teardown(folder, None, lambda: account(WITH_PASSWORD), Direct(), check_mode=False))
+    outcomes = list(teardown(folder, None, lambda: account(WITH_PASSWORD), DirectBackend(), check_mode=False))
     assert outcomes == [(STOP, "closed"), (STOP, "closed")]
 
 

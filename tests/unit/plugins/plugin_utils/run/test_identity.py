@@ -17,7 +17,7 @@ import typing as t
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import identity as _run
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run, state_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run, state_dir
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import executed_again
 
 CI_VARIABLES = ("REMOTEIT_RUN_ID", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG", "SYSTEM_JOBID", "AWX_JOB_ID", "JOB_ID")
@@ -73,7 +73,7 @@ def test_an_id_is_a_decent_file_name(monkeypatch: pytest.MonkeyPatch, given: str
 
 def identity() -> tuple[str, int, str]:
     run = new_run()
-    return run.id, run.controller_pid, run.folder
+    return run.id, run.controller_pid, run.runtime_dir
 
 
 def test_run_is_the_same_in_a_forked_worker() -> None:
@@ -86,10 +86,10 @@ def test_run_is_the_same_in_a_forked_worker() -> None:
 
 def test_run_differs_between_controllers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI_JOB_ID", "4711")
-    code = f"import {_run.__name__} as module; print(module.THIS_RUN.id, module.THIS_RUN.folder)"
+    code = f"import {_run.__name__} as module; print(module.THIS_RUN.id, module.THIS_RUN.runtime_dir)"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     lines = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env).stdout]
-    lines.append(f"{new_run().id} {new_run().folder}")
+    lines.append(f"{new_run().id} {new_run().runtime_dir}")
     first, second = (line.split() for line in lines)
     assert first[0] != second[0]
     assert first[1] != second[1]
@@ -102,7 +102,7 @@ def test_run_differs_between_controllers(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_folder_is_in_the_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as runtime:
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        assert os.path.dirname(new_run().folder) == runtime
+        assert os.path.dirname(new_run().runtime_dir) == runtime
 
 
 @pytest.mark.parametrize("runtime", ["/dev/null/nowhere", "/tmp/" + "x" * 60, ""])
@@ -110,7 +110,7 @@ def test_a_runtime_folder_that_is_not_there_or_too_long(monkeypatch: pytest.Monk
     monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
     with tempfile.TemporaryDirectory(dir="/tmp") as temporary:
         monkeypatch.setattr(tempfile, "tempdir", temporary)
-        assert os.path.dirname(new_run().folder) == temporary
+        assert os.path.dirname(new_run().runtime_dir) == temporary
 
 
 def test_sockets_have_short_paths_even_with_a_long_temporary_one(
@@ -137,26 +137,26 @@ def test_each_connection_has_a_control_folder_of_its_own() -> None:
 
 def test_the_state_folder_that_the_user_names(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert state_folder({"REMOTEIT_STATE_DIR": "~/mine", "XDG_STATE_HOME": "/x"}) == str(tmp_path / "home" / "mine")
-    assert state_folder({"REMOTEIT_STATE_DIR": "mine"}) == str(tmp_path / "mine")
+    assert state_dir({"REMOTEIT_STATE_DIR": "~/mine", "XDG_STATE_HOME": "/x"}) == str(tmp_path / "home" / "mine")
+    assert state_dir({"REMOTEIT_STATE_DIR": "mine"}) == str(tmp_path / "mine")
 
 
 def test_the_state_folder_of_the_user(tmp_path: pathlib.Path) -> None:
-    assert state_folder({"XDG_STATE_HOME": str(tmp_path / "xdg")}) == str(tmp_path / "xdg" / "remoteit-fleet")
+    assert state_dir({"XDG_STATE_HOME": str(tmp_path / "xdg")}) == str(tmp_path / "xdg" / "remoteit-fleet")
     for none in ("", "relative"):  # the keeper would take it for another folder
-        assert state_folder({"XDG_STATE_HOME": none}) == str(tmp_path / "home" / ".local" / "state" / "remoteit-fleet")
+        assert state_dir({"XDG_STATE_HOME": none}) == str(tmp_path / "home" / ".local" / "state" / "remoteit-fleet")
 
 
 def test_a_state_folder_that_cannot_be_made(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     in_home = str(tmp_path / "home" / ".local" / "state" / "remoteit-fleet")
     in_temporary = str(tmp_path / "tmp" / f"remoteit-fleet-{os.getuid()}")
-    assert state_folder({"XDG_STATE_HOME": str(tmp_path / "file")}) == in_home
+    assert state_dir({"XDG_STATE_HOME": str(tmp_path / "file")}) == in_home
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
-    assert state_folder({"XDG_STATE_HOME": str(tmp_path / "file")}) == in_temporary
+    assert state_dir({"XDG_STATE_HOME": str(tmp_path / "file")}) == in_temporary
 
 
 @pytest.mark.parametrize("home", ["/", "relative"])
 def test_no_usable_home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
     monkeypatch.setenv("HOME", home)
-    assert state_folder({}) == str(tmp_path / "tmp" / f"remoteit-fleet-{os.getuid()}")
+    assert state_dir({}) == str(tmp_path / "tmp" / f"remoteit-fleet-{os.getuid()}")

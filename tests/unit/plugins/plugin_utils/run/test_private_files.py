@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import create_locked, private_folder
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import create_locked, make_private_dir
 
 
 def test_a_file_that_cannot_be_written_is_not_left(
@@ -24,8 +24,8 @@ def test_a_file_that_cannot_be_written_is_not_left(
 
 def test_a_private_folder_is_made_and_taken_again(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a" / "b"
-    private_folder(str(path))
-    private_folder(str(path))
+    make_private_dir(str(path))
+    make_private_dir(str(path))
     assert path.stat().st_mode & 0o777 == 0o700
 
 
@@ -58,4 +58,4 @@ def test_a_folder_in_which_others_could_put_something_is_refused(
     path = tmp_path / "folder"
     make(path)
     with pytest.raises(PermissionError, match="not a folder of this user alone"):
-        private_folder(str(path))
+        make_private_dir(str(path))

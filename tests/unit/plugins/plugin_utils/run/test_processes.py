@@ -13,8 +13,11 @@ import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import lives, mark_of
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import hold_folder, sweep
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import is_alive, process_identity
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import (
+    lock_runtime_dir,
+    remove_stale_runtime_dirs,
+)
 
 
 @pytest.fixture
@@ -25,26 +28,26 @@ def process() -> t.Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_process_lives_under_its_mark_alone(process: subprocess.Popen[bytes]) -> None:
-    mark = mark_of(process.pid)
+    mark = process_identity(process.pid)
     assert mark is not None
     boot, namespace, pid, start = mark.split()
-    assert lives(mark)
-    assert not lives(f"{boot} {namespace} {pid} {int(start) - 1}")  # it had the number before
-    assert not lives(f"another-boot {namespace} {pid} {start}")
-    assert not lives(f"{boot} pid:[1] {pid} {start}")  # another container
+    assert is_alive(mark)
+    assert not is_alive(f"{boot} {namespace} {pid} {int(start) - 1}")  # it had the number before
+    assert not is_alive(f"another-boot {namespace} {pid} {start}")
+    assert not is_alive(f"{boot} pid:[1] {pid} {start}")  # another container
 
 
 def test_a_dead_process_does_not_live_though_nobody_has_waited_for_it(process: subprocess.Popen[bytes]) -> None:
-    mark = mark_of(process.pid)
+    mark = process_identity(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert not lives(mark)
-    assert mark_of(process.pid) is None
+    assert not is_alive(mark)
+    assert process_identity(process.pid) is None
 
 
 @pytest.mark.parametrize("mark", [None, "", "x", "a b c d", "\0"])
 def test_what_is_no_mark_does_not_live(mark: str | None) -> None:
-    assert not lives(mark)
+    assert not is_alive(mark)
 
 
 @pytest.mark.parametrize("killed", ["nothing", "keeper", "keeper and controller"])
@@ -54,12 +57,12 @@ def test_the_folder_of_a_run_is_swept_when_both_are_dead(
     own, other = tmp_path / "remoteit-own", tmp_path / "remoteit-other"
     own.mkdir()
     other.mkdir()
-    lock = hold_folder(str(other), mark_of(process.pid))
+    lock = lock_runtime_dir(str(other), process_identity(process.pid))
     if "keeper" in killed:
         lock.close()
     if "controller" in killed:
         process.communicate()
-    sweep(str(own))
+    remove_stale_runtime_dirs(str(own))
     assert other.exists() == (killed != "keeper and controller")
     assert own.exists()
     lock.close()
@@ -67,7 +70,7 @@ def test_the_folder_of_a_run_is_swept_when_both_are_dead(
 
 def test_a_base_that_cannot_be_listed_is_not_swept(tmp_path: pathlib.Path) -> None:
     """Nothing is wrong with the teardown that asks for it."""
-    sweep(str(tmp_path / "nowhere" / "remoteit-1"))
+    remove_stale_runtime_dirs(str(tmp_path / "nowhere" / "remoteit-1"))
 
 
 def test_a_folder_that_is_odd_does_not_keep_the_others_from_being_swept(tmp_path: pathlib.Path) -> None:
@@ -75,5 +78,5 @@ def test_a_folder_that_is_odd_does_not_keep_the_others_from_being_swept(tmp_path
     for folder, mark in ((odd, b"\xff"), (abandoned, b"")):
         folder.mkdir()
         (folder / "alive").write_bytes(mark)
-    sweep(str(tmp_path / "remoteit-3"))
+    remove_stale_runtime_dirs(str(tmp_path / "remoteit-3"))
     assert not abandoned.exists()
