@@ -17,6 +17,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     BadAnswerError,
     CallTimeoutError,
+    ConnectOutcome,
     NetworkError,
     RemoteItError,
 )
@@ -95,41 +96,41 @@ class DirectBackend:
         return list(self._api(account).devices(wanted, warn))
 
 
-def connect_one(api: Api, service: str, order: ConnectRequest) -> Connection:
-    """Open one connection; one that cannot be used is stopped again before the error goes up.
+def connect_one(api: Api, service: str, request: ConnectRequest) -> Connection:
+    """Open one connection. One that cannot be used is closed before the error is raised.
 
-    :raises RemoteItError: with C(connectionid) in its details if something is open that could not be stopped, and with
-        C(may_be_open) if nobody knows.
+    :raises RemoteItError: with its ``outcome``.
     """
     try:
-        return api.connect(service, order.hostip, order.wait)
+        return api.connect(service, request.hostip, request.wait)
     except RemoteItError as error:
-        connectionid = error.details.pop("connectionid", None)
-        if connectionid is None:
-            if not _may_be_open(error):
-                raise
-            ending = "a connection may be open all the same; it ends by itself 15 minutes after its last use"
-            error.details["may_be_open"] = True
+        failure = error
+    failure.call_ended = failure.outcome is ConnectOutcome.UNKNOWN
+    failure.outcome = failure.outcome or _outcome_of(failure)
+    if failure.outcome is ConnectOutcome.UNKNOWN:
+        ending = "a connection may be open all the same; it ends by itself 15 minutes after its last use"
+    elif failure.connectionid is None:
+        raise failure
+    else:
+        try:
+            api.disconnect(service, failure.connectionid)
+        except RemoteItError as error:
+            ending = f"the connection {failure.connectionid} could not be stopped: {error.message}"
         else:
-            try:
-                api.disconnect(service, connectionid)
-            except RemoteItError as stop_error:
-                ending = f"the connection {connectionid} could not be stopped: {stop_error.message}"
-                error.details["connectionid"] = connectionid
-            else:
-                ending = f"the connection {connectionid} was stopped"
-        raise type(error)(f"{error.message}; {ending}", **error.details) from error
+            ending = f"the connection {failure.connectionid} was stopped"
+            failure.outcome, failure.connectionid = ConnectOutcome.REFUSED, None
+    raise failure.reworded(f"{failure.message}; {ending}")
 
 
-def _may_be_open(error: RemoteItError) -> bool:
-    """Whether the opening call that ended so may have opened something."""
+def _outcome_of(error: RemoteItError) -> ConnectOutcome:
+    """Return what an error shows of a connect call if the API layer does not know more."""
     status = error.details.get("http_status", 0)
-    if error.details.pop("in_doubt", False):
-        error.details["answered"] = True
-        return True
-    if error.details.get("not_sent") or 400 <= status < 500:
-        return False
-    return status >= 500 or isinstance(error, (CallTimeoutError, NetworkError, BadAnswerError))
+    if status >= 500:
+        return ConnectOutcome.UNKNOWN
+    if status >= 400:
+        return ConnectOutcome.REFUSED
+    is_lost = isinstance(error, (CallTimeoutError, NetworkError, BadAnswerError))
+    return ConnectOutcome.UNKNOWN if is_lost else ConnectOutcome.REFUSED
 
 
 def disconnect_one(api: Api, stop: ConnectionRef) -> str:
@@ -154,4 +155,6 @@ def to_remoteit_error(error: Exception) -> RemoteItError:
     """Whatever happened to one item, as an error that does not lose the others."""
     if isinstance(error, RemoteItError):
         return error
-    return RemoteItError(f"this should not happen: {type(error).__name__}: {error}", may_be_open=True)
+    return RemoteItError(
+        f"unexpected error (please report it): {type(error).__name__}: {error}", outcome=ConnectOutcome.UNKNOWN
+    )

@@ -120,7 +120,7 @@ class Connection:
     def from_rest(cls, answer: t.Mapping[str, t.Any], service_id: str, hostip: str | None) -> Connection:
         """Read the answer of C(/device/connect).
 
-        :raises BadAnswerError: with C(connectionid) in its details if there is one, so that it can be stopped.
+        :raises BadAnswerError: with the ``connectionid`` if there is one, so that it can be closed.
         """
         body = dict_or_empty(answer.get("connection"))
         connectionid = find_connection_id(answer)
@@ -130,8 +130,7 @@ class Connection:
                 raise BadAnswerError("the answer is about another service")
             way = parse_proxy(body)
         except BadAnswerError as error:
-            error.details["connectionid"] = connectionid
-            raise
+            raise BadAnswerError(error.message, connectionid=connectionid) from None
         seconds = _seconds(body.get("expirationsec", body.get("proxyExpirationSec")))
         overrode = truthy(body.get("connectionOverridden"))
         return cls._from_answer(service_id, connectionid, way, hostip, seconds, overrode)
@@ -142,7 +141,7 @@ class Connection:
 
         Where nobody is named, this API lets the first comer in.
 
-        :raises BadAnswerError: with C(connectionid) in its details if there is one, so that it can be stopped.
+        :raises BadAnswerError: with the ``connectionid`` if there is one, so that it can be closed.
         """
         connectionid = answer["id"] if is_connection_id(answer.get("id")) else None
         try:
@@ -153,8 +152,7 @@ class Connection:
                 host, port = _host(answer.get("host")), _port(answer.get("port"))
                 way = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", host, port, "tcp"
         except BadAnswerError as error:
-            error.details["connectionid"] = connectionid
-            raise
+            raise BadAnswerError(error.message, connectionid=connectionid) from None
         return cls._from_answer(service_id, connectionid, way, hostip or LATCHING, _seconds(answer.get("timeout")))
 
     @classmethod

@@ -10,22 +10,56 @@ Each class carries the C(code) that users see in C(failure.code) and C(failures[
 
 from __future__ import annotations
 
+import enum
 import typing as t
 
 
+class ConnectOutcome(enum.Enum):
+    """What a failed call to open a connection may have left behind."""
+
+    NOT_SENT = "not sent"  # the request did not leave this machine
+    REFUSED = "refused"  # the API responded that it opened nothing, or what it opened was closed again
+    UNKNOWN = "unknown"  # a connection may be open: no response, or one that does not show it
+    OPENED = "opened"  # a connection is open and could not be closed: ``connectionid``
+
+
 class RemoteItError(Exception):
-    """The API refused, and none of the more precise classes fits."""
+    """The API refused a request, and none of the subclasses describes why.
+
+    :ivar details: what ``failure.details`` shows, for example ``http_status``.
+    :ivar outcome: set if a call to open a connection failed.
+    :ivar connectionid: the connection that such a call opened all the same.
+    :ivar call_ended: whether the API has responded to a call whose outcome is unknown.
+    :ivar first: the inventory host that was the first to fail with this message.
+    """
 
     code = "api"
 
-    def __init__(self, message: str, **details: t.Any) -> None:
+    def __init__(
+        self, message: str, *, outcome: ConnectOutcome | None = None, connectionid: str | None = None, **details: t.Any
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.details = {key: value for key, value in details.items() if value is not None}
-        self.first: str | None = None  # the inventory host that was the first to fail with this message
+        self.outcome = ConnectOutcome.OPENED if connectionid is not None else outcome
+        self.connectionid = connectionid
+        self.call_ended = False
+        self.first: str | None = None
 
     def as_failure(self) -> dict[str, t.Any]:
-        return {"code": self.code, "message": self.message, **_what_may_be_open(self.details)}
+        """Return an entry of ``failures``, in plain types."""
+        failure: dict[str, t.Any] = {"code": self.code, "message": self.message}
+        if self.connectionid is not None:
+            failure["connectionid"] = self.connectionid
+        if self.outcome is ConnectOutcome.UNKNOWN:
+            failure["may_be_open"] = True
+        return failure
+
+    def reworded(self, message: str) -> RemoteItError:
+        """Return the same error with another message."""
+        error = type(self)(message, outcome=self.outcome, connectionid=self.connectionid, **self.details)
+        error.call_ended = self.call_ended
+        return error
 
 
 class OptionsError(RemoteItError):
@@ -93,12 +127,12 @@ BY_CODE = {error.code: error for error in _CLASSES}
 
 
 def from_failure(failure: t.Mapping[str, t.Any]) -> RemoteItError:
-    """The error that C(as_failure) described, for instance in another process."""
-    return BY_CODE.get(failure["code"], RemoteItError)(failure["message"], **_what_may_be_open(failure))
-
-
-def _what_may_be_open(fields: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    return {key: fields[key] for key in ("connectionid", "may_be_open") if key in fields}
+    """Return the error that ``as_failure`` described, for example in another process."""
+    return BY_CODE.get(failure["code"], RemoteItError)(
+        failure["message"],
+        outcome=ConnectOutcome.UNKNOWN if failure.get("may_be_open") else None,
+        connectionid=failure.get("connectionid"),
+    )
 
 
 # -- what the API's refusals mean ------------------------------------------------------------------------------------

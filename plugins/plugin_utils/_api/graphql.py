@@ -32,6 +32,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     AuthError,
     BadAnswerError,
     CallTimeoutError,
+    ConnectOutcome,
     NotFoundError,
     NotSharedError,
     OptionsError,
@@ -95,7 +96,7 @@ class GraphQlApi:
         """Open a connection. Never sent twice: a lost answer may be the answer of an open connection.
 
         :param wait: makes no difference, this API always waits.
-        :raises BadAnswerError: with C(connectionid) in its details when there is something to stop.
+        :raises BadAnswerError: with the ``connectionid`` if there is something to close.
         """
         variables = _drop_none({"serviceId": service_id, "hostIP": hostip})
         fields = f"connect{_field_arguments(variables)} {{ {_CONNECTION} }}"
@@ -105,17 +106,17 @@ class GraphQlApi:
         if refusal is not None:
             connectionid = dict_or_empty(answer).get("id")
             if is_connection_id(connectionid):
-                refusal.details["connectionid"] = connectionid
+                refusal.outcome, refusal.connectionid = ConnectOutcome.OPENED, connectionid
             elif refusal.code == RemoteItError.code and not 400 <= refusal.details["http_status"] < 500:
                 # for all that is known, it went wrong after the connection had been opened
-                refusal.details["in_doubt"] = True
+                refusal.outcome = ConnectOutcome.UNKNOWN
             raise refusal
         if not isinstance(answer, dict):
             raise BadAnswerError("the API's answer has no connection")
         try:
             return Connection.from_graphql(answer, service_id, hostip)
         except BadAnswerError as error:
-            raise BadAnswerError(sanitize(error.message, self._secrets), **error.details) from None
+            raise error.reworded(sanitize(error.message, self._secrets)) from None
 
     def disconnect(self, service_id: str, connectionid: str) -> bool:
         """Stop a connection; true when this call ended it, false when it was gone already.

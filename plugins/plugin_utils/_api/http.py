@@ -24,6 +24,7 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     BadAnswerError,
     CallTimeoutError,
+    ConnectOutcome,
     NetworkError,
     OptionsError,
     ThrottledError,
@@ -178,12 +179,12 @@ class HttpClient:
 
     def _translate(self, error: requests.exceptions.RequestException, where: str) -> NetworkError | CallTimeoutError:
         if isinstance(error, requests.exceptions.SSLError):
-            not_sent = isinstance(_root_cause(error), ssl.SSLCertVerificationError) or None
-            return NetworkError(f"TLS to {where} failed: {self._cause(error)}", not_sent=not_sent)
-        not_sent = _could_not_connect(error) or None
+            outcome = ConnectOutcome.NOT_SENT if isinstance(_root_cause(error), ssl.SSLCertVerificationError) else None
+            return NetworkError(f"TLS to {where} failed: {self._cause(error)}", outcome=outcome)
+        outcome = ConnectOutcome.NOT_SENT if _could_not_connect(error) else None
         if isinstance(error, requests.exceptions.Timeout):
-            return CallTimeoutError(f"{where} did not answer within {self.timeout:g} seconds", not_sent=not_sent)
-        return NetworkError(f"no answer from {where}: {self._cause(error)}", not_sent=not_sent)
+            return CallTimeoutError(f"{where} did not answer within {self.timeout:g} seconds", outcome=outcome)
+        return NetworkError(f"no answer from {where}: {self._cause(error)}", outcome=outcome)
 
     def _cause(self, error: BaseException) -> str:
         """The innermost reason in a line; C(requests) wraps it in layers of object names."""

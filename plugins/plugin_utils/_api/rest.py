@@ -20,6 +20,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     REASONS,
     AuthError,
     BadAnswerError,
+    ConnectOutcome,
     OptionsError,
     RemoteItError,
 )
@@ -49,7 +50,7 @@ class RestApi:
     def connect(self, service_id: str, hostip: str | None = None, wait: bool = True) -> Connection:
         """Open a connection. Never sent twice: a lost answer may be the answer of an open connection.
 
-        :raises BadAnswerError: with C(connectionid) in its details when there is something to stop.
+        :raises BadAnswerError: with the ``connectionid`` if there is something to close.
         """
         body = {"deviceaddress": service_id, "wait": "true" if wait else "false"}
         if hostip is not None:
@@ -58,7 +59,7 @@ class RestApi:
         try:
             return Connection.from_rest(answer, service_id, hostip)
         except BadAnswerError as error:
-            raise BadAnswerError(self._printable(error.message), **error.details) from None
+            raise error.reworded(self._printable(error.message)) from None
 
     def disconnect(self, service_id: str, connectionid: str) -> bool:
         """Stop a connection; true when this call ended it, false when it was gone already.
@@ -111,7 +112,7 @@ class RestApi:
         try:
             return self._send(method, path, body, token, retry)
         except AuthError as error:
-            if not self._credentials.password or error.details.keys() & {"unexplained", "connectionid", "in_doubt"}:
+            if not self._credentials.password or error.outcome is not None or "unexplained" in error.details:
                 raise
         # The token of this run's login may have expired. What was refused so was not carried out.
         return self._send(method, path, body, self._login(expired=token), retry)
@@ -119,7 +120,7 @@ class RestApi:
     def _login(self, expired: str | None = None) -> str:
         """The token, by one login however many threads ask for it. Those who waited for one that failed share that.
 
-        :raises RemoteItError: with C(not_sent) in its details: what the token was for was not sent.
+        :raises RemoteItError: with ``ConnectOutcome.NOT_SENT``: what the token was for was not sent.
         """
         before = self._login_failed
         with self._login_lock:
@@ -131,7 +132,7 @@ class RestApi:
                 try:
                     self._token = self._log_in()
                 except RemoteItError as error:
-                    error.details["not_sent"] = True
+                    error.outcome = ConnectOutcome.NOT_SENT
                     error.details.pop("unexplained", None)  # it says nothing of a connection
                     self._login_failed = error
                     raise
@@ -153,7 +154,8 @@ class RestApi:
         if not (answer.ok and truthy(content.get("status"))):
             refusal = self._refusal(answer, content)
             if path == _CONNECT:
-                refusal.details.update(_opened_all_the_same(answer, content))
+                refusal.connectionid = find_connection_id(content)
+                refusal.outcome = _outcome_of_refusal(answer, content)
             raise refusal
         self._proven = time.monotonic()
         return content
@@ -184,11 +186,10 @@ class RestApi:
         return sanitize(reason, (*self._credentials.secrets(), self._token))
 
 
-def _opened_all_the_same(answer: Response, content: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Details of the refusal of an opening call that names a connection, or does not say that there is none."""
-    connectionid = find_connection_id(content)
-    if connectionid is not None:
-        return {"connectionid": connectionid}
+def _outcome_of_refusal(answer: Response, content: dict[str, t.Any]) -> ConnectOutcome | None:
+    """Return what the refusal of a connect call shows; ``None`` if it opened nothing."""
+    if find_connection_id(content) is not None:
+        return ConnectOutcome.OPENED
     status = content.get("status")
     says_no = status is False or (isinstance(status, str) and status.strip().lower() == "false")
-    return {} if says_no or 400 <= answer.status < 500 else {"in_doubt": True}
+    return None if says_no or 400 <= answer.status < 500 else ConnectOutcome.UNKNOWN

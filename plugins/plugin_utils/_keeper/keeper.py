@@ -39,6 +39,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter, Warn
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
+    ConnectOutcome,
     NetworkError,
     RemoteItError,
 )
@@ -490,10 +491,10 @@ class Keeper:
 
     def _note_failed_opening(self, held: ManagedConnection, error: RemoteItError) -> None:
         """Note what may be open all the same. Needs the lock."""
-        if "connectionid" in error.details:  # it could be neither used nor stopped; the end of the run tries again
-            self._record_unusable(held, error.details["connectionid"])
-        elif error.details.get("may_be_open"):
-            self._note_unsure(held, error.message, answered=bool(error.details.get("answered")))
+        if error.connectionid is not None:  # it could be neither used nor closed; the end of the run tries again
+            self._record_unusable(held, error.connectionid)
+        elif error.outcome is ConnectOutcome.UNKNOWN:
+            self._note_unsure(held, error.message, answered=error.call_ended)
         else:
             self._ledger.closed(held.number, "refused")
         if isinstance(error, (AuthError, NetworkError)):  # the others of this account would fail as well

@@ -57,7 +57,7 @@ def test_a_connection_that_cannot_be_used_is_stopped(conversation: Conversation,
     conversation.expect_stop(SERVICE, ID, STOPPED)
     with pytest.raises(BadAnswerError, match=f"the connection {ID} was stopped") as caught:
         connect_one(account().api(), SERVICE, ORDER)
-    assert caught.value.details == {}
+    assert caught.value.connectionid is None
 
 
 def test_one_that_cannot_be_stopped_either_is_named(conversation: Conversation) -> None:
@@ -65,7 +65,7 @@ def test_one_that_cannot_be_stopped_either_is_named(conversation: Conversation) 
     conversation.expect_stop(SERVICE, ID, refused("api key failed validation"))
     with pytest.raises(BadAnswerError, match=f"the connection {ID} could not be stopped: .*developer key") as caught:
         connect_one(account().api(), SERVICE, ORDER)
-    assert caught.value.details == {"connectionid": ID}
+    assert caught.value.connectionid == ID
 
 
 @pytest.mark.parametrize(

@@ -292,20 +292,20 @@ def test_an_answer_without_a_usable_connectionid_says_when_it_ends(value: t.Any)
     with pytest.raises(BadAnswerError, match=r"cannot be stopped.* at the latest at ") as caught:
         read(answer(connectionid=value, expirationsec="28797"))
     assert caught.value.code == "bad_answer"
-    assert "connectionid" not in caught.value.details
+    assert caught.value.connectionid is None
 
 
 @pytest.mark.parametrize("body", [{"status": "true"}, {"connection": None}, {"connection": []}, {"connection": "x"}])
 def test_an_answer_without_a_connection_still_tells_what_to_stop(body: dict[str, t.Any]) -> None:
     with pytest.raises(BadAnswerError) as caught:
         read({**body, "connectionid": ID})
-    assert caught.value.details == {"connectionid": ID}
+    assert caught.value.connectionid == ID
 
 
 def test_an_answer_about_another_service_is_refused_with_what_to_stop() -> None:
     with pytest.raises(BadAnswerError, match="another service") as caught:
         read(answer(deviceaddress="80:00:00:00:00:00:00:91"))
-    assert caught.value.details == {"connectionid": ID}
+    assert caught.value.connectionid == ID
 
 
 @pytest.mark.parametrize("echoed", [SERVICE.lower(), SERVICE.upper(), None, ""])
@@ -448,7 +448,7 @@ def test_who_may_use_a_port_proxy_of_graphql(hostip: str | None, restriction: st
 def test_an_evil_answer_of_graphql_is_refused_with_what_to_stop(changes: dict[str, t.Any]) -> None:
     with pytest.raises(BadAnswerError) as caught:
         from_graphql(**changes)
-    assert caught.value.details["connectionid"] == ID
+    assert caught.value.connectionid == ID
 
 
 @pytest.mark.parametrize("value", [None, "", 7, "-rf", "a b", "a/b", "x" * 129])

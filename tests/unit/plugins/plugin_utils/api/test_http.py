@@ -26,6 +26,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import http as
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     BadAnswerError,
     CallTimeoutError,
+    ConnectOutcome,
     NetworkError,
     OptionsError,
     RemoteItError,
@@ -232,7 +233,7 @@ def test_no_answer_is_a_clear_error_and_nothing_is_repeated(
 def not_sent(url: str, by: str) -> bool:
     with pytest.raises(NetworkError) as caught:
         http(Transport({url.split(":")[0]: f"http://{by}"})).request("POST", url, headers={})
-    return bool(caught.value.details.get("not_sent"))
+    return caught.value.outcome is ConnectOutcome.NOT_SENT
 
 
 def test_an_answer_that_a_proxy_loses_is_not_a_request_that_was_not_sent(
