@@ -10,7 +10,7 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _argspec
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NoCredentialsError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import list_open_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import runs_dir
 
 

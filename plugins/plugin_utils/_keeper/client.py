@@ -39,7 +39,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import FoundServices, ServiceName
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import process as _keeper_main
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import has_ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import has_ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import (
     THIS_RUN,
     Run,

@@ -47,13 +47,10 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient, call_timeout
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import (
-    Ledger,
-    LedgerSnapshot,
-    is_used_by_another,
-    known_connections,
-)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import LedgerSnapshot
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import is_used_by_another, known_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import PendingConnect, match_sessions
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import stop_control_masters
 

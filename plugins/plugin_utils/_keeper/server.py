@@ -32,7 +32,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper impo
     Outcome,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import is_alive
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import (

@@ -22,7 +22,7 @@ from ansible.plugins.loader import connection_loader
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import list_open_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, runs_dir
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import remove_runtime_dir
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION

@@ -21,15 +21,14 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import is_same_account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import (
-    Entry,
-    Ledger,
-    LedgerSnapshot,
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_dead_ledgers
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, LedgerSnapshot
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import (
     ids_in_use_by_live_runs,
     known_connections,
-    lock_dead_ledgers,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import PendingConnect, match_sessions
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import as_id
 
 

@@ -12,7 +12,7 @@ import typing as t
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import Conversation
 

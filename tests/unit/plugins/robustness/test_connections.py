@@ -25,8 +25,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BadAnswerError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import account_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger, list_open_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary import (
     GRAPHQL,

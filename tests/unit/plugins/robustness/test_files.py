@@ -20,11 +20,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import load_credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import DeviceListing, host_variables
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_dead_ledgers
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import (
     ids_in_use_by_live_runs,
     known_connections,
     list_open_connections,
-    lock_dead_ledgers,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
 from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary import (

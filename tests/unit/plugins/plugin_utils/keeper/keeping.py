@@ -13,7 +13,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import account
 
 ACCOUNT = account()

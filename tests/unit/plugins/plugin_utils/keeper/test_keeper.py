@@ -25,7 +25,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Transport
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     KEY,

@@ -28,7 +28,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper impo
     ShuttingDownError,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger, list_open_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     SERVICES,

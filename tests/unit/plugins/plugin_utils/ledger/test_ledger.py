@@ -20,12 +20,10 @@ import pytest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import (
-    Ledger,
-    _lock,
-    list_open_connections,
-    lock_dead_ledgers,
-)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_dead_ledgers
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import try_lock
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import process_identity
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE
 
@@ -85,7 +83,7 @@ def test_two_who_read_it_do_not_take_each_other_for_its_keeper(ledger: Ledger, f
     ledger.intent(1, SERVICE, API, "fingerprint")
     end(ledger)
     with open(ledger.path, "rb") as file:
-        assert _lock(file)
+        assert try_lock(file)
         assert [entry["alive"] for entry in list_open_connections(folder, None)] == [False]
 
 
@@ -226,7 +224,7 @@ def test_who_only_reads_it_does_not_hide_the_ledger_of_a_dead_run(
     opened_entry(ledger)
     end(ledger)
     with open(ledger.path, "rb") as reader:
-        assert _lock(reader)
+        assert try_lock(reader)
         monkeypatch.setattr(time, "sleep", lambda _unused: reader.close())
         with lock_dead_ledgers(folder, None, []) as found:
             assert [record.run_id for record, its_ledger in found if its_ledger] == ["job-0123456789"]

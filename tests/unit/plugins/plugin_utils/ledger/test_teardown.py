@@ -19,8 +19,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import DEFAULT_API_URL
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ledger import Ledger, is_used_by_another
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import is_used_by_another
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import process_identity
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     LOGGED_IN,
