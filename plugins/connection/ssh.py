@@ -371,7 +371,7 @@ class Connection(SshConnection):  # type: ignore[misc]
                 self._check_is_ssh(use)
                 return True
         elif use.answered or not self._says(_ssh_errors.is_before_login, messages):
-            raise _ssh_errors.explained(error, messages, host_key_alias(use.connection.deviceaddress)) from None
+            raise _ssh_errors.add_advice(error, messages, host_key_alias(use.connection.deviceaddress)) from None
         elif time.monotonic() >= deadline:
             raise AnsibleConnectionFailure(
                 f"The connection is open, but the device did not respond over SSH within {wait_timeout} seconds"

@@ -30,13 +30,13 @@ MAX_LOCK_ATTEMPTS, LOCK_PAUSE_SECONDS = 300, 0.2
 
 
 @contextlib.contextmanager
-def lock_dead_ledgers(
-    folder: str, run_id: str | None, unreadable: list[RemoteItError]
+def lock_ended_ledgers(
+    directory: str, run_id: str | None, unreadable: list[RemoteItError]
 ) -> t.Iterator[list[tuple[LedgerSnapshot, Ledger | None]]]:
     """The ledgers of runs that are dead, locked, so that two teardowns do not get in each other's way.
 
     One that somebody still works on, its keeper or another teardown, is waited for. If that takes too long, it comes
-    with its record alone.
+    with its snapshot alone.
 
     :param run_id: only those of this run, or of this CI job; none for all.
     :param unreadable: takes an error for each of which nobody knows what it says.
@@ -44,24 +44,24 @@ def lock_dead_ledgers(
     tries = MAX_LOCK_ATTEMPTS
     with contextlib.ExitStack() as stack:
         found: list[tuple[LedgerSnapshot, Ledger | None]] = []
-        for path, file in open_ledgers(folder, "r+b", unreadable):
+        for path, file in open_ledgers(directory, "r+b", unreadable):
             stack.enter_context(file)
-            record = parse_ledger(path, file, kept=False)
-            if record.alive or not record.is_of(run_id):
+            snapshot = parse_ledger(path, file, is_locked=False)
+            if snapshot.alive or not snapshot.matches(run_id):
                 file.close()
                 continue
             locked = try_lock(file)
-            while not locked and (reload_ledger(record, file).is_known_dead or has_only_readers(file)) and tries > 0:
+            while not locked and (reload_ledger(snapshot, file).is_known_ended or has_only_readers(file)) and tries > 0:
                 tries -= 1
                 time.sleep(LOCK_PAUSE_SECONDS)
                 locked = try_lock(file)
             if not os.path.exists(path):
                 continue  # whoever had it has finished it
-            record = reload_ledger(record, file)
+            snapshot = reload_ledger(snapshot, file)
             if locked:
                 ledger = Ledger(file, path)
-                ledger.torn_down()
-                found.append((record, ledger))
-            elif record.is_known_dead:
-                found.append((record, None))
+                ledger.run_ended()
+                found.append((snapshot, ledger))
+            elif snapshot.is_known_ended:
+                found.append((snapshot, None))
         yield found

@@ -20,8 +20,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
     SERVICE_ID,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, parse_utc, sanitize, utc_now
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import as_id
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import is_alive, is_dead
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import sanitize_job_id
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import has_exited, is_alive
 
 #: How long after its time a connection is taken for ended: clocks differ, and so may the vendor's idea of idle.
 _GRACE_SECONDS = 60
@@ -46,7 +46,7 @@ class Entry:
     closed: str | None = None
 
     @property
-    def ends_by_itself_at(self) -> str:
+    def expires_by(self) -> str:
         """When the vendor ends it at the latest. An opening whose answer was lost has nobody who uses it."""
         if self.connectionid is None:
             return format_utc(parse_utc(self.intended_at) + datetime.timedelta(seconds=IDLE_SECONDS))
@@ -55,20 +55,20 @@ class Entry:
         )
 
     @property
-    def has_ended(self) -> bool:
-        return parse_utc(self.ends_by_itself_at) + datetime.timedelta(seconds=_GRACE_SECONDS) < utc_now()
+    def has_expired(self) -> bool:
+        return parse_utc(self.expires_by) + datetime.timedelta(seconds=_GRACE_SECONDS) < utc_now()
 
-    def as_info(self, record: LedgerSnapshot) -> dict[str, t.Any]:
+    def as_info(self, snapshot: LedgerSnapshot) -> dict[str, t.Any]:
         opened_at = self.opened_at or self.intended_at
         return {
-            "run_id": record.run_id,
-            "alive": record.alive,
+            "run_id": snapshot.run_id,
+            "alive": snapshot.alive,
             "deviceaddress": self.service,
             "connectionid": self.connectionid,
             "opened_at": opened_at,
             "age": int((utc_now() - parse_utc(opened_at)).total_seconds()),
-            "ends_by_itself_at": self.ends_by_itself_at,
-            "time_left": max(0, int((parse_utc(self.ends_by_itself_at) - utc_now()).total_seconds())),
+            "ends_by_itself_at": self.expires_by,
+            "time_left": max(0, int((parse_utc(self.expires_by) - utc_now()).total_seconds())),
             "detached": self.detached,
             "account": self.account,
             "api_url": self.api_url,
@@ -84,24 +84,24 @@ class LedgerSnapshot:
     alive: bool
     entries: list[Entry]
     controller: str | None = None
-    torn_down: bool = False
+    found_ended: bool = False
 
     @property
     def open(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.closed is None]
 
-    def is_of(self, run_id: str | None) -> bool:
-        """Whether it is the record of this run, or of a run in this CI job."""
-        of_the_job = rf"{re.escape(as_id(run_id or ''))}-[0-9a-f]{{10}}"
+    def matches(self, run_id: str | None) -> bool:
+        """Whether it is the snapshot of this run, or of a run in this CI job."""
+        of_the_job = rf"{re.escape(sanitize_job_id(run_id or ''))}-[0-9a-f]{{10}}"
         return run_id is None or self.run_id == run_id or re.fullmatch(of_the_job, self.run_id) is not None
 
     @property
-    def is_known_dead(self) -> bool:
+    def is_known_ended(self) -> bool:
         """Whether the run is known to be dead, whoever has the lock."""
-        return self.torn_down or is_dead(self.controller)
+        return self.found_ended or has_exited(self.controller)
 
     @property
-    def needed(self) -> set[str]:
+    def ids_in_use(self) -> set[str]:
         """The ids of connections that it has open and is not about to close; of a run that is dead, none."""
         return {entry.connectionid for entry in self.open if self.alive and not entry.closing and entry.connectionid}
 
@@ -110,23 +110,23 @@ def encode_event(entry: dict[str, t.Any]) -> bytes:
     return json.dumps({**entry, "at": format_utc(utc_now())}).encode() + b"\n"
 
 
-def parse_ledger(path: str, file: t.IO[bytes], *, kept: bool) -> LedgerSnapshot:
+def parse_ledger(path: str, file: t.IO[bytes], *, is_locked: bool) -> LedgerSnapshot:
     """Read a ledger; a line that is not one of ours, or not whole, is passed over.
 
-    :param kept: its keeper lives; a run may also live on without one.
+    :param is_locked: its keeper lives; a run may also live on without one.
     """
-    record = LedgerSnapshot(path, sanitize(os.path.basename(path).removesuffix(".jsonl")), kept, [])
+    snapshot = LedgerSnapshot(path, sanitize(os.path.basename(path).removesuffix(".jsonl")), is_locked, [])
     entries: dict[t.Any, Entry] = {}
     for line in file.read().split(b"\n"):
         try:
             event = json.loads(line)
             kind, number = event["event"], event.get("number")
             if kind == "run":
-                record.run_id = _checked(event["run"], _RUN_ID)
-                record.controller = event.get("controller") and _text(event, "controller")
-                record.alive = is_alive(record.controller) or (kept and not is_dead(record.controller))
-            elif kind == "teardown":
-                record.torn_down, record.alive = True, is_alive(record.controller)
+                snapshot.run_id = _checked(event["run"], _RUN_ID)
+                snapshot.controller = event.get("controller") and _text(event, "controller")
+                snapshot.alive = is_alive(snapshot.controller) or (is_locked and not has_exited(snapshot.controller))
+            elif kind == "ended":
+                snapshot.found_ended, snapshot.alive = True, is_alive(snapshot.controller)
             elif kind == "intent":
                 entries[number] = Entry(
                     number,
@@ -145,17 +145,17 @@ def parse_ledger(path: str, file: t.IO[bytes], *, kept: bool) -> LedgerSnapshot:
             elif kind == "closing":
                 entries[number].closing = True
             elif kind == "closed":
-                entries[number].closed = str(event["how"])
+                entries[number].closed = str(event["outcome"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
-    record.entries = list(entries.values())
-    return record
+    snapshot.entries = list(entries.values())
+    return snapshot
 
 
-def reload_ledger(record: LedgerSnapshot, file: t.IO[bytes]) -> LedgerSnapshot:
+def reload_ledger(snapshot: LedgerSnapshot, file: t.IO[bytes]) -> LedgerSnapshot:
     """What it says by now; its run does not live."""
     file.seek(0)
-    return parse_ledger(record.path, file, kept=False)
+    return parse_ledger(snapshot.path, file, is_locked=False)
 
 
 def _checked(text: str, form: re.Pattern[str]) -> str:

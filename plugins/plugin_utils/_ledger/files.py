@@ -20,20 +20,20 @@ SUFFIX = ".jsonl"
 
 
 def open_ledgers(
-    folder: str, mode: t.Literal["rb", "r+b"] = "rb", unreadable: list[RemoteItError] | None = None
+    directory: str, mode: t.Literal["rb", "r+b"] = "rb", unreadable: list[RemoteItError] | None = None
 ) -> t.Iterator[tuple[str, t.BinaryIO]]:
-    """Each ledger, open. A link, a folder or a pipe is none.
+    """Each ledger, open. A link, a directory or a pipe is none.
 
     :param unreadable: takes an error for each that cannot be read; without it, the first of them is raised.
     :raises RemoteItError: one cannot be read, so nobody knows what it says is open.
     """
-    if not os.path.lexists(folder):
+    if not os.path.lexists(directory):
         return
-    if not is_private_dir(folder):
-        raise RemoteItError(f"the ledgers in {folder} were not read: it is not a folder of this user alone")
+    if not is_private_dir(directory):
+        raise RemoteItError(f"the ledgers in {directory} were not read: it is not a folder of this user alone")
     flags = (os.O_RDONLY if mode == "rb" else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    for name in _names(folder):
-        path = os.path.join(folder, name)
+    for name in _names(directory):
+        path = os.path.join(directory, name)
         if not name.endswith(SUFFIX) or not _is_file(path):
             continue
         try:
@@ -49,13 +49,13 @@ def open_ledgers(
         yield path, t.cast(t.BinaryIO, file)
 
 
-def _names(folder: str) -> list[str]:
+def _names(directory: str) -> list[str]:
     try:
-        return sorted(os.listdir(folder))
+        return sorted(os.listdir(directory))
     except FileNotFoundError:
         return []  # somebody has removed it
     except OSError as error:
-        raise RemoteItError(f"the ledgers in {folder} cannot be read: {error.strerror}") from error
+        raise RemoteItError(f"the ledgers in {directory} cannot be read: {error.strerror}") from error
 
 
 def _is_file(path: str) -> bool:
@@ -64,10 +64,10 @@ def _is_file(path: str) -> bool:
     return False
 
 
-def has_ledger(folder: str, run_id: str) -> bool:
+def has_ledger(directory: str, run_id: str) -> bool:
     """Whether there is a ledger of this run."""
     try:
-        return any(name.startswith(run_id) and name.endswith(SUFFIX) for name in os.listdir(folder))
+        return any(name.startswith(run_id) and name.endswith(SUFFIX) for name in os.listdir(directory))
     except OSError:
         return False
 

@@ -16,62 +16,64 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import open_ledgers, try_lock
 
 
-def list_open_connections(folder: str, run_id: str | None) -> list[dict[str, t.Any]]:
+def list_open_connections(directory: str, run_id: str | None) -> list[dict[str, t.Any]]:
     """What is open according to the ledgers, as the module C(remoteit_connection_info) documents it."""
     found = []
-    for path, file in open_ledgers(folder):
+    for path, file in open_ledgers(directory):
         with file:
-            record = parse_ledger(path, file, kept=not try_lock(file))
-            found += [entry.as_info(record) for entry in record.open if record.is_of(run_id)]
+            snapshot = parse_ledger(path, file, is_locked=not try_lock(file))
+            found += [entry.as_info(snapshot) for entry in snapshot.open if snapshot.matches(run_id)]
     return found
 
 
-def known_connections(folder: str, but: str) -> tuple[set[str], set[str]]:
+def known_connections(directory: str, exclude: str) -> tuple[set[str], set[str]]:
     """The ids of all connections of which ledgers tell, in small letters, and the services, in capitals, that other
     ledgers say are being opened.
 
-    :param but: the ledger that is not another one.
+    :param exclude: the ledger that is not another one.
     """
     ids: set[str] = set()
     services: set[str] = set()
-    for path, file in open_ledgers(folder):
+    for path, file in open_ledgers(directory):
         with file:
-            for entry in parse_ledger(path, file, kept=True).entries:
+            for entry in parse_ledger(path, file, is_locked=True).entries:
                 if entry.connectionid is not None:
                     ids.add(entry.connectionid.lower())
-                elif entry.closed is None and path != but and not entry.has_ended:
+                elif entry.closed is None and path != exclude and not entry.has_expired:
                     services.add(entry.service.upper())
     return ids, services
 
 
-def ids_in_use_by_live_runs(folder: str, dead: t.Collection[str]) -> set[str]:
+def ids_in_use(directory: str, exclude: t.Collection[str]) -> set[str]:
     """The ids of connections that runs that live have open and still need.
 
-    :param dead: the paths of ledgers of runs that do not.
+    :param exclude: the paths of ledgers of runs that do not.
     """
     found: set[str] = set()
-    for path, file in open_ledgers(folder, unreadable=[]):  # what cannot be read keeps nothing open
+    for path, file in open_ledgers(directory, unreadable=[]):  # what cannot be read keeps nothing open
         with file:
-            if path not in dead:
-                record = parse_ledger(path, file, kept=not try_lock(file))
-                found.update(record.needed)
+            if path not in exclude:
+                snapshot = parse_ledger(path, file, is_locked=not try_lock(file))
+                found.update(snapshot.ids_in_use)
     return found
 
 
-def is_used_by_another(own: str, connectionid: str) -> bool:
+def is_used_by_another(own_path: str, connectionid: str) -> bool:
     """Whether another run that lives has this connection too: the vendor may give one to two runs.
 
     Whoever asks has said before that it is C(closing) it; of two who do so at once, both close it.
 
-    :param own: the path of the ledger of the run that asks.
+    :param own_path: the path of the ledger of the run that asks.
     """
     with contextlib.suppress(RemoteItError):  # what cannot be read keeps nothing open
-        for path, file in open_ledgers(os.path.dirname(own), unreadable=[]):
+        for path, file in open_ledgers(os.path.dirname(own_path), unreadable=[]):
             with file, contextlib.suppress(OSError):
-                if path == own or connectionid.encode() not in file.read():  # so that thousands are looked for quickly
+                if (
+                    path == own_path or connectionid.encode() not in file.read()
+                ):  # so that thousands are looked for quickly
                     continue
                 file.seek(0)
-                record = parse_ledger(path, file, kept=not try_lock(file))
-                if connectionid in record.needed:
+                snapshot = parse_ledger(path, file, is_locked=not try_lock(file))
+                if connectionid in snapshot.ids_in_use:
                     return True
     return False

@@ -15,9 +15,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import parse_utc, utc_now
 
 #: A session may seem to have started so many seconds too early or too late: no two clocks are equal.
-CLOCKS_DIFFER_SECONDS = 5
+CLOCK_SKEW_SECONDS = 5
 #: Clocks that differ by more than so many seconds sign no request that the API accepts.
-CLOCKS_DIFFER_AT_MOST_SECONDS = 300
+MAX_CLOCK_SKEW_SECONDS = 300
 #: An opening call that was sent so many seconds ago has had its effect, or never will.
 SETTLED_SECONDS = 180
 
@@ -27,60 +27,61 @@ class PendingConnect(t.NamedTuple):
 
     number: int
     service: str
-    at: str
-    until: str | None = None  # when it was known that there is no answer
-    answered: bool = False  # that something went wrong: it is over, then
+    sent_at: str
+    failed_at: str | None = None  # when it was known that there is no answer
+    responded: bool = False  # that something went wrong: it is over, then
 
 
 def match_sessions(
-    intents: t.Collection[PendingConnect],
+    pending: t.Collection[PendingConnect],
     sessions: t.Collection[ApiSession],
-    known: t.Collection[str],
-    rivals: t.Collection[str],
+    known_ids: t.Collection[str],
+    contested_services: t.Collection[str],
 ) -> dict[PendingConnect, str | None]:
     """The id of the session that each opening has made, or none if it has made none. What is not certain is left out.
 
     It is one of the same user, of the same service, that started while the call was under way and is in no ledger.
 
-    :param known: the ids of connections that ledgers tell of, in small letters.
-    :param rivals: services of which other runs too have openings without an answer, in capitals: whose is whose?
+    :param known_ids: the ids of connections that ledgers tell of, in small letters.
+    :param contested_services: services, in capitals, for which other runs too have openings without an answer.
     """
     explained: dict[PendingConnect, str | None] = {}
     by_service: dict[str, list[PendingConnect]] = collections.defaultdict(list)
-    for intent in intents:
+    for intent in pending:
         by_service[intent.service.upper()].append(intent)
     now = utc_now()
     for service, mine in by_service.items():
-        settled = {each: each.answered or parse_utc(each.at) + _seconds(SETTLED_SECONDS) < now for each in mine}
-        first = min(parse_utc(each.at) for each in mine)
+        settled = {each: each.responded or parse_utc(each.sent_at) + _seconds(SETTLED_SECONDS) < now for each in mine}
+        first = min(parse_utc(each.sent_at) for each in mine)
         last = max(
-            parse_utc(each.until) if each.until else parse_utc(each.at) + _seconds(SETTLED_SECONDS) for each in mine
+            parse_utc(each.failed_at) if each.failed_at else parse_utc(each.sent_at) + _seconds(SETTLED_SECONDS)
+            for each in mine
         )
-        possible = [session for session in sessions if _may_be(session, service, known, first)]
+        possible = [session for session in sessions if _may_be(session, service, known_ids, first)]
         found = [session for session in possible if _is_certain(session, first, last)]
-        if service in rivals or len(possible) > len(found) or len(found) > len(mine):
+        if service in contested_services or len(possible) > len(found) or len(found) > len(mine):
             continue
         explained.update(zip(mine, [session.id for session in found]))
         explained.update({intent: None for intent in mine[len(found) :] if settled[intent]})
     return explained
 
 
-def _may_be(session: ApiSession, service: str, known: t.Collection[str], first: datetime.datetime) -> bool:
+def _may_be(session: ApiSession, service: str, known_ids: t.Collection[str], first: datetime.datetime) -> bool:
     """Whether nothing speaks against it: what the API did not tell of it does not, nor does a late start."""
-    if session.id is not None and session.id.lower() in known:
+    if session.id is not None and session.id.lower() in known_ids:
         return False
     if session.service_id is not None and session.service_id.upper() != service:
         return False
     if session.is_ours is False or session.is_proxy is False:
         return False
-    return session.started is None or parse_utc(session.started) >= first - _seconds(CLOCKS_DIFFER_AT_MOST_SECONDS)
+    return session.started is None or parse_utc(session.started) >= first - _seconds(MAX_CLOCK_SKEW_SECONDS)
 
 
 def _is_certain(session: ApiSession, first: datetime.datetime, last: datetime.datetime) -> bool:
     """Whether the API told everything of it, and it fits."""
     if None in session[:3] or not (session.is_ours and session.is_proxy):
         return False
-    slack = _seconds(CLOCKS_DIFFER_SECONDS)
+    slack = _seconds(CLOCK_SKEW_SECONDS)
     return first - slack <= parse_utc(str(session.started)) <= last + slack
 
 

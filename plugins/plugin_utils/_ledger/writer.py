@@ -38,24 +38,24 @@ class Ledger:
 
     @classmethod
     def begin(
-        cls, folder: str, run_id: str, controller: str | None = None
+        cls, directory: str, run_id: str, controller: str | None = None
     ) -> tuple[Ledger, list[tuple[LedgerSnapshot, Ledger]]]:
         """Create the ledger of a run, and lock those of keepers of the same run that were killed.
 
         :param controller: the mark of its controller's process.
         """
-        make_private_dir(os.path.dirname(folder))
-        make_private_dir(folder)
+        make_private_dir(os.path.dirname(directory))
+        make_private_dir(directory)
         predecessors = []
-        for path, file in open_ledgers(folder, "r+b", unreadable=[]):
-            record = parse_ledger(path, file, kept=False)
-            if record.run_id == run_id and try_lock(file) and os.path.exists(path):
-                predecessors.append((reload_ledger(record, file), cls(file, path)))
+        for path, file in open_ledgers(directory, "r+b", unreadable=[]):
+            snapshot = parse_ledger(path, file, is_locked=False)
+            if snapshot.run_id == run_id and try_lock(file) and os.path.exists(path):
+                predecessors.append((reload_ledger(snapshot, file), cls(file, path)))
             else:
                 file.close()
-        path = os.path.join(folder, run_id + SUFFIX)
+        path = os.path.join(directory, run_id + SUFFIX)
         if os.path.exists(path):
-            path = os.path.join(folder, f"{run_id}-{os.getpid()}{SUFFIX}")
+            path = os.path.join(directory, f"{run_id}-{os.getpid()}{SUFFIX}")
         file = create_locked(path, encode_event({"event": "run", "run": run_id, "controller": controller}))
         return cls(file, path), predecessors
 
@@ -93,12 +93,12 @@ class Ledger:
         """Say that this run does not need it any more."""
         self._try_to_write({"event": "closing", "number": number})
 
-    def closed(self, number: int, how: str) -> None:
-        self._try_to_write({"event": "closed", "number": number, "how": how})
+    def closed(self, number: int, outcome: str) -> None:
+        self._try_to_write({"event": "closed", "number": number, "outcome": outcome})
 
-    def torn_down(self) -> None:
+    def run_ended(self) -> None:
         """Say that a teardown has found its run dead, which others cannot tell while that one has the lock."""
-        self._try_to_write({"event": "teardown"})
+        self._try_to_write({"event": "ended"})
 
     def remove(self) -> None:
         with contextlib.suppress(OSError):  # one that stays tells of nothing that is open

@@ -56,14 +56,14 @@ def _this_run() -> Run:
     suffix = hashlib.sha256((identity or f"pid {controller}").encode()).hexdigest()[:10]
     job = next((os.environ[name] for name in _JOB_IDS if os.environ.get(name)), "run")
     return Run(
-        id=f"{as_id(job)}-{suffix}",
+        id=f"{sanitize_job_id(job)}-{suffix}",
         controller_pid=controller,
         runtime_dir=os.path.join(_runtime_base(), f"remoteit-{suffix}"),
         controller=identity,
     )
 
 
-def as_id(job: str) -> str:
+def sanitize_job_id(job: str) -> str:
     """A CI system's id of a job as part of a file's name; of a long one the end, where Jenkins has the number."""
     return re.sub(r"[^0-9A-Za-z_.-]+", "-", job)[-80:].lstrip(".-") or "run"
 
@@ -76,7 +76,7 @@ def _runtime_base() -> str:
 
 
 def state_dir(environ: t.Mapping[str, str]) -> str:
-    """Where ledgers are kept: C(REMOTEIT_STATE_DIR), the user's state folder, or a private temporary one."""
+    """Where ledgers are kept: C(REMOTEIT_STATE_DIR), the user's state directory, or a private temporary one."""
     explicit = environ.get("REMOTEIT_STATE_DIR")
     if explicit:
         return os.path.abspath(os.path.expanduser(explicit))
@@ -84,13 +84,13 @@ def state_dir(environ: t.Mapping[str, str]) -> str:
     candidates = [environ.get("XDG_STATE_HOME", ""), os.path.join(home, ".local", "state") if home != "/" else ""]
     # what is relative is to be ignored: https://specifications.freedesktop.org/basedir/latest/
     for candidate in filter(os.path.isabs, candidates):
-        folder = os.path.join(candidate, "remoteit-fleet")
+        directory = os.path.join(candidate, "remoteit-fleet")
         try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            os.makedirs(directory, mode=0o700, exist_ok=True)
         except OSError:
             continue
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
+        if os.access(directory, os.W_OK | os.X_OK):
+            return directory
     # no usable home, as in a container with a random uid
     return os.path.join(tempfile.gettempdir(), f"remoteit-fleet-{os.getuid()}")
 

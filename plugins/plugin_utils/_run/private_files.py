@@ -52,16 +52,16 @@ def create_locked(path: str, first_line: bytes) -> t.BinaryIO:
 
     :raises OSError: it cannot be written.
     """
-    nascent = f"{path}.{os.getpid()}"
-    descriptor = os.open(nascent, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    temporary = f"{path}.{os.getpid()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
     file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - it stays open, and locked, with the keeper
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         if file.write(first_line) != len(first_line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.rename(nascent, path)
+        os.rename(temporary, path)
     except OSError:
         file.close()
-        os.unlink(nascent)
+        os.unlink(temporary)
         raise
     return file

@@ -39,21 +39,21 @@ def _identity_by_ps(pid: int) -> str | None:
     return f"- - {pid} {started}" if started else None
 
 
-def is_alive(mark: str | None) -> bool:
-    """Whether the process of which this is the mark is known to live; another container's is not."""
+def is_alive(identity: str | None) -> bool:
+    """Whether the process of which this is the identity is known to live; another container's is not."""
     try:
-        return mark is not None and process_identity(int(mark.split()[2])) == mark
+        return identity is not None and process_identity(int(identity.split()[2])) == identity
     except (ValueError, IndexError):
         return False
 
 
-def is_dead(mark: t.Any) -> bool:
-    """Whether the process of which this is the mark is known to be gone.
+def has_exited(identity: t.Any) -> bool:
+    """Whether the process of which this is the identity is known to be gone.
 
     Of another container's, or another machine's, nobody knows; nor of one before a boot of this machine, which looks
     like the latter. Locks tell there.
     """
     here = process_identity(os.getpid())
-    if here is None or not isinstance(mark, str):
+    if here is None or not isinstance(identity, str):
         return False
-    return mark.split()[:2] == here.split()[:2] and not is_alive(mark)
+    return identity.split()[:2] == here.split()[:2] and not is_alive(identity)

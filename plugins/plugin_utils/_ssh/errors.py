@@ -67,7 +67,7 @@ def is_before_login(reason: str, connection: Connection, *, direct: bool) -> boo
     return bool(ports) and all(port == str(connection.port) for port in ports)
 
 
-def explained(error: Exception, messages: str, alias: str) -> Exception:
+def add_advice(error: Exception, messages: str, alias: str) -> Exception:
     """Return the error with advice, if there is some.
 
     :param messages: those of ssh. The error of a task with ``no_log`` does not contain them, and they are not shown.

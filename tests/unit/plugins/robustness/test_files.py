@@ -20,9 +20,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import load_credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import DeviceListing, host_variables
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_dead_ledgers
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_ended_ledgers
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import (
-    ids_in_use_by_live_runs,
+    ids_in_use,
     known_connections,
     list_open_connections,
 )
@@ -101,7 +101,7 @@ _LINES: list[t.Any] = [
     {"event": "opened", "number": 1, "connectionid": ID, "expires_at": _AT["at"], "detached": False, **_AT},
     {"event": "intent", "number": 2, "service": A, "api_url": REST.url, "account": REST.fingerprint(), **_AT},
     {"event": "detached", "number": 1, **_AT},
-    {"event": "closed", "number": 2, "how": "closed", **_AT},
+    {"event": "closed", "number": 2, "outcome": "closed", **_AT},
 ]
 
 
@@ -132,7 +132,7 @@ def test_a_ledger(tmp_path: pathlib.Path, drawn: bytes) -> None:
         assert all(isinstance(text, str) and text.isprintable() for text in (entry["run_id"], entry["api_url"]))
         json.dumps(entry)
     known_connections(str(folder), "another")
-    ids_in_use_by_live_runs(str(folder), [])
+    ids_in_use(str(folder), [])
     for stop, outcome in teardown(str(folder), None, lambda: Account(REST), _NoFleet(), check_mode=False):  # type: ignore[arg-type]
         assert SERVICE_ID.fullmatch(stop[0])
         if isinstance(outcome, RemoteItError):
@@ -164,8 +164,8 @@ def test_a_ledger_that_is_no_file_of_ours_is_no_ledger(tmp_path: pathlib.Path, w
         path.symlink_to(elsewhere if what == "a link" else path)
     assert list_open_connections(str(folder), None) == []
     assert known_connections(str(folder), "another") == (set(), set())
-    assert ids_in_use_by_live_runs(str(folder), []) == set()
-    with lock_dead_ledgers(str(folder), None, []) as found:
+    assert ids_in_use(str(folder), []) == set()
+    with lock_ended_ledgers(str(folder), None, []) as found:
         assert found == []
     assert elsewhere.read_text() == before
     assert os.path.lexists(path)

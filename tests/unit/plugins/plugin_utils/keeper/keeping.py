@@ -22,7 +22,7 @@ ACCOUNT = account()
 def written(ledger: Ledger) -> list[tuple[t.Any, ...]]:
     """Return the ledger's lines in short."""
     lines = [json.loads(line) for line in pathlib.Path(ledger.path).read_text().splitlines()]
-    return [(line["event"], line.get("number"), line.get("connectionid") or line.get("how")) for line in lines[1:]]
+    return [(line["event"], line.get("number"), line.get("connectionid") or line.get("outcome")) for line in lines[1:]]
 
 
 def asked_for(

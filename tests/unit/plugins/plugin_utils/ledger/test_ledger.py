@@ -20,7 +20,7 @@ import pytest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_dead_ledgers
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_ended_ledgers
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import try_lock
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
@@ -68,7 +68,7 @@ def test_what_is_written(ledger: Ledger) -> None:
         {"event": "run", "run": "job-0123456789", "controller": None},
         {"event": "intent", "number": 1, "service": SERVICE, "api_url": API, "account": "fingerprint"},
         {"event": "opened", "number": 1, "connectionid": ID, "expires_at": LATER, "detached": False},
-        {"event": "closed", "number": 1, "how": "closed"},
+        {"event": "closed", "number": 1, "outcome": "closed"},
     ]
 
 
@@ -205,13 +205,13 @@ def test_only_dead_runs_are_given_to_a_teardown_and_each_to_one(
     ledger: Ledger, folder: str, pauses: list[float]
 ) -> None:
     opened_entry(ledger)
-    with lock_dead_ledgers(folder, None, []) as found:
+    with lock_ended_ledgers(folder, None, []) as found:
         assert found == []
     end(ledger)
-    with lock_dead_ledgers(folder, None, []) as found:
+    with lock_ended_ledgers(folder, None, []) as found:
         ((record, its_ledger),) = found
         assert [entry.connectionid for entry in record.open] == [ID]
-        with lock_dead_ledgers(folder, None, []) as another:
+        with lock_ended_ledgers(folder, None, []) as another:
             assert [its for _unused, its in another] == [None]
         its_ledger.closed(1, "closed")
     assert list_open_connections(folder, None) == []
@@ -226,7 +226,7 @@ def test_who_only_reads_it_does_not_hide_the_ledger_of_a_dead_run(
     with open(ledger.path, "rb") as reader:
         assert try_lock(reader)
         monkeypatch.setattr(time, "sleep", lambda _unused: reader.close())
-        with lock_dead_ledgers(folder, None, []) as found:
+        with lock_ended_ledgers(folder, None, []) as found:
             assert [record.run_id for record, its_ledger in found if its_ledger] == ["job-0123456789"]
 
 
@@ -236,20 +236,20 @@ def test_a_run_whose_keeper_was_killed_lives_as_long_as_its_controller(folder: s
     opened_entry(ledger)
     end(ledger)
     assert [entry["alive"] for entry in list_open_connections(folder, None)] == [True]
-    with lock_dead_ledgers(folder, None, []) as found:
+    with lock_ended_ledgers(folder, None, []) as found:
         assert found == []
     controller.communicate()
     assert [entry["alive"] for entry in list_open_connections(folder, None)] == [False]
-    with lock_dead_ledgers(folder, None, []) as found:
+    with lock_ended_ledgers(folder, None, []) as found:
         assert [record.run_id for record, _unused in found] == ["job-0123456789"]
 
 
 def test_a_teardown_that_looks_for_one_run_leaves_the_others_to_the_next(ledger: Ledger, folder: str) -> None:
     opened_entry(ledger)
     end(ledger)
-    with lock_dead_ledgers(folder, "another", []) as found:
+    with lock_ended_ledgers(folder, "another", []) as found:
         assert found == []
-        with lock_dead_ledgers(folder, "job-0123456789", []) as others:
+        with lock_ended_ledgers(folder, "job-0123456789", []) as others:
             assert [record.run_id for record, _unused in others] == ["job-0123456789"]
 
 

@@ -50,7 +50,7 @@ def test_another_is_not_taken_for_it(other: ApiSession) -> None:
     """Once the call has had all its time, that means that there is none."""
     assert match_sessions([OLD], [other], {"id-known"}, ()) == {OLD: None}
     assert match_sessions([JUST_NOW], [other], {"id-known"}, ()).get(JUST_NOW) in (None, "id-1")
-    answered = JUST_NOW._replace(until=ago(60), answered=True)
+    answered = JUST_NOW._replace(failed_at=ago(60), responded=True)
     assert match_sessions([answered], [other], {"id-known"}, ()).get(answered) is None
 
 

@@ -11,7 +11,7 @@ import pytest
 from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.errors import explained, is_before_login, is_refused
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.errors import add_advice, is_before_login, is_refused
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE
 
 ALIAS = "remoteit-80-00-00-00-01-00-40-c5"
@@ -106,18 +106,18 @@ def test_is_before_login_by_a_jump_host() -> None:
         (DENIED, ("ansible_user",)),
     ],
 )
-def test_explained_gives_advice_and_the_reason(reason: str, words: tuple[str, ...]) -> None:
-    message = str(explained(AnsibleConnectionFailure(reason), reason, ALIAS))
+def test_add_advice_gives_advice_and_the_reason(reason: str, words: tuple[str, ...]) -> None:
+    message = str(add_advice(AnsibleConnectionFailure(reason), reason, ALIAS))
     assert all(word in message for word in (*words, reason))
 
 
 @pytest.mark.parametrize("error", [AnsibleConnectionFailure(DENIED), AnsibleAuthenticationFailure(DENIED)])
-def test_explained_keeps_the_type_of_a_denial(error: AnsibleError) -> None:
-    assert type(explained(error, DENIED, ALIAS)) is type(error)
+def test_add_advice_keeps_the_type_of_a_denial(error: AnsibleError) -> None:
+    assert type(add_advice(error, DENIED, ALIAS)) is type(error)
 
 
 @pytest.mark.parametrize(
     "error", [AnsibleError("scp: /etc/shadow: Permission denied"), AnsibleConnectionFailure("Broken pipe")]
 )
-def test_explained_leaves_what_it_does_not_know(error: AnsibleError) -> None:
-    assert explained(error, str(error), ALIAS) is error
+def test_add_advice_leaves_what_it_does_not_know(error: AnsibleError) -> None:
+    assert add_advice(error, str(error), ALIAS) is error
