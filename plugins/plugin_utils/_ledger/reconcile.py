@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Openings whose answer nobody has got, and what the account's sessions tell of them."""
+"""Match connect calls that had no response with the sessions of the account."""
 
 from __future__ import annotations
 
@@ -14,22 +14,35 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import ApiSession
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import parse_utc, utc_now
 
-#: A session may seem to have started so many seconds too early or too late: no two clocks are equal.
+#: Seconds by which the start of a session may lie outside of the call: clocks are never equal.
 CLOCK_SKEW_SECONDS = 5
-#: Clocks that differ by more than so many seconds sign no request that the API accepts.
+#: The API rejects signed requests whose clock differs by more seconds.
 MAX_CLOCK_SKEW_SECONDS = 300
-#: An opening call that was sent so many seconds ago has had its effect, or never will.
+#: Seconds after which a connect call has opened its connection, or never will.
 SETTLED_SECONDS = 180
 
 
 class PendingConnect(t.NamedTuple):
-    """An opening call whose answer nobody has got."""
+    """A connect call without a usable response. It may have opened a connection."""
 
     number: int
     service: str
     sent_at: str
-    failed_at: str | None = None  # when it was known that there is no answer
-    responded: bool = False  # that something went wrong: it is over, then
+    failed_at: str | None = None  # when this process stopped waiting for the response
+    responded: bool = False  # the call is over: the API responded, but not with a connection
+
+    @property
+    def settles_at(self) -> datetime.datetime:
+        return parse_utc(self.sent_at) + _seconds(SETTLED_SECONDS)
+
+    @property
+    def is_settled(self) -> bool:
+        return self.responded or self.settles_at < utc_now()
+
+    @property
+    def latest_start(self) -> datetime.datetime:
+        """Return when a session of this call can have started at the latest."""
+        return parse_utc(self.failed_at) if self.failed_at else self.settles_at
 
 
 def match_sessions(
@@ -38,38 +51,43 @@ def match_sessions(
     known_ids: t.Collection[str],
     contested_services: t.Collection[str],
 ) -> dict[PendingConnect, str | None]:
-    """The id of the session that each opening has made, or none if it has made none. What is not certain is left out.
+    """Return the ID of the session that each call started, or ``None`` for a call that started no session.
 
-    It is one of the same user, of the same service, that started while the call was under way and is in no ledger.
+    The result does not contain calls for which this is uncertain. A session belongs to a call if the user and the
+    service are the same, it started during the call, and no ledger contains it.
 
-    :param known_ids: the ids of connections that ledgers tell of, in small letters.
-    :param contested_services: services, in capitals, for which other runs too have openings without an answer.
+    :param known_ids: the IDs of connections that ledgers contain, in lower case.
+    :param contested_services: services for which other runs have pending calls too, in upper case.
     """
-    explained: dict[PendingConnect, str | None] = {}
     by_service: dict[str, list[PendingConnect]] = collections.defaultdict(list)
-    for intent in pending:
-        by_service[intent.service.upper()].append(intent)
-    now = utc_now()
-    for service, mine in by_service.items():
-        settled = {each: each.responded or parse_utc(each.sent_at) + _seconds(SETTLED_SECONDS) < now for each in mine}
-        first = min(parse_utc(each.sent_at) for each in mine)
-        last = max(
-            parse_utc(each.failed_at) if each.failed_at else parse_utc(each.sent_at) + _seconds(SETTLED_SECONDS)
-            for each in mine
-        )
-        possible = [session for session in sessions if _may_be(session, service, known_ids, first)]
-        found = [session for session in possible if _is_certain(session, first, last)]
-        if service in contested_services or len(possible) > len(found) or len(found) > len(mine):
-            continue
-        explained.update(zip(mine, [session.id for session in found]))
-        explained.update({intent: None for intent in mine[len(found) :] if settled[intent]})
-    return explained
+    for call in pending:
+        by_service[call.service.upper()].append(call)
+    matches: dict[PendingConnect, str | None] = {}
+    for service, calls in by_service.items():
+        if service not in contested_services:
+            unknown = [session for session in sessions if session.id is None or session.id.lower() not in known_ids]
+            matches.update(_match_service(service, calls, unknown))
+    return matches
 
 
-def _may_be(session: ApiSession, service: str, known_ids: t.Collection[str], first: datetime.datetime) -> bool:
-    """Whether nothing speaks against it: what the API did not tell of it does not, nor does a late start."""
-    if session.id is not None and session.id.lower() in known_ids:
-        return False
+def _match_service(
+    service: str, calls: list[PendingConnect], sessions: t.Collection[ApiSession]
+) -> dict[PendingConnect, str | None]:
+    """Return the matches of one service: none if a session is unclear, or if there are more sessions than calls."""
+    first = min(parse_utc(call.sent_at) for call in calls)
+    last = max(call.latest_start for call in calls)
+    candidates = [session for session in sessions if _is_possible(session, service, first)]
+    if len(candidates) > len(calls) or not all(_is_certain(session, first, last) for session in candidates):
+        return {}
+    unmatched = calls[len(candidates) :]
+    return {
+        **dict(zip(calls, [session.id for session in candidates])),
+        **{call: None for call in unmatched if call.is_settled},
+    }
+
+
+def _is_possible(session: ApiSession, service: str, first: datetime.datetime) -> bool:
+    """Return whether nothing excludes the session. Missing fields and a late start do not exclude it."""
     if session.service_id is not None and session.service_id.upper() != service:
         return False
     if session.is_ours is False or session.is_proxy is False:
@@ -78,7 +96,7 @@ def _may_be(session: ApiSession, service: str, known_ids: t.Collection[str], fir
 
 
 def _is_certain(session: ApiSession, first: datetime.datetime, last: datetime.datetime) -> bool:
-    """Whether the API told everything of it, and it fits."""
+    """Return whether the session has all fields and started between two times."""
     if None in session[:3] or not (session.is_ours and session.is_proxy):
         return False
     slack = _seconds(CLOCK_SKEW_SECONDS)

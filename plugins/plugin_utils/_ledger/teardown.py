@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Closing what the ledgers of dead runs say is open."""
+"""Close the connections of ended runs, as their ledgers list them."""
 
 from __future__ import annotations
 
@@ -40,111 +40,146 @@ def teardown(
     *,
     check_mode: bool,
 ) -> t.Iterator[DisconnectResult]:
-    """Close what dead runs have left open. A run that lives is never touched.
+    """Close the connections that ended runs left open, and yield each with its outcome.
 
-    :param run_id: only what this run, or a run of this CI job, has left; none for all.
-    :param get_account: tells whose credentials there are; asked only when there is something to close.
+    Never touch the connections of a run that is still running.
+
+    :param run_id: the ID of a run or of a CI job; ``None`` for all runs.
+    :param get_account: returns the account to close with. It is called only if there is a connection to close.
     """
     unreadable: list[RemoteItError] = []
     with lock_ended_ledgers(directory, run_id, unreadable) as ledgers:
         for snapshot, ledger in ledgers:
             if ledger is not None and not check_mode:
                 for entry in snapshot.open:
-                    ledger.closing(entry.number)  # or a run that closes the same just now would leave it to this one
+                    # A running run that closes the same connection at this time would leave it to the ended run.
+                    ledger.closing(entry.number)
         ids_elsewhere = ids_in_use(directory, [snapshot.path for snapshot, _unused in ledgers])
         for snapshot, ledger in ledgers:
             if ledger is None:
-                yield from (
-                    ((entry.service, entry.connectionid or ""), _error_still_closing(snapshot))
-                    for entry in snapshot.open
-                )
+                for entry in snapshot.open:
+                    yield (entry.service, entry.connectionid or ""), _error_still_closing(snapshot)
             else:
-                yield from _finish(snapshot, ledger, ids_elsewhere, get_account, backend, check_mode)
+                yield from _EndedRun(snapshot, ledger, get_account, backend).finish(ids_elsewhere, check_mode)
     for error in unreadable:
         path = error.details["path"]
         if run_id is None or sanitize_job_id(run_id) in os.path.basename(path):
             yield (path, ""), error
 
 
-def _finish(
-    snapshot: LedgerSnapshot,
-    ledger: Ledger,
-    ids_elsewhere: t.Container[str],
-    get_account: t.Callable[[], Account],
-    backend: ConnectionBackend,
-    check_mode: bool,
-) -> t.Iterator[DisconnectResult]:
-    left = 0
-    ours: dict[ConnectionRef, Entry] = {}
-    doubtful: list[Entry] = []
-    for entry in snapshot.open:
-        if entry.connectionid is None:
-            if not entry.has_expired:
-                doubtful.append(entry)
-            continue
-        stop = (entry.service, entry.connectionid)
-        if entry.connectionid in ids_elsewhere:  # the vendor has given it to another run as well, which will close it
+class _EndedRun:
+    """The teardown of one ended run, whose ledger this process has locked."""
+
+    def __init__(
+        self,
+        snapshot: LedgerSnapshot,
+        ledger: Ledger,
+        get_account: t.Callable[[], Account],
+        backend: ConnectionBackend,
+    ) -> None:
+        self._snapshot = snapshot
+        self._ledger = ledger
+        self._get_account = get_account
+        self._backend = backend
+        self._to_close: dict[ConnectionRef, Entry] = {}
+        self._left_open = 0
+
+    def finish(self, ids_elsewhere: t.Container[str], check_mode: bool) -> t.Iterator[DisconnectResult]:
+        """Close the connections of the run, and remove its ledger if none is left.
+
+        :param ids_elsewhere: the IDs of connections that running runs use.
+        """
+        entries = self._snapshot.open
+        for entry in entries:
+            if entry.connectionid is not None:
+                ref = (entry.service, entry.connectionid)
+                outcome = self._outcome_without_call(entry, ids_elsewhere, check_mode)
+                if outcome is None:
+                    self._to_close[ref] = entry
+                else:
+                    yield ref, outcome
+        yield from self._resolve_unconfirmed([entry for entry in entries if entry.connectionid is None], check_mode)
+        if check_mode:
+            yield from ((ref, CLOSED) for ref in self._to_close)
+            return
+        if self._to_close:
+            for ref, result in self._backend.close(self._get_account(), list(self._to_close)):
+                yield ref, self._record(self._to_close[ref], result)
+        if not self._left_open:
+            self._ledger.remove()
+
+    def _outcome_without_call(
+        self, entry: Entry, ids_elsewhere: t.Container[str], check_mode: bool
+    ) -> str | RemoteItError | None:
+        """Return the outcome of a connection that this teardown does not close, or ``None`` if it closes it.
+
+        A connection that has expired is closed as well: the clock of this machine may be wrong.
+        """
+        if entry.connectionid in ids_elsewhere:  # the API returned it to another run too, which closes it
             if not check_mode:
-                ledger.closed(entry.number, "held by a run that lives")
-            yield stop, STILL_USED
-            continue
+                self._ledger.closed(entry.number, STILL_USED)
+            return STILL_USED
         try:
-            if is_same_account(entry.account, get_account().credentials.fingerprint()):
-                ours[stop] = entry  # also if its time seems to be over: clocks may be wrong
+            if is_same_account(entry.account, self._fingerprint()):
+                return None
+            error: RemoteItError = _error_other_account(self._snapshot, entry)
+        except RemoteItError as no_account:
+            error = no_account
+        if entry.has_expired:
+            return ALREADY_CLOSED
+        self._left_open += 1
+        return error
+
+    def _resolve_unconfirmed(self, entries: list[Entry], check_mode: bool) -> t.Iterator[DisconnectResult]:
+        """Find out which connect calls without a response opened a connection, and yield those that stay unknown."""
+        entries = [entry for entry in entries if not entry.has_expired]
+        found = self._match_sessions(entries) if entries else {}
+        for entry in entries:
+            if entry.number not in found:
+                self._left_open += 1
+                yield (entry.service, ""), _error_unconfirmed(self._snapshot, entry)
                 continue
-            outcome: RemoteItError = _error_other_account(snapshot, entry)
-        except RemoteItError as error:
-            outcome = error
-        left += not entry.has_expired
-        yield stop, ALREADY_CLOSED if entry.has_expired else outcome
-    explained = _explained(snapshot, doubtful, get_account) if doubtful else {}
-    for entry in doubtful:
-        if entry.number not in explained:
-            left += 1
-            yield (entry.service, ""), _error_unconfirmed(snapshot, entry)
-            continue
-        connectionid = explained[entry.number]
-        if connectionid is not None:
-            ours[entry.service, connectionid] = entry
-        elif not check_mode:
-            ledger.closed(entry.number, "never opened")
-    if check_mode:
-        yield from ((stop, CLOSED) for stop in ours)
-        return
-    if ours:
-        for stop, stopped in backend.close(get_account(), list(ours)):
-            entry = ours[stop]
-            if stopped == ALREADY_CLOSED and entry.account != get_account().credentials.fingerprint():
-                stopped = _error_unknown_to_login(
-                    snapshot, entry
-                )  # a new token, or another user with the same developer key
-            if isinstance(stopped, RemoteItError) and entry.connectionid is not None and entry.has_expired:
-                stopped = ALREADY_CLOSED
-            if isinstance(stopped, RemoteItError):
-                left += 1
-            else:
-                ledger.closed(entry.number, stopped)
-            yield stop, stopped
-    if not left:
-        ledger.remove()
+            connectionid = found[entry.number]
+            if connectionid is not None:
+                self._to_close[entry.service, connectionid] = entry
+            elif not check_mode:
+                self._ledger.closed(entry.number, "never opened")
 
+    def _match_sessions(self, entries: list[Entry]) -> dict[int, str | None]:
+        """Return the connection IDs of connect calls without a response, by their numbers; see ``match_sessions``."""
+        path = self._snapshot.path
+        try:
+            fingerprint = self._fingerprint()
+            own = [entry for entry in entries if entry.account == fingerprint]
+            sessions = self._get_account().api().sessions() if own else None
+            if sessions is None:
+                return {}
+            known_ids, contested_services = known_connections(os.path.dirname(path), path)
+        except RemoteItError:
+            return {}  # the outcome reports that the connection is unconfirmed
+        pending = [PendingConnect(entry.number, entry.service, entry.intended_at) for entry in own]
+        matches = match_sessions(pending, sessions, known_ids, contested_services)
+        return {call.number: connectionid for call, connectionid in matches.items()}
 
-def _explained(
-    snapshot: LedgerSnapshot, entries: list[Entry], get_account: t.Callable[[], Account]
-) -> dict[int, str | None]:
-    """What the account's sessions tell of openings without an answer, by their numbers."""
-    try:
-        login = get_account().credentials.fingerprint()
-        mine = [entry for entry in entries if entry.account == login]
-        sessions = get_account().api().sessions() if mine else None
-        if sessions is None:
-            return {}
-        ids, rivals = known_connections(os.path.dirname(snapshot.path), snapshot.path)
-    except RemoteItError:
-        return {}  # it is told that nobody knows
-    intents = [PendingConnect(entry.number, entry.service, entry.intended_at) for entry in mine]
-    found = match_sessions(intents, sessions, ids, rivals)
-    return {intent.number: connectionid for intent, connectionid in found.items()}
+    def _record(self, entry: Entry, outcome: str | RemoteItError) -> str | RemoteItError:
+        """Record the outcome of a disconnect call in the ledger, and return the outcome to report."""
+        if outcome == ALREADY_CLOSED and entry.account != self._fingerprint():
+            # A new token, or another user with the same developer key, for whom the API reports the same.
+            outcome = _error_unknown_to_login(self._snapshot, entry)
+        if isinstance(outcome, RemoteItError) and entry.connectionid is not None and entry.has_expired:
+            outcome = ALREADY_CLOSED
+        if isinstance(outcome, RemoteItError):
+            self._left_open += 1
+        else:
+            self._ledger.closed(entry.number, outcome)
+        return outcome
+
+    def _fingerprint(self) -> str:
+        """Return the fingerprint of the credentials.
+
+        :raises RemoteItError: there are no credentials.
+        """
+        return self._get_account().credentials.fingerprint()
 
 
 def _error_still_closing(snapshot: LedgerSnapshot) -> RemoteItError:
