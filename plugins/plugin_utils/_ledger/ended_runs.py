@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The ledgers of ended runs."""
+"""Lock the ledgers of ended runs for a teardown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files impor
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 
-#: How often a teardown tries again to get what somebody works on, the ledgers of dead runs, and its pauses in seconds.
+#: Attempts of a teardown to lock the ledgers that other processes have locked, and seconds between the attempts.
 MAX_LOCK_ATTEMPTS, LOCK_PAUSE_SECONDS = 300, 0.2
 
 
@@ -33,15 +33,16 @@ MAX_LOCK_ATTEMPTS, LOCK_PAUSE_SECONDS = 300, 0.2
 def lock_ended_ledgers(
     directory: str, run_id: str | None, unreadable: list[RemoteItError]
 ) -> t.Iterator[list[tuple[LedgerSnapshot, Ledger | None]]]:
-    """The ledgers of runs that are dead, locked, so that two teardowns do not get in each other's way.
+    """Yield the ledgers of ended runs, locked, so that two teardowns do not close the same connections.
 
-    One that somebody still works on, its keeper or another teardown, is waited for. If that takes too long, it comes
-    with its snapshot alone.
+    A keeper or another teardown may still hold the lock of such a ledger. Wait for the lock, up to a minute for all
+    ledgers together. After that, the ledger itself is ``None``.
 
-    :param run_id: only those of this run, or of this CI job; none for all.
-    :param unreadable: takes an error for each of which nobody knows what it says.
+    :param run_id: the ID of a run or of a CI job; ``None`` for all runs.
+    :param unreadable: collects an error for each ledger that cannot be read.
+    :raises RemoteItError: the directory cannot be read.
     """
-    tries = MAX_LOCK_ATTEMPTS
+    attempts_left = MAX_LOCK_ATTEMPTS
     with contextlib.ExitStack() as stack:
         found: list[tuple[LedgerSnapshot, Ledger | None]] = []
         for path, file in open_ledgers(directory, "r+b", unreadable):
@@ -51,12 +52,16 @@ def lock_ended_ledgers(
                 file.close()
                 continue
             locked = try_lock(file)
-            while not locked and (reload_ledger(snapshot, file).is_known_ended or has_only_readers(file)) and tries > 0:
-                tries -= 1
+            while (
+                not locked
+                and attempts_left
+                and (reload_ledger(snapshot, file).is_known_ended or has_only_readers(file))
+            ):
+                attempts_left -= 1
                 time.sleep(LOCK_PAUSE_SECONDS)
                 locked = try_lock(file)
             if not os.path.exists(path):
-                continue  # whoever had it has finished it
+                continue  # the other process has closed the connections and removed the ledger
             snapshot = reload_ledger(snapshot, file)
             if locked:
                 ledger = Ledger(file, path)

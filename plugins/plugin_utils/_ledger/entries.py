@@ -3,7 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The events of a ledger, and what they add up to."""
+"""The format of a ledger: one event in each line, as JSON.
+
+The first line is a ``run`` event: it contains the ID of the run and the identity of its controller process. The other
+events belong to a connection, whose ``number`` is unique in the file:
+
+- ``intent``: a connect call is about to be sent,
+- ``opened``: the call opened a connection,
+- ``detached``: the connection stays open when the run ends,
+- ``closing``: a disconnect call is about to be sent, and this run does not need the connection any more,
+- ``closed``: the connection is closed, or was never opened.
+
+A teardown appends an ``ended`` event when it finds that the run has ended. A ledger contains no secrets.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +35,15 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import sanitize_job_id
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import has_exited, is_alive
 
-#: How long after its time a connection is taken for ended: clocks differ, and so may the vendor's idea of idle.
+#: Seconds after its expiry until a connection counts as closed. They allow for clock skew.
 _GRACE_SECONDS = 60
-#: A run's id, as it is made.
+#: The form of a run ID.
 _RUN_ID = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,99}")
 
 
 @dataclasses.dataclass
 class Entry:
-    """One opening, as a ledger tells of it."""
+    """A connect call and its connection, as a ledger records them."""
 
     number: int
     service: str
@@ -47,7 +59,10 @@ class Entry:
 
     @property
     def expires_by(self) -> str:
-        """When the vendor ends it at the latest. An opening whose answer was lost has nobody who uses it."""
+        """Return when the vendor closes the connection at the latest.
+
+        A connection whose ID is unknown cannot be used, so it expires when it has been idle for 15 minutes.
+        """
         if self.connectionid is None:
             return format_utc(parse_utc(self.intended_at) + datetime.timedelta(seconds=IDLE_SECONDS))
         return self.expires_at or format_utc(
@@ -59,6 +74,7 @@ class Entry:
         return parse_utc(self.expires_by) + datetime.timedelta(seconds=_GRACE_SECONDS) < utc_now()
 
     def as_info(self, snapshot: LedgerSnapshot) -> dict[str, t.Any]:
+        """Return the entry as ``remoteit_connection_info`` documents it."""
         opened_at = self.opened_at or self.intended_at
         return {
             "run_id": snapshot.run_id,
@@ -77,75 +93,57 @@ class Entry:
 
 @dataclasses.dataclass
 class LedgerSnapshot:
-    """What the ledger of a run says."""
+    """The content of a ledger at one time."""
 
     path: str
     run_id: str
-    alive: bool
+    alive: bool  # the run is still running
     entries: list[Entry]
-    controller: str | None = None
-    found_ended: bool = False
+    controller: str | None = None  # the identity of the controller process
+    found_ended: bool = False  # by a teardown
 
     @property
     def open(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.closed is None]
 
     def matches(self, run_id: str | None) -> bool:
-        """Whether it is the snapshot of this run, or of a run in this CI job."""
-        of_the_job = rf"{re.escape(sanitize_job_id(run_id or ''))}-[0-9a-f]{{10}}"
-        return run_id is None or self.run_id == run_id or re.fullmatch(of_the_job, self.run_id) is not None
+        """Return whether the run has this ID, or belongs to the CI job with this ID. ``None`` matches every run."""
+        if run_id is None or run_id == self.run_id:
+            return True
+        return re.fullmatch(rf"{re.escape(sanitize_job_id(run_id))}-[0-9a-f]{{10}}", self.run_id) is not None
 
     @property
     def is_known_ended(self) -> bool:
-        """Whether the run is known to be dead, whoever has the lock."""
+        """Return whether the run has certainly ended, even if another process holds the lock."""
         return self.found_ended or has_exited(self.controller)
 
     @property
     def ids_in_use(self) -> set[str]:
-        """The ids of connections that it has open and is not about to close; of a run that is dead, none."""
+        """Return the IDs of the connections that the run still needs. A run that has ended needs none."""
         return {entry.connectionid for entry in self.open if self.alive and not entry.closing and entry.connectionid}
 
 
-def encode_event(entry: dict[str, t.Any]) -> bytes:
-    return json.dumps({**entry, "at": format_utc(utc_now())}).encode() + b"\n"
+def encode_event(event: dict[str, t.Any]) -> bytes:
+    """Return the line of an event, with the current time."""
+    return json.dumps({**event, "at": format_utc(utc_now())}).encode() + b"\n"
 
 
 def parse_ledger(path: str, file: t.IO[bytes], *, is_locked: bool) -> LedgerSnapshot:
-    """Read a ledger; a line that is not one of ours, or not whole, is passed over.
+    """Read a ledger from the current position of the file. Skip lines that are incomplete or invalid.
 
-    :param is_locked: its keeper lives; a run may also live on without one.
+    :param is_locked: another process, the keeper, holds the exclusive lock. A run can also be running without a keeper.
     """
     snapshot = LedgerSnapshot(path, sanitize(os.path.basename(path).removesuffix(".jsonl")), is_locked, [])
     entries: dict[t.Any, Entry] = {}
     for line in file.read().split(b"\n"):
         try:
             event = json.loads(line)
-            kind, number = event["event"], event.get("number")
-            if kind == "run":
-                snapshot.run_id = _checked(event["run"], _RUN_ID)
-                snapshot.controller = event.get("controller") and _text(event, "controller")
-                snapshot.alive = is_alive(snapshot.controller) or (is_locked and not has_exited(snapshot.controller))
-            elif kind == "ended":
-                snapshot.found_ended, snapshot.alive = True, is_alive(snapshot.controller)
-            elif kind == "intent":
-                entries[number] = Entry(
-                    number,
-                    _checked(event["service"], SERVICE_ID),
-                    _text(event, "api_url"),
-                    _text(event, "account"),
-                    _time(event, "at"),
-                )
-            elif kind == "opened":
-                entry = entries[number]
-                entry.connectionid = _checked(event["connectionid"], CONNECTION_ID)
-                entry.opened_at, entry.detached = _time(event, "at"), event["detached"] is True
-                entry.expires_at = event["expires_at"] and _time(event, "expires_at")
-            elif kind == "detached":
-                entries[number].detached = True
-            elif kind == "closing":
-                entries[number].closing = True
-            elif kind == "closed":
-                entries[number].closed = str(event["outcome"])
+            if event["event"] in ("run", "ended"):
+                _apply_to_run(event, snapshot, is_locked)
+            elif event["event"] == "intent":
+                entries[event["number"]] = _parse_intent(event)
+            else:
+                _apply_to_entry(event, entries[event["number"]])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     snapshot.entries = list(entries.values())
@@ -153,27 +151,69 @@ def parse_ledger(path: str, file: t.IO[bytes], *, is_locked: bool) -> LedgerSnap
 
 
 def reload_ledger(snapshot: LedgerSnapshot, file: t.IO[bytes]) -> LedgerSnapshot:
-    """What it says by now; its run does not live."""
+    """Read the ledger of an ended run again."""
     file.seek(0)
     return parse_ledger(snapshot.path, file, is_locked=False)
 
 
+def _apply_to_run(event: dict[str, t.Any], snapshot: LedgerSnapshot, is_locked: bool) -> None:
+    if event["event"] == "run":
+        snapshot.run_id = _checked(event["run"], _RUN_ID)
+        snapshot.controller = event.get("controller") and _text(event, "controller")
+        snapshot.alive = is_alive(snapshot.controller) or (is_locked and not has_exited(snapshot.controller))
+    else:
+        snapshot.found_ended, snapshot.alive = True, is_alive(snapshot.controller)
+
+
+def _parse_intent(event: dict[str, t.Any]) -> Entry:
+    return Entry(
+        number=event["number"],
+        service=_checked(event["service"], SERVICE_ID),
+        api_url=_text(event, "api_url"),
+        account=_text(event, "account"),
+        intended_at=_time(event, "at"),
+    )
+
+
+def _apply_to_entry(event: dict[str, t.Any], entry: Entry) -> None:
+    kind = event["event"]
+    if kind == "opened":
+        entry.connectionid = _checked(event["connectionid"], CONNECTION_ID)
+        entry.opened_at, entry.detached = _time(event, "at"), event["detached"] is True
+        entry.expires_at = event["expires_at"] and _time(event, "expires_at")
+    elif kind == "detached":
+        entry.detached = True
+    elif kind == "closing":
+        entry.closing = True
+    elif kind == "closed":
+        entry.closed = str(event["outcome"])
+
+
 def _checked(text: str, form: re.Pattern[str]) -> str:
-    """The text, which must have this form."""
+    """Return the text.
+
+    :raises ValueError: the text does not have this form.
+    """
     if not form.fullmatch(text):
         raise ValueError(text)
     return text
 
 
 def _time(event: dict[str, t.Any], name: str) -> str:
-    """The moment, which must be one with which time can be reckoned."""
+    """Return a timestamp of an event.
+
+    :raises ValueError: the value is not a timestamp, or adding hours to it could overflow.
+    """
     if not 2000 <= parse_utc(event[name]).year < 3000:
         raise ValueError(event[name])
     return str(event[name])
 
 
 def _text(event: dict[str, t.Any], name: str) -> str:
-    """The text, which must be one that can be shown."""
+    """Return a text of an event.
+
+    :raises ValueError: the text contains characters that cannot be printed.
+    """
     if not event[name].isprintable():
         raise ValueError(name)
     return str(event[name])

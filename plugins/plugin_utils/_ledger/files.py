@@ -3,13 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The files of ledgers, and their locks."""
+"""The files of ledgers, and their locks.
+
+The keeper of a run holds the exclusive lock of its ledger until it exits. A teardown holds it while it works on the
+ledger of an ended run. Other processes take the shared lock for a moment, to find out whether the keeper is running.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import shlex
 import stat
 import typing as t
 
@@ -22,26 +27,34 @@ SUFFIX = ".jsonl"
 def open_ledgers(
     directory: str, mode: t.Literal["rb", "r+b"] = "rb", unreadable: list[RemoteItError] | None = None
 ) -> t.Iterator[tuple[str, t.BinaryIO]]:
-    """Each ledger, open. A link, a directory or a pipe is none.
+    """Yield the path and the open file of each ledger in a directory. The caller closes the files.
 
-    :param unreadable: takes an error for each that cannot be read; without it, the first of them is raised.
-    :raises RemoteItError: one cannot be read, so nobody knows what it says is open.
+    Only regular files count: opening a symbolic link or a pipe could block, or damage another file.
+
+    :param unreadable: collects an error for each ledger that cannot be read. Without it, the first error is raised.
+    :raises RemoteItError: the directory is not private to this user, or it or a ledger cannot be read.
     """
     if not os.path.lexists(directory):
         return
     if not is_private_dir(directory):
-        raise RemoteItError(f"the ledgers in {directory} were not read: it is not a folder of this user alone")
+        raise RemoteItError(
+            f"the ledgers in {directory!r} were not read: it is not a private directory of this user. If it is yours,"
+            f" run: chmod 700 {shlex.quote(directory)}"
+        )
     flags = (os.O_RDONLY if mode == "rb" else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     for name in _names(directory):
         path = os.path.join(directory, name)
         if not name.endswith(SUFFIX) or not _is_file(path):
             continue
         try:
-            file = open(os.open(path, flags), mode, buffering=0)  # noqa: SIM115 - who asked for it closes it
+            file = open(os.open(path, flags), mode, buffering=0)  # noqa: SIM115 - the caller closes it
         except FileNotFoundError:
-            continue  # its run has just finished
+            continue  # the run has just removed it
         except OSError as error:
-            failure = RemoteItError(f"the ledger {path} cannot be read: {error.strerror}", path=path)
+            failure = RemoteItError(
+                f"the ledger {path!r} cannot be read: {error.strerror}. Run the teardown as the user of that run",
+                path=path,
+            )
             if unreadable is None:
                 raise failure from error
             unreadable.append(failure)
@@ -53,9 +66,11 @@ def _names(directory: str) -> list[str]:
     try:
         return sorted(os.listdir(directory))
     except FileNotFoundError:
-        return []  # somebody has removed it
+        return []
     except OSError as error:
-        raise RemoteItError(f"the ledgers in {directory} cannot be read: {error.strerror}") from error
+        raise RemoteItError(
+            f"the ledgers in {directory!r} cannot be read: {error.strerror}. Check the permissions of the directory"
+        ) from error
 
 
 def _is_file(path: str) -> bool:
@@ -65,7 +80,7 @@ def _is_file(path: str) -> bool:
 
 
 def has_ledger(directory: str, run_id: str) -> bool:
-    """Whether there is a ledger of this run."""
+    """Return whether the directory contains a ledger of this run."""
     try:
         return any(name.startswith(run_id) and name.endswith(SUFFIX) for name in os.listdir(directory))
     except OSError:
@@ -73,7 +88,7 @@ def has_ledger(directory: str, run_id: str) -> bool:
 
 
 def try_lock(file: t.IO[bytes]) -> bool:
-    """Take the lock, which the keeper of a run that lives holds for good; to read, share it with others who read."""
+    """Take the lock and return whether that succeeded: exclusive if the file is writable, else shared."""
     try:
         fcntl.flock(file, (fcntl.LOCK_EX if file.writable() else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -82,7 +97,7 @@ def try_lock(file: t.IO[bytes]) -> bool:
 
 
 def has_only_readers(file: t.IO[bytes]) -> bool:
-    """Whether nobody but readers have the lock, for as long as it takes to read."""
+    """Return whether no process holds the exclusive lock. Readers hold the shared lock for a moment only."""
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""All ledgers of a directory."""
+"""Query all ledgers of a directory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files impor
 
 
 def list_open_connections(directory: str, run_id: str | None) -> list[dict[str, t.Any]]:
-    """What is open according to the ledgers, as the module C(remoteit_connection_info) documents it."""
+    """Return the open connections of all ledgers, as the module ``remoteit_connection_info`` documents them.
+
+    :param run_id: the ID of a run or of a CI job; ``None`` for all runs.
+    :raises RemoteItError: a ledger cannot be read.
+    """
     found = []
     for path, file in open_ledgers(directory):
         with file:
@@ -27,10 +31,11 @@ def list_open_connections(directory: str, run_id: str | None) -> list[dict[str, 
 
 
 def known_connections(directory: str, exclude: str) -> tuple[set[str], set[str]]:
-    """The ids of all connections of which ledgers tell, in small letters, and the services, in capitals, that other
-    ledgers say are being opened.
+    """Return the IDs of all connections in the ledgers, and the services with a connect call that is not confirmed.
 
-    :param exclude: the ledger that is not another one.
+    :param exclude: the path of a ledger whose connect calls are not returned.
+    :return: the connection IDs in lower case, and the service IDs in upper case.
+    :raises RemoteItError: a ledger cannot be read.
     """
     ids: set[str] = set()
     services: set[str] = set()
@@ -45,12 +50,14 @@ def known_connections(directory: str, exclude: str) -> tuple[set[str], set[str]]
 
 
 def ids_in_use(directory: str, exclude: t.Collection[str]) -> set[str]:
-    """The ids of connections that runs that live have open and still need.
+    """Return the IDs of the connections that running runs still need.
 
-    :param exclude: the paths of ledgers of runs that do not.
+    Ignore ledgers that cannot be read: they must not keep a connection open.
+
+    :param exclude: the paths of ledgers to ignore.
     """
     found: set[str] = set()
-    for path, file in open_ledgers(directory, unreadable=[]):  # what cannot be read keeps nothing open
+    for path, file in open_ledgers(directory, unreadable=[]):
         with file:
             if path not in exclude:
                 snapshot = parse_ledger(path, file, is_locked=not try_lock(file))
@@ -59,18 +66,19 @@ def ids_in_use(directory: str, exclude: t.Collection[str]) -> set[str]:
 
 
 def is_used_by_another(own_path: str, connectionid: str) -> bool:
-    """Whether another run that lives has this connection too: the vendor may give one to two runs.
+    """Return whether another running run needs this connection too: the API may return one connection to two runs.
 
-    Whoever asks has said before that it is C(closing) it; of two who do so at once, both close it.
+    Ignore ledgers that cannot be read: they must not keep a connection open. The caller records ``closing`` before this
+    check. If two runs do that at the same time, both close the connection.
 
-    :param own_path: the path of the ledger of the run that asks.
+    :param own_path: the path of the ledger of this run.
     """
-    with contextlib.suppress(RemoteItError):  # what cannot be read keeps nothing open
+    connectionid_bytes = connectionid.encode()
+    with contextlib.suppress(RemoteItError):
         for path, file in open_ledgers(os.path.dirname(own_path), unreadable=[]):
             with file, contextlib.suppress(OSError):
-                if (
-                    path == own_path or connectionid.encode() not in file.read()
-                ):  # so that thousands are looked for quickly
+                # Search before parsing: the directory may contain thousands of ledgers.
+                if path == own_path or connectionid_bytes not in file.read():
                     continue
                 file.seek(0)
                 snapshot = parse_ledger(path, file, is_locked=not try_lock(file))

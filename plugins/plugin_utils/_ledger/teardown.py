@@ -184,27 +184,28 @@ class _EndedRun:
 
 def _error_still_closing(snapshot: LedgerSnapshot) -> RemoteItError:
     return RemoteItError(
-        f"the run {snapshot.run_id} is dead, and its keeper or another teardown is still closing this; run the teardown"
-        " again to see how it ended"
+        f"the run {snapshot.run_id!r} has ended, and its keeper or another teardown is still closing this connection."
+        " Run the teardown again to see the result"
     )
 
 
 def _error_unconfirmed(snapshot: LedgerSnapshot, entry: Entry) -> RemoteItError:
     return RemoteItError(
-        f"the run {snapshot.run_id} died while it opened this service at {entry.intended_at}, and nobody knows whether"
-        f" a connection was opened; if so, it ends by itself at {entry.expires_by}"
+        f"the run {snapshot.run_id!r} ended during its connect call of {entry.intended_at}, which may have opened a"
+        f" connection. If so, it ends by itself at {entry.expires_by}. Run the teardown again after that time"
     )
 
 
 def _error_unknown_to_login(snapshot: LedgerSnapshot, entry: Entry) -> RemoteItError:
     return AuthError(
-        f"the run {snapshot.run_id} opened it with another login, and the API does not know it with this one: it is"
-        f" closed, or is somebody else's; it ends by itself at {entry.expires_by} at the latest"
+        f"the run {snapshot.run_id!r} opened the connection with another login, and the API does not know it with the"
+        " current login. It is closed, or belongs to another user. Run the teardown with the login of that run, or"
+        f" wait: it ends by itself at {entry.expires_by} at the latest"
     )
 
 
 def _error_other_account(snapshot: LedgerSnapshot, entry: Entry) -> RemoteItError:
     return AuthError(
-        f"the run {snapshot.run_id} opened it with other credentials, for {entry.api_url}; run the teardown with those,"
-        f" or it ends by itself at {entry.expires_by} at the latest"
+        f"the run {snapshot.run_id!r} opened the connection with other credentials, for {entry.api_url!r}. Run"
+        f" the teardown with those credentials, or wait: it ends by itself at {entry.expires_by} at the latest"
     )

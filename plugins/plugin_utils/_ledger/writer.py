@@ -3,7 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The ledger of this run."""
+"""Write a ledger: append one event at a time.
+
+The ``intent`` event must be on disk before a connect call is sent. Later events are written if possible: without them,
+a teardown closes the connection that the intent announces.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +30,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files 
 
 
 class Ledger:
-    """A ledger that this process holds locked, to write into it.
-
-    :raises OSError: it cannot be written, so nothing may be opened.
-    """
+    """A ledger whose exclusive lock this process holds. Each method that is named after an event appends it."""
 
     def __init__(self, file: t.BinaryIO, path: str) -> None:
         self.path = path
@@ -40,9 +41,12 @@ class Ledger:
     def begin(
         cls, directory: str, run_id: str, controller: str | None = None
     ) -> tuple[Ledger, list[tuple[LedgerSnapshot, Ledger]]]:
-        """Create the ledger of a run, and lock those of keepers of the same run that were killed.
+        """Create the ledger of a run, and lock the ledgers of its previous keepers, which were killed.
 
-        :param controller: the mark of its controller's process.
+        :param controller: the identity of the controller process.
+        :return: the new ledger, and each previous ledger with its content.
+        :raises OSError: the ledger cannot be written, so no connection may be opened.
+        :raises RemoteItError: the directory cannot be read.
         """
         make_private_dir(os.path.dirname(directory))
         make_private_dir(directory)
@@ -60,19 +64,22 @@ class Ledger:
         return cls(file, path), predecessors
 
     def intent(self, number: int, service: str, api_url: str, account: str) -> None:
-        """Say that an opening call is about to be sent.
+        """Record that a connect call is about to be sent.
 
-        :raises RemoteItError: it cannot be said, so the call must not be sent.
+        :param account: the fingerprint of the credentials.
+        :raises RemoteItError: the event cannot be written, so the call must not be sent.
         """
+        event = {"event": "intent", "number": number, "service": service, "api_url": api_url, "account": account}
         try:
             if os.fstat(self._file.fileno()).st_nlink == 0:
-                raise FileNotFoundError(errno.ENOENT, "somebody has removed it")
-            self._write(
-                {"event": "intent", "number": number, "service": service, "api_url": api_url, "account": account}
-            )
+                raise RemoteItError(
+                    f"nothing was opened: the ledger {self.path!r} was removed during the run. Run the playbook again"
+                )
+            self._write(event)
         except OSError as error:
             raise RemoteItError(
-                f"nothing was opened: the ledger {self.path} cannot be written: {error.strerror}"
+                f"nothing was opened: the ledger {self.path!r} cannot be written: {error.strerror}. Free disk space, or"
+                " set REMOTEIT_STATE_DIR to a writable directory"
             ) from error
 
     def opened(self, number: int, connection: Connection, *, detached: bool) -> None:
@@ -90,29 +97,30 @@ class Ledger:
         self._try_to_write({"event": "detached", "number": number})
 
     def closing(self, number: int) -> None:
-        """Say that this run does not need it any more."""
+        """Record that this run does not need the connection any more."""
         self._try_to_write({"event": "closing", "number": number})
 
     def closed(self, number: int, outcome: str) -> None:
         self._try_to_write({"event": "closed", "number": number, "outcome": outcome})
 
     def run_ended(self) -> None:
-        """Say that a teardown has found its run dead, which others cannot tell while that one has the lock."""
+        """Record that a teardown found the run ended. Other teardowns cannot see that while this one holds the lock."""
         self._try_to_write({"event": "ended"})
 
     def remove(self) -> None:
-        with contextlib.suppress(OSError):  # one that stays tells of nothing that is open
+        """Remove the file, if possible. A file that remains lists no open connection."""
+        with contextlib.suppress(OSError):
             os.unlink(self.path)
 
-    def _try_to_write(self, entry: dict[str, t.Any]) -> None:
-        """A line that may be missing: the intent is there, and the keeper knows the rest as long as it lives."""
+    def _try_to_write(self, event: dict[str, t.Any]) -> None:
+        """Append an event that may be missing: the keeper knows it while it is running, and the intent is on disk."""
         with contextlib.suppress(OSError):
-            self._write(entry)
+            self._write(event)
 
-    def _write(self, entry: dict[str, t.Any]) -> None:
-        line = encode_event(entry)
+    def _write(self, event: dict[str, t.Any]) -> None:
+        line = encode_event(event)
         with self._lock:
             before = os.fstat(self._file.fileno()).st_size
             if self._file.write(line) != len(line):
-                os.ftruncate(self._file.fileno(), before)  # half a line would spoil the next one
+                os.ftruncate(self._file.fileno(), before)  # an incomplete line would spoil the next one
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -616,7 +616,7 @@ def test_what_cannot_be_found_out_at_the_end_is_said_and_the_rest_is_closed(
     assert (recap["opened"], recap["closed"]) == (1, 1)
     (unsure,) = recap["unsure"]
     assert "it could not be found out whether it did" in unsure["why"]
-    assert ("not a folder of this user alone" if trouble == "ledgers" else "nobody thought of this") in unsure["why"]
+    assert ("not a private directory" if trouble == "ledgers" else "nobody thought of this") in unsure["why"]
     assert os.path.exists(ledger.path)
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which session an opening without an answer has made: never somebody else's."""
+"""The session that a connect call without a response started: never one of another user or run."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def session(connectionid: str = "id-1", service: str = A, seconds: int = 99, **m
     return ApiSession(connectionid, service, ago(seconds), **fields)
 
 
-OLD = PendingConnect(1, A, ago(1000))
-NEW = PendingConnect(2, A, ago(100))
-JUST_NOW = PendingConnect(3, A, ago(70), ago(60))
+SETTLED = PendingConnect(1, A, ago(1000))
+RECENT = PendingConnect(2, A, ago(100))
+FAILED = PendingConnect(3, A, ago(70), ago(60))
 
 
-def test_it_is_found() -> None:
-    assert match_sessions([NEW], [session(service=A.lower()), session("id-2", B)], (), ()) == {NEW: "id-1"}
+def test_match_finds_the_session_of_a_call() -> None:
+    assert match_sessions([RECENT], [session(service=A.lower()), session("id-2", B)], (), ()) == {RECENT: "id-1"}
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_it_is_found() -> None:
         session("ID-KNOWN"),
     ],
 )
-def test_another_is_not_taken_for_it(other: ApiSession) -> None:
-    """Once the call has had all its time, that means that there is none."""
-    assert match_sessions([OLD], [other], {"id-known"}, ()) == {OLD: None}
-    assert match_sessions([JUST_NOW], [other], {"id-known"}, ()).get(JUST_NOW) in (None, "id-1")
-    answered = JUST_NOW._replace(failed_at=ago(60), responded=True)
-    assert match_sessions([answered], [other], {"id-known"}, ()).get(answered) is None
+def test_match_ignores_other_sessions(other: ApiSession) -> None:
+    """A settled call without a session of its own opened nothing."""
+    assert match_sessions([SETTLED], [other], {"id-known"}, ()) == {SETTLED: None}
+    assert match_sessions([FAILED], [other], {"id-known"}, ()) == {}
+    responded = FAILED._replace(responded=True)
+    assert match_sessions([responded], [other], {"id-known"}, ()) == {responded: None}
 
 
 @pytest.mark.parametrize(
@@ -62,20 +62,20 @@ def test_another_is_not_taken_for_it(other: ApiSession) -> None:
         session(seconds=990)._replace(is_proxy=None),
         session(seconds=990)._replace(id=None),
         session(seconds=990)._replace(service_id=None),
-        session(seconds=1200),  # two clocks may differ so much
-        session(seconds=1),  # it began long after the call, as somebody else's would
+        session(seconds=1200),  # within the clock skew that the API accepts
+        session(seconds=1),  # started long after the call
     ],
 )
-def test_what_the_api_does_not_tell_may_be_it_and_is_left_alone(unclear: ApiSession) -> None:
-    assert match_sessions([OLD], [unclear], (), ()) == {}
-    assert match_sessions([OLD], [unclear, session(seconds=990)], (), ()) == {}
+def test_match_omits_calls_with_unclear_sessions(unclear: ApiSession) -> None:
+    assert match_sessions([SETTLED], [unclear], (), ()) == {}
+    assert match_sessions([SETTLED], [unclear, session(seconds=990)], (), ()) == {}
 
 
-def test_where_two_are_possible_none_is_taken() -> None:
-    assert match_sessions([NEW], [session("id-1"), session("id-2")], (), ()) == {}
-    assert match_sessions([NEW], [session()], (), {A}) == {}
+def test_match_omits_ambiguous_sessions() -> None:
+    assert match_sessions([RECENT], [session("id-1"), session("id-2")], (), ()) == {}
+    assert match_sessions([RECENT], [session()], (), {A}) == {}
 
 
-def test_as_many_sessions_as_openings() -> None:
-    explained = match_sessions([OLD, NEW], [session("id-1"), session("id-2")], (), ())
-    assert set(explained.values()) == {"id-1", "id-2"}
+def test_match_assigns_one_session_to_each_call() -> None:
+    matches = match_sessions([SETTLED, RECENT], [session("id-1"), session("id-2")], (), ())
+    assert set(matches.values()) == {"id-1", "id-2"}

@@ -1,22 +1,18 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The teardown: it closes what dead runs have left, and nothing else."""
+"""A teardown closes the connections of ended runs, and no others."""
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import os
-import pathlib
 import typing as t
 
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectionRef, DirectBackend
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import DEFAULT_API_URL
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import is_used_by_another
@@ -36,304 +32,300 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     refused,
     sessions,
 )
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.ledger.ledgers import (
+    FOREIGN_CONTROLLER,
+    RUN,
+    begin_ledger,
+    kill_keeper,
+    record_connection,
+)
 
-OURS = WITH_TOKEN.fingerprint()
+FINGERPRINT = WITH_TOKEN.fingerprint()
 OLD_TOKEN = dataclasses.replace(WITH_TOKEN, token="an older one").fingerprint()
-STOP = (SERVICE, "id-a")
-RUN = "job-0123456789"
+REF = (SERVICE, "id-a")
+UNCONFIRMED = (SERVICE, "")
+WRONG_TOKEN = refused("api key failed validation")
+UNKNOWN_CONNECTION = refused("<error message>")
 
 
-@pytest.fixture
-def folder(tmp_path: pathlib.Path) -> str:
-    return str(tmp_path / "state" / "runs")
-
-
-def begin(folder: str, run_id: str = RUN, controller: str | None = None) -> Ledger:
-    ledger, _unused = Ledger.begin(folder, run_id, controller)
+def running_run(directory: str, run_id: str, controller: str | None = None) -> Ledger:
+    """Write the ledger of a run that is still running and has the connection."""
+    ledger = begin_ledger(directory, run_id, controller)
+    record_connection(ledger, 1, REF[1], FINGERPRINT)
     return ledger
 
 
-def left_behind(
-    folder: str,
+def ended_run(
+    directory: str,
     run_id: str = RUN,
-    who: str = OURS,
-    hours: int = 8,
+    account: str = FINGERPRINT,
     *,
-    opened: bool = True,
+    hours: int = 8,
+    connectionid: str | None = REF[1],
     controller: str | None = None,
 ) -> Ledger:
-    """The ledger of a run that opened something and whose keeper died."""
-    ledger = begin(folder, run_id, controller)
-    ledger.intent(1, SERVICE, DEFAULT_API_URL, who)
-    if opened:
-        end = format_utc(utc_now() + datetime.timedelta(hours=hours))
-        ledger.opened(
-            1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller", expires_at=end), detached=False
-        )
-    ledger._file.close()
+    """Write the ledger of a run that opened a connection and whose keeper was killed."""
+    ledger = begin_ledger(directory, run_id, controller)
+    record_connection(ledger, 1, connectionid, account, hours)
+    kill_keeper(ledger)
     return ledger
 
 
-def run(folder: str, run_id: str | None = None, *, check_mode: bool = False) -> dict[ConnectionRef, t.Any]:
-    return dict(teardown(folder, run_id, account, DirectBackend(), check_mode=check_mode))
+def run_teardown(
+    directory: str,
+    run_id: str | None = None,
+    get_account: t.Callable[[], Account] = account,
+    *,
+    check_mode: bool = False,
+) -> dict[ConnectionRef, t.Any]:
+    return dict(teardown(directory, run_id, get_account, DirectBackend(), check_mode=check_mode))
 
 
 def no_account() -> Account:
     raise AuthError("there are no credentials")
 
 
+def with_access_key() -> Account:
+    return account(WITH_ACCESS_KEY)
+
+
 @pytest.mark.parametrize(
     ("replies", "outcome"),
-    [([STOPPED], "closed"), ([refused("<error message>"), Reply({"status": "true"})], "already_closed")],
+    [([STOPPED], "closed"), ([UNKNOWN_CONNECTION, Reply({"status": "true"})], "already_closed")],
 )
-def test_what_is_open_is_closed_and_the_ledger_removed(
-    conversation: Conversation, folder: str, replies: list[Reply], outcome: str
+def test_teardown_closes_and_removes_the_ledger(
+    conversation: Conversation, directory: str, replies: list[Reply], outcome: str
 ) -> None:
-    ledger = left_behind(folder)
-    conversation.expect_stop(*STOP, replies[0])
+    ledger = ended_run(directory)
+    conversation.expect_stop(*REF, replies[0])
     if replies[1:]:
         conversation.expect("GET", "/device/list/all", replies[1])
-        conversation.expect_stop(*STOP, replies[0])
-    assert run(folder) == {STOP: outcome}
+        conversation.expect_stop(*REF, replies[0])
+    assert run_teardown(directory) == {REF: outcome}
     assert not os.path.exists(ledger.path)
-    assert run(folder) == {}  # safe to run twice
+    assert run_teardown(directory) == {}
 
 
-def test_what_could_not_be_closed_is_told_and_tried_the_next_time(conversation: Conversation, folder: str) -> None:
-    left_behind(folder)
-    conversation.expect_stop(*STOP, refused("api key failed validation"), STOPPED)
-    assert isinstance(run(folder)[STOP], AuthError)
-    assert run(folder) == {STOP: "closed"}
+def test_teardown_retries_failures_the_next_time(conversation: Conversation, directory: str) -> None:
+    ended_run(directory)
+    conversation.expect_stop(*REF, WRONG_TOKEN, STOPPED)
+    assert isinstance(run_teardown(directory)[REF], AuthError)
+    assert run_teardown(directory) == {REF: "closed"}
 
 
-@pytest.mark.parametrize("controller", [None, "another-boot pid:[1] 1 1", "{boot} pid:[1] 1 1"])
-def test_a_run_that_lives_is_not_touched(conversation: Conversation, folder: str, controller: str | None) -> None:
-    """Wherever it lives: the folder may be another container's, or another machine's too."""
-    boot = str(process_identity(os.getpid())).split()[0]
-    alive = begin(folder, RUN, controller and controller.format(boot=boot))
-    alive.intent(1, SERVICE, DEFAULT_API_URL, OURS)
-    alive.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
-    assert run(folder) == {}
-    assert os.path.exists(alive.path)
-    left_behind(folder, "dead-0123456789")  # what the vendor has given to both
-    assert run(folder) == {STOP: "still_used"}
+def test_teardown_of_many_runs_logs_in_once(conversation: Conversation, directory: str) -> None:
+    """Several rejected logins could lock the account."""
+    for job in ("41", "42"):
+        ended_run(directory, f"{job}-0123456789", WITH_PASSWORD.fingerprint())
+    conversation.expect("POST", "/user/login", LOGGED_IN)
+    conversation.expect_stop(*REF, STOPPED, STOPPED)
+    outcomes = list(teardown(directory, None, lambda: account(WITH_PASSWORD), DirectBackend(), check_mode=False))
+    assert outcomes == [(REF, "closed"), (REF, "closed")]
 
 
-def test_a_run_that_closes_the_same_at_that_time_does_not_leave_it_to_the_dead_one(
-    conversation: Conversation, folder: str
+def test_check_mode_sends_nothing(conversation: Conversation, directory: str) -> None:
+    ledger = ended_run(directory)
+    assert run_teardown(directory, check_mode=True) == {REF: "closed"}
+    assert os.path.exists(ledger.path)
+
+
+# -- which runs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("controller", [None, FOREIGN_CONTROLLER, "{boot} pid:[1] 1 1"])
+def test_teardown_never_touches_a_running_run(
+    conversation: Conversation, directory: str, controller: str | None
 ) -> None:
-    """Each would take the other for the one who closes it."""
+    """The run may be on another machine or in another container. The API may return its connection to a second run."""
+    boot = str(process_identity(os.getpid())).split()[0]
+    running = running_run(directory, RUN, controller and controller.format(boot=boot))
+    assert run_teardown(directory) == {}
+    assert os.path.exists(running.path)
+    ended = ended_run(directory, "ended-0123456789")
+    assert run_teardown(directory) == {REF: "still_used"}
+    assert os.path.exists(running.path)
+    assert not os.path.exists(ended.path)
+
+
+def test_two_runs_do_not_leave_a_connection_to_each_other(conversation: Conversation, directory: str) -> None:
+    """A running run begins to close the connection of an ended run during the teardown."""
     other = (SERVICE, "id-b")
-    alive, dead = (begin(folder, f"{job}-0123456789", f"another-boot pid:[1] {job} 1") for job in (41, 42))
-    for ledger in (alive, dead):
-        for number, stop in enumerate((STOP, other)):
-            ledger.intent(number, SERVICE, DEFAULT_API_URL, OURS)
-            ledger.opened(number, Connection(*stop, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
-    dead._file.close()
-    outcomes = teardown(folder, "42", account, DirectBackend(), check_mode=False)
-    assert next(outcomes) == (STOP, "still_used")
-    alive.closing(1)
-    assert not is_used_by_another(alive.path, other[1])
+    running, ended = (begin_ledger(directory, f"{job}-0123456789", f"another-boot pid:[1] {job} 1") for job in (41, 42))
+    for ledger in (running, ended):
+        for number, (_unused, connectionid) in enumerate((REF, other)):
+            record_connection(ledger, number, connectionid, FINGERPRINT)
+    kill_keeper(ended)
+    outcomes = teardown(directory, "42", account, DirectBackend(), check_mode=False)
+    assert next(outcomes) == (REF, "still_used")
+    running.closing(1)
+    assert not is_used_by_another(running.path, other[1])
     assert list(outcomes) == [(other, "still_used")]
 
 
-def test_what_a_run_that_lives_does_not_need_any_more_is_closed(conversation: Conversation, folder: str) -> None:
-    alive = begin(folder, "41-0123456789", "another-boot pid:[1] 41 1")
-    alive.intent(1, SERVICE, DEFAULT_API_URL, OURS)
-    alive.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
-    alive.closing(1)
-    left_behind(folder, "42-0123456789")
-    conversation.expect_stop(*STOP, STOPPED)
-    assert run(folder) == {STOP: "closed"}
+def test_teardown_closes_connections_a_running_run_released(conversation: Conversation, directory: str) -> None:
+    running = running_run(directory, "41-0123456789", FOREIGN_CONTROLLER)
+    running.closing(1)
+    ended_run(directory, "42-0123456789")
+    conversation.expect_stop(*REF, STOPPED)
+    assert run_teardown(directory) == {REF: "closed"}
+    assert os.path.exists(running.path)
 
 
-def test_a_ledger_that_cannot_be_read_is_named_and_keeps_no_other_open(
-    conversation: Conversation, folder: str, unreadable: t.Callable[[str], None]
-) -> None:
-    odd = left_behind(folder, "another-users")
-    unreadable(odd.path)
-    left_behind(folder)
-    conversation.expect_stop(*STOP, STOPPED)
-    assert run(folder, "a-job") == {}
-    outcomes = run(folder)
-    assert outcomes.pop(STOP) == "closed"
-    (outcome,) = outcomes.values()
-    assert f"the ledger {odd.path} cannot be read" in outcome.message
-
-
-def test_another_accounts_is_named_and_left(conversation: Conversation, folder: str) -> None:
-    ledger = left_behind(folder, who="another account")
-    with pytest.raises(AuthError, match="job-0123456789 opened it with other credentials"):
-        raise run(folder)[STOP]
-    assert os.path.exists(ledger.path)
-
-
-def test_a_new_token_of_the_same_account_closes_what_the_old_one_opened(
-    conversation: Conversation, folder: str
-) -> None:
-    ledger = left_behind(folder, who=OLD_TOKEN)
-    conversation.expect_stop(*STOP, STOPPED)
-    assert run(folder) == {STOP: "closed"}
-    assert not os.path.exists(ledger.path)
-
-
-def test_what_a_new_token_does_not_know_may_be_somebody_elses(conversation: Conversation, folder: str) -> None:
-    """Another user with the same developer key gets the answer that a closed connection gets."""
-    ledger = left_behind(folder, who=OLD_TOKEN)
-    conversation.expect_stop(*STOP, refused("<error message>"))
-    conversation.expect("GET", "/device/list/all", Reply({"status": "true"}))
-    conversation.expect_stop(*STOP, refused("<error message>"))
-    with pytest.raises(AuthError, match="opened it with another login"):
-        raise run(folder)[STOP]
-    assert os.path.exists(ledger.path)
-
-
-def test_an_opening_without_an_answer_is_told_until_it_must_have_ended(conversation: Conversation, folder: str) -> None:
-    ledger = left_behind(folder, opened=False)
-    with pytest.raises(RemoteItError, match=r"job-0123456789 died while it opened this service .* ends by itself at"):
-        raise run(folder)[SERVICE, ""]
-    assert os.path.exists(ledger.path)
-
-
-@pytest.fixture
-def lost(folder: str) -> Ledger:
-    """An opening with an access key whose answer was lost."""
-    return left_behind(folder, who=WITH_ACCESS_KEY.fingerprint(), opened=False)
-
-
-def run_with_access_key(folder: str, *, check_mode: bool = False) -> dict[ConnectionRef, t.Any]:
-    return dict(teardown(folder, None, lambda: account(WITH_ACCESS_KEY), DirectBackend(), check_mode=check_mode))
-
-
-def test_an_opening_without_an_answer_is_found_among_the_sessions_and_closed(
-    conversation: Conversation, folder: str, lost: Ledger
-) -> None:
-    conversation.expect_query({}, sessions(STOP[1], started=format_utc(utc_now())))
-    assert run_with_access_key(folder, check_mode=True) == {STOP: "closed"}
-    conversation.expect_query({}, sessions(STOP[1], started=format_utc(utc_now())))
-    conversation.expect_query({"connectionId": STOP[1], "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
-    assert run_with_access_key(folder) == {STOP: "closed"}
-    assert not os.path.exists(lost.path)
-
-
-@pytest.mark.parametrize(
-    "answer", [sessions(), sessions("id-a", user="somebody else", started=format_utc(utc_now())), refused("no", 403)]
-)
-def test_an_opening_that_the_sessions_do_not_show_yet_is_told(
-    conversation: Conversation, folder: str, lost: Ledger, answer: Reply
-) -> None:
-    conversation.expect_query({}, answer)
-    with pytest.raises(RemoteItError, match="died while it opened this service"):
-        raise run_with_access_key(folder)[SERVICE, ""]
-    assert os.path.exists(lost.path)
-
-
-def test_an_opening_is_not_explained_while_a_ledger_cannot_be_read(
-    conversation: Conversation, folder: str, lost: Ledger, unreadable: t.Callable[[str], None]
-) -> None:
-    unreadable(left_behind(folder, "another-users").path)
-    conversation.expect_query({}, sessions(STOP[1], started=format_utc(utc_now())))
-    outcomes = run_with_access_key(folder)
-    assert len(outcomes) == 2
-    assert "nobody knows whether" in outcomes[SERVICE, ""].message
-
-
-def test_an_opening_is_not_explained_by_what_another_run_has_opened(
-    conversation: Conversation, folder: str, lost: Ledger
-) -> None:
-    another = begin(folder, "another")
-    another.intent(1, SERVICE, DEFAULT_API_URL, WITH_ACCESS_KEY.fingerprint())
-    another.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
-    conversation.expect_query({}, sessions(STOP[1], started=format_utc(utc_now())))
-    assert list(run_with_access_key(folder)) == [(SERVICE, "")]
-
-
-@pytest.mark.parametrize(("reply", "outcome"), [(STOPPED, "closed"), (Reply("", 400), "already_closed")])
-def test_what_must_have_ended_by_itself_is_stopped_all_the_same(
-    conversation: Conversation, folder: str, reply: Reply, outcome: str
-) -> None:
-    """The clock that says so may be wrong."""
-    ledger = left_behind(folder, hours=-1)
-    conversation.expect_stop(*STOP, reply)
-    assert run(folder) == {STOP: outcome}
-    assert not os.path.exists(ledger.path)
-
-
-def test_what_must_have_ended_by_itself_needs_no_credentials(folder: str) -> None:
-    ledger = left_behind(folder, hours=-1)
-    assert dict(teardown(folder, None, no_account, DirectBackend(), check_mode=False)) == {STOP: "already_closed"}
-    assert not os.path.exists(ledger.path)
-
-
-def test_without_credentials_what_is_open_is_named(folder: str) -> None:
-    ledger = left_behind(folder)
-    (outcome,) = dict(teardown(folder, None, no_account, DirectBackend(), check_mode=False)).values()
-    assert outcome.message == "there are no credentials"
-    assert os.path.exists(ledger.path)
-
-
-def test_what_a_living_run_has_got_too_is_left_to_it(folder: str) -> None:
-    """The vendor may answer a second run with the first one's connection."""
-    dead = left_behind(folder)
-    alive = begin(folder, "job-2")
-    alive.intent(1, SERVICE, DEFAULT_API_URL, OURS)
-    alive.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
-    assert run(folder) == {STOP: "still_used"}
-    assert not os.path.exists(dead.path)
-
-
-def test_a_dead_run_whose_keeper_is_still_closing_is_waited_for(
-    conversation: Conversation, folder: str, pauses: list[float]
-) -> None:
-    """And named, if that takes too long."""
-    keepers = begin(folder, RUN, f"{process_identity(os.getpid())}0")
-    keepers.intent(1, SERVICE, DEFAULT_API_URL, OURS)
-    keepers.opened(1, Connection(*STOP, "http://p:1", "p", 1, "tcp", False, "caller"), detached=False)
-    with pytest.raises(
-        RemoteItError, match="job-0123456789 is dead, and its keeper or another teardown is still closing"
-    ):
-        raise run(folder)[STOP]
-    assert sum(pauses) == pytest.approx(60)
-    keepers._file.close()
-    conversation.expect_stop(*STOP, STOPPED)
-    assert run(folder) == {STOP: "closed"}
-
-
-def test_a_dead_run_on_which_another_teardown_works_is_waited_for(
-    conversation: Conversation, folder: str, pauses: list[float]
-) -> None:
-    """Also one of another container, of which nothing but its lock told that it was dead."""
-    ledger = left_behind(folder, controller="another-boot pid:[1] 1 1")
-    conversation.expect_stop(*STOP, refused("api key failed validation"), STOPPED)
-    first = teardown(folder, None, account, DirectBackend(), check_mode=False)
-    assert isinstance(next(first)[1], AuthError)
-    with pytest.raises(RemoteItError, match="another teardown is still closing this"):
-        raise run(folder)[STOP]
-    assert sum(pauses) == pytest.approx(60)
-    assert list(first) == []
-    assert run(folder) == {STOP: "closed"}
-    assert not os.path.exists(ledger.path)
-
-
-def test_only_the_run_that_was_named(conversation: Conversation, folder: str) -> None:
-    left_behind(folder, RUN)
-    others = [left_behind(folder, f"{job}-0123456789") for job in ("other", "job-hotfix", "my-job")]
-    conversation.expect_stop(*STOP, STOPPED)
-    assert run(folder, "job") == {STOP: "closed"}
+def test_teardown_selects_the_runs_of_a_job(conversation: Conversation, directory: str) -> None:
+    ended_run(directory)
+    others = [ended_run(directory, f"{job}-0123456789") for job in ("other", "job-hotfix", "my-job")]
+    conversation.expect_stop(*REF, STOPPED)
+    assert run_teardown(directory, "job") == {REF: "closed"}
     assert all(os.path.exists(other.path) for other in others)
 
 
-def test_many_dead_runs_take_one_login(conversation: Conversation, folder: str) -> None:
-    """Who knows after how many that are refused an account is locked."""
-    for job in ("41", "42"):
-        left_behind(folder, f"{job}-0123456789", WITH_PASSWORD.fingerprint())
-    conversation.expect("POST", "/user/login", LOGGED_IN)
-    conversation.expect_stop(*STOP, STOPPED, STOPPED)
-    outcomes = list(teardown(folder, None, lambda: account(WITH_PASSWORD), DirectBackend(), check_mode=False))
-    assert outcomes == [(STOP, "closed"), (STOP, "closed")]
+def test_teardown_reports_unreadable_ledgers(
+    conversation: Conversation, directory: str, unreadable: t.Callable[[str], None]
+) -> None:
+    """It closes the connections of all other ledgers."""
+    foreign = ended_run(directory, "another-users")
+    unreadable(foreign.path)
+    ended_run(directory)
+    conversation.expect_stop(*REF, STOPPED)
+    assert run_teardown(directory, "a-job") == {}
+    outcomes = run_teardown(directory)
+    assert outcomes.pop(REF) == "closed"
+    assert list(outcomes) == [(foreign.path, "")]
+    assert f"the ledger {foreign.path!r} cannot be read" in outcomes[foreign.path, ""].message
 
 
-def test_check_mode_sends_nothing_and_predicts(conversation: Conversation, folder: str) -> None:
-    ledger = left_behind(folder)
-    assert run(folder, check_mode=True) == {STOP: "closed"}
+def test_teardown_waits_for_the_keeper_of_an_ended_run(
+    conversation: Conversation, directory: str, pauses: list[float]
+) -> None:
+    ledger = running_run(directory, RUN, f"{process_identity(os.getpid())}0")
+    with pytest.raises(RemoteItError, match=f"'{RUN}' has ended, and its keeper or another teardown is still closing"):
+        raise run_teardown(directory)[REF]
+    assert sum(pauses) == pytest.approx(60)
+    kill_keeper(ledger)
+    conversation.expect_stop(*REF, STOPPED)
+    assert run_teardown(directory) == {REF: "closed"}
+
+
+def test_teardown_waits_for_another_teardown(conversation: Conversation, directory: str, pauses: list[float]) -> None:
+    """For the run of another container, only the lock had shown that it was ended."""
+    ledger = ended_run(directory, controller=FOREIGN_CONTROLLER)
+    conversation.expect_stop(*REF, WRONG_TOKEN, STOPPED)
+    first = teardown(directory, None, account, DirectBackend(), check_mode=False)
+    assert isinstance(next(first)[1], AuthError)
+    second = run_teardown(directory)[REF]
+    assert type(second) is RemoteItError
+    assert sum(pauses) == pytest.approx(60)
+    assert list(first) == []
+    assert run_teardown(directory) == {REF: "closed"}
+    assert not os.path.exists(ledger.path)
+
+
+# -- which account -----------------------------------------------------------------------------------------------------
+
+
+def test_teardown_leaves_the_connections_of_other_accounts(conversation: Conversation, directory: str) -> None:
+    ledger = ended_run(directory, account="another account")
+    with pytest.raises(AuthError, match=f"'{RUN}' opened the connection with other credentials"):
+        raise run_teardown(directory)[REF]
     assert os.path.exists(ledger.path)
+
+
+def test_new_token_closes_connections_of_the_old_one(conversation: Conversation, directory: str) -> None:
+    ledger = ended_run(directory, account=OLD_TOKEN)
+    conversation.expect_stop(*REF, STOPPED)
+    assert run_teardown(directory) == {REF: "closed"}
+    assert not os.path.exists(ledger.path)
+
+
+def test_new_token_leaves_connections_that_it_cannot_see(conversation: Conversation, directory: str) -> None:
+    """Another user with the same developer key gets the response that a closed connection gets."""
+    ledger = ended_run(directory, account=OLD_TOKEN)
+    conversation.expect_stop(*REF, UNKNOWN_CONNECTION)
+    conversation.expect("GET", "/device/list/all", Reply({"status": "true"}))
+    conversation.expect_stop(*REF, UNKNOWN_CONNECTION)
+    with pytest.raises(AuthError, match=f"'{RUN}' opened the connection with another login"):
+        raise run_teardown(directory)[REF]
+    assert os.path.exists(ledger.path)
+
+
+def test_teardown_without_credentials_fails(directory: str) -> None:
+    ledger = ended_run(directory)
+    assert isinstance(run_teardown(directory, get_account=no_account)[REF], AuthError)
+    assert os.path.exists(ledger.path)
+
+
+def test_expired_connection_needs_no_credentials(directory: str) -> None:
+    ledger = ended_run(directory, hours=-1)
+    assert run_teardown(directory, get_account=no_account) == {REF: "already_closed"}
+    assert not os.path.exists(ledger.path)
+
+
+@pytest.mark.parametrize(("reply", "outcome"), [(STOPPED, "closed"), (Reply("", 400), "already_closed")])
+def test_expired_connection_is_closed_if_possible(
+    conversation: Conversation, directory: str, reply: Reply, outcome: str
+) -> None:
+    """The clock of this machine may be wrong."""
+    ledger = ended_run(directory, hours=-1)
+    conversation.expect_stop(*REF, reply)
+    assert run_teardown(directory) == {REF: outcome}
+    assert not os.path.exists(ledger.path)
+
+
+# -- connect calls without a response ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unconfirmed(directory: str) -> Ledger:
+    """The ledger of a run that ended during a connect call with an access key."""
+    return ended_run(directory, account=WITH_ACCESS_KEY.fingerprint(), connectionid=None)
+
+
+def started_now(user: str = "me") -> Reply:
+    return sessions(REF[1], user=user, started=format_utc(utc_now()))
+
+
+def test_unconfirmed_call_fails_without_sessions(conversation: Conversation, directory: str) -> None:
+    """REST lists no sessions."""
+    ledger = ended_run(directory, connectionid=None)
+    with pytest.raises(RemoteItError, match=rf"'{RUN}' ended during its connect call .* ends by itself at"):
+        raise run_teardown(directory)[UNCONFIRMED]
+    assert os.path.exists(ledger.path)
+
+
+def test_unconfirmed_call_is_found_among_the_sessions(
+    conversation: Conversation, directory: str, unconfirmed: Ledger
+) -> None:
+    conversation.expect_query({}, started_now())
+    assert run_teardown(directory, get_account=with_access_key, check_mode=True) == {REF: "closed"}
+    conversation.expect_query({}, started_now())
+    conversation.expect_query({"connectionId": REF[1], "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
+    assert run_teardown(directory, get_account=with_access_key) == {REF: "closed"}
+    assert not os.path.exists(unconfirmed.path)
+
+
+@pytest.mark.parametrize("reply", [sessions(), started_now(user="another user"), refused("no", 403)])
+def test_unconfirmed_call_fails_without_its_session(
+    conversation: Conversation, directory: str, unconfirmed: Ledger, reply: Reply
+) -> None:
+    conversation.expect_query({}, reply)
+    assert list(run_teardown(directory, get_account=with_access_key)) == [UNCONFIRMED]
+    assert os.path.exists(unconfirmed.path)
+
+
+def test_unconfirmed_call_fails_if_a_ledger_is_unreadable(
+    conversation: Conversation, directory: str, unconfirmed: Ledger, unreadable: t.Callable[[str], None]
+) -> None:
+    """The session may be in that ledger."""
+    foreign = ended_run(directory, "another-users")
+    unreadable(foreign.path)
+    conversation.expect_query({}, started_now())
+    assert list(run_teardown(directory, get_account=with_access_key)) == [UNCONFIRMED, (foreign.path, "")]
+
+
+def test_unconfirmed_call_is_not_the_session_of_another_run(
+    conversation: Conversation, directory: str, unconfirmed: Ledger
+) -> None:
+    running = running_run(directory, "another")
+    conversation.expect_query({}, started_now())
+    assert list(run_teardown(directory, get_account=with_access_key)) == [UNCONFIRMED]
+    assert os.path.exists(running.path)

@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The connections that ledgers list, even if a keeper was killed or a line is damaged."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import DEFAULT_API_URL
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import try_lock
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.ledger.ledgers import (
+    RUN,
+    begin_ledger,
+    kill_keeper,
+    record_connection,
+)
+
+
+def test_list_contains_open_connections(ledger: Ledger, directory: str) -> None:
+    record_connection(ledger)
+    (listed,) = list_open_connections(directory, None)
+    assert 8 * 3600 - 60 < listed.pop("time_left") <= 8 * 3600
+    assert 0 <= listed.pop("age") < 60
+    assert listed.pop("opened_at") < listed.pop("ends_by_itself_at")
+    assert listed == {
+        "run_id": RUN,
+        "alive": True,
+        "deviceaddress": SERVICE,
+        "connectionid": ID,
+        "detached": False,
+        "account": "fingerprint",
+        "api_url": DEFAULT_API_URL,
+    }
+
+
+def test_list_shows_whether_the_run_is_running(ledger: Ledger, directory: str) -> None:
+    record_connection(ledger)
+    kill_keeper(ledger)
+    assert [listed["alive"] for listed in list_open_connections(directory, None)] == [False]
+    with open(ledger.path, "rb") as another_reader:
+        assert try_lock(another_reader)
+        assert [listed["alive"] for listed in list_open_connections(directory, None)] == [False]
+
+
+def test_list_omits_closed_connections(ledger: Ledger, directory: str) -> None:
+    record_connection(ledger)
+    ledger.closed(1, "closed")
+    assert list_open_connections(directory, None) == []
+
+
+def test_list_contains_all_keepers_of_a_run(ledger: Ledger, directory: str) -> None:
+    record_connection(ledger)
+    record_connection(begin_ledger(directory))
+    assert len(list_open_connections(directory, RUN)) == 2
+
+
+def test_list_contains_calls_without_a_response(ledger: Ledger, directory: str) -> None:
+    """A connection that cannot be used ends after 15 minutes."""
+    record_connection(ledger, connectionid=None)
+    (listed,) = list_open_connections(directory, None)
+    assert listed["connectionid"] is None
+    assert 0 < listed["time_left"] <= 900
+
+
+@pytest.mark.parametrize(
+    ("run_id", "matches"),
+    [(None, True), (RUN, True), ("job", True), ("job-", False), ("jo", False), (f"{RUN}a", False)],
+)
+def test_list_selects_a_run_or_a_job(ledger: Ledger, directory: str, run_id: str | None, matches: bool) -> None:
+    record_connection(ledger)
+    assert bool(list_open_connections(directory, run_id)) is matches
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"event": "opened", "num', b"\xff\xfe\x00", b"[]", b'"x"', b'{"event": "opened", "number": 7}', b"{}\n{"]
+)
+def test_list_skips_an_invalid_last_line(ledger: Ledger, directory: str, line: bytes) -> None:
+    record_connection(ledger)
+    kill_keeper(ledger)
+    with open(ledger.path, "ab") as file:
+        file.write(line)
+    assert [listed["connectionid"] for listed in list_open_connections(directory, None)] == [ID]
+
+
+def test_list_skips_invalid_values(ledger: Ledger, directory: str) -> None:
+    record_connection(ledger, 1, "id-1", hours=1)
+    record_connection(ledger, 2, "id-2", hours=2)
+    first, second = list_open_connections(directory, None)
+    path = pathlib.Path(ledger.path)
+    path.write_text(path.read_text().replace(first["ends_by_itself_at"], "later", 1))
+    damaged = list_open_connections(directory, None)
+    assert [listed["connectionid"] for listed in damaged] == ["id-1", "id-2"]
+    assert damaged[1]["ends_by_itself_at"] == second["ends_by_itself_at"]
+    path.write_text(path.read_text().replace("id-1", "../id", 1))
+    assert [listed["connectionid"] for listed in list_open_connections(directory, None)] == [None, "id-2"]
+
+
+def test_list_refuses_a_shared_directory(ledger: Ledger, directory: str) -> None:
+    os.chmod(directory, 0o777)
+    with pytest.raises(RemoteItError, match="not a private directory of this user"):
+        list_open_connections(directory, None)
+
+
+def test_list_without_a_directory_is_empty(directory: str) -> None:
+    assert list_open_connections(directory, None) == []
