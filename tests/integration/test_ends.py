@@ -585,7 +585,7 @@ _KILLED = "a process is killed"
 
 
 def the_keeper(fleet: Fleet) -> int:
-    return next(pid for pid, words in fleet.processes().items() if "_keeper_main.py" in words)
+    return next(pid for pid, words in fleet.processes().items() if "_keeper/process.py" in words)
 
 
 def in_journal(fleet: Fleet, name: str, count: int = 1) -> bool:

@@ -444,7 +444,7 @@ def test_killed_keeper_leads_to_no_other_device(fleet: Fleet) -> None:
     hosts["other"] = {**hosts[FIRST], "ansible_user": "nobody"}
 
     def kill() -> None:
-        (keeper,) = (pid for pid, words in fleet.processes().items() if "_keeper_main.py" in words)
+        (keeper,) = (pid for pid, words in fleet.processes().items() if "_keeper/process.py" in words)
         os.kill(keeper, signal.SIGKILL)
 
     own = who("own", when="inventory_hostname != 'other'")

@@ -33,7 +33,7 @@ def test_random_kills_leave_a_ledger_that_a_teardown_can_finish(fleet: Fleet, at
     crowd.stdin.write(b"kill\n")
     crowd.stdin.flush()
     assert crowd.stdout.readline() == b"killed\n"
-    (keeper,) = (pid for pid, words in fleet.processes().items() if "_keeper_main.py" in words)
+    (keeper,) = (pid for pid, words in fleet.processes().items() if "_keeper/process.py" in words)
     os.kill(keeper, signal.SIGKILL)
     crowd.kill()
     crowd.wait()

@@ -44,7 +44,9 @@ class Watch:
             with contextlib.suppress(OSError):
                 words = (folder / "cmdline").read_bytes().decode(errors="replace")
                 self._look(words.replace("\0", " "), words)
-                if "_keeper_main.py" in words and str(self._fleet.home) in (environment := self._environment(folder)):
+                if "_keeper/process.py" in words and str(self._fleet.home) in (
+                    environment := self._environment(folder)
+                ):
                     self.keepers += 1
                     self._look("the keeper's environment", environment)
         for folder in (self._fleet.state, self._fleet.runtime):

@@ -148,7 +148,7 @@ def test_killed_keeper_is_replaced(fleet: Fleet) -> None:
     """The keeper of the next task takes over what the ledger lists."""
 
     def kill() -> None:
-        (keeper,) = (pid for pid, words in fleet.processes().items() if "_keeper_main.py" in words)
+        (keeper,) = (pid for pid, words in fleet.processes().items() if "_keeper/process.py" in words)
         os.kill(keeper, signal.SIGKILL)
         until(lambda: keeper not in fleet.processes())
 
