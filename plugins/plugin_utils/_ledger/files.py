@@ -6,7 +6,7 @@
 """The files of ledgers, and their locks.
 
 The keeper of a run holds the exclusive lock of its ledger until it exits. A teardown holds it while it works on the
-ledger of an ended run. Other processes take the shared lock for a moment, to find out whether the keeper is running.
+ledger of an ended run. Other processes take the shared lock briefly, to find out whether the keeper is running.
 """
 
 from __future__ import annotations

@@ -37,14 +37,15 @@ class Run:
     id: str
     controller_pid: int
     runtime_dir: str  # private: the keeper's socket and the control sockets of ssh
-    controller: str | None = None  # the identity of the controller process, which its number alone is not
+    controller: str | None = None  # the identity of the controller process: its PID may be used again
 
     @property
     def socket(self) -> str:
+        """Return the path of the keeper's socket."""
         return os.path.join(self.runtime_dir, "keeper")
 
     def control_path_dir(self, connectionid: str) -> str:
-        """Return the directory of the control masters of one connection, which end before the connection is closed."""
+        """Return the directory of one connection's control sockets. Their masters stop before the connection closes."""
         return os.path.join(self.runtime_dir, hashlib.sha256(connectionid.encode()).hexdigest()[:8])
 
 
@@ -64,11 +65,12 @@ def _this_run() -> Run:
 
 
 def sanitize_job_id(job: str) -> str:
-    """A CI system's id of a job as part of a file's name; of a long one the end, where Jenkins has the number."""
+    """Return a CI job ID as part of a file name. Keep the end of a long ID, where Jenkins puts the build number."""
     return re.sub(r"[^0-9A-Za-z_.-]+", "-", job)[-80:].lstrip(".-") or "run"
 
 
 def _runtime_base() -> str:
+    """Return the directory for runtime directories: the first that is safe, and short enough for sockets."""
     for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
         if base and len(base) + len("/remoteit-0123456789") <= MAX_RUNTIME_DIR_LENGTH and is_safe_parent_dir(base):
             return base
@@ -76,13 +78,16 @@ def _runtime_base() -> str:
 
 
 def state_dir(environ: t.Mapping[str, str]) -> str:
-    """Where ledgers are kept: C(REMOTEIT_STATE_DIR), the user's state directory, or a private temporary one."""
+    """Return the state directory: ``REMOTEIT_STATE_DIR``, else a directory in the user's state directory.
+
+    If neither can be used, return a directory of this user in the temporary directory.
+    """
     explicit = environ.get("REMOTEIT_STATE_DIR")
     if explicit:
         return os.path.abspath(os.path.expanduser(explicit))
     home = os.path.expanduser("~")
     candidates = [environ.get("XDG_STATE_HOME", ""), os.path.join(home, ".local", "state") if home != "/" else ""]
-    # what is relative is to be ignored: https://specifications.freedesktop.org/basedir/latest/
+    # Relative paths are invalid and must be ignored: https://specifications.freedesktop.org/basedir/latest/
     for candidate in filter(os.path.isabs, candidates):
         directory = os.path.join(candidate, "remoteit-fleet")
         try:
@@ -91,11 +96,12 @@ def state_dir(environ: t.Mapping[str, str]) -> str:
             continue
         if os.access(directory, os.W_OK | os.X_OK):
             return directory
-    # no usable home, as in a container with a random uid
+    # There is no usable home, for example in a container with a random user ID.
     return os.path.join(tempfile.gettempdir(), f"remoteit-fleet-{os.getuid()}")
 
 
 def runs_dir() -> str:
+    """Return the directory of the ledgers."""
     return os.path.join(state_dir(os.environ), "runs")
 
 

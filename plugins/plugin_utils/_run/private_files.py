@@ -3,21 +3,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Folders and files of this user alone, where no other user can put something or take it away."""
+"""Create directories and files that only this user can change."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
+import shlex
 import stat
 import typing as t
 
 
 def make_private_dir(path: str) -> None:
-    """Make the folder, or make sure that an existing one is ours alone.
+    """Create a directory, or check that an existing one is private to this user.
 
-    :raises OSError: it cannot be made, or another user could have put something there.
+    :raises OSError: the directory cannot be created, or other users can write to it.
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
     try:
@@ -25,11 +26,13 @@ def make_private_dir(path: str) -> None:
     except FileExistsError:
         pass
     if not is_private_dir(path):
-        raise PermissionError(f"{path} exists and is not a folder of this user alone (if it is yours: chmod 700)")
+        raise PermissionError(
+            f"{path!r} is not a private directory of this user. If it is yours, run: chmod 700 {shlex.quote(path)}"
+        )
 
 
 def is_private_dir(path: str) -> bool:
-    """Whether it is a folder into which nobody but this user can put something."""
+    """Return whether the path is a directory that belongs to this user and that no other user can write to."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -38,7 +41,10 @@ def is_private_dir(path: str) -> bool:
 
 
 def is_safe_parent_dir(base: str) -> bool:
-    """Whether we may make a folder there, and no other user but root may move it away: it is ours, or sticky."""
+    """Return whether this user can create a directory there that no other user except root can move away.
+
+    That is the case if the parent belongs to this user or to root, and is not writable by others or has the sticky bit.
+    """
     try:
         found = os.stat(base)
     except OSError:
@@ -48,20 +54,22 @@ def is_safe_parent_dir(base: str) -> bool:
 
 
 def create_locked(path: str, first_line: bytes) -> t.BinaryIO:
-    """A new file that has its lock and its first line before it has its name: nobody takes it for one left behind.
+    """Create a file, lock it, write its first line, and only then give it its name.
 
-    :raises OSError: it cannot be written.
+    So no other process sees the file without its lock, as if its writer had been killed.
+
+    :raises OSError: the file cannot be written.
     """
-    temporary = f"{path}.{os.getpid()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-    file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - it stays open, and locked, with the keeper
+    temporary_path = f"{path}.{os.getpid()}"
+    descriptor = os.open(temporary_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - the file stays open, and locked, until the keeper exits
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         if file.write(first_line) != len(first_line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.rename(temporary, path)
+        os.rename(temporary_path, path)
     except OSError:
         file.close()
-        os.unlink(temporary)
+        os.unlink(temporary_path)
         raise
     return file

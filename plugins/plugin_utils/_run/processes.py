@@ -3,7 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Who lives. A keeper holds locks while it does; a run lives as long as its controller, with or without a keeper."""
+"""Identify processes, and find out whether they are running.
+
+A run is running as long as its controller process, with or without a keeper. A keeper holds locks while it is running.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ import typing as t
 
 
 def process_identity(pid: int) -> str | None:
-    """What tells a process from every other that ever had its number; none if it is gone, or cannot be told here.
+    """Return an identifier that no other process ever has, or ``None`` if the process has exited or is unknown.
 
-    The machine's boot, the namespace of the number, the number, and when the process started.
+    It contains the boot ID of the machine, the PID namespace, the PID and the start time of the process.
     """
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
@@ -29,7 +32,7 @@ def process_identity(pid: int) -> str | None:
 
 
 def _identity_by_ps(pid: int) -> str | None:
-    """Return the same on a system without ``/proc``, where ``ps`` knows when a process started."""
+    """Return the identifier on a system without ``/proc``, with the start time that ``ps`` prints."""
     command = ["ps", "-o", "lstart=", "-p", str(pid)]
     try:
         done = subprocess.run(command, capture_output=True, check=False, text=True, env={**os.environ, "LC_ALL": "C"})
@@ -40,7 +43,7 @@ def _identity_by_ps(pid: int) -> str | None:
 
 
 def is_alive(identity: str | None) -> bool:
-    """Whether the process of which this is the identity is known to live; another container's is not."""
+    """Return whether the process is certainly running. This is unknown for a process of another container."""
     try:
         return identity is not None and process_identity(int(identity.split()[2])) == identity
     except (ValueError, IndexError):
@@ -48,10 +51,10 @@ def is_alive(identity: str | None) -> bool:
 
 
 def has_exited(identity: t.Any) -> bool:
-    """Whether the process of which this is the identity is known to be gone.
+    """Return whether the process has certainly exited.
 
-    Of another container's, or another machine's, nobody knows; nor of one before a boot of this machine, which looks
-    like the latter. Locks tell there.
+    This is unknown for a process of another container or machine. A process from before the last boot looks like one of
+    another machine. In these cases, only a lock shows whether the process is running.
     """
     here = process_identity(os.getpid())
     if here is None or not isinstance(identity, str):

@@ -492,7 +492,7 @@ def test_a_keeper_killed_in_mid_call(controller: Controller, vendor: Vendor, acc
 def test_a_folder_of_somebody_else(controller: Controller, vendor: Vendor, account: Account) -> None:
     os.mkdir(controller.run.runtime_dir)
     os.chmod(controller.run.runtime_dir, 0o777)
-    with pytest.raises(RemoteItError, match=r"nothing was opened: the keeper of this run cannot be started: .*alone"):
+    with pytest.raises(RemoteItError, match=r"nothing was opened: the keeper of this run cannot be started: .*private"):
         controller.open(account, SERVICE)
     assert vendor.calls == []
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which run this is, and where it keeps its things."""
+"""The identity of a run, and its directories."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import identity as _run
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import identity as identity_module
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run, state_dir
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import executed_again
 
@@ -24,8 +24,8 @@ CI_VARIABLES = ("REMOTEIT_RUN_ID", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG", "S
 
 
 @pytest.fixture(autouse=True)
-def bare(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that says nothing, and an empty home and temporary folder."""
+def empty_environment(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the variables that name a run, and set an empty home and temporary directory."""
     for name in (*CI_VARIABLES, "XDG_RUNTIME_DIR", "XDG_STATE_HOME", "REMOTEIT_STATE_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -33,20 +33,20 @@ def bare(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def new_run() -> t.Any:
-    """The identity that another controller gets."""
-    return executed_again(_run).THIS_RUN
+    """Return the run as a new controller process computes it."""
+    return executed_again(identity_module).THIS_RUN
 
 
-# -- its id ------------------------------------------------------------------------------------------------------------
+# -- ID ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", CI_VARIABLES)
-def test_the_id_begins_with_the_one_of_the_ci_job(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_run_id_begins_with_the_ci_job(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "4711")
     assert re.fullmatch(r"4711-[0-9a-f]{10}", new_run().id)
 
 
-def test_the_users_own_id_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_id_prefers_the_variable_of_the_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in CI_VARIABLES:
         monkeypatch.setenv(name, name)
     assert new_run().id.startswith("REMOTEIT_RUN_ID-")
@@ -66,7 +66,7 @@ def test_the_users_own_id_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
         ("jenkins-" + "folder-" * 20 + "job-4711", "r-" + "folder-" * 10 + "job-4711"),
     ],
 )
-def test_an_id_is_a_decent_file_name(monkeypatch: pytest.MonkeyPatch, given: str, expected: str) -> None:
+def test_run_id_is_a_valid_file_name(monkeypatch: pytest.MonkeyPatch, given: str, expected: str) -> None:
     monkeypatch.setenv("REMOTEIT_RUN_ID", given)
     assert new_run().id[:-11] == expected
 
@@ -77,7 +77,7 @@ def identity() -> tuple[str, int, str]:
 
 
 def test_run_is_the_same_in_a_forked_worker() -> None:
-    """Whether or not the controller had imported the collection before it forked."""
+    """Even if the controller did not import the collection before it forked."""
     with multiprocessing.get_context("fork").Pool(2) as workers:
         found = {workers.apply(identity) for _unused in range(4)}
     assert found == {identity()}
@@ -86,7 +86,7 @@ def test_run_is_the_same_in_a_forked_worker() -> None:
 
 def test_run_differs_between_controllers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI_JOB_ID", "4711")
-    code = f"import {_run.__name__} as module; print(module.THIS_RUN.id, module.THIS_RUN.runtime_dir)"
+    code = f"import {identity_module.__name__} as module; print(module.THIS_RUN.id, module.THIS_RUN.runtime_dir)"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     lines = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env).stdout]
     lines.append(f"{new_run().id} {new_run().runtime_dir}")
@@ -96,58 +96,56 @@ def test_run_differs_between_controllers(monkeypatch: pytest.MonkeyPatch) -> Non
     assert all(re.fullmatch(r"4711-[0-9a-f]{10}", run_id) for run_id in (first[0], second[0]))
 
 
-# -- its folder --------------------------------------------------------------------------------------------------------
+# -- runtime directory -------------------------------------------------------------------------------------------------
 
 
-def test_the_folder_is_in_the_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runtime_dir_is_below_xdg_runtime_dir(monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as runtime:
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
         assert os.path.dirname(new_run().runtime_dir) == runtime
 
 
 @pytest.mark.parametrize("runtime", ["/dev/null/nowhere", "/tmp/" + "x" * 60, ""])
-def test_a_runtime_folder_that_is_not_there_or_too_long(monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
+def test_runtime_dir_falls_back_to_the_temporary_directory(monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
     with tempfile.TemporaryDirectory(dir="/tmp") as temporary:
         monkeypatch.setattr(tempfile, "tempdir", temporary)
         assert os.path.dirname(new_run().runtime_dir) == temporary
 
 
-def test_sockets_have_short_paths_even_with_a_long_temporary_one(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runtime_dir_keeps_socket_paths_short(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / ("x" * 90)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
     run = new_run()
     assert len(run.socket) < 80
-    # ssh's own name of a master, with what it appends while the master starts
+    # the name of a control socket, and the suffix that ssh appends while the master starts
     assert len(os.path.join(run.control_path_dir("an id"), "0123456789")) + 17 < 107
 
 
-def test_each_connection_has_a_control_folder_of_its_own() -> None:
-    run = Run("id", 1, "/tmp/folder")
+def test_control_path_dir_differs_between_connections() -> None:
+    run = Run("id", 1, "/tmp/run")
     first, second = run.control_path_dir("../../one"), run.control_path_dir("two")
     assert first != second
-    assert {os.path.dirname(first), os.path.dirname(second)} == {"/tmp/folder"}
+    assert {os.path.dirname(first), os.path.dirname(second)} == {"/tmp/run"}
 
 
-# -- the state folder --------------------------------------------------------------------------------------------------
+# -- state directory ---------------------------------------------------------------------------------------------------
 
 
-def test_the_state_folder_that_the_user_names(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_dir_uses_the_variable_of_the_collection(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert state_dir({"REMOTEIT_STATE_DIR": "~/mine", "XDG_STATE_HOME": "/x"}) == str(tmp_path / "home" / "mine")
     assert state_dir({"REMOTEIT_STATE_DIR": "mine"}) == str(tmp_path / "mine")
 
 
-def test_the_state_folder_of_the_user(tmp_path: pathlib.Path) -> None:
+def test_state_dir_uses_the_state_directory_of_the_user(tmp_path: pathlib.Path) -> None:
     assert state_dir({"XDG_STATE_HOME": str(tmp_path / "xdg")}) == str(tmp_path / "xdg" / "remoteit-fleet")
-    for none in ("", "relative"):  # the keeper would take it for another folder
-        assert state_dir({"XDG_STATE_HOME": none}) == str(tmp_path / "home" / ".local" / "state" / "remoteit-fleet")
+    for invalid in ("", "relative"):  # the keeper runs in another directory
+        assert state_dir({"XDG_STATE_HOME": invalid}) == str(tmp_path / "home" / ".local" / "state" / "remoteit-fleet")
 
 
-def test_a_state_folder_that_cannot_be_made(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_dir_skips_directories_it_cannot_create(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     in_home = str(tmp_path / "home" / ".local" / "state" / "remoteit-fleet")
     in_temporary = str(tmp_path / "tmp" / f"remoteit-fleet-{os.getuid()}")
@@ -157,6 +155,8 @@ def test_a_state_folder_that_cannot_be_made(tmp_path: pathlib.Path, monkeypatch:
 
 
 @pytest.mark.parametrize("home", ["/", "relative"])
-def test_no_usable_home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+def test_state_dir_without_a_usable_home_is_temporary(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
     monkeypatch.setenv("HOME", home)
     assert state_dir({}) == str(tmp_path / "tmp" / f"remoteit-fleet-{os.getuid()}")

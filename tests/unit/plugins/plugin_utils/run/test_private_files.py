@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What nobody but this user can touch."""
+"""Directories and files that only this user can change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import create_locked, make_private_dir
 
 
-def test_a_file_that_cannot_be_written_is_not_left(
+def test_create_locked_leaves_no_file_on_a_full_disk(
     tmp_path: pathlib.Path, full_disk: t.Callable[..., t.ContextManager[None]]
 ) -> None:
     with full_disk(os.devnull, room=3), pytest.raises(OSError, match=r"No space|too large"):
@@ -22,7 +22,7 @@ def test_a_file_that_cannot_be_written_is_not_left(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_private_folder_is_made_and_taken_again(tmp_path: pathlib.Path) -> None:
+def test_make_private_dir_accepts_its_own_directory(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a" / "b"
     make_private_dir(str(path))
     make_private_dir(str(path))
@@ -44,7 +44,7 @@ def make_writable(mode: int) -> t.Callable[[pathlib.Path], None]:
 
 def make_foreign(path: pathlib.Path) -> None:
     if os.geteuid():
-        pytest.skip("only root can give a folder away")
+        pytest.skip("only root can change the owner of a directory")
     path.mkdir()
     os.chown(path, 12345, 12345)
 
@@ -52,10 +52,10 @@ def make_foreign(path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     "make", [make_symlink, make_writable(0o720), make_writable(0o702), make_foreign, pathlib.Path.touch]
 )
-def test_a_folder_in_which_others_could_put_something_is_refused(
+def test_make_private_dir_refuses_a_shared_directory(
     tmp_path: pathlib.Path, make: t.Callable[[pathlib.Path], None]
 ) -> None:
-    path = tmp_path / "folder"
+    path = tmp_path / "directory"
     make(path)
-    with pytest.raises(PermissionError, match="not a folder of this user alone"):
+    with pytest.raises(PermissionError, match="not a private directory of this user"):
         make_private_dir(str(path))
