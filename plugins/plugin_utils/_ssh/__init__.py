@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""OpenSSH: what its client reports, where its arguments lead, and its control masters.
+"""OpenSSH: the target of its arguments, the meaning of its errors, and its control masters.
 
-It imports ``_api`` and ``_run``. Start with ``destination.py``.
+The package imports ``_api`` and ``_run``. Start with ``destination.py``, which checks that ssh connects to the proxy of
+a host. ``errors.py`` interprets the messages of ssh. ``control_masters.py`` stops the shared connections of a run.
 """

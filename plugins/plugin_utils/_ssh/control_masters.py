@@ -3,7 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The ssh masters of a run, and the directory in which their control sockets are."""
+"""The control masters of ssh, and the runtime directory that contains their control sockets.
+
+A control master is an ssh process whose connection other ssh processes share.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,14 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import create_locked
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import is_alive
 
-#: A directory in which nobody has got so far as to start a keeper is abandoned after so many seconds.
-_ABANDONED_SECONDS = 3600.0
-_ALIVE = "alive"
+#: Seconds until a runtime directory without a keeper counts as stale.
+_STALE_SECONDS = 3600.0
+#: The file that a keeper locks while it is running. It contains the identity of the controller process.
+_KEEPER_LOCK = "alive"
 
 
 def stop_control_masters(directory: str) -> None:
-    """End the ssh masters whose control sockets are in the directory, and remove it."""
+    """Stop the control masters whose sockets are in a directory, and remove the directory."""
     try:
         sockets = os.listdir(directory)
     except OSError:
@@ -34,12 +38,12 @@ def stop_control_masters(directory: str) -> None:
         try:
             subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
         except (OSError, subprocess.TimeoutExpired):
-            continue  # the stop that follows cuts its line
+            continue  # closing the remote.it connection ends it
     shutil.rmtree(directory, ignore_errors=True)
 
 
 def remove_runtime_dir(directory: str) -> None:
-    """Remove the directory of a run, and end the masters that it still has."""
+    """Remove the runtime directory of a run, and stop its control masters."""
     with contextlib.suppress(OSError):
         for name in os.listdir(directory):
             stop_control_masters(os.path.join(directory, name))
@@ -47,33 +51,37 @@ def remove_runtime_dir(directory: str) -> None:
 
 
 def lock_runtime_dir(directory: str, controller: str | None) -> t.BinaryIO:
-    """Take the lock by which others see that the keeper of this directory lives; it is held until the process ends."""
-    return create_locked(os.path.join(directory, _ALIVE), (controller or "").encode())
+    """Lock a runtime directory until this process, the keeper, exits. The lock shows that it is running."""
+    return create_locked(os.path.join(directory, _KEEPER_LOCK), (controller or "").encode())
 
 
 def remove_stale_runtime_dirs(own: str) -> None:
-    """Remove the folders of runs that died, and their keepers too, beside our own."""
+    """Remove the runtime directories of runs whose controller and keeper have exited.
+
+    :param own: the runtime directory of this run. The others are beside it.
+    """
     base, name = os.path.split(own)
     prefix = name.rsplit("-", 1)[0] + "-"
     try:
         others = os.listdir(base)
     except OSError:
-        return  # there is time for it in another run
+        return  # the next run tries again
     for other in others:
         directory = os.path.join(base, other)
-        if other.startswith(prefix) and other != name and _is_abandoned(directory):
+        if other.startswith(prefix) and other != name and _is_stale(directory):
             remove_runtime_dir(directory)
 
 
-def _is_abandoned(directory: str) -> bool:
+def _is_stale(directory: str) -> bool:
+    """Return whether the directory belongs to this user, and neither its keeper nor its controller is running."""
     try:
         found = os.lstat(directory)
         if found.st_uid != os.getuid() or os.path.islink(directory):
             return False
-        with open(os.path.join(directory, _ALIVE), encoding="utf-8", errors="replace") as lock:
+        with open(os.path.join(directory, _KEEPER_LOCK), encoding="utf-8", errors="replace") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return not is_alive(lock.read())
     except FileNotFoundError:
-        return os.path.exists(os.path.join(directory, "lock")) and found.st_mtime < time.time() - _ABANDONED_SECONDS
+        return os.path.exists(os.path.join(directory, "lock")) and found.st_mtime < time.time() - _STALE_SECONDS
     except OSError:
-        return False  # its keeper lives
+        return False  # the keeper holds the lock

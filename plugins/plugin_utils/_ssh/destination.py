@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Ask ssh itself where an argument list leads: ``ssh -G`` prints the configuration that it would use.
+"""Check that ssh connects to the proxy of a host: ``ssh -G`` prints the configuration that it would use.
 
-ssh takes the first value of an option. The plugin's options come first on the command line, so they beat the user's
-arguments and ``ssh_config``. What remains are ``-S``, other arguments that are no options of ``ssh_config``, and a
-``ProxyCommand`` with a fixed target.
+ssh uses the first value of an option. The plugin's options come first on the command line, so they override the user's
+arguments and ``ssh_config``. The check is for everything else that can change the target: ``-S`` and other arguments
+that are not options of ``ssh_config``, and a ``ProxyCommand`` with a fixed target.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError
 
-#: The connection plugin that takes ssh to the proxy of a host.
+#: The connection plugin that connects to the proxy of a host.
 CONNECTION = "remoteit.fleet.ssh"
 
 CHECK_SECONDS = 30.0
 
-#: The options of sftp and scp (OpenSSH 9.9); those with a colon have a value.
+#: The options of sftp and scp (OpenSSH 9.9) as a getopt string: a colon follows each option with a value.
 _FILE_TOOL_OPTIONS = {
     "sftp": "1246AafhNpqrvCc:D:i:l:o:s:S:b:B:F:J:P:R:X:",
     "scp": "12346ABCTdfOpqRrstvD:F:J:M:P:S:c:i:l:o:X:",
 }
-#: Those that sftp and scp hand to ssh as they are.
-_HANDED_TO_SSH = ("-c", "-C", "-F", "-i", "-J", "-o", "-1", "-2", "-4", "-6", "-A")
+#: The options that sftp and scp pass on to ssh.
+_PASSED_TO_SSH = ("-c", "-C", "-F", "-i", "-J", "-o", "-1", "-2", "-4", "-6", "-A")
 
 
 class Destination(t.NamedTuple):
-    """Where ssh has to go."""
+    """The target that ssh must connect to."""
 
     host: str
     port: int
@@ -42,7 +42,7 @@ class Destination(t.NamedTuple):
 
     @property
     def arguments(self) -> list[str]:
-        """The options that come first on the command line of ssh, sftp and scp."""
+        """Return the options that come first on the command line of ssh, sftp and scp."""
         options = {
             "HostName": self.host,
             "Port": str(self.port),
@@ -53,26 +53,13 @@ class Destination(t.NamedTuple):
 
 
 def check_destination(executable: str, arguments: t.Sequence[str], destination: Destination) -> bool:
-    """Make sure that ssh with these arguments goes to the destination.
+    """Check that ssh connects to the destination with these arguments.
 
-    :param arguments: all of ssh's command line, without the destination's name and the remote command.
-    :return: whether ssh connects to the proxy from this machine, and not by a jump host or a proxy command.
-    :raises OptionsError: it goes elsewhere, or cannot tell.
+    :param arguments: the command line of ssh without the destination's name and the remote command.
+    :return: whether ssh connects from this machine, and not through a jump host or a ``ProxyCommand``.
+    :raises OptionsError: ssh would connect to another target, or the check failed.
     """
-    command = [executable, "-G", *arguments, destination.alias]
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=CHECK_SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise OptionsError(f"cannot check where the SSH arguments lead: {error}") from None
-    if done.returncode:
-        reason = " ".join(done.stderr.decode(errors="replace").split())
-        raise OptionsError(f"ssh refuses its arguments or its configuration: {reason}")
-    found: dict[str, str] = {}
-    for line in done.stdout.decode(errors="surrogateescape").splitlines():
-        name, _unused, value = line.partition(" ")
-        found.setdefault(name, value)
+    found = _effective_options([executable, "-G", *arguments, destination.alias])
     expected = {
         "hostname": destination.host,
         "port": str(destination.port),
@@ -84,39 +71,70 @@ def check_destination(executable: str, arguments: t.Sequence[str], destination: 
     for name, value in expected.items():
         actual = found.get(name, value)  # ssh before 8.7 does not print sessiontype, before 8.9 not host
         if actual.lower() != value.lower():
-            raise OptionsError(_ADVICE[name].format(actual=actual, wanted=value))
+            raise OptionsError(_ERRORS[name].format(actual=actual))
     proxy_command = found.get("proxycommand")
     if proxy_command is not None and not ("%h" in proxy_command and "%p" in proxy_command):
         raise OptionsError(
-            f"the SSH configuration has ProxyCommand {proxy_command!r}, which leads to a fixed target and not to the"
-            " device: use %h and %p in it, or remove it"
+            f"the SSH configuration has ProxyCommand {proxy_command!r}, which connects to a fixed target instead of the"
+            " device. Use %h and %p in it, or remove it"
         )
     return proxy_command is None and found.get("proxyjump") is None
 
 
-_ELSEWHERE = "; with it the tasks would not run on the device: remove it"
-_ADVICE = {
-    "hostname": "the SSH arguments or the SSH configuration set the host {actual!r}" + _ELSEWHERE,
-    "port": "the SSH arguments or the SSH configuration set the port {actual}" + _ELSEWHERE,
-    "hostkeyalias": "the SSH arguments or the SSH configuration set HostKeyAlias {actual!r}" + _ELSEWHERE,
-    "controlpath": "the SSH arguments set the control socket {actual!r} (-S)" + _ELSEWHERE,
-    "host": "the SSH arguments contain the word {actual!r}, which ssh takes as the host" + _ELSEWHERE,
-    "sessiontype": "the SSH arguments contain -N, -s or -W (session type {actual})" + _ELSEWHERE,
+def _effective_options(command: list[str]) -> dict[str, str]:
+    """Return the options that ``ssh -G`` prints, by their names in lower case.
+
+    :raises OptionsError: ssh cannot be executed, or rejects its arguments or configuration.
+    """
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=CHECK_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise OptionsError(
+            f"cannot check the SSH arguments with {command[0]!r}: {error}. Install the OpenSSH client, or set"
+            " ansible_ssh_executable to it"
+        ) from None
+    if done.returncode:
+        reason = " ".join(done.stderr.decode(errors="replace").split())
+        raise OptionsError(
+            f"ssh rejects its arguments or its configuration: {reason!r}. Correct them, and check"
+            " with: ssh -G localhost"
+        )
+    options: dict[str, str] = {}
+    for line in done.stdout.decode(errors="surrogateescape").splitlines():
+        name, _unused, value = line.partition(" ")
+        options.setdefault(name, value)
+    return options
+
+
+_CONSEQUENCE = ", so tasks would not run on the device. Remove it"
+_ERRORS = {
+    "hostname": "the SSH arguments or the SSH configuration set the host {actual!r}" + _CONSEQUENCE,
+    "port": "the SSH arguments or the SSH configuration set the port {actual!r}" + _CONSEQUENCE,
+    "hostkeyalias": "the SSH arguments or the SSH configuration set HostKeyAlias {actual!r}" + _CONSEQUENCE,
+    "controlpath": "the SSH arguments set the control socket {actual!r} (-S)" + _CONSEQUENCE,
+    "host": "the SSH arguments contain {actual!r}, which ssh uses as the host" + _CONSEQUENCE,
+    "sessiontype": "the SSH arguments contain -N, -s or -W (session type {actual!r})" + _CONSEQUENCE,
 }
 
 
 def ssh_arguments_of(tool: str, arguments: t.Sequence[str]) -> list[str]:
-    """Return what sftp or scp hands to ssh of the user's extra arguments.
+    """Return the arguments that a tool passes on to ssh.
 
-    :raises OptionsError: an argument chooses the program that connects, or is no option.
+    :param tool: ``ssh``, ``sftp`` or ``scp``.
+    :param arguments: the user's extra arguments for the tool.
+    :raises OptionsError: an argument selects another program or target, or is not an option.
     """
     if tool == "ssh":
         return list(arguments)
     try:
         options, rest = getopt.getopt(list(arguments), _FILE_TOOL_OPTIONS[tool])
     except getopt.GetoptError as error:
-        raise OptionsError(f"{tool}_extra_args: {error}") from None
+        raise OptionsError(
+            f"invalid {tool}_extra_args {' '.join(arguments)!r}: {error}. Correct or remove it"
+        ) from None
     forbidden = [name for name, _unused in options if name in ("-S", "-D", "-P", "-s")] + rest
     if forbidden:
-        raise OptionsError(f"{tool}_extra_args contains {forbidden[0]!r}{_ELSEWHERE}")
-    return [word for name, value in options if name in _HANDED_TO_SSH for word in (name, value) if word]
+        raise OptionsError(f"{tool}_extra_args contains {forbidden[0]!r}{_CONSEQUENCE}")
+    return [word for name, value in options if name in _PASSED_TO_SSH for word in (name, value) if word]

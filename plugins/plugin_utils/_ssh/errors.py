@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""What the messages of the OpenSSH client mean: whether a command may have been executed, and what to do."""
+"""Interpret the messages of the OpenSSH client: whether a command may have been executed, and how to fix the error."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 
-#: Messages of ssh before it logs in: nothing was executed.
+#: Messages of ssh before it logs in. No command was executed.
 _BEFORE_LOGIN = re.compile(
     r"ssh: connect to host \S+ port \d+: |kex_exchange_identification: |ssh_exchange_identification: "
     r"|Connection timed out during banner exchange|Connection to \S+ port \d+ timed out"
 )
 #: The port of a peer in a message.
 _PEER_PORT = re.compile(r"(?:connect to host|by|Connection to) \S+ port (\d+)")
-#: How ssh names the peer that it reaches by a jump host or a proxy command.
+#: The name that ssh gives to a peer behind a jump host or a ``ProxyCommand``.
 _UNKNOWN_PEER = "UNKNOWN port 65535"
 _REFUSED = re.compile(r"ssh: connect to host (\S+) port (\d+): Connection refused")
 _REFUSED_BY_JUMP_HOST = re.compile(r"open failed: connect failed: Connection refused.*stdio forwarding failed")
 
 _CHANGED_KEY = (
-    "The device has another host key than the one recorded as {alias} in {file}. Find out why. Only if the change is"
-    " legitimate, remove the recorded key: ssh-keygen -R {alias} -f {file}"
+    "The device has another host key than the one recorded as {alias!r} in {path!r}. Find out why. Only if the change"
+    " is legitimate, remove the recorded key: ssh-keygen -R {alias} -f {quoted_path}"
 )
 _UNKNOWN_KEY = (
     "The host key of the device is not recorded yet. From a network that you trust, run once with"
-    " --ssh-common-args='-o StrictHostKeyChecking=accept-new', which records it as {alias}"
+    " --ssh-common-args='-o StrictHostKeyChecking=accept-new', which records it as {alias!r}"
 )
 
 
 def is_refused(reason: str, connection: Connection, *, direct: bool) -> bool:
-    """Whether ssh could not connect to the proxy, because nothing listens there any more.
+    """Return whether ssh could not connect to the proxy because it is not listening any more.
 
-    A command can print the same words. Where the proxy can be reached from here, a refused connection proves it.
+    A command on the device can print the same message. So if ssh connects directly, confirm it with a TCP connection.
+
+    :param direct: whether ssh connects from this machine, and not through a jump host or a ``ProxyCommand``.
     """
     if not direct:
         return _REFUSED_BY_JUMP_HOST.search(reason) is not None
@@ -55,9 +57,9 @@ def is_refused(reason: str, connection: Connection, *, direct: bool) -> bool:
 
 
 def is_before_login(reason: str, connection: Connection, *, direct: bool) -> bool:
-    """Whether ssh failed before it logged in, so that waiting may help and nothing was executed.
+    """Return whether ssh failed before the login, so that no command was executed and a retry may help.
 
-    A command that runs ssh on the device can print the same words, but about another port.
+    A command that runs ssh on the device can print the same message, but with another port.
     """
     if _BEFORE_LOGIN.search(reason) is None:
         return False
@@ -68,17 +70,22 @@ def is_before_login(reason: str, connection: Connection, *, direct: bool) -> boo
 
 
 def add_advice(error: Exception, messages: str, alias: str) -> Exception:
-    """Return the error with advice, if there is some.
+    """Return the error with advice how to fix it, or the unchanged error if there is no advice.
 
-    :param messages: those of ssh. The error of a task with ``no_log`` does not contain them, and they are not shown.
+    :param messages: the messages of ssh. With ``no_log``, they are not in the error, and they are never shown.
     """
     reason = " ".join(str(error).split())
     changed = re.search(r"Offending (?:\S+ )?key in (.+?):\d+", messages)
     if "IDENTIFICATION HAS CHANGED" in messages or changed:
-        file = shlex.quote(changed[1]) if changed else "~/.ssh/known_hosts"
-        return AnsibleConnectionFailure(f"{_CHANGED_KEY.format(alias=alias, file=file)}. {reason}")
+        path = changed[1] if changed else "~/.ssh/known_hosts"
+        quoted_path = shlex.quote(path) if changed else path
+        return AnsibleConnectionFailure(
+            f"{_CHANGED_KEY.format(alias=alias, path=path, quoted_path=quoted_path)}. {reason}"
+        )
     if "Host key verification failed" in messages or "Host Key checking is enabled" in messages:
         return AnsibleConnectionFailure(f"{_UNKNOWN_KEY.format(alias=alias)}. {reason}")
-    if "Permission denied (" in messages and isinstance(error, AnsibleConnectionFailure):  # not that of a remote file
+    if "Permission denied (" in messages and isinstance(
+        error, AnsibleConnectionFailure
+    ):  # not an error about a remote file
         return type(error)(f"The device responds, but refuses the login. Check ansible_user and its key. {reason}")
     return error

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether arguments lead ssh away from the proxy, as ssh itself says."""
+"""Check with ssh itself whether its arguments change the target."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check(*arguments: str, destination: Destination = DESTINATION) -> bool:
     [
         (),
         ("-o", "User=pi", "-i", "/dev/null", "-C", "-vvv", "-4", "-tt"),
-        # ssh takes the first value, which is ours
+        # ssh uses the first value, which is the one of the plugin
         ("-o", "HostName=another.example"),
         ("-oPort=22",),
         ("-p", "22"),
@@ -41,10 +41,10 @@ def check(*arguments: str, destination: Destination = DESTINATION) -> bool:
         ("-o", "ProxyCommand=none"),
         ("-o", "RemoteCommand=none"),
         ("-L", "8080:localhost:80"),
-        ("-S", "none"),  # without a master
+        ("-S", "none"),  # without a control master
     ],
 )
-def test_check_accepts_what_leads_to_the_proxy(arguments: tuple[str, ...]) -> None:
+def test_check_accepts_arguments_with_the_same_target(arguments: tuple[str, ...]) -> None:
     check(*arguments)
 
 
@@ -64,7 +64,7 @@ def test_check_accepts_what_leads_to_the_proxy(arguments: tuple[str, ...]) -> No
         ("-F", "/dev/null/nowhere"),
     ],
 )
-def test_check_refuses_what_leads_elsewhere(arguments: tuple[str, ...]) -> None:
+def test_check_refuses_arguments_with_another_target(arguments: tuple[str, ...]) -> None:
     with pytest.raises(OptionsError):
         check_destination("ssh", [*DESTINATION.arguments, *arguments], DESTINATION)
 
@@ -79,8 +79,8 @@ def test_check_refuses_what_leads_elsewhere(arguments: tuple[str, ...]) -> None:
     ],
 )
 def test_check_compares_each_value(option: str, value: str) -> None:
-    """Even if an argument came before ours."""
-    with pytest.raises(OptionsError, match=value):
+    """Even if an argument precedes those of the plugin."""
+    with pytest.raises(OptionsError, match=f"set .*{value!r}.* Remove it"):
         check_destination("ssh", [f"-o{option}={value}", *DESTINATION.arguments, *NO_CONFIG], DESTINATION)
 
 
@@ -95,7 +95,7 @@ def test_check_compares_each_value(option: str, value: str) -> None:
         (("-o", "ProxyCommand=none"), True),
     ],
 )
-def test_check_says_whether_ssh_connects_from_here(arguments: tuple[str, ...], direct: bool) -> None:
+def test_check_returns_whether_ssh_connects_directly(arguments: tuple[str, ...], direct: bool) -> None:
     assert check(*arguments) is direct
 
 
@@ -103,7 +103,7 @@ def test_check_says_whether_ssh_connects_from_here(arguments: tuple[str, ...], d
     ("text", "accepted"),
     [
         ("User pi\nForwardAgent yes", True),
-        ("HostName another.example\nPort 22\nControlPath /tmp/another", True),  # ours come first
+        ("HostName another.example\nPort 22\nControlPath /tmp/another", True),  # the options of the plugin come first
         ("Host remoteit-*\n  ProxyJump jump.example", True),
         ("Host remoteit-*\n  ProxyCommand nc another.example 22", False),
         ("Match host another.example\n  ProxyCommand nc another.example 22", True),
@@ -122,11 +122,11 @@ def test_check_reads_the_ssh_config(tmp_path: pathlib.Path, text: str, accepted:
             check_destination("ssh", arguments, DESTINATION)
 
 
-def test_check_takes_a_percent_sign_in_a_control_path() -> None:
+def test_check_accepts_a_percent_sign_in_a_control_path() -> None:
     check(destination=DESTINATION._replace(control_path="/tmp/100%/abc"))
 
 
-def test_check_takes_an_address() -> None:
+def test_check_accepts_an_ip_address() -> None:
     assert check(destination=DESTINATION._replace(host="203.0.113.7"))
     assert check(destination=DESTINATION._replace(host="2001:db8::7"))
 
@@ -140,9 +140,9 @@ def test_check_fails_without_ssh() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "arguments", "handed_on"),
+    ("tool", "arguments", "passed_on"),
     [
-        ("ssh", ["-W", "x"], ["-W", "x"]),  # for ssh itself to say
+        ("ssh", ["-W", "x"], ["-W", "x"]),  # ssh -G checks it
         ("sftp", [], []),
         ("sftp", ["-C", "-l", "100", "-o", "User=pi"], ["-C", "-o", "User=pi"]),
         ("sftp", ["-b", "-", "-J", "jump.example"], ["-J", "jump.example"]),
@@ -150,8 +150,8 @@ def test_check_fails_without_ssh() -> None:
         ("scp", ["-F", "/dev/null", "-X", "nrequests=3"], ["-F", "/dev/null"]),
     ],
 )
-def test_ssh_arguments_of_a_file_tool(tool: str, arguments: list[str], handed_on: list[str]) -> None:
-    assert ssh_arguments_of(tool, arguments) == handed_on
+def test_ssh_arguments_of_passes_on_the_options_of_ssh(tool: str, arguments: list[str], passed_on: list[str]) -> None:
+    assert ssh_arguments_of(tool, arguments) == passed_on
 
 
 @pytest.mark.parametrize(
@@ -173,6 +173,6 @@ def test_ssh_arguments_of_a_file_tool(tool: str, arguments: list[str], handed_on
         ("scp", ["another.example:file"]),
     ],
 )
-def test_ssh_arguments_of_a_file_tool_are_refused(tool: str, arguments: list[str]) -> None:
+def test_ssh_arguments_of_refuses_another_target(tool: str, arguments: list[str]) -> None:
     with pytest.raises(OptionsError):
         ssh_arguments_of(tool, arguments)

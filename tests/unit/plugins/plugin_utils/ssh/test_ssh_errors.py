@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a message of ssh means. Messages are those of OpenSSH."""
+"""Interpret messages of OpenSSH."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_is_refused_if_the_proxy_refuses(dead: str) -> None:
     assert is_refused(refusal(proxy), proxy, direct=True)
 
 
-def test_is_refused_is_not_what_a_command_printed(alive: str, dead: str) -> None:
-    """A command can print the words of ssh, but cannot close the proxy."""
+def test_is_refused_ignores_the_output_of_a_command(alive: str, dead: str) -> None:
+    """A command can print the message of ssh, but cannot close the proxy."""
     proxy = connection(alive)
     assert not is_refused(refusal(proxy), proxy, direct=True)
     other = connection(dead)
@@ -47,7 +47,7 @@ def test_is_refused_is_not_what_a_command_printed(alive: str, dead: str) -> None
 
 
 def test_is_refused_connects_only_to_a_refusing_proxy(listener: socket.socket, alive: str) -> None:
-    """A proxy that latches belongs to ssh."""
+    """A proxy with latching accepts only the first client, which must be ssh."""
     listener.setblocking(False)
     is_refused(DENIED, connection(alive), direct=True)
     is_refused(refusal(connection(alive)), connection(alive), direct=False)
@@ -70,7 +70,7 @@ def test_is_refused_by_a_jump_host(dead: str) -> None:
         ("ssh: connect to host p port 22: Connection timed out", False),
         ("kex_exchange_identification: read: Connection reset Connection reset by 203.0.113.7 port 34168", True),
         ("kex_exchange_identification: read: Connection reset Connection reset by 192.0.2.7 port 22", False),
-        # without a port, a command on the device may have printed it
+        # without a port, a command on the device could have printed it
         ("kex_exchange_identification: Connection closed by remote host", False),
         ("ssh_exchange_identification: read: Connection reset by peer", False),
         ("Connection timed out during banner exchange", False),
@@ -106,7 +106,7 @@ def test_is_before_login_by_a_jump_host() -> None:
         (DENIED, ("ansible_user",)),
     ],
 )
-def test_add_advice_gives_advice_and_the_reason(reason: str, words: tuple[str, ...]) -> None:
+def test_add_advice_keeps_the_reason(reason: str, words: tuple[str, ...]) -> None:
     message = str(add_advice(AnsibleConnectionFailure(reason), reason, ALIAS))
     assert all(word in message for word in (*words, reason))
 
@@ -119,5 +119,5 @@ def test_add_advice_keeps_the_type_of_a_denial(error: AnsibleError) -> None:
 @pytest.mark.parametrize(
     "error", [AnsibleError("scp: /etc/shadow: Permission denied"), AnsibleConnectionFailure("Broken pipe")]
 )
-def test_add_advice_leaves_what_it_does_not_know(error: AnsibleError) -> None:
+def test_add_advice_returns_other_errors_unchanged(error: AnsibleError) -> None:
     assert add_advice(error, str(error), ALIAS) is error
