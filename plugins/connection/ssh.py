@@ -9,7 +9,7 @@ name: ssh
 short_description: Connect to devices behind NAT through remote.it
 version_added: 1.1.0
 author:
-  - remoteit.fleet contributors (!UNKNOWN)
+  - remoteit.fleet contributors (@remoteit-fleet)
 description:
   - Runs tasks on a device through a remote.it proxy connection to its SSH service. The connection is opened on first
     use, and closed when the run ends, whatever happened.

@@ -9,7 +9,7 @@ name: services
 short_description: The devices of a remote.it account as hosts
 version_added: 1.0.0
 author:
-  - remoteit.fleet contributors (!UNKNOWN)
+  - remoteit.fleet contributors (@remoteit-fleet)
 description:
   - Lists the devices of an account, with groups by tag and by state, and lets Ansible reach them through the connection
     plugin P(remoteit.fleet.ssh#connection).

@@ -11,7 +11,7 @@ module: remoteit_connect
 short_description: Open remote.it proxy connections
 version_added: 1.0.0
 author:
-  - remoteit.fleet contributors (!UNKNOWN)
+  - remoteit.fleet contributors (@remoteit-fleet)
 description:
   - Opens one or many temporary proxy connections to services of devices that are registered with remote.it, and returns
     where each proxy is.

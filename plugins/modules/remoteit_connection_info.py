@@ -11,7 +11,7 @@ module: remoteit_connection_info
 short_description: List the remote.it connections that runs have left open
 version_added: 1.0.0
 author:
-  - remoteit.fleet contributors (!UNKNOWN)
+  - remoteit.fleet contributors (@remoteit-fleet)
 description:
   - Lists what is open according to the ledgers on this controller, of runs that live and of runs that are dead.
   - With an access key it also lists the account's own proxy connections that are open at this moment, whoever opened

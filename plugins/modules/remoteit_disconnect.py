@@ -11,7 +11,7 @@ module: remoteit_disconnect
 short_description: Close remote.it proxy connections
 version_added: 1.0.0
 author:
-  - remoteit.fleet contributors (!UNKNOWN)
+  - remoteit.fleet contributors (@remoteit-fleet)
 description:
   - Closes one or many proxy connections.
   - A connection that is gone already is no change and no failure. Credentials that the API does not accept are always a

@@ -11,7 +11,7 @@ module: remoteit_service_info
 short_description: Find devices and services of a remote.it account
 version_added: 1.0.0
 author:
-  - remoteit.fleet contributors (!UNKNOWN)
+  - remoteit.fleet contributors (@remoteit-fleet)
 description:
   - Lists devices and their services by name, tag, state, application and organisation. All options that are given have
     to fit; without any, everything that the account sees is listed.
