@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # every module of the collection is in the action group
+    # Every module of the collection is in the action group.
     DOCUMENTATION = r"""
 options: {}
 attributes:
@@ -16,17 +16,17 @@ attributes:
     membership:
       - remoteit.fleet.remoteit
   async:
-    description: Supports being used with the C(async) keyword.
+    description: Supports the C(async) keyword.
     support: none
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying anything.
+    description: Can run in C(check_mode) and predict the changed status without modifying anything.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing), when in diff mode.
+    description: Returns details on what has changed, or possibly needs changing, in diff mode.
     support: none
   idempotent:
-    description: Run twice in a row with the same arguments, it returns C(changed=False) the second time.
+    description: Returns C(changed=false) when run a second time with the same arguments.
   platform:
-    description: Platform of the controller, on which the task runs.
+    description: The platform of the controller, where the task runs.
     support: full
     platforms: posix
 """

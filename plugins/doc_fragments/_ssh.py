@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of the installed ``ansible.builtin.ssh``, for the connection plugin that is derived from it.
+"""Document the options of the installed ``ansible.builtin.ssh`` for the connection plugin that is derived from it.
 
-A copy of them would fit one version of ansible-core: the base class fails with ``KeyError`` if it asks for an option
-that the derived plugin does not document.
+A copy of them would match only one version of ansible-core. The base class fails with ``KeyError`` if it reads an
+option that the derived plugin does not document.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import typing as t
 import yaml
 from ansible.plugins.connection import ssh
 
-# libyaml, where there is one, is ten times as fast
+# libyaml is ten times as fast, but not every PyYAML has it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-#: Options that mean something else here.
+#: The options whose meaning differs from that in ``ansible.builtin.ssh``.
 _REWORDED: dict[str, dict[str, t.Any]] = {
     "host": {
         "description": [
@@ -35,18 +35,18 @@ _REWORDED: dict[str, dict[str, t.Any]] = {
     },
     "reconnection_retries": {
         "description": [
-            "The number of further connections to open if the proxy refuses the TCP connection.",
-            "One is opened in any case.",
-            "Nothing else is retried, because a command could run twice.",
+            "The maximum number of additional replacements for a connection whose proxy refuses the TCP connection.",
+            "The first replacement is always opened, even with V(0).",
+            "Other failures are not retried, because a command could run twice.",
         ],
     },
-    "control_path": {"description": ["Has no effect. Each connection has control sockets of its own."]},
-    "control_path_dir": {"description": ["Has no effect. The control sockets are in a directory of the run."]},
+    "control_path": {"description": ["Has no effect. Each connection has separate control sockets."]},
+    "control_path_dir": {"description": ["Has no effect. The control sockets are in a private directory of the run."]},
 }
 
 
 def _without_history(value: t.Any) -> t.Any:
-    """Return the documentation without the version in which ansible-core added or deprecated something."""
+    """Return the documentation without ``version_added`` and ``deprecated``, which ``ansible-test sanity`` rejects."""
     if isinstance(value, dict):
         return {
             key: _without_history(item)
@@ -70,5 +70,5 @@ def _options() -> dict[str, t.Any]:
 
 
 class ModuleDocFragment:
-    # annotated, because ansible-test's yamllint expects a string literal in a plain assignment
+    # The annotation is required: ansible-test's yamllint expects a string literal in a plain assignment.
     DOCUMENTATION: t.ClassVar[str] = yaml.dump({"options": _options()}, Dumper=_DUMPER, sort_keys=False)  # type: ignore[no-untyped-call]
