@@ -13,14 +13,14 @@ version_added: 1.0.0
 author:
   - remoteit.fleet contributors (@remoteit-fleet)
 description:
-  - Opens one or many temporary proxy connections to services of devices that are registered with remote.it, and returns
-    where each proxy is.
-  - One task opens thousands of connections, a bounded number at a time. A service that cannot be opened does not lose
-    the others.
-  - From 20 services on it shows on standard error how far it is. On a terminal that is a line which is rewritten. In a
-    log it is a line with each tenth, but not more than one in 10 seconds. Standard output stays as it is.
-  - A connection lives until it is stopped, until nobody has used it for 15 minutes, or for about 8 hours. What a run
-    has opened is closed when the run ends, however it ends, unless O(detach=true).
+  - Opens temporary proxy connections to services of devices that are registered with remote.it, and returns the address
+    of each proxy.
+  - One task can open thousands of connections, with a limited number of API calls at the same time. If a service cannot
+    be opened, the task continues with the others.
+  - For 20 or more services, the task shows its progress on standard error. A terminal shows one line that is updated. A
+    log gets a new line after each tenth of the services, but at most one in 10 seconds. Standard output is not changed.
+  - A connection stays open until it is closed, until it has been idle for 15 minutes, or for about 8 hours. When the
+    run ends, for whatever reason, its connections are closed, except those opened with O(detach=true).
 extends_documentation_fragment:
   - remoteit.fleet._auth
   - remoteit.fleet._attributes
@@ -28,7 +28,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Nothing is opened. The entries of RV(connections) have V(null) where only the answer to that tells the value.
+      - Does not open anything. Values of RV(connections) that only the API knows are V(null).
   idempotent:
     support: partial
     details:
@@ -36,19 +36,18 @@ attributes:
 options:
   deviceaddress:
     description:
-      - The service ids to connect to, for instance V(80:00:00:00:01:00:40:C5). It is the id of the service, not of its
-        device.
-      - An id that is given twice is opened once.
+      - The service IDs to connect to, for example V(80:00:00:00:01:00:40:C5). Use the ID of a service, not of a device.
+      - A repeated ID is opened once.
       - One of O(deviceaddress), O(services) and O(hosts) is required.
     type: list
     elements: str
     aliases: [service_id, service_ids]
   services:
     description:
-      - The services to connect to by name. One query finds all of them.
-      - Names are compared to the letter. A name that no device or several devices have is a failure of its own,
-        V(not_found), which lists what there is.
-      - In RV(connections) and RV(failures) the key of such a service is C(DEVICE/SERVICE), or C(DEVICE/APPLICATION).
+      - The services to connect to, by name. One request finds all of them.
+      - Names are case-sensitive. If no device or more than one device has the name, the entry fails with V(not_found)
+        and lists the candidates.
+      - The key of such a service in RV(connections) and RV(failures) is C(DEVICE/SERVICE) or C(DEVICE/APPLICATION).
     type: list
     elements: dict
     suboptions:
@@ -57,83 +56,87 @@ options:
         type: str
         required: true
       service:
-        description: The name of the service. Give either this or O(services[].application).
+        description: The name of the service. Required unless O(services[].application) is set.
         type: str
       application:
-        description: What the service is, by name, for instance V(ssh) or V(http), or by the vendor's number for it.
+        description:
+          - The application type of the service, as a name (for example V(ssh) or V(http)) or a remote.it application
+            ID. Required unless O(services[].service) is set.
         type: str
   hosts:
     description:
-      - The inventory hosts to connect to. The service, the restriction and the account of each host come from its
-        variables, exactly as the connection plugin P(remoteit.fleet.ssh#connection) reads them.
+      - The inventory hosts to connect to. The service, the restriction and the account of each host are read from its
+        variables, as the connection plugin P(remoteit.fleet.ssh#connection) does.
       - The keys of RV(connections) and RV(failures) are the names of the hosts.
-      - The connections stay open until M(remoteit.fleet.remoteit_disconnect) with the same hosts, and the tasks of the
-        hosts use them.
-      - With a strategy that ignores C(run_once), such as P(ansible.builtin.free#strategy), a task handles its own host
-        only.
-      - Options for credentials cannot be combined with it, and the environment of the task is not read. The number of
-        calls at a time and the timeout come from the variables of the hosts.
+      - The connections stay open until M(remoteit.fleet.remoteit_disconnect) closes those of the same hosts. The tasks
+        of the hosts use them.
+      - With a strategy that ignores C(run_once), such as P(ansible.builtin.free#strategy), a task handles only the host
+        that it runs for.
+      - Cannot be combined with the options for credentials, and the environment of the task is not read. The variables
+        of the hosts also set the concurrency and the timeout.
     type: list
     elements: str
     version_added: 1.1.0
   hostip:
     description:
-      - Who may use a port proxy, and what RV(connections.restriction) says then.
-      - Not given, with a token (REST) - the address from which the API was called, V(caller). Give an address when SSH
-        leaves by another one than HTTP does.
-      - Not given, with an access key (GraphQL) - the first address that uses it, V(latching).
-      - An IPv4 address - only that one, V(address).
-      - V(255.255.255.255) - the first address that uses it, V(latching).
-      - V(0.0.0.0) - everyone, V(public), which is dangerous and gives a warning.
-      - To let another machine use the proxy, set its public address. The task always runs on the controller.
-      - It has no effect on the reverse proxy of a web service, whose URL is always open to everyone.
+      - The IPv4 address that may use the proxy of a TCP service. RV(connections.restriction) returns the result.
+      - By default, with a token (REST), only the address from which the API was called can use the proxy, V(caller).
+        Set an address if SSH and HTTP leave your network from different addresses.
+      - By default, with an access key (GraphQL), only the first client can use the proxy, V(latching).
+      - An IPv4 address restricts the proxy to this address, V(address).
+      - V(255.255.255.255) restricts the proxy to the first client, V(latching).
+      - V(0.0.0.0) opens the proxy to everyone, V(public). This is dangerous and gives a warning.
+      - To let another machine use the proxy, set the public address of that machine. The task always runs on the
+        controller.
+      - Has no effect on the reverse proxy of a web service, whose URL is always public.
     type: str
   wait:
     description:
-      - Whether the API answers only when the connection is ready. V(false) gives a warning, because the vendor does not
-        document what it answers then. It makes no difference with an access key (GraphQL).
+      - Whether the API responds only after the connection is ready. V(false) gives a warning, because the vendor does
+        not document the response in that case. Has no effect with an access key (GraphQL).
     type: bool
     default: true
   reuse:
     description:
-      - Whether a connection that this run has opened for the same account, service and O(hostip) is returned again if
-        it still answers and is not near its end. It has to be closed as often as it was returned.
+      - Whether to return a connection that this run has already opened for the same account, service and O(hostip), if
+        it still responds and does not expire soon. Close it as often as it was returned.
     type: bool
     default: true
   detach:
     description:
-      - Whether the connection outlives the run. Only M(remoteit.fleet.remoteit_disconnect), the playbook
-        C(remoteit.fleet.teardown) or the vendor's own limits end it then. Nothing keeps it from idling.
+      - Whether to keep the connection open when the run ends. M(remoteit.fleet.remoteit_disconnect) or the playbook
+        C(remoteit.fleet.teardown) closes it, otherwise the vendor does when it is idle or expires. Nothing prevents it
+        from becoming idle.
     type: bool
     default: false
   fail_on:
     description:
-      - Whether the task fails if V(any) service could not be opened, if V(all) of them could not be opened, or for
-        V(none) of these reasons.
-      - Missing or refused credentials always fail the task. What was opened is returned in any case.
+      - The condition under which the task fails. V(any) fails if any service could not be opened, and V(all) only if no
+        service could be opened. V(none) does not fail for these reasons.
+      - Missing or refused credentials always fail the task. Connections that were opened are always returned.
     type: str
     choices: [any, all, none]
     default: any
 seealso:
   - module: remoteit.fleet.remoteit_disconnect
   - name: Connecting to a device
-    description: The vendor's page about the call.
+    description: The vendor's documentation of the API call.
     link: https://docs.remote.it/api-reference/devices/connect
 """
 
 EXAMPLES = r"""
-# Credentials come from the environment: R3_ACCESS_KEY_ID and R3_SECRET_ACCESS_KEY, or REMOTEIT_TOKEN and
+# The credentials are in the environment: R3_ACCESS_KEY_ID and R3_SECRET_ACCESS_KEY, or REMOTEIT_TOKEN and
 # REMOTEIT_DEVELOPER_KEY
 - name: Open a connection
   remoteit.fleet.remoteit_connect:
     deviceaddress: "{{ remoteit_deviceaddress }}"
   register: opened
 
-- name: Show where the proxy is
+- name: Show the address of the proxy
   ansible.builtin.debug:
     msg: "ssh -p {{ opened.port }} {{ opened.host }}"
 
-- name: Open a connection to each of several services in one call, and go on with those that could be opened
+- name: Open connections to several services, and fail only if none can be opened
   remoteit.fleet.remoteit_connect:
     deviceaddress: "{{ groups['kiosks'] | map('extract', hostvars, 'remoteit_deviceaddress') | list }}"
     hostip: 255.255.255.255
@@ -142,12 +145,12 @@ EXAMPLES = r"""
   register: kiosks
   run_once: true
 
-- name: Show those that could not be opened
+- name: Show the services that could not be opened
   ansible.builtin.debug:
     var: kiosks.failures
   run_once: true
 
-- name: Open a connection to a service that is known by its names
+- name: Open a connection to a service by name
   remoteit.fleet.remoteit_connect:
     services:
       - device: "{{ remoteit_device }}"
@@ -157,11 +160,11 @@ EXAMPLES = r"""
 RETURN = r"""
 connections:
   description:
-    - What was opened, by service id as it was given, or by the names as O(services) says. Each value has the keys
-      below.
-    - In check mode all values but RV(connections.deviceaddress), RV(connections.name) and RV(connections.reused) are
-      V(null).
-  returned: always, also when the task failed because of some services
+    - The open connections. The keys are the values of O(deviceaddress), the names as described in O(services), or
+      O(hosts).
+    - In check mode, all values are V(null) except RV(connections.deviceaddress), RV(connections.host_key_alias),
+      RV(connections.name) and RV(connections.reused).
+  returned: always, even if the task failed because of some services
   type: dict
   sample:
     "80:00:00:00:01:00:40:C5":
@@ -180,23 +183,24 @@ connections:
       scheme: tcp
   contains:
     deviceaddress:
-      description: The service id as it was given.
+      description: The service ID, as specified in the task.
       returned: always
       type: str
     name:
-      description: The name of the service, V(null) where the API does not tell.
+      description: The name of the service. V(null) if it is not known.
       returned: always
       type: str
     connectionid:
-      description: What stops the connection again.
+      description: The connection ID, which closes the connection.
       returned: always
       type: str
     proxy:
-      description: Where the proxy is, as the API says it. The C(http) of a port proxy means nothing.
+      description:
+        - The address of the proxy, as returned by the API. Ignore its C(http) if RV(connections.scheme) is V(tcp).
       returned: always
       type: str
     host:
-      description: The host of the proxy.
+      description: The host name of the proxy.
       returned: always
       type: str
     port:
@@ -204,39 +208,42 @@ connections:
       returned: always
       type: int
     host_key_alias:
-      description: The name for the C(HostKeyAlias) of ssh. It stays the same although the host and the port change.
+      description: The value for the SSH option C(HostKeyAlias). It does not change when the host and the port change.
       returned: always
       type: str
       version_added: 1.1.0
     scheme:
-      description: V(https) or V(http) for a reverse proxy, else V(tcp).
+      description: The scheme, V(https) or V(http) for a reverse proxy, otherwise V(tcp).
       returned: always
       type: str
     reverse_proxy:
-      description: Whether it is a reverse proxy, which serves a web service under a URL that everyone can open.
+      description: Whether the proxy is a reverse proxy, which serves a web service at a public URL.
       returned: always
       type: bool
     expirationsec:
-      description: How long the connection lives at most, in seconds, V(null) if the API does not tell.
+      description: The maximum lifetime of the connection, in seconds. V(null) if it is not known.
       returned: always
       type: int
     expires_at:
-      description: When the connection ends at the latest, in UTC, V(null) if the API does not tell.
+      description: The latest time at which the connection expires, in UTC. V(null) if it is not known.
       returned: always
       type: str
     restriction:
       description:
-        - Who may use the proxy - V(caller), the address that called the API; V(latching), the first comer;
-          V(address), the one of O(hostip); V(public), everyone.
+        - The clients that can use the proxy.
+        - V(caller) is the address from which the API was called.
+        - V(latching) is the first client.
+        - V(address) is the address of O(hostip).
+        - V(public) is everyone.
       returned: always
       type: str
     reused:
-      description: Whether the run had opened it before.
+      description: Whether the run had already opened the connection.
       returned: always
       type: bool
 failures:
-  description: What could not be opened, by the keys that RV(connections) would have. Each value has the keys below.
-  returned: always, empty when all could be opened
+  description: The services that could not be opened. The keys are those that RV(connections) would have.
+  returned: always, empty if all services could be opened
   type: dict
   sample:
     "80:00:00:00:01:00:40:C6":
@@ -245,81 +252,88 @@ failures:
   contains:
     code:
       description:
-        - V(auth), the credentials are not accepted; V(not_found), the API does not know the service; V(not_shared),
-          this account may not connect to it; V(offline), the device is not connected; V(throttled), the API asks for
-          fewer requests; V(timeout) and V(network), no answer, so that a connection may be open all the same;
-          V(bad_answer), the answer cannot be used; V(api), anything else that the API refused; with O(hosts) also
-          V(options), a variable of the host is missing or invalid.
+        - The reason, as a code.
+        - V(auth) - the API does not accept the credentials.
+        - V(not_found) - the API does not know the service.
+        - V(not_shared) - this account may not connect to the service.
+        - V(offline) - the device is not connected to remote.it.
+        - V(throttled) - the API limits the rate of requests.
+        - V(timeout) and V(network) - the API did not respond. A connection may have been opened.
+        - V(bad_answer) - the response of the API is not valid.
+        - V(api) - the API refused for another reason.
+        - V(options) - a variable of the host is missing or invalid. Only with O(hosts).
       returned: always
       type: str
     message:
-      description: What happened, what the API said, and what to do.
+      description: The reason, as a text, with the reason of the API and the next step.
       returned: always
       type: str
     connectionid:
-      description: The connection that was opened, could not be used and could not be stopped. The end of the run, or a
-        teardown, tries again.
-      returned: when there is one
+      description:
+        - The ID of a connection that was opened, cannot be used and could not be closed. The end of the run or a
+          teardown tries again.
+      returned: if there is such a connection
       type: str
     may_be_open:
-      description: V(true); nobody knows whether a connection was opened. If so, it ends by itself 15 minutes after its
-        last use.
-      returned: when nobody knows
+      description:
+        - Whether a connection may have been opened. It is always V(true). Such a connection expires 15 minutes after
+          its last use.
+      returned: if it is not known whether a connection was opened
       type: bool
 proxy:
-  description: The value of this name in RV(connections).
+  description: The value of the same name in RV(connections).
   returned: for exactly one service
   type: str
   sample: http://proxy40.rt3.io:34168
 connectionid:
-  description: The value of this name in RV(connections).
+  description: The value of the same name in RV(connections).
   returned: for exactly one service
   type: str
   sample: 48844999-bbf4-48cf-9a3a-353b7385737a
 host:
-  description: The value of this name in RV(connections).
+  description: The value of the same name in RV(connections).
   returned: for exactly one service
   type: str
   sample: proxy40.rt3.io
 port:
-  description: The value of this name in RV(connections).
+  description: The value of the same name in RV(connections).
   returned: for exactly one service
   type: int
   sample: 34168
 expirationsec:
-  description: The value of this name in RV(connections).
+  description: The value of the same name in RV(connections).
   returned: for exactly one service
   type: int
   sample: 28800
 run_id:
-  description: The run under which the connection is recorded.
-  returned: always, unless the task failed before it asked for any service
+  description: The ID of the run whose ledger records the connections.
+  returned: always, unless the task failed before the first API request
   type: str
   sample: 4711-09af3c55d2
 ansible_facts:
-  description: Facts of the host that the task runs for.
+  description: The facts of the host that the task runs for.
   returned: for exactly one service
   type: dict
   contains:
     remoteit_connection:
-      description: The entry of RV(connections).
+      description: The entry in RV(connections).
       returned: always
       type: dict
 failure:
-  description: Why the task failed. RV(ignore:msg) says it in one text.
+  description: The reason why the task failed. RV(ignore:msg) contains it as a text.
   returned: on failure
   type: dict
   contains:
     code:
-      description: One of the codes of RV(failures), or V(options) when the input was refused before any request.
+      description: A code of RV(failures), or V(options) if an option is invalid. No API request was sent in that case.
       returned: always
       type: str
     message:
-      description: What happened.
+      description: The reason, as a text.
       returned: always
       type: str
     details:
-      description: More about it, for instance RV(failures).
+      description: More information, for example RV(failures).
       returned: always
       type: dict
 """

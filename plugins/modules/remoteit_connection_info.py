@@ -8,14 +8,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: remoteit_connection_info
-short_description: List the remote.it connections that runs have left open
+short_description: List open remote.it connections
 version_added: 1.0.0
 author:
   - remoteit.fleet contributors (@remoteit-fleet)
 description:
-  - Lists what is open according to the ledgers on this controller, of runs that live and of runs that are dead.
-  - With an access key it also lists the account's own proxy connections that are open at this moment, whoever opened
-    them. Without one no request is sent.
+  - Lists the open connections of running and ended runs, according to the ledgers on this controller.
+  - With an access key, also lists all proxy connections that the account has open, including those that no run has
+    opened. Without an access key, no request is sent.
 extends_documentation_fragment:
   - remoteit.fleet._auth
   - remoteit.fleet._attributes
@@ -23,32 +23,32 @@ attributes:
   check_mode:
     support: full
     details:
-      - It changes nothing.
+      - Does not change anything.
   idempotent:
     support: full
 notes:
-  - It runs on the controller, where the ledgers are.
+  - The ledgers are files on the controller. The module does not list the runs of other controllers.
 options:
   run_id:
     description:
-      - List only what this run has opened, or the runs of this CI job, as
-        O(remoteit.fleet.remoteit_disconnect#module:run_id) takes it.
+      - The ID of the run whose connections to list. By default, the connections of all runs are listed.
+      - Also accepts a CI job ID, like O(remoteit.fleet.remoteit_disconnect#module:run_id).
     type: str
 seealso:
   - module: remoteit.fleet.remoteit_disconnect
 """
 
 EXAMPLES = r"""
-- name: List what is open
+- name: List open connections
   remoteit.fleet.remoteit_connection_info:
   register: connections
 
-- name: Name the connections of this account that no run on this controller has opened
+- name: Show the connections of this account that no run on this controller has opened
   ansible.builtin.debug:
     msg: "{{ connections.sessions | default([], true) | map(attribute='connectionid')
       | difference(connections.connections | map(attribute='connectionid')) }}"
 
-- name: Name the services whose connections a dead run has left open
+- name: Show the services whose connections were left open by ended runs
   ansible.builtin.debug:
     msg: "{{ connections.connections | rejectattr('alive') | map(attribute='deviceaddress') | list }}"
 """
@@ -56,22 +56,23 @@ EXAMPLES = r"""
 RETURN = r"""
 sessions:
   description:
-    - The proxy connections that this account has open, according to the API. V(null) without an access key, because the
-      REST API cannot tell, and if the API does not answer, which gives a warning.
+    - The proxy connections that this account has open, according to the API.
+    - V(null) without an access key, because the REST API cannot list them. Also V(null), with a warning, if the API
+      does not respond.
   returned: always
   type: list
   elements: dict
   contains:
     connectionid:
-      description: The connection id. V(null), as the others are, if the API does not tell it.
+      description: The connection ID. Like the other values, V(null) if the API does not return it.
       returned: always
       type: str
     deviceaddress:
-      description: The service id.
+      description: The service ID.
       returned: always
       type: str
     opened_at:
-      description: When it was opened, in UTC.
+      description: The time at which the connection was opened, in UTC.
       returned: always
       type: str
   sample:
@@ -79,7 +80,7 @@ sessions:
       deviceaddress: "80:00:00:00:01:00:40:C5"
       opened_at: "2026-01-15T23:20:00Z"
 connections:
-  description: The connections that are not closed, according to the ledgers.
+  description: The connections that are open, according to the ledgers.
   returned: always
   type: list
   elements: dict
@@ -97,66 +98,66 @@ connections:
       time_left: 24600
   contains:
     run_id:
-      description: The run that opened it.
+      description: The ID of the run that opened the connection.
       returned: always
       type: str
     alive:
-      description: Whether the run still lives.
+      description: Whether the run is still running.
       returned: always
       type: bool
     deviceaddress:
-      description: The service id.
+      description: The service ID.
       returned: always
       type: str
     connectionid:
       description:
-        - The connection id. V(null) while the connection is being opened, or when nobody knows whether it was opened.
+        - The connection ID. V(null) while the connection is being opened, or if it is not known whether it was opened.
       returned: always
       type: str
     opened_at:
-      description: When it was opened, or when the call that was to open it was sent, in UTC.
+      description: The time at which the connection was opened, or at which the call to open it was sent, in UTC.
       returned: always
       type: str
     age:
-      description: How long ago that was, in seconds.
+      description: The time since RV(connections.opened_at), in seconds.
       returned: always
       type: int
     ends_by_itself_at:
-      description: When the vendor ends it at the latest, in UTC.
+      description: The latest time at which the connection expires, in UTC.
       returned: always
       type: str
     time_left:
-      description: How long that is from now, in seconds, V(0) if the time has passed.
+      description: The time until RV(connections.ends_by_itself_at), in seconds. V(0) if it has passed.
       returned: always
       type: int
     detached:
-      description: Whether it was opened to outlive its run.
+      description: Whether the connection was opened with O(remoteit.fleet.remoteit_connect#module:detach=true).
       returned: always
       type: bool
     account:
-      description: A fingerprint of the credentials that opened it, from which they cannot be read.
+      description: A fingerprint of the credentials that opened the connection. It does not reveal the credentials.
       returned: always
       type: str
     api_url:
-      description: The API that opened it.
+      description: The URL of the API that opened the connection.
       returned: always
       type: str
 failure:
-  description: Why the task failed. RV(ignore:msg) says it in one text.
+  description: The reason why the task failed. RV(ignore:msg) contains it as a text.
   returned: on failure
   type: dict
   contains:
     code:
       description:
-        - V(options) when the input was refused, or another of the codes of M(remoteit.fleet.remoteit_connect).
+        - V(options) if an option is invalid, or another code that M(remoteit.fleet.remoteit_connect) documents.
       returned: always
       type: str
     message:
-      description: What happened.
+      description: The reason, as a text.
       returned: always
       type: str
     details:
-      description: More about it.
+      description: More information.
       returned: always
       type: dict
 """

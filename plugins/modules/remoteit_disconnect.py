@@ -14,8 +14,8 @@ author:
   - remoteit.fleet contributors (@remoteit-fleet)
 description:
   - Closes one or many proxy connections.
-  - A connection that is gone already is no change and no failure. Credentials that the API does not accept are always a
-    failure.
+  - If a connection is already closed, the task reports no change and does not fail. If the API does not accept the
+    credentials, the task always fails.
 extends_documentation_fragment:
   - remoteit.fleet._auth
   - remoteit.fleet._attributes
@@ -23,54 +23,57 @@ attributes:
   check_mode:
     support: full
     details:
-      - Nothing is closed. Every connection is taken for open.
-      - Only O(run_id) and O(all) may send a request. With an access key they ask what became of an opening that got no
-        answer.
+      - Does not close anything. Reports every connection as if it were open.
+      - Only O(run_id) and O(all) can send a request. With an access key, they query the result of a connect call that
+        got no response.
   idempotent:
     support: full
 options:
   deviceaddress:
-    description: The service id of the connection. O(connectionid) belongs to it.
+    description: The service ID of the connection. Requires O(connectionid).
     type: str
     aliases: [service_id]
   connectionid:
-    description: The connection id, as M(remoteit.fleet.remoteit_connect) returned it.
+    description: The connection ID that M(remoteit.fleet.remoteit_connect) returned. Requires O(deviceaddress).
     type: str
   connections:
     description:
-      - What M(remoteit.fleet.remoteit_connect) returned - its registered result, the dictionary RV(ignore:connections)
-        of it, or a list of its entries.
-      - Entries without a connection id, as check mode returns them, are passed over.
+      - The connections that M(remoteit.fleet.remoteit_connect) returned. Accepts its registered result, the dictionary
+        RV(ignore:connections) of it, or a list of the entries of this dictionary.
+      - Entries without a connection ID are skipped. Check mode returns such entries.
     type: raw
   hosts:
     description:
-      - The inventory hosts whose connections to close, if M(remoteit.fleet.remoteit_connect) opened them with the same
-        option. No registered result is needed, and a connection that was replaced meanwhile is closed as well.
-      - A command that is still running through a connection is waited for.
-      - With a strategy that ignores C(run_once), such as P(ansible.builtin.free#strategy), a task handles its own host
-        only.
+      - The inventory hosts whose connections to close, if M(remoteit.fleet.remoteit_connect) opened them with O(hosts).
+        No registered result is needed. If a connection was replaced in the meantime, its replacement is closed.
+      - The task waits for commands that are still running through a connection.
+      - With a strategy that ignores C(run_once), such as P(ansible.builtin.free#strategy), a task handles only the host
+        that it runs for.
     type: list
     elements: str
     version_added: 1.1.0
   run_id:
     description:
-      - Close what this run has left open, according to its ledger on this controller. It is the RV(ignore:run_id) that
-        M(remoteit.fleet.remoteit_connect) returned. Or it is what that begins with, which stands for all runs of a CI
-        job - E(REMOTEIT_RUN_ID) if it was set, else the id that the CI gave.
+      - The ID of the ended run whose connections to close, according to its ledger on this controller.
+        M(remoteit.fleet.remoteit_connect) returns it as RV(ignore:run_id).
+      - Also accepts a CI job ID (the value of E(REMOTEIT_RUN_ID), or the ID that the CI system sets). In that case, the
+        connections of all ended runs of the job are closed.
       - Use the playbook C(remoteit.fleet.teardown) as the last step of a CI pipeline.
     type: str
   all:
-    description: Close what any dead run of this user has left open, according to the ledgers on this controller.
+    description:
+      - Whether to close the connections of all ended runs of this user, according to the ledgers on this controller.
     type: bool
 notes:
-  - A run that lives is never touched by O(run_id) and O(all). In another container, or on another machine, a run whose
-    keeper was killed looks dead.
-  - Entries of a ledger that other credentials have opened are named as failures and left. So is a connection of which
-    nobody knows whether it was opened, until the time at which the vendor ends it.
-  - The API answers alike when it does not know a connection and when it does not accept the developer key. When its
-    reason does not tell which, another call with the same credentials is made. If that succeeds, the connection is
-    taken for closed, else the task fails.
-  - A stop that got no answer, or HTTP 429 or 5xx, is tried up to 5 times with growing pauses.
+  - With O(run_id) and O(all), the connections of a running run are never closed. If its keeper was killed, a run in
+    another container or on another machine counts as ended.
+  - Connections in a ledger that were opened with other credentials are not closed and are returned in RV(failures). The
+    same applies to a connection that may have been opened, until the time at which it expires.
+  - The API returns the same error for an unknown connection and for a wrong developer key. If the reason of the API is
+    ambiguous, another call is made with the same credentials. If it succeeds, the connection counts as closed.
+    Otherwise the task fails.
+  - A call to close a connection is tried up to 5 times, with increasing delays, if the API does not respond or returns
+    HTTP 429 or 5xx.
 seealso:
   - module: remoteit.fleet.remoteit_connect
 """
@@ -81,99 +84,100 @@ EXAMPLES = r"""
     deviceaddress: "{{ remoteit_deviceaddress }}"
   register: opened
 
-- name: Close it again
+- name: Close the connection
   remoteit.fleet.remoteit_disconnect:
     deviceaddress: "{{ remoteit_deviceaddress }}"
     connectionid: "{{ opened.connectionid }}"
 
-- name: Close everything that a task has opened
+- name: Close all connections that a task has opened
   remoteit.fleet.remoteit_disconnect:
     connections: "{{ opened.connections }}"
 
-- name: Close what dead runs have left open
+- name: Close the connections that ended runs left open
   remoteit.fleet.remoteit_disconnect:
     all: true
 
-- name: Close what the runs of one CI job have left open
+- name: Close the connections that the runs of one CI job left open
   remoteit.fleet.remoteit_disconnect:
     run_id: "4711"
 """
 
 RETURN = r"""
 closed:
-  description: The connections that this task has closed.
+  description: The connections that this task closed.
   returned: always
   type: list
   elements: dict
   contains: &named
     deviceaddress:
-      description: The service id.
+      description: The service ID.
       returned: always
       type: str
     connectionid:
-      description: The connection id.
+      description: The connection ID.
       returned: always
       type: str
   sample:
     - deviceaddress: "80:00:00:00:01:00:40:C5"
       connectionid: 48844999-bbf4-48cf-9a3a-353b7385737a
 already_closed:
-  description: The connections that were gone before.
+  description: The connections that were already closed.
   returned: always
   type: list
   elements: dict
   contains: *named
   sample: []
 still_used:
-  description: The connections that another task of the run got as well and has not closed yet, or another run that
-    lives, from the vendor. They stay open.
+  description:
+    - The connections that stay open, because another task of this run also uses them and has not closed them yet.
+    - Also connections that another running run uses, because the vendor returned the same connection to both runs.
   returned: always
   type: list
   elements: dict
   contains: *named
   sample: []
 failures:
-  description: What could not be closed, by service id. It may still be open. Each value has the keys below.
+  description: The connections that could not be closed, by service ID. They may still be open.
   returned: always
   type: dict
   contains:
     code:
-      description: One of the codes that M(remoteit.fleet.remoteit_connect) documents.
+      description: The reason, as a code that M(remoteit.fleet.remoteit_connect) documents.
       returned: always
       type: str
     message:
-      description: What happened, what the API said, and what to do.
+      description: The reason, as a text, with the reason of the API and the next step.
       returned: always
       type: str
     connectionid:
-      description: The connection id, empty if it is not known.
+      description: The connection ID. Empty if it is not known.
       returned: always
       type: str
   sample: {}
 ansible_facts:
-  description: Facts of the host that the task runs for.
+  description: The facts of the host that the task runs for.
   returned: on success
   type: dict
   contains:
     remoteit_connection:
-      description: An empty dictionary, so that nobody takes the closed connection for an open one.
+      description: An empty dictionary. It replaces the fact that M(remoteit.fleet.remoteit_connect) set.
       returned: always
       type: dict
 failure:
-  description: Why the task failed. RV(ignore:msg) says it in one text.
+  description: The reason why the task failed. RV(ignore:msg) contains it as a text.
   returned: on failure
   type: dict
   contains:
     code:
-      description: One of the codes of RV(failures), or V(options) when the input was refused before any request.
+      description: A code of RV(failures), or V(options) if an option is invalid. No API request was sent in that case.
       returned: always
       type: str
     message:
-      description: What happened.
+      description: The reason, as a text.
       returned: always
       type: str
     details:
-      description: More about it, for instance RV(failures).
+      description: More information, for example RV(failures).
       returned: always
       type: dict
 """

@@ -13,10 +13,10 @@ version_added: 1.0.0
 author:
   - remoteit.fleet contributors (@remoteit-fleet)
 description:
-  - Lists devices and their services by name, tag, state, application and organisation. All options that are given have
-    to fit; without any, everything that the account sees is listed.
-  - With a token (REST) tags and organisations cannot be asked for, and a service whose device the API does not tell is
-    listed as a device of its own.
+  - Lists devices and their services by name, tag, state, application and organization. A device must match all options
+    that are set. By default, all devices of the account are listed.
+  - With a token (REST), you cannot filter by tag or organization. A service whose device is not known is listed as a
+    separate device.
 extends_documentation_fragment:
   - remoteit.fleet._auth
   - remoteit.fleet._attributes
@@ -24,50 +24,51 @@ attributes:
   check_mode:
     support: full
     details:
-      - It changes nothing.
+      - Does not change anything.
   idempotent:
     support: full
 options:
   device:
     description:
-      - The names of devices, compared to the letter.
-      - A name that several devices have is an error that lists them. A name that none has finds nothing.
+      - The names of the devices to list. Names are case-sensitive.
+      - If more than one device has the same name, the task fails and lists them. A name that no device has is ignored.
     type: list
     elements: str
   service:
     description:
-      - The names of services, compared to the letter. Only these services are listed, and only devices that have one.
-      - Together with O(device), a name that several services of a device have is an error.
+      - The names of the services to list, and only devices that have one of them. Names are case-sensitive.
+      - If O(device) is set as well and more than one service of a device has the same name, the task fails and lists
+        them.
     type: list
     elements: str
   tags_any:
-    description: Devices that have at least one of these tags. Needs an access key.
+    description: The tags of which a device must have at least one. Requires an access key.
     type: list
     elements: str
   tags_all:
-    description: Devices that have all of these tags. Needs an access key.
+    description: The tags of which a device must have all. Requires an access key.
     type: list
     elements: str
   state:
-    description: Devices that are connected to remote.it (V(active)), or that are not (V(inactive)).
+    description: The state of the devices to list. Only V(active) devices are connected to remote.it.
     type: str
     choices: [active, inactive]
   application:
     description:
-      - What the services are, by name, for instance V(ssh) or V(http), or by the vendor's number. Only these services
-        are listed, and only devices that have one.
+      - The application types of the services to list, and only devices that have one of them. Each is a name (for
+        example V(ssh) or V(http)) or a remote.it application ID.
     type: list
     elements: str
   organisation:
     description:
-      - List the devices of this organisation, of which the account is a member, in place of the account's own. Give its
-        name, its id or its e-mail address. Needs an access key.
+      - The organization whose devices to list, instead of those of the account. The account must be a member of it.
+      - The name, the ID or the email address of the organization. Requires an access key.
     type: str
     aliases: [organization]
 seealso:
   - module: remoteit.fleet.remoteit_connect
   - name: GraphQL API usage
-    description: The vendor's page about the fields.
+    description: The vendor's documentation of the fields.
     link: https://docs.remote.it/developer-tools/api/usage
 """
 
@@ -78,91 +79,91 @@ EXAMPLES = r"""
     state: active
   register: found
 
-- name: Open a connection to each
+- name: Open a connection to each service
   remoteit.fleet.remoteit_connect:
     deviceaddress: "{{ found.deviceaddresses }}"
 """
 
 RETURN = r"""
 devices:
-  description: The devices. Names may be V(null), and are no templates.
+  description: The devices that match. Names can be V(null). They are never evaluated as templates.
   returned: always
   type: list
   elements: dict
   contains:
     id:
-      description: The device id. Nothing can connect to it; connect to one of the services.
+      description: The device ID. To open a connection, use the ID of one of its services.
       returned: always
       type: str
     name:
-      description: The name.
+      description: The name of the device.
       returned: always
       type: str
     online:
-      description: Whether the device is connected to remote.it. The vendor notices up to 15 minutes late.
+      description: Whether the device is connected to remote.it. The value can be up to 15 minutes old.
       returned: always
       type: bool
     state:
-      description: What the API says its state is, for instance V(active) or V(inactive).
+      description: The state of the device as returned by the API, for example V(active) or V(inactive).
       returned: always
       type: str
     tags:
-      description: The names of its tags.
+      description: The names of the tags of the device.
       returned: always, empty with a token
       type: list
       elements: str
     attributes:
-      description: The attributes that its owner has set.
+      description: The attributes that the owner of the device has set.
       returned: always, empty with a token
       type: dict
     platform:
-      description: The vendor's number for the kind of machine.
+      description: The vendor's ID of the platform.
       returned: always
       type: int
     created:
-      description: When it was registered, in UTC.
+      description: The time at which the device was registered, in UTC.
       returned: always
       type: str
     last_reported:
-      description: When it was seen last, in UTC.
+      description: The time at which the device was last seen, in UTC.
       returned: always
       type: str
     owner:
-      description: The e-mail address of its owner.
+      description: The email address of the owner of the device.
       returned: always
       type: str
     external_address:
-      description: The address from which it reaches the vendor.
+      description: The address from which the device connects to remote.it.
       returned: always
       type: str
     internal_address:
-      description: Its address in its own network.
+      description: The address of the device in its local network.
       returned: always
       type: str
     services:
-      description: Its services, or those of them that were asked for.
+      description: The services of the device that match.
       returned: always
       type: list
       elements: dict
       contains:
         id:
-          description: The service id, which O(remoteit.fleet.remoteit_connect#module:deviceaddress) takes.
+          description: The service ID, for example for O(remoteit.fleet.remoteit_connect#module:deviceaddress).
           returned: always
           type: str
         name:
-          description: The name.
+          description: The name of the service.
           returned: always
           type: str
         application:
-          description: The vendor's number for the application, for instance 28 for SSH.
+          description: The application ID, for example V(28) for SSH.
           returned: always
           type: int
         application_name:
-          description: The application's name, as O(application) takes it. V(null) if the number is not known.
+          description: The name of the application, for O(application). V(null) if the collection does not know the ID.
           returned: always
           type: str
         title:
-          description: What the vendor calls the application.
+          description: The vendor's title of the application.
           returned: always
           type: str
         port:
@@ -170,36 +171,36 @@ devices:
           returned: always
           type: int
         online:
-          description: Whether the service can be connected to at this moment.
+          description: Whether the service is available for connections.
           returned: always
           type: bool
         enabled:
-          description: Whether its owner has it switched on.
+          description: Whether the service is enabled.
           returned: always
           type: bool
 deviceaddresses:
-  description: The ids of all services in RV(devices).
+  description: The IDs of all services in RV(devices).
   returned: always
   type: list
   elements: str
   sample: ["80:00:00:00:01:00:40:C5"]
 failure:
-  description: Why the task failed. RV(ignore:msg) says it in one text.
+  description: The reason why the task failed. RV(ignore:msg) contains it as a text.
   returned: on failure
   type: dict
   contains:
     code:
       description:
-        - V(not_found) if several devices, or services of a device, have a name, or another of the codes of
-          M(remoteit.fleet.remoteit_connect).
+        - V(not_found) if more than one device, or service of a device, has the same name. Otherwise another code that
+          M(remoteit.fleet.remoteit_connect) documents.
       returned: always
       type: str
     message:
-      description: What happened.
+      description: The reason, as a text.
       returned: always
       type: str
     details:
-      description: More about it.
+      description: More information.
       returned: always
       type: dict
 """
