@@ -311,7 +311,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         states = ((True, "active"), (False, "inactive")) if "state" in group_by else ()
         of_state = {online: self._group(f"{prefix}state_{state}") for online, state in states}
 
-        variables = [host_variables(device, choice.of(device)) for device in listing.devices]
+        variables = [host_variables(device, choice.select(device)) for device in listing.devices]
         wanted = [(each["remoteit_device_id"], self._host_name(each)) for each in variables]
         other_groups = map(self._sanitize_group_name, self._option("groups"))
         names, shared = host_names(wanted, {*self.inventory.groups, *other_groups, *self._foreign_hosts(wanted)})

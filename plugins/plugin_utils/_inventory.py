@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""What becomes of an account's devices in an inventory: their names, their variables, and how they are cached."""
+"""Turn the devices of an account into hosts of an inventory: cached listings, host names and host variables."""
 
 from __future__ import annotations
 
@@ -21,52 +21,52 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists import exceeds_max_depth
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Service
 
-#: Before 2.19 the engine takes any string for a template that is not marked as unsafe; since then, none but those of
-#: the user's own files.
+#: Whether strings must be marked as unsafe. Before 2.19, ansible-core templates every string that is not. Since 2.19,
+#: it templates only strings from the user's files.
 _NEEDS_UNSAFE_TAGS = tuple(map(int, ansible_version.split(".")[:2])) < (2, 19)
 
-#: What cannot be part of a template, nor of an expression that calls anything. It is not marked: C(ansible-inventory
-#: --list) shows a marked string as C({"__ansible_unsafe": ...}).
+#: Characters of strings that need no mark, because no template or call consists of them. A mark has a cost:
+#: ``ansible-inventory --list`` shows a marked string as ``{"__ansible_unsafe": ...}``.
 _TEMPLATE_FREE = re.compile(r"[\w .:@+$-]*")
 
-#: Names that mean something else to the engine.
+#: Host names that have a meaning for ansible-core.
 _RESERVED_NAMES = frozenset({"all", "ungrouped", "localhost", "127.0.0.1"})
 
 
 @dataclasses.dataclass
 class DeviceListing:
-    """The devices of an account, and what was odd about them.
+    """The devices of an account, and the warnings about them.
 
-    :param account: whose they are, as far as the options tell.
+    :param account: the fingerprint of the account, or ``None`` if it is not known.
     """
 
     account: str | None
     warnings: list[str]
     devices: list[Device]
 
-    #: What was written by a release that knew other fields is not read.
+    #: Part of the cache key: a listing of a release with other fields is not read.
     FORMAT: t.ClassVar[str] = ",".join(Device._fields + Service._fields)
 
     def dump(self) -> str:
-        """As JSON text: of anything else a cache would copy, indent and tag each part."""
+        """Return the listing as JSON text. A cache would copy, indent and tag each part of a data structure."""
         return json.dumps([self.account, self.warnings, self.devices], separators=(",", ":"))
 
     @classmethod
     def load(cls, text: str) -> DeviceListing:
-        """Read what C(dump) wrote.
+        """Return the listing that ``dump`` wrote.
 
-        :raises LookupError, TypeError, ValueError, RecursionError: it is something else.
+        :raises LookupError, TypeError, ValueError, RecursionError: the text is something else.
         """
         account, warnings, rows = parsed = json.loads(text)
-        if not all(isinstance(words, (str, type(None))) for words in (account, "".join(warnings))):
-            raise TypeError("these are not the words of a listing")
-        if re.search(r"\\u[dD]", text):  # perhaps half of a pair, which nothing can write
+        if not all(isinstance(value, (str, type(None))) for value in (account, "".join(warnings))):
+            raise TypeError("the account or a warning is not a string")
+        if re.search(r"\\u[dD]", text):  # a lone surrogate cannot be encoded
             json.dumps(parsed, ensure_ascii=False).encode()
-        return cls(account, warnings, [_device(row) for row in rows])
+        return cls(account, warnings, [_parse_device(row) for row in rows])
 
 
 def digest(*parts: t.Any) -> str:
-    """A name for all this together, which gives nothing of it away."""
+    """Return a short hash of the values, which does not reveal them."""
     return hashlib.sha256(json.dumps(parts, default=sorted).encode()).hexdigest()[:16]
 
 
@@ -75,57 +75,61 @@ _SERVICE = ((str,), _TEXT, _NUMBER, _TEXT, _NUMBER, (bool,), (bool,))
 _DEVICE = ((str,), _TEXT, (bool,), _TEXT, (list,), _NUMBER, (dict,), *[_TEXT] * 5, (list,))
 
 
-def _device(row: t.Any) -> Device:
-    *fields, services = _checked(row, _DEVICE)
-    device = Device._make([*fields, tuple(Service._make(_checked(service, _SERVICE)) for service in services)])
+def _parse_device(row: t.Any) -> Device:
+    *fields, services = _validate_row(row, _DEVICE)
+    device = Device._make([*fields, tuple(Service._make(_validate_row(service, _SERVICE)) for service in services)])
     if exceeds_max_depth(device.attributes) or not all(isinstance(tag, str) for tag in device.tags):
-        raise ValueError("this is no device")
+        raise ValueError("not a device")
     return device
 
 
-def _checked(row: t.Any, types: tuple[tuple[type, ...], ...]) -> list[t.Any]:
-    """The row, whose values have to be of these types, and the first of them an id."""
-    well = isinstance(row, list) and len(row) == len(types) and all(type(v) in each for v, each in zip(row, types))
-    if not well or not SERVICE_ID.fullmatch(row[0]):
-        raise ValueError("this is no device")
+def _validate_row(row: t.Any, types: tuple[tuple[type, ...], ...]) -> list[t.Any]:
+    """Return the row.
+
+    :raises ValueError: the values do not have these types, or the first is not an ID.
+    """
+    valid = isinstance(row, list) and len(row) == len(types) and all(type(v) in each for v, each in zip(row, types))
+    if not valid or not SERVICE_ID.fullmatch(row[0]):
+        raise ValueError("not a device")
     return list(row)
 
 
 @dataclasses.dataclass(frozen=True)
 class ServicePreference:
-    """Which service Ansible uses: the first that fits by application, among equals by name, then by port.
+    """The services that Ansible may use, each list in the order of preference.
 
-    Each list is in the order of preference. What fits none of them is not used, nor what is disabled.
+    The first match by application wins, then by name, then by port, then by ID.
     """
 
     applications: t.Sequence[int]
     names: t.Sequence[str] = ()
     ports: t.Sequence[int] = ()
 
-    def of(self, device: Device) -> Service | None:
+    def select(self, device: Device) -> Service | None:
+        """Return the service to use, or ``None`` if no enabled service matches."""
         best = None
-        worst = (len(self.applications), len(self.names), len(self.ports))
+        no_match = (len(self.applications), len(self.names), len(self.ports))
         for service in device.services:
             if not service.enabled:
                 continue
             rank = (
-                _index(self.applications, service.application),
-                _index(self.names, service.name),
-                _index(self.ports, service.port),
+                _rank(self.applications, service.application),
+                _rank(self.names, service.name),
+                _rank(self.ports, service.port),
             )
-            if rank != worst and (best is None or (rank, service.id) < best[:2]):
+            if rank != no_match and (best is None or (rank, service.id) < best[:2]):
                 best = rank, service.id, service
         return best[2] if best else None
 
 
-def _index(preferences: t.Sequence[t.Any], value: t.Any) -> int:
+def _rank(preferences: t.Sequence[t.Any], value: t.Any) -> int:
     return preferences.index(value) if value in preferences else len(preferences)
 
 
 def host_variables(device: Device, service: Service | None) -> dict[str, t.Any]:
-    """The variables of a host: nothing but what JSON knows, and nothing that the engine takes for a template.
+    """Return the variables of a host, in types that JSON has. ansible-core never evaluates them as templates.
 
-    :param service: what Ansible uses; without one, nothing says how to reach the device.
+    :param service: the service that Ansible uses, or ``None`` if the device has no usable service.
     """
     variables: dict[str, t.Any] = {
         "remoteit_device": device.name,
@@ -144,67 +148,71 @@ def host_variables(device: Device, service: Service | None) -> dict[str, t.Any]:
     if service is not None:
         variables["remoteit_deviceaddress"] = service.id
         variables["remoteit_service"] = service.name
-    if _NEEDS_UNSAFE_TAGS and not _is_harmless(device):
-        variables = {key: _never_a_template(value) for key, value in variables.items()}
+    if _NEEDS_UNSAFE_TAGS and not _is_template_free(device):
+        variables = {key: _mark_unsafe(value) for key, value in variables.items()}
     return variables
 
 
-def _is_harmless(device: Device) -> bool:
-    """Whether no string needs a mark, looked at all together: what is not a string from elsewhere, we have made."""
-    texts: list[str | None] = [*_texts(device.attributes), *device.tags]
+def _is_template_free(device: Device) -> bool:
+    """Return whether no string of the device needs to be marked unsafe.
+
+    One match of all strings is faster than one match each. The other fields are validated when they are parsed.
+    """
+    texts: list[str | None] = [*_strings(device.attributes), *device.tags]
     texts += (device.name, device.owner, device.external_address, device.internal_address)
     for service in device.services:
         texts += (service.name, service.title)
     return _TEMPLATE_FREE.fullmatch(" ".join(filter(None, texts))) is not None
 
 
-def _texts(value: t.Any) -> t.Iterator[str]:
+def _strings(value: t.Any) -> t.Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         yield from value
         for item in value.values():
-            yield from _texts(item)
+            yield from _strings(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _texts(item)
+            yield from _strings(item)
 
 
-def _never_a_template(value: t.Any) -> t.Any:
-    """The value with its strings marked as unsafe, for an engine that needs it.
+def _mark_unsafe(value: t.Any) -> t.Any:
+    """Return the value with its strings marked as unsafe, for ansible-core before 2.19.
 
-    Such an engine forgets the marks of keys when a dictionary becomes a string, so a key that needs one is left out.
+    These versions lose the marks of keys when they convert a dictionary to a string. Keys that need a mark are dropped.
     """
     if isinstance(value, str):
         return value if _TEMPLATE_FREE.fullmatch(value) else wrap_var(value)
     if isinstance(value, dict):
-        return {key: _never_a_template(item) for key, item in value.items() if _TEMPLATE_FREE.fullmatch(key)}
+        return {key: _mark_unsafe(item) for key, item in value.items() if _TEMPLATE_FREE.fullmatch(key)}
     if isinstance(value, list):
-        return [_never_a_template(item) for item in value]
+        return [_mark_unsafe(item) for item in value]
     return value
 
 
 def sanitize_hostname(name: str) -> str:
-    """The name in letters, digits, C(.), C(_) and C(-) alone; nothing of it means anything to ssh, a path or a pattern.
+    """Return the name in letters, digits, ``.``, ``_`` and ``-``, without a meaning for ssh, paths or host patterns.
 
-    It may be empty.
+    The result can be empty.
     """
     return re.sub(r"[^\w.-]+", "_", "".join(name)).rstrip("_").lstrip("_.-")[:200]
 
 
 def host_names(wanted: t.Sequence[tuple[str, str]], taken: t.Container[str]) -> tuple[list[str], list[str]]:
-    """A name for each host, which no other has; and the names that several wanted.
+    """Return a unique name for each host, and the names that several hosts have in common.
 
-    Each of several gets its id appended, whatever order they come in; so does a name that is another's with its id.
+    All hosts with a common name get their IDs appended, so the result does not depend on their order. The same applies
+    to a name that equals another name with its ID.
 
-    :param wanted: id and harmless name of each; without a name it is called by its id.
-    :param taken: names that mean something else.
+    :param wanted: the ID and the sanitized name of each host. A host without a name is named after its ID.
+    :param taken: names that no host may have.
     """
     uses = collections.Counter(name for _unused, name in wanted)
     with_ids = [_with_id(name, device_id.upper()) for device_id, name in wanted]
-    others = {*with_ids, *_RESERVED_NAMES}
+    reserved = {*with_ids, *_RESERVED_NAMES}
     names = [
-        name if name and uses[name] == 1 and name not in others and name not in taken else with_id
+        name if name and uses[name] == 1 and name not in reserved and name not in taken else with_id
         for (_unused, name), with_id in zip(wanted, with_ids)
     ]
     return names, sorted(name for name, count in uses.items() if name and count > 1)

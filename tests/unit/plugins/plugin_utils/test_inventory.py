@@ -35,25 +35,25 @@ def device(*services: Service, **fields: t.Any) -> Device:
     return Device(**{**values, "services": services, **fields})
 
 
-def test_a_listing_survives_being_written() -> None:
+def test_listing_can_be_dumped_and_loaded() -> None:
     listing = DeviceListing(
-        "mark", ["odd"], [device(service(1), service(2, name=None)), device(id=ID.format(9), tags=())]
+        "fingerprint", ["a warning"], [device(service(1), service(2, name=None)), device(id=ID.format(9), tags=())]
     )
     again = DeviceListing.load(listing.dump())
-    assert again.account == "mark"
-    assert again.warnings == ["odd"]
+    assert again.account == "fingerprint"
+    assert again.warnings == ["a warning"]
     assert [host_variables(each, None) for each in again.devices] == [
         host_variables(each, None) for each in listing.devices
     ]
     assert again.devices[0].services == listing.devices[0].services
 
 
-ODD: list[t.Any] = [[], ["a"], {}, {"a": 1}, 1.5, "\ud800"]
+INVALID: list[t.Any] = [[], ["a"], {}, {"a": 1}, 1.5, "\ud800"]
 
 
 def damaged(path: tuple[t.Any, ...], value: t.Any) -> str:
-    """A cache that has this in place of what belongs there."""
-    cached = json.loads(DeviceListing("mark", ["odd"], [device(service(1))]).dump())
+    """Return a dumped listing with another value at the path."""
+    cached = json.loads(DeviceListing("fingerprint", ["a warning"], [device(service(1))]).dump())
     place = cached
     for key in path[:-1]:
         place = place[key]
@@ -61,9 +61,9 @@ def damaged(path: tuple[t.Any, ...], value: t.Any) -> str:
     return json.dumps(cached)
 
 
-@pytest.mark.parametrize("value", ODD, ids=repr)
+@pytest.mark.parametrize("value", INVALID, ids=repr)
 @pytest.mark.parametrize("field", [*Device._fields, *(f"services.{name}" for name in Service._fields)])
-def test_a_row_that_is_damaged_is_not_read(field: str, value: t.Any) -> None:
+def test_listing_with_an_invalid_field_is_not_loaded(field: str, value: t.Any) -> None:
     path = [2, 0, Device._fields.index(field.partition(".")[0])]
     if "." in field:
         path += [0, Service._fields.index(field.partition(".")[2])]
@@ -80,39 +80,39 @@ def test_a_row_that_is_damaged_is_not_read(field: str, value: t.Any) -> None:
 
 
 @pytest.mark.parametrize("path", [(0,), (1, 0)], ids=["account", "warning"])
-@pytest.mark.parametrize("value", ODD, ids=repr)
-def test_what_else_is_cached_is_text(path: tuple[t.Any, ...], value: t.Any) -> None:
+@pytest.mark.parametrize("value", INVALID, ids=repr)
+def test_listing_with_an_invalid_text_is_not_loaded(path: tuple[t.Any, ...], value: t.Any) -> None:
     with pytest.raises((LookupError, TypeError, ValueError)):
         DeviceListing.load(damaged(path, value))
 
 
 @pytest.mark.parametrize("tags", ["ab", [None], [["a"]], [{"a": 1}], [1]])
-def test_tags_are_a_list_of_texts(tags: t.Any) -> None:
+def test_listing_with_invalid_tags_is_not_loaded(tags: t.Any) -> None:
     with pytest.raises((LookupError, TypeError, ValueError)):
         DeviceListing.load(damaged((2, 0, Device._fields.index("tags")), tags))
 
 
-def test_attributes_that_are_nested_too_deep_for_the_engine_are_not_read() -> None:
+def test_listing_with_deeply_nested_attributes_is_not_loaded() -> None:
     deep: t.Any = None
     for _unused in range(200):
         deep = {"a": [deep]}
-    with pytest.raises(ValueError, match="no device"):
+    with pytest.raises(ValueError):
         DeviceListing.load(damaged((2, 0, Device._fields.index("attributes")), deep))
 
 
-def test_half_a_character_is_no_text_and_a_whole_one_is() -> None:
+def test_listing_with_a_lone_surrogate_is_not_loaded() -> None:
     assert DeviceListing.load(damaged((2, 0, 1), "\U0001f4e1")).devices[0].name == "\U0001f4e1"
     with pytest.raises(ValueError):
         DeviceListing.load(damaged((2, 0, 1), "\ud83d"))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[1, 2]", "{}", '["", [], [[]]]', '["", [], [[1, []]]]', "null", 7, None])
-def test_something_else_is_no_listing(text: t.Any) -> None:
+def test_other_text_is_not_loaded_as_a_listing(text: t.Any) -> None:
     with pytest.raises((LookupError, TypeError, ValueError)):
         DeviceListing.load(text)
 
 
-def test_variables_are_what_json_knows() -> None:
+def test_host_variables_have_types_of_json() -> None:
     chosen = service(1)
     variables = host_variables(device(chosen), chosen)
     assert json.loads(json.dumps(variables)) == variables
@@ -121,7 +121,7 @@ def test_variables_are_what_json_knows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "number"),
+    ("preference", "number"),
     [
         (ServicePreference([28]), 2),
         (ServicePreference([28], names=["s4"]), 4),
@@ -135,7 +135,7 @@ def test_variables_are_what_json_knows() -> None:
         (ServicePreference([4]), None),
     ],
 )
-def test_which_service_is_used(choice: ServicePreference, number: int | None) -> None:
+def test_service_preference_selects_a_service(preference: ServicePreference, number: int | None) -> None:
     services = [
         service(1, enabled=False),
         service(2),
@@ -146,9 +146,8 @@ def test_which_service_is_used(choice: ServicePreference, number: int | None) ->
         service(7, application=None, port=None, name=None),
     ]
     for order in (services, services[::-1]):
-        chosen = choice.of(device(*order))
-        assert chosen == (service(number) if number in (2, 4) else chosen)
-        assert (chosen.id if chosen else None) == (ID.format(number) if number else None)
+        selected = preference.select(device(*order))
+        assert (selected.id if selected else None) == (ID.format(number) if number else None)
 
 
 @pytest.mark.parametrize(
@@ -167,18 +166,18 @@ def test_which_service_is_used(choice: ServicePreference, number: int | None) ->
         ("x" * 500, "x" * 200),
     ],
 )
-def test_harmless_names(name: str, host: str) -> None:
+def test_hostnames_are_sanitized(name: str, host: str) -> None:
     assert sanitize_hostname(name) == host
     assert not re.search(r"[^\w.-]|^-", host)
 
 
-def test_names_are_distinct_and_do_not_depend_on_the_order() -> None:
+def test_host_names_are_unique_in_any_order() -> None:
     wanted = [
         (ID.format(1), "kiosk"),
         (ID.format(2), "kiosk"),
-        (ID.format(3), "kiosk-8000000001000001"),  # as the first will be called
+        (ID.format(3), "kiosk-8000000001000001"),  # the name of the first host
         (ID.format(4), ""),
-        (ID.format(5), "80-00-00-00-01-00-00-04"),  # as the fourth will be called
+        (ID.format(5), "80-00-00-00-01-00-00-04"),  # the name of the fourth host
         (ID.format(6), "gateway-00124B0001ABCDEF"),
         (ID.format(7), "web"),
     ]
@@ -197,6 +196,6 @@ def test_names_are_distinct_and_do_not_depend_on_the_order() -> None:
         assert shared == ["kiosk"]
 
 
-def test_a_digest_tells_apart_and_gives_nothing_away() -> None:
+def test_digest_differs_and_hides_its_values() -> None:
     assert digest("a", "b") != digest("ab") != digest("a", None)
     assert "secret" not in digest("secret")
