@@ -6,23 +6,23 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: services
-short_description: The devices of a remote.it account as hosts
+short_description: List the devices of a remote.it account as hosts
 version_added: 1.0.0
 author:
   - remoteit.fleet contributors (@remoteit-fleet)
 description:
-  - Lists the devices of an account, with groups by tag and by state, and lets Ansible reach them through the connection
-    plugin P(remoteit.fleet.ssh#connection).
-  - The name of the source file ends with V(remoteit.yml) or V(remoteit.yaml).
-  - The names of all variables start with C(remoteit_). C(remoteit_deviceaddress) is the id of the service that Ansible
-    uses, and C(remoteit_service) its name; a device that has no such service is listed without the two. The others are
-    C(remoteit_device), C(remoteit_device_id), C(remoteit_online), C(remoteit_tags), C(remoteit_services),
-    C(remoteit_attributes), C(remoteit_platform) (a number), C(remoteit_owner), C(remoteit_created),
-    C(remoteit_last_reported), C(remoteit_external_address) and C(remoteit_internal_address).
-  - Names, tags and attributes are chosen by whoever owns a device. They are never templated. On ansible-core before
-    2.19 an attribute is left out whose name could be a template.
-  - A host's name consists of letters, digits, C(.), C(_) and C(-), with C(_) in place of anything else. Devices whose
-    names are equal get their ids appended, and are warned of.
+  - Lists the devices of an account, with groups by tag and by state. The connection plugin
+    P(remoteit.fleet.ssh#connection) connects to them.
+  - The name of the source file must end with V(remoteit.yml) or V(remoteit.yaml).
+  - The names of all variables start with C(remoteit_). C(remoteit_deviceaddress) is the ID of the service that Ansible
+    uses, and C(remoteit_service) is its name. Devices without a usable service do not have these two variables.
+  - The other variables are C(remoteit_device), C(remoteit_device_id), C(remoteit_online), C(remoteit_tags),
+    C(remoteit_services), C(remoteit_attributes), C(remoteit_platform) (a number), C(remoteit_owner),
+    C(remoteit_created), C(remoteit_last_reported), C(remoteit_external_address) and C(remoteit_internal_address).
+  - The owner of a device chooses its names, tags and attributes. They are never evaluated as templates. On ansible-core
+    before 2.19, attributes whose name could be a template are omitted.
+  - The name of a host consists of letters, digits, C(.), C(_) and C(-). C(_) replaces all other characters. If several
+    devices have the same name, their IDs are appended, with a warning.
 extends_documentation_fragment:
   - remoteit.fleet._auth.plugin
   - ansible.builtin.constructed
@@ -35,106 +35,110 @@ options:
     choices: [remoteit.fleet.services]
   organisation:
     description:
-      - List the devices of this organisation in place of the account's own. The account is a member of it.
-      - Its name, its id, or the e-mail address of its account. Needs an access key.
+      - The organization whose devices to list, instead of those of the account. The account must be a member of it.
+      - The name, the ID or the email address of the organization. Requires an access key.
     type: str
     aliases: [organization]
   device:
-    description: List only devices of these names.
+    description: The names of the devices to list. By default, all devices are listed.
     type: list
     elements: str
     default: []
   service:
-    description: List only services of these names, and devices that have one.
+    description: The names of the services to list, and only devices that have one of them.
     type: list
     elements: str
     default: []
   application:
-    description: List only services of these applications, by name (V(ssh), V(http)) or id, and devices that have one.
+    description:
+      - The application types of the services to list, and only devices that have one of them. Each is a name (for
+        example V(ssh) or V(http)) or a remote.it application ID.
     type: list
     elements: str
     default: []
   tags_any:
-    description: List only devices that have any of these tags. Needs an access key.
+    description: The tags of which a device must have at least one. Requires an access key.
     type: list
     elements: str
     default: []
   tags_all:
-    description: List only devices that have all of these tags. Needs an access key.
+    description: The tags of which a device must have all. Requires an access key.
     type: list
     elements: str
     default: []
   state:
-    description: List only devices in this state.
+    description: The state of the devices to list. By default, devices in both states are listed.
     type: str
     choices: [active, inactive]
   include_offline:
     description:
-      - List devices that are offline as well, so that a run tells of them.
-      - V(false) is the same as O(state=active). Neither changes what a host is called.
+      - Whether to list devices that are offline, so that a run reports them as unreachable.
+      - V(false) has the same effect as O(state=active). Neither option changes the name of a host.
     type: bool
     default: true
   use_application:
     description:
-      - The applications that Ansible may use to reach a device, by name or id, in the order of preference.
-      - A service fits if O(use_application), O(use_service) or O(use_port) has it. Of several, the one is used that
-        comes first by application, among equals by name, then by port, then by id. Disabled services are never used.
+      - The application types that Ansible can use to connect to a device, as names or IDs, in the order of preference.
+      - A service matches if its application type is in O(use_application), its name in O(use_service), or its port in
+        O(use_port). Disabled services are never used.
+      - If several services match, the order is by application type, then by name, then by port, then by ID. The first
+        service is used.
     type: list
     elements: str
     default: [ssh]
   use_service:
-    description: The names of services that Ansible may use, in the order of preference. See O(use_application).
+    description: The names of the services that Ansible can use, in the order of preference. See O(use_application).
     type: list
     elements: str
     default: []
   use_port:
-    description: The ports on the device that Ansible may use, in the order of preference. See O(use_application).
+    description: The ports on the device that Ansible can use, in the order of preference. See O(use_application).
     type: list
     elements: int
     default: []
   hostnames:
     description:
-      - What a host is called, in the order of preference; the first that is not empty is taken, and at last the
-        device's id.
-      - V(device) is the device's name, V(service) that of the service that Ansible uses, V(id) the device's id.
-        Anything else is a Jinja expression over the host's variables, without braces.
+      - The sources of the host name, in the order of preference. The first that is not empty is used. If all are empty,
+        the device ID is used.
+      - V(device) is the name of the device, V(service) is the name of the service that Ansible uses, and V(id) is the
+        device ID. Other values are Jinja expressions over the variables of the host, without braces.
     type: list
     elements: str
     default: [device]
   group_by:
     description:
-      - The groups to make without further ado. V(tag) makes a group for each tag, such as C(remoteit_tag_kiosk), and
-        V(state) the groups C(remoteit_state_active) and C(remoteit_state_inactive).
+      - The groups to create automatically. V(tag) creates one group for each tag, such as C(remoteit_tag_kiosk).
+        V(state) creates the groups C(remoteit_state_active) and C(remoteit_state_inactive).
     type: list
     elements: str
     choices: [tag, state]
     default: [tag, state]
   set_connection:
     description:
-      - Whether the tasks of the hosts run through the connection plugin P(remoteit.fleet.ssh#connection). All devices
-        are in the group C(remoteit_devices), which sets C(ansible_connection). The variables of other groups and of
-        hosts take precedence.
+      - Whether to connect to the hosts through the connection plugin P(remoteit.fleet.ssh#connection).
+      - All devices are in the group C(remoteit_devices), which then sets C(ansible_connection). The variables of hosts
+        and of other groups take precedence.
     type: bool
     default: true
     version_added: 1.1.0
   group_prefix:
-    description: What the names of the groups of O(group_by) begin with.
+    description: The prefix of the group names that O(group_by) creates.
     type: str
     default: remoteit_
 notes:
-  - The credentials, O(profile) and the URLs may be templates, for instance with P(ansible.builtin.env#lookup), and the
-    credentials may be vaulted. O(credentials_file) is not a template.
-  - With a cache, neither the API nor credentials are needed until it expires. C(--flush-cache) and
-    C(meta=refresh_inventory) ask the API again.
-  - P(remoteit.fleet.ssh#connection) reaches the hosts. The C(connection) keyword of a play and C(-c) lose against the
-    variable C(ansible_connection). Use C(delegate_to=localhost) to run a task on the controller.
+  - The credentials, O(profile) and the URLs can be templates, for example with P(ansible.builtin.env#lookup). The
+    credentials can be encrypted with Ansible Vault. O(credentials_file) cannot be a template.
+  - With a cache, neither the API nor the credentials are used until it expires. C(--flush-cache) and
+    C(meta=refresh_inventory) request the devices again.
+  - The variable C(ansible_connection) takes precedence over the C(connection) keyword of a play and over C(-c). Use
+    C(delegate_to=localhost) to run a task on the controller.
 """
 
 EXAMPLES = r"""# fmt: code
-# fleet.remoteit.yml: every device, with groups such as remoteit_tag_kiosk and remoteit_state_active
+# fleet.remoteit.yml: all devices, with groups such as remoteit_tag_kiosk and remoteit_state_active
 plugin: remoteit.fleet.services
 ---
-# kiosks.remoteit.yml: some devices, their names from an attribute, and groups by what is known of them
+# kiosks.remoteit.yml: devices with a tag, names from an attribute, and additional variables and groups
 plugin: remoteit.fleet.services
 tags_all: [kiosk]
 hostnames: [remoteit_attributes.hostname, device]
@@ -151,7 +155,7 @@ cache_plugin: ansible.builtin.jsonfile
 cache_connection: ~/.cache/remoteit
 cache_timeout: 600
 ---
-# web.remoteit.yml: an organisation's devices, reached by a service called "maintenance", or else by one called "ssh"
+# web.remoteit.yml: devices of an organization, through a service named "maintenance", otherwise one named "ssh"
 plugin: remoteit.fleet.services
 organisation: Example Museums
 use_application: []
@@ -167,6 +171,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.inventory.group import Group
+from ansible.inventory.host import Host
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.vars import combine_vars
@@ -190,104 +195,128 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import register_in_main_process
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION
 
-#: Of one kind, no more warnings are shown, and no more names in one of them.
-MOST_NAMED = 10
+#: The maximum number of warnings of one kind.
+MAX_WARNINGS = 10
 #: The group of all devices.
 DEVICES_GROUP = "remoteit_devices"
 
+#: Where the API and the credentials are.
+_LOCATION_OPTIONS = ("api_url", "graphql_url", "profile", "credentials_file")
+_ACCOUNT_OPTIONS = (
+    "access_key_id",
+    "secret_access_key",
+    "token",
+    "developer_key",
+    "username",
+    "password",
+    *_LOCATION_OPTIONS,
+)
+#: The variables for the names of the option ``hostnames`` that are not expressions.
+_NAME_VARIABLES = {"device": "remoteit_device", "service": "remoteit_service", "id": "remoteit_device_id"}
+
+
+class DeviceGroups(t.NamedTuple):
+    """The groups that the plugin creates automatically."""
+
+    devices: Group
+    by_tag: dict[str, Group]
+    by_state: dict[bool, Group]
+
+    def add(self, host: Host, device: Device) -> None:
+        """Add the host of a device to its groups."""
+        self.devices.add_host(host)
+        for tag in device.tags if self.by_tag else ():
+            self.by_tag[tag].add_host(host)
+        if self.by_state:
+            self.by_state[device.online].add_host(host)
+
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]
+    """List the devices of an account as hosts."""
+
     NAME = "remoteit.fleet.services"
 
-    inventory: t.Any  # not None, once it is parsed
+    inventory: t.Any  # ``None`` until ``parse`` is called
+
+    if t.TYPE_CHECKING:  # ansible-core does not annotate it
+
+        def get_option(self, option: str, hostvars: t.Any = None) -> t.Any: ...
 
     def verify_file(self, path: str) -> bool:
+        """Return whether the path is an existing file whose name ends as the documentation requires."""
         is_file = bool(super().verify_file(path))  # type: ignore[no-untyped-call]
         return is_file and path.endswith(("remoteit.yml", "remoteit.yaml"))
 
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
+        """Add the devices that the source file selects to the inventory."""
         super().parse(inventory, loader, path, cache)
         register_in_main_process()
         config = self._read_config_data(path)  # type: ignore[no-untyped-call]
-        self._warn_of_unknown(config)
+        self._warn_unknown_options(config)
         try:
-            listing = self._listing(config, path, cache)
+            listing = self._load_listing(config, path, cache)
             self._populate(listing)
         except RemoteItError as error:
             raise AnsibleParserError(error.message) from None
 
-    def _warn_of_unknown(self, config: t.Iterable[str]) -> None:
-        """A filter with a slip of the pen in its name would let everything through."""
+    def _warn_unknown_options(self, config: t.Iterable[str]) -> None:
+        """Warn about unknown options: a misspelled filter would match every device."""
         definitions = C.config.get_configuration_definitions("inventory", self._load_name)
-        known = {
-            "plugin",
-            *definitions,
-            *(alias for each in definitions.values() for alias in each.get("aliases") or ()),
-        }
+        aliases = (alias for definition in definitions.values() for alias in definition.get("aliases") or ())
+        known = {"plugin", *definitions, *aliases}
         self._warn([f"{name} is not an option of this inventory plugin" for name in config if name not in known])
-
-    def _option(self, name: str) -> t.Any:
-        return self.get_option(name)  # type: ignore[no-untyped-call]
 
     # -- devices ---------------------------------------------------------------------------------------------------
 
-    def _listing(self, config: t.Mapping[str, t.Any], path: str, cache: bool) -> DeviceListing:
-        """The devices: from the cache, before anything else is looked at, or from the API."""
-        wanted = self._wanted()
-        account = self._account(config) if self._option("cache") else None  # only what is kept is somebody's
-        where = [self._templated(name) for name in _WHERE]
-        key = f"{self.get_cache_key(path)}_{digest(path, DeviceListing.FORMAT, where, vars(wanted))}"
-        if cache and self._option("cache"):
-            try:
-                listing = DeviceListing.load(self._cache[key])
-            except (LookupError, TypeError, ValueError, RecursionError):
-                pass  # nothing, or nothing of ours
-            else:
-                if account in (None, listing.account):
-                    return listing
-        listing = DeviceListing(account, [], [])
-        listing.devices.extend(self._fetch(config, wanted, listing.warnings.append))
-        is_whole = not any(warning.startswith(INCOMPLETE) for warning in listing.warnings)
-        if self._option("cache") and is_whole:
+    def _load_listing(self, config: t.Mapping[str, t.Any], path: str, cache: bool) -> DeviceListing:
+        """Return the devices from the cache, or else from the API."""
+        device_filter = self._device_filter()
+        uses_cache = self.get_option("cache")
+        fingerprint = self._account_fingerprint(config) if uses_cache else None
+        locations = [self._templated_option(name) for name in _LOCATION_OPTIONS]
+        key = f"{self.get_cache_key(path)}_{digest(path, DeviceListing.FORMAT, locations, vars(device_filter))}"
+        if cache and uses_cache:
+            # The cache can lack the key, or contain something else.
+            with contextlib.suppress(LookupError, TypeError, ValueError, RecursionError):
+                cached = DeviceListing.load(self._cache[key])
+                if fingerprint in (None, cached.account):
+                    return cached
+        listing = DeviceListing(fingerprint, [], [])
+        listing.devices.extend(self._fetch_devices(config, device_filter, listing.warnings.append))
+        is_complete = not any(warning.startswith(INCOMPLETE) for warning in listing.warnings)
+        if uses_cache and is_complete:
             self._cache[key] = listing.dump()
         return listing
 
-    def _account(self, config: t.Mapping[str, t.Any]) -> str | None:
-        """A name for the account that gives nothing of the credentials away; none if there are none."""
-        with contextlib.suppress(AnsibleError, RemoteItError):  # a template that finds nothing gives nothing
-            return load_credentials(self._given(config), os.environ).fingerprint()
+    def _account_fingerprint(self, config: t.Mapping[str, t.Any]) -> str | None:
+        """Return a name for the account that does not reveal its credentials, or ``None`` if it has none."""
+        with contextlib.suppress(AnsibleError, RemoteItError):  # for example, a template of an undefined variable
+            return load_credentials(self._credential_options(config), os.environ).fingerprint()
         return None
 
-    def _state(self) -> str | None:
-        state: str | None = self._option("state")
-        if self._option("include_offline"):
-            return state
-        if state == "inactive":
-            raise OptionsError("state: inactive and include_offline: false leave nothing to list")
-        return "active"
-
-    def _wanted(self) -> DeviceFilter:
-        """What to fetch: devices in whatever state, so that a host keeps its name when another one goes offline."""
+    def _device_filter(self) -> DeviceFilter:
+        """Return the filter for the API. It includes all states, so that host names do not depend on them."""
         names = ("device", "service", "tags_any", "tags_all", "application", "organisation")
-        return DeviceFilter.from_options({"state": None, **{name: self._option(name) for name in names}})
+        return DeviceFilter.from_options({"state": None, **{name: self.get_option(name) for name in names}})
 
-    def _fetch(
-        self, config: t.Mapping[str, t.Any], wanted: DeviceFilter, warn: t.Callable[[str], None]
+    def _fetch_devices(
+        self, config: t.Mapping[str, t.Any], device_filter: DeviceFilter, warn: t.Callable[[str], None]
     ) -> t.Iterator[Device]:
-        # C(requests) takes longer to import than a cache takes to read
+        # ``requests`` takes longer to import than a cache takes to read.
         from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import AUTH_SPEC, account_of
 
-        options = {**dict.fromkeys(AUTH_SPEC), **self._given(config)}
-        options |= {"concurrency": 1, "timeout": self._option("timeout")}
-        return account_of(options, os.environ).api().devices(wanted, warn)
+        options = {**dict.fromkeys(AUTH_SPEC), **self._credential_options(config)}
+        options |= {"concurrency": 1, "timeout": self.get_option("timeout")}
+        return account_of(options, os.environ).api().devices(device_filter, warn)
 
-    def _given(self, config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-        """What the source file says of the account. The environment comes after all of it, which C(resolve) sees to."""
-        return {name: self._templated(name) for name in _ACCOUNT if config.get(name) is not None}
+    def _credential_options(self, config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Return the account options of the source file. ``load_credentials`` reads the environment after them."""
+        return {name: self._templated_option(name) for name in _ACCOUNT_OPTIONS if config.get(name) is not None}
 
-    def _templated(self, name: str) -> t.Any:
-        value = self._option(name)
-        if name != "credentials_file" and self.templar.is_template(value):  # of a path the engine has made another one
+    def _templated_option(self, name: str) -> str | None:
+        value = self.get_option(name)
+        # ansible-core resolves a path before it could be templated.
+        if name != "credentials_file" and self.templar.is_template(value):
             self.templar.available_variables = dict(self._vars or {})
             value = self.templar.template(value)
         return value if value is None else str(value)
@@ -295,69 +324,94 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
     # -- hosts -----------------------------------------------------------------------------------------------------
 
     def _populate(self, listing: DeviceListing) -> None:
-        choice = ServicePreference(
-            [application_id(str(each)) for each in self._option("use_application")],
-            [str(name) for name in self._option("use_service")],
-            [int(port) for port in self._option("use_port")],
-        )
-        state = self._state()
-        devices_group = self._group(DEVICES_GROUP)
-        if self._option("set_connection"):
-            devices_group.set_variable("ansible_connection", CONNECTION)
-            devices_group.set_variable("ansible_group_priority", 0)  # so that any group of the user wins
-        group_by, prefix = self._option("group_by"), self._option("group_prefix")
-        tags = dict.fromkeys(tag for device in listing.devices for tag in device.tags) if "tag" in group_by else ()
-        of_tag = {tag: self._group(f"{prefix}tag_{tag}") for tag in tags}
-        states = ((True, "active"), (False, "inactive")) if "state" in group_by else ()
-        of_state = {online: self._group(f"{prefix}state_{state}") for online, state in states}
-
-        variables = [host_variables(device, choice.select(device)) for device in listing.devices]
-        wanted = [(each["remoteit_device_id"], self._host_name(each)) for each in variables]
-        other_groups = map(self._sanitize_group_name, self._option("groups"))
-        names, shared = host_names(wanted, {*self.inventory.groups, *other_groups, *self._foreign_hosts(wanted)})
-        hosts = [
-            host
-            for host in zip(names, listing.devices, variables)
-            if state is None or host[1].online == (state == "active")
-        ]
-
-        for name, device, its_variables in hosts:
-            self.inventory.add_host(name)
-            # at once: the inventory would look at each value, and note for each which file it comes from
-            host = self.inventory.hosts[name]
-            host.vars = combine_vars(host.vars, its_variables)
-            devices_group.add_host(host)
-            for tag in device.tags if of_tag else ():
-                of_tag[tag].add_host(host)
-            if of_state:
-                of_state[device.online].add_host(host)
-
-        self._construct([(name, its_variables) for name, _unused, its_variables in hosts])
-        self._warn([f"several devices are called {name!r}: their ids are part of their names" for name in shared])
+        """Add the devices to the inventory. Groups come first, because no host may have the name of a group."""
+        preference = self._service_preference()
+        state = self._state_filter()
+        groups = self._create_groups(listing.devices)
+        variables = [host_variables(device, preference.select(device)) for device in listing.devices]
+        names = self._choose_names(variables)
+        hosts: list[tuple[str, dict[str, t.Any]]] = []
+        for name, device, values in zip(names, listing.devices, variables):
+            if state is None or device.online == (state == "active"):
+                groups.add(self._add_host(name, values), device)
+                hosts.append((name, values))
+        self._construct(hosts)
         self._warn(listing.warnings)
 
-    def _group(self, name: str) -> Group:
+    def _service_preference(self) -> ServicePreference:
+        return ServicePreference(
+            [application_id(str(application)) for application in self.get_option("use_application")],
+            [str(name) for name in self.get_option("use_service")],
+            [int(port) for port in self.get_option("use_port")],
+        )
+
+    def _state_filter(self) -> str | None:
+        """Return the state of the hosts to add, or ``None`` for both states.
+
+        :raises OptionsError: the options contradict each other.
+        """
+        state: str | None = self.get_option("state")
+        if self.get_option("include_offline"):
+            return state
+        if state == "inactive":
+            raise OptionsError("state 'inactive' and include_offline 'false' leave nothing to list; change one of them")
+        return "active"
+
+    def _create_groups(self, devices: t.Iterable[Device]) -> DeviceGroups:
+        """Create the groups of the devices, including those of states and tags that only skipped devices have."""
+        devices_group = self._create_group(DEVICES_GROUP)
+        if self.get_option("set_connection"):
+            devices_group.set_variable("ansible_connection", CONNECTION)
+            devices_group.set_variable("ansible_group_priority", 0)  # the variables of other groups take precedence
+        group_by, prefix = self.get_option("group_by"), self.get_option("group_prefix")
+        tags = dict.fromkeys(tag for device in devices for tag in device.tags) if "tag" in group_by else {}
+        states = {True: "active", False: "inactive"} if "state" in group_by else {}
+        return DeviceGroups(
+            devices_group,
+            {tag: self._create_group(f"{prefix}tag_{tag}") for tag in tags},
+            {online: self._create_group(f"{prefix}state_{state}") for online, state in states.items()},
+        )
+
+    def _create_group(self, name: str) -> Group:
         return self.inventory.groups[self.inventory.add_group(self._sanitize_group_name(name))]
 
-    def _host_name(self, variables: dict[str, t.Any]) -> str:
-        """The first name that the device has, of those that are preferred."""
-        for name in self._option("hostnames"):
-            if name in _NAMES:
-                value = variables.get(_NAMES[name])
+    def _add_host(self, name: str, variables: dict[str, t.Any]) -> Host:
+        self.inventory.add_host(name)
+        host: Host = self.inventory.hosts[name]
+        # ``set_variable`` would inspect each value and record its source file, which is slow.
+        host.vars = combine_vars(host.vars, variables)
+        return host
+
+    def _choose_names(self, variables: t.Iterable[dict[str, t.Any]]) -> list[str]:
+        """Return a unique name for each host, and warn about names that several devices have."""
+        wanted = [(values["remoteit_device_id"], self._preferred_name(values)) for values in variables]
+        constructed_groups = map(self._sanitize_group_name, self.get_option("groups"))
+        taken = {*self.inventory.groups, *constructed_groups, *self._names_of_other_sources(wanted)}
+        names, shared = host_names(wanted, taken)
+        self._warn(
+            [f"several devices are called {name!r}; their IDs are appended to their host names" for name in shared]
+        )
+        return names
+
+    def _preferred_name(self, variables: dict[str, t.Any]) -> str:
+        """Return the first name of ``hostnames`` that is not empty, sanitized, or an empty string."""
+        for name in self.get_option("hostnames"):
+            if name in _NAME_VARIABLES:
+                value = variables.get(_NAME_VARIABLES[name])
             else:
                 try:
                     value = self._compose(name, variables)  # type: ignore[no-untyped-call]
                 except Exception as error:
-                    if self._option("strict"):
+                    if self.get_option("strict"):
                         raise AnsibleParserError(f"hostnames: {name}: {error}") from error
                     continue
-            harmless_name = sanitize_hostname("" if value is None else str(value))
-            if harmless_name:
-                return harmless_name
+            hostname = sanitize_hostname("" if value is None else str(value))
+            if hostname:
+                return hostname
         return ""
 
-    def _foreign_hosts(self, wanted: t.Iterable[tuple[str, str]]) -> list[str]:
-        """Names that hosts of other sources have which are other devices: one host would hide the other."""
+    def _names_of_other_sources(self, wanted: t.Iterable[tuple[str, str]]) -> list[str]:
+        """Return the names that other devices of other sources already have: one host would hide the other."""
         ids = {name: device_id for device_id, name in wanted}
         found = []
         for name, device_id in ids.items():
@@ -365,39 +419,37 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             if host is not None and host.vars.get("remoteit_device_id", device_id) != device_id:
                 found.append(name)
         self._warn(
-            [f"another source has a device called {name!r} too: this one's id is part of its name" for name in found]
+            [
+                f"another source has a device called {name!r}; the ID of this device is appended to its host name"
+                for name in found
+            ]
         )
         return found
 
     def _construct(self, hosts: t.Iterable[tuple[str, dict[str, t.Any]]]) -> None:
-        """What the user's own expressions make of the hosts; one that is odd does not keep the others from it."""
+        """Evaluate the user's expressions for each host. A host for which one fails does not affect the others."""
         compose, groups, keyed, strict = (
-            self._option(name) for name in ("compose", "groups", "keyed_groups", "strict")
+            self.get_option(name) for name in ("compose", "groups", "keyed_groups", "strict")
         )
         if not (compose or groups or keyed):
             return
-        odd = []
-        for name, its_variables in hosts:
-            if name in self.inventory.groups:  # by now; the engine would take the host for the group
-                odd.append(f"host {name} is in no constructed group, because one has its name")
+        warnings = []
+        for name, variables in hosts:
+            if name in self.inventory.groups:  # created by now; ansible-core would use the group instead of the host
+                warnings.append(f"host {name} is in no constructed group, because a group has the same name")
                 continue
             try:
-                self._set_composite_vars(compose, its_variables, name, strict)  # type: ignore[no-untyped-call]
-                self._add_host_to_composed_groups(groups, its_variables, name, strict)  # type: ignore[no-untyped-call]
-                self._add_host_to_keyed_groups(keyed, its_variables, name, strict)  # type: ignore[no-untyped-call]
+                self._set_composite_vars(compose, variables, name, strict)  # type: ignore[no-untyped-call]
+                self._add_host_to_composed_groups(groups, variables, name, strict)  # type: ignore[no-untyped-call]
+                self._add_host_to_keyed_groups(keyed, variables, name, strict)  # type: ignore[no-untyped-call]
             except AnsibleError as error:
                 if strict:
                     raise
-                odd.append(f"host {name} is not in all of its constructed groups: {error}")
-        self._warn(odd)
+                warnings.append(f"host {name} is not in all of its constructed groups: {error}")
+        self._warn(warnings)
 
     def _warn(self, messages: t.Sequence[str]) -> None:
-        for message in messages[:MOST_NAMED]:
+        for message in messages[:MAX_WARNINGS]:
             self.display.warning(f"remote.it: {message}")
-        if len(messages) > MOST_NAMED:
-            self.display.warning(f"remote.it: and {len(messages) - MOST_NAMED} more warnings like this")
-
-
-_WHERE = ("api_url", "graphql_url", "profile", "credentials_file")
-_ACCOUNT = ("access_key_id", "secret_access_key", "token", "developer_key", "username", "password", *_WHERE)
-_NAMES = {"device": "remoteit_device", "service": "remoteit_service", "id": "remoteit_device_id"}
+        if len(messages) > MAX_WARNINGS:
+            self.display.warning(f"remote.it: {len(messages) - MAX_WARNINGS} more warnings of this kind are not shown")

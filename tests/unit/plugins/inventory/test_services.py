@@ -19,7 +19,6 @@ from ansible.plugins.doc_fragments import constructed, inventory_cache
 
 from ansible_collections.remoteit.fleet.plugins.doc_fragments._auth import ModuleDocFragment
 from ansible_collections.remoteit.fleet.plugins.inventory import services
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import AUTH_SPEC
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import Conversation, Reply
 
 PLUGIN = "remoteit.fleet.services"
@@ -34,7 +33,7 @@ TEXTS = (
 
 
 def loaded() -> services.InventoryModule:
-    """The plugin as the engine's loader makes it; the loader itself would take over all imports of this process."""
+    """Return the plugin as ansible-core's loader does. The loader would replace the imports of this process."""
     options = {name: option for text in TEXTS for name, option in yaml.safe_load(text)["options"].items()}
     constants.config.initialize_plugin_configuration_definitions("inventory", PLUGIN, options)
     plugin = services.InventoryModule()
@@ -61,8 +60,8 @@ def page(*devices: t.Any, more: bool = False, total: int = 9) -> Reply:
     return Reply({"data": {"login": {"devices": {"items": devices, "hasMore": more, "total": total}}}})
 
 
-def parse(folder: Path, **options: t.Any) -> InventoryData:
-    source = folder / "fleet.remoteit.yml"
+def parse(directory: Path, **options: t.Any) -> InventoryData:
+    source = directory / "fleet.remoteit.yml"
     source.write_text(yaml.safe_dump({"plugin": PLUGIN, **options}))
     inventory = InventoryData()
     loaded().parse(inventory, DataLoader(), str(source))
@@ -70,7 +69,7 @@ def parse(folder: Path, **options: t.Any) -> InventoryData:
 
 
 @pytest.mark.parametrize(
-    ("name", "is_ours"),
+    ("name", "expected"),
     [
         ("fleet.remoteit.yml", True),
         ("remoteit.yaml", True),
@@ -80,20 +79,20 @@ def parse(folder: Path, **options: t.Any) -> InventoryData:
         ("remoteit.yml.bak", False),
     ],
 )
-def test_the_names_of_source_files(tmp_path: Path, name: str, is_ours: bool) -> None:
+def test_verify_file_checks_the_name(tmp_path: Path, name: str, expected: bool) -> None:
     path = tmp_path / name
     path.write_text("")
-    assert loaded().verify_file(str(path)) is is_ours
+    assert loaded().verify_file(str(path)) is expected
     assert not loaded().verify_file(str(tmp_path / "absent.remoteit.yml"))
 
 
-def test_pages_are_asked_for_by_what_arrived(tmp_path: Path, conversation: Conversation) -> None:
+def test_pages_start_after_the_received_devices(tmp_path: Path, conversation: Conversation) -> None:
     conversation.expect_query({"size": 1000, "from": 0}, page(device(1), device(2), more=True))
     conversation.expect_query({"size": 1000, "from": 2}, page(device(3)))
     assert list(parse(tmp_path).hosts) == ["pi-1", "pi-2", "pi-3"]
 
 
-def test_filters_are_the_apis_as_far_as_it_can(tmp_path: Path, conversation: Conversation) -> None:
+def test_filters_are_sent_to_the_api(tmp_path: Path, conversation: Conversation) -> None:
     sent = {"size": 1000, "from": 0, "name": "pi-2", "application": [7, 28]}
     sent["tag"] = {"operator": "ALL", "values": ["a"]}
     tags = [{"name": "a"}]
@@ -104,7 +103,7 @@ def test_filters_are_the_apis_as_far_as_it_can(tmp_path: Path, conversation: Con
     assert [host.name for host in inventory.groups["remoteit_tag_a"].get_hosts()] == ["pi-2"]
 
 
-def test_tags_that_look_alike_are_one_group(tmp_path: Path, conversation: Conversation) -> None:
+def test_similar_tags_share_a_group(tmp_path: Path, conversation: Conversation) -> None:
     tags = [{"name": "site-a"}, {"name": "site a"}, {"name": "site_a"}]
     conversation.expect_query(None, page(device(1, tags=tags), device(2, tags=tags[1:2])))
     inventory = parse(tmp_path)
@@ -112,10 +111,10 @@ def test_tags_that_look_alike_are_one_group(tmp_path: Path, conversation: Conver
     assert inventory.hosts["pi-1"].vars["remoteit_tags"] == ["site-a", "site a", "site_a"]
 
 
-def test_a_host_that_is_called_like_a_group_keeps_its_variables_to_itself(
+def test_host_with_the_name_of_a_group_keeps_its_variables(
     tmp_path: Path, conversation: Conversation, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The engine's own calls would set the variables of a device called "room_1" on the group of that name."""
+    """ansible-core's own methods would set the variables of the device "room_1" on the group of the same name."""
     rooms = [device(1, attributes={"room": "1"}), device(2, name="room_1", attributes={"room": "2"})]
     conversation.expect_query(None, page(*rooms))
     keyed = [{"key": "remoteit_attributes.room", "prefix": "room"}]
@@ -126,41 +125,31 @@ def test_a_host_that_is_called_like_a_group_keeps_its_variables_to_itself(
     assert "host room_1 is in no constructed group" in " ".join(capsys.readouterr().err.split())
 
 
-def test_what_the_api_refuses_is_the_sources_error(tmp_path: Path, conversation: Conversation) -> None:
+def test_refusal_of_the_api_is_a_parser_error(tmp_path: Path, conversation: Conversation) -> None:
     conversation.expect_query(None, Reply("Forbidden", status=403))
-    with pytest.raises(AnsibleParserError, match="does not accept the signed request"):
+    with pytest.raises(AnsibleParserError, match="403"):
         parse(tmp_path)
 
 
-def test_what_is_missing_from_an_answer_is_warned_of(
+def test_incomplete_response_gives_a_warning(
     tmp_path: Path, conversation: Conversation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reply = page(device(1))
     reply.body["errors"] = [{"message": "some of it is lost"}]
     conversation.expect_query(None, reply)
     assert list(parse(tmp_path).hosts) == ["pi-1"]
-    assert "some of it is lost" in " ".join(capsys.readouterr().err.split())  # the screen's width breaks lines
+    assert "some of it is lost" in " ".join(capsys.readouterr().err.split())  # the display wraps lines
 
 
-def test_a_bound_on_calls_is_no_option_of_a_source(
+def test_unknown_option_gives_a_warning(
     tmp_path: Path, conversation: Conversation, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It makes one call at a time. As any other slip, it is told of and does no harm."""
+    """The modules have the option ``concurrency``, the inventory plugin does not."""
     conversation.expect_query(None, page(device(1)))
     assert list(parse(tmp_path, concurrency=4).hosts) == ["pi-1"]
     assert "concurrency is not an option" in " ".join(capsys.readouterr().err.split())
 
 
-def test_what_a_kept_listing_does_not_need_is_not_imported() -> None:
+def test_plugin_is_imported_without_requests() -> None:
     code = f"import sys, {services.__name__}; sys.exit('requests' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-_CREDENTIALS = ("access_key_id", "secret_access_key", "token", "developer_key", "username", "password")
-
-
-def test_no_default_hides_a_variable_of_the_environment() -> None:
-    options = yaml.safe_load(ModuleDocFragment.PLUGIN)["options"]
-    assert set(options) == set(AUTH_SPEC) - {"concurrency"}
-    assert not [name for name, option in options.items() if "env" in option and "default" in option]
-    assert {name for name, option in options.items() if "env" not in option} == {"timeout", *_CREDENTIALS}
