@@ -212,7 +212,7 @@ from ansible.utils.display import Display
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import PUBLIC, host_key_alias
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import WARN_PUBLIC_PROXY
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import HOST_VARIABLES, HostReader, positive_int
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import HOST_VARIABLES, HostReader, parse_int
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient, ProxyUse
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.main_process import register_end_of_run
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
@@ -317,7 +317,7 @@ class Connection(SshConnection):  # type: ignore[misc]
                 display.warning(f"remoteit_{WARN_PUBLIC_PROXY}")
             ahead = play if play is not None and play.runs_on_every_host else None
             register_end_of_run()
-            most_ahead = positive_int(HOST_VARIABLES["prefetch"], self._option("prefetch"), 100, least=0)
+            most_ahead = parse_int(HOST_VARIABLES["prefetch"], self._option("prefetch"), 100, minimum=0)
             self._use = KeeperClient().use(host, ahead, most_ahead)
             try:
                 return self._attempt(operation)
@@ -336,8 +336,8 @@ class Connection(SshConnection):  # type: ignore[misc]
         """Run the operation, again only if ssh says that nothing was executed."""
         use = t.cast(ProxyUse, self._use)
         self._check_is_ssh(use)
-        retries = positive_int("reconnection_retries", self._option("reconnection_retries"), 0, least=0)
-        wait_timeout = positive_int(HOST_VARIABLES["wait_timeout"], self._option("wait_timeout"), 60, least=0)
+        retries = parse_int("reconnection_retries", self._option("reconnection_retries"), 0, minimum=0)
+        wait_timeout = parse_int(HOST_VARIABLES["wait_timeout"], self._option("wait_timeout"), 60, minimum=0)
         self._set_option("reconnection_retries", 0)  # the base class repeats whatever fails
         replacements, deadline = 1 + retries, time.monotonic() + wait_timeout
         try:

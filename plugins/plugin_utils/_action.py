@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""What the action plugins of the collection have in common."""
+"""Provide the base class of the action plugins."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity impor
 
 
 class RemoteItAction(ActionBase):
-    """Validates the options, runs ``execute`` and turns what it raises into the task's result.
+    """An action that validates its options, runs ``execute`` and converts its errors to a failed result.
 
-    Nothing of the result is an invocation: the options hold secrets.
+    The result does not contain the invocation, because the options can contain secrets.
     """
 
     ARGUMENT_SPEC: t.ClassVar[dict[str, t.Any]]
@@ -35,9 +35,14 @@ class RemoteItAction(ActionBase):
     _supports_async = False
 
     def execute(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Return the result of the task.
+
+        :raises RemoteItError: the task fails.
+        """
         raise NotImplementedError
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Return the result of the task, with secrets masked."""
         result = super().run(tmp, task_vars)
         validation = ArgumentSpecValidator(self.ARGUMENT_SPEC, **self.ARGUMENT_RULES).validate(
             to_plain_types(self._task.args)
@@ -46,30 +51,28 @@ class RemoteItAction(ActionBase):
             self._check_delegation()
             if validation.error_messages:
                 raise OptionsError("; ".join(validation.error_messages))
-            outcome = self.execute(validation.validated_parameters, task_vars or {})
+            task_result = self.execute(validation.validated_parameters, task_vars or {})
         except RemoteItError as error:
-            outcome = _results.failed(error)
+            task_result = _results.failed(error)
         _exit_if_controller_died()
-        result.update(remove_values(outcome, validation._no_log_values))
+        result.update(remove_values(task_result, validation._no_log_values))
         return result
 
     def environment(self) -> dict[str, str]:
-        """The environment of the task, laid over the one of this process."""
-        return _credentials.merge_environments(self._environment_of_the_task(), os.environ)
-
-    def _environment_of_the_task(self) -> dict[str, str]:
-        found: dict[str, t.Any] = {}
-        self._compute_environment_string(found)  # type: ignore[no-untyped-call]
-        return {str(name): str(value) for name, value in found.items()}
+        """Return the environment of this process, overridden by that of the task."""
+        task_environment: dict[str, t.Any] = {}
+        self._compute_environment_string(task_environment)  # type: ignore[no-untyped-call]
+        strings = {str(name): str(value) for name, value in task_environment.items()}
+        return _credentials.merge_environments(strings, os.environ)
 
     def play(self, task_vars: dict[str, t.Any]) -> Play:
         """Return the play of this task."""
         return Play(self._task, task_vars, self._loader)
 
     def _check_delegation(self) -> None:
-        """Refuse to run for another machine: an action always runs on the controller.
+        """Raise an error if the task is delegated to another host: an action always runs on the controller.
 
-        :raises OptionsError: naming what to do instead.
+        :raises OptionsError: the message recommends ``hostip``.
         """
         host = self._task.delegate_to
         if host and host not in C.LOCALHOST:
@@ -80,7 +83,7 @@ class RemoteItAction(ActionBase):
 
 
 def _exit_if_controller_died() -> None:
-    """End this worker if the controller is dead: a large result would block it for ever in a pipe without a reader."""
+    """Exit if the controller was killed: a large result would block this worker forever in a pipe without a reader."""
     try:
         os.kill(THIS_RUN.controller_pid, 0)
     except ProcessLookupError:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The options that several modules share, and what they mean."""
+"""Specify and read the options that several modules share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.transport import Transport
 
-#: Documented in the doc fragment C(_auth).
+#: The doc fragment ``_auth`` documents these options.
 AUTH_SPEC: dict[str, t.Any] = {
     "token": {"type": "str", "no_log": True},
     "developer_key": {"type": "str", "no_log": True},
@@ -33,7 +33,11 @@ AUTH_SPEC: dict[str, t.Any] = {
 
 
 def account_of(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Account:
-    """The account that the options, the environment and the credentials file describe."""
+    """Return the account that the options, the environment and the credentials file describe.
+
+    :raises OptionsError: an option is invalid.
+    :raises NoCredentialsError: no complete set of credentials was found.
+    """
     for name in ("concurrency", "timeout"):
         if options[name] < 1:
             raise OptionsError(f"{name} must be at least 1, not {options[name]}")
@@ -46,19 +50,22 @@ def account_of(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> 
     )
 
 
-def canonical_service_ids(spellings: t.Sequence[str]) -> dict[str, str]:
-    """Each spelling that the user chose, with the one under which its service is opened: ids ignore case."""
-    if not spellings:
-        raise OptionsError("deviceaddress is an empty list: name at least one service id")
-    wrong = [spelling for spelling in spellings if not SERVICE_ID.fullmatch(spelling)]
-    if wrong:
-        raise OptionsError(f"not a service id: {', '.join(map(repr, wrong[:5]))}; {service_id_hint(wrong)}")
+def canonical_service_ids(given_ids: t.Sequence[str]) -> dict[str, str]:
+    """Return each given ID with the first one that differs at most in case, because IDs are case-insensitive.
+
+    :raises OptionsError: there is no ID, or one is invalid.
+    """
+    if not given_ids:
+        raise OptionsError("deviceaddress is an empty list: set at least one service ID")
+    invalid = [given_id for given_id in given_ids if not SERVICE_ID.fullmatch(given_id)]
+    if invalid:
+        raise OptionsError(f"invalid service ID {', '.join(map(repr, invalid[:5]))}: {service_id_hint(invalid)}")
     first: dict[str, str] = {}
-    return {spelling: first.setdefault(spelling.upper(), spelling) for spelling in spellings}
+    return {given_id: first.setdefault(given_id.upper(), given_id) for given_id in given_ids}
 
 
-def service_id_hint(wrong: t.Sequence[str]) -> str:
-    """What to do about ids that are none."""
-    if any(spelling.isdigit() for spelling in wrong):
-        return "write service ids in quotes: YAML takes one without letters for a number"
-    return "it has eight octets, for instance 80:00:00:00:01:00:40:C5"
+def service_id_hint(invalid: t.Iterable[str]) -> str:
+    """Return how to correct invalid service IDs."""
+    if any(given_id.isdigit() for given_id in invalid):
+        return "put it in quotes, because YAML reads an ID without letters as a number"
+    return "expected eight hexadecimal octets, for example 80:00:00:00:01:00:40:C5"

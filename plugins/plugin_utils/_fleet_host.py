@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Read from a host's options which service it has, who may use its proxy, and which account opens it.
+"""Read the service, the restriction and the account of an inventory host from its options.
 
-The connection plugin reads its own host, the batch that it opens ahead, and an action's ``hosts`` here, so all three
-agree. A host option is the plugin option of the same name; in the inventory it is a variable (``HOST_VARIABLES``).
+The connection plugin reads its current host and the batch that it opens ahead with this module. ``hosts`` of an action
+uses it as well, so that all three agree. The options are those of the connection plugin. ``HOST_VARIABLES`` maps them
+to the variables of the inventory.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import acc
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import check_hostip
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 
-#: The connection plugin's account options, with the options of the modules that have the same meaning. The plugin
-#: ``ansible.builtin.ssh`` has a ``password`` and a ``timeout`` of its own.
+#: The account options of the connection plugin, with the module options of the same meaning. Two names differ, because
+#: ``ansible.builtin.ssh`` already has the options ``password`` and ``timeout``.
 ACCOUNT_OPTIONS = {
     "token": "token",
     "developer_key": "developer_key",
@@ -43,7 +44,7 @@ ACCOUNT_OPTIONS = {
     "concurrency": "concurrency",
 }
 
-#: The host variable of each option of the connection plugin that is not an option of ``ansible.builtin.ssh``.
+#: The host variables of the connection plugin's options that ``ansible.builtin.ssh`` does not have.
 HOST_VARIABLES = {
     **{option: f"remoteit_{name}" for option, name in ACCOUNT_OPTIONS.items()},
     **{
@@ -56,7 +57,7 @@ _DEFAULTS = {"timeout": 60, "concurrency": 16}
 
 
 class HostReader:
-    """Reads hosts. Hosts with the same account options share one account, so its credentials are loaded once."""
+    """A reader that loads the credentials of an account once for all hosts with the same account options."""
 
     def __init__(self) -> None:
         self._accounts: dict[tuple[t.Any, ...], Account | RemoteItError] = {}
@@ -64,42 +65,24 @@ class HostReader:
     def read(self, name: str, options: t.Mapping[str, t.Any], facts: t.Iterable[t.Any]) -> HostRequest:
         """Return what the options of a host describe.
 
-        :param options: by name, in plain types; ``None`` if not set.
-        :param facts: the names of the host's facts, which its device chooses.
-        :raises OptionsError: an option is missing or invalid, or the device may have chosen it.
+        :param options: the values by option name, in built-in types. ``None`` stands for an option that is not set.
+        :param facts: the names of the host's facts, which the device chooses.
+        :raises OptionsError: an option is missing or invalid, or a fact could override it.
         :raises NotFoundError: the inventory found no service on the device that Ansible may use.
         :raises AuthError: the host has no credentials.
         """
         check_facts(facts)
-        service, device = _text(options, "deviceaddress"), _text(options, "device")
-        target = None
-        if service:
-            if not SERVICE_ID.fullmatch(service):
-                raise OptionsError(
-                    f"invalid service ID {service!r} in remoteit_deviceaddress: {service_id_hint([service])}"
-                )
-        elif _text(options, "device_id"):  # to look up its name might find another device
-            raise NotFoundError(
-                f"the device {device or name} has no service that Ansible may use; the inventory options"
-                " use_application, use_service and use_port select one"
-            )
-        elif device:
-            wanted = _text(options, "service")
-            target = ServiceName.parse(device, wanted) if wanted else ServiceName.parse(device, application="ssh")
-        else:
-            raise OptionsError(
-                f"the host {name} has neither remoteit_deviceaddress nor remoteit_device: set one to the ID of its"
-                " service, or the other to the name of its device"
-            )
+        service_id = _service_id(options)
+        service_name = None if service_id else _service_name(name, options)
         hostip = check_hostip(_text(options, "hostip"))
-        return HostRequest(name, service, target, hostip, self._account(options))
+        return HostRequest(name, service_id, service_name, hostip, self._account(options))
 
     def _account(self, options: t.Mapping[str, t.Any]) -> Account:
-        given = {name: options.get(option) for option, name in ACCOUNT_OPTIONS.items()}
-        key = tuple(map(repr, given.values()))
+        values = {name: options.get(option) for option, name in ACCOUNT_OPTIONS.items()}
+        key = tuple(map(repr, values.values()))
         if key not in self._accounts:
             try:
-                self._accounts[key] = account_of(_typed(given), os.environ)
+                self._accounts[key] = account_of(_convert_types(values), os.environ)
             except RemoteItError as error:
                 self._accounts[key] = error
         account = self._accounts[key]
@@ -109,9 +92,9 @@ class HostReader:
 
 
 def check_facts(facts: t.Iterable[t.Any]) -> None:
-    """Refuse a host for which a fact could change what is opened: a device chooses its facts.
+    """Raise an error if a fact could override a variable of the inventory: a device chooses its facts.
 
-    :raises OptionsError: naming the facts.
+    :raises OptionsError: the message lists the facts.
     """
     names = sorted(name for name in map(str, facts) if name.startswith("remoteit_") and name != "remoteit_connection")
     if names:
@@ -122,23 +105,47 @@ def check_facts(facts: t.Iterable[t.Any]) -> None:
         )
 
 
-def _typed(given: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return the account options in the types that the modules' argument specs give them."""
-    typed: dict[str, t.Any] = {}
-    for name, value in given.items():
+def _service_id(options: t.Mapping[str, t.Any]) -> str | None:
+    service_id = _text(options, "deviceaddress")
+    if service_id and not SERVICE_ID.fullmatch(service_id):
+        raise OptionsError(
+            f"invalid service ID {service_id!r} in remoteit_deviceaddress: {service_id_hint([service_id])}"
+        )
+    return service_id
+
+
+def _service_name(host: str, options: t.Mapping[str, t.Any]) -> ServiceName:
+    device, service = _text(options, "device"), _text(options, "service")
+    if _text(options, "device_id"):  # a lookup by name could find another device of the same name
+        raise NotFoundError(
+            f"the device {device or host} has no service that Ansible may use; the inventory options use_application,"
+            " use_service and use_port select one"
+        )
+    if not device:
+        raise OptionsError(
+            f"the host {host} has neither remoteit_deviceaddress nor remoteit_device: set one to the ID of its service,"
+            " or the other to the name of its device"
+        )
+    return ServiceName.parse(device, service) if service else ServiceName.parse(device, application="ssh")
+
+
+def _convert_types(values: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the account options in the types of the modules' argument specs."""
+    converted: dict[str, t.Any] = {}
+    for name, value in values.items():
         if name in _DEFAULTS:
-            typed[name] = positive_int(f"remoteit_{name}", value, _DEFAULTS[name])
+            converted[name] = parse_int(f"remoteit_{name}", value, _DEFAULTS[name])
         elif name == "credentials_file" and value:
-            typed[name] = os.path.expanduser(str(value))
+            converted[name] = os.path.expanduser(str(value))
         else:
-            typed[name] = None if value in (None, "") else str(value)
-    return typed
+            converted[name] = None if value in (None, "") else str(value)
+    return converted
 
 
-def positive_int(variable: str, value: t.Any, default: int, least: int = 1) -> int:
-    """Return a whole number.
+def parse_int(variable: str, value: t.Any, default: int, minimum: int = 1) -> int:
+    """Return the value of a variable as an integer, or the default if it is not set.
 
-    :raises OptionsError: it is not one, or too small. The value is not a secret.
+    :raises OptionsError: the value is not an integer, or less than the minimum. The message contains the value.
     """
     if value in (None, ""):
         return default
@@ -146,11 +153,12 @@ def positive_int(variable: str, value: t.Any, default: int, least: int = 1) -> i
         number = int(value)
     except (TypeError, ValueError):
         raise OptionsError(f"invalid {variable}: {value!r} is not a whole number") from None
-    if number < least:
-        raise OptionsError(f"invalid {variable}: {number} is less than {least}")
+    if number < minimum:
+        raise OptionsError(f"invalid {variable}: {number} is less than {minimum}")
     return number
 
 
 def _text(options: t.Mapping[str, t.Any], name: str) -> str | None:
+    """Return an option as a string, or ``None`` if it is not set or empty."""
     value = options.get(name)
     return None if value in (None, "") else str(value)

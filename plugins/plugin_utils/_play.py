@@ -5,8 +5,9 @@
 # PRIVATE to the collection: it may change or vanish in any release.
 """Read the hosts of the current play and their variables, in an action or in a connection plugin.
 
-ansible-core hands a connection plugin no play. Its worker process knows it: ``multiprocessing.current_process()`` is
-ansible-core's ``WorkerProcess``, whose private attributes are the same from 2.16 to 2.21.
+ansible-core does not pass the play to a connection plugin, but its worker process knows it.
+``multiprocessing.current_process()`` is ansible-core's ``WorkerProcess``. Its private attributes are the same from 2.16
+to 2.21.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION
 
-#: ansible-core calls the plugin so in ``ansible_connection`` of the host that runs the task, unless a variable sets it.
+#: The value of ``ansible_connection`` that ansible-core sets for the host that runs the task, if no variable sets it.
 _LOADED_CONNECTION = "ansible_collections.remoteit.fleet.plugins.connection.ssh"
 
 
 class Play:
-    """The play of a task that is running."""
+    """The play of the current task."""
 
     def __init__(self, task: t.Any, task_vars: dict[str, t.Any], loader: t.Any) -> None:
         self._task = task
         self._task_vars = task_vars
         self._loader = loader
         self._reader = HostReader()
-        self._last: tuple[str, dict[str, t.Any]] | None = None
+        self._cached_variables: tuple[str, dict[str, t.Any]] | None = None
 
     @classmethod
     def of_this_worker(cls) -> Play | None:
-        """Return the play that this worker runs a task of; ``None`` in the main process."""
+        """Return the play of the task that this worker process runs, or ``None`` in the main process."""
         worker: t.Any = multiprocessing.current_process()
         try:
             return cls(worker._task, worker._task_vars, worker._loader)
@@ -49,34 +50,36 @@ class Play:
 
     @property
     def id(self) -> str:
+        """Return the unique ID of the play."""
         return str(self._task.get_play()._uuid)
 
     @property
     def inventory_hostname(self) -> str:
+        """Return the name of the host that runs the task."""
         return self._task_vars["inventory_hostname"]
 
     @property
     def role_name(self) -> str | None:
-        """The name of the role that the task belongs to, without its collection."""
+        """Return the name of the role that contains the task, without its collection."""
         return None if self._task._role is None else str(self._task._role.get_name(include_role_fqcn=False))
 
     @property
     def batch(self) -> list[str]:
-        """The hosts of the current batch that have not failed."""
+        """Return the hosts of the current batch that have not failed."""
         return list(self._task_vars.get("ansible_play_batch") or [])
 
     @property
     def is_lockstep(self) -> bool:
-        """Whether a ``run_once`` task runs once; ``free`` and the strategies derived from it run it on every host."""
+        """Return whether a ``run_once`` task runs once. ``free`` and strategies derived from it ignore ``run_once``."""
         return not issubclass(strategy_loader.get(self._task.get_play().strategy, class_only=True), FreeStrategy)
 
     @property
     def runs_on_every_host(self) -> bool:
-        """Whether the other hosts of the batch run this task as well, each on its own device."""
+        """Return whether each host of the batch runs this task on its own device."""
         return not (self._task.run_once or self._task.delegate_to)
 
     def facts_of(self, name: str) -> t.Collection[t.Any]:
-        """Return the names of a host's facts. Reading those of another host takes some milliseconds."""
+        """Return the names of a host's facts. For another host than the current one, this takes a few milliseconds."""
         if name == self.inventory_hostname:
             return self._task_vars.get("ansible_facts") or {}
         hostvars = self._task_vars.get("hostvars")
@@ -84,9 +87,10 @@ class Play:
         return variables.get("ansible_facts") or {}
 
     def read(self, name: str) -> HostRequest:
-        """Return a host as its variables describe it, exactly as the connection plugin sees it.
+        """Return what the variables of a host describe, with the same result as in the connection plugin.
 
-        :raises RemoteItError: see ``HostReader.read``; also if a variable cannot be templated.
+        :raises OptionsError: a variable is missing, is invalid, or cannot be templated.
+        :raises RemoteItError: see ``HostReader.read``.
         """
         variables = self._variables(name)
         templar = Templar(loader=self._loader, variables=variables)
@@ -100,33 +104,33 @@ class Play:
         return self._reader.read(name, options, variables.get("ansible_facts") or {})
 
     def uses_plugin(self, name: str) -> bool:
-        """Whether the tasks of a host run through the connection plugin, by its variable or by the play's keyword."""
+        """Return whether a host uses the connection plugin, because of its variable or of the play's keyword."""
         variables = self._variables(name)
         connection = variables.get("ansible_connection")
         if connection is not None:
             connection = Templar(loader=self._loader, variables=variables).template(connection)
-        # not the task's keyword: ansible-core 2.21 sets it to the connection of the host that runs the task
+        # Not the task's keyword: ansible-core 2.21 sets it to the connection of the host that runs the task.
         return (connection or self._task.get_play().connection) in (CONNECTION, _LOADED_CONNECTION)
 
     def read_batch(self) -> list[HostRequest]:
-        """Return the hosts of the batch that use the plugin; one that cannot be read is left to its own task."""
-        found = []
+        """Return the hosts of the batch that use the plugin. A host that cannot be read is omitted."""
+        hosts = []
         for name in self.batch:
-            with contextlib.suppress(Exception):  # its own task reports it
+            with contextlib.suppress(Exception):  # the task of the host reports the error
                 if self.uses_plugin(name):
-                    found.append(self.read(name))
-        return found
+                    hosts.append(self.read(name))
+        return hosts
 
     def _variables(self, name: str) -> dict[str, t.Any]:
         if name == self.inventory_hostname:
             return self._task_vars
-        if self._last is not None and self._last[0] == name:
-            return self._last[1]
+        if self._cached_variables is not None and self._cached_variables[0] == name:
+            return self._cached_variables[1]
         hostvars = self._task_vars["hostvars"]
         host = hostvars._inventory.get_host(name)
         if host is None:
             raise OptionsError(f"the inventory has no host {name!r}")
-        # hostvars[name] lacks the variables of the play
+        # ``hostvars[name]`` does not contain the variables of the play.
         variables = hostvars._variable_manager.get_vars(
             play=self._task.get_play(),
             host=host,
@@ -134,12 +138,12 @@ class Play:
             _hosts=self._task_vars["ansible_play_hosts"],
             _hosts_all=self._task_vars["ansible_play_hosts_all"],
         )
-        self._last = name, variables
+        self._cached_variables = name, variables
         return variables
 
 
 def to_plain_types(value: t.Any) -> t.Any:
-    """Return a copy in plain types: ansible-core's own subclasses show up in messages and cannot be sent."""
+    """Return a copy in built-in types. ansible-core's subclasses would appear in messages and cannot be serialized."""
     if isinstance(value, dict):
         return {to_plain_types(key): to_plain_types(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -85,7 +85,7 @@ def test_what_is_closed(conversation: Conversation, given: dict[str, t.Any], exp
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"deviceaddress": "nonsense", "connectionid": ID}, "not a service id"),
+        ({"deviceaddress": "nonsense", "connectionid": ID}, "invalid service ID"),
         ({"deviceaddress": SERVICE, "connectionid": "-rf"}, "not a connection id"),
         ({"deviceaddress": SERVICE, "connectionid": ""}, "not a connection id"),
         ({"deviceaddress": SERVICE, "connectionid": "a b"}, "not a connection id"),
@@ -93,7 +93,7 @@ def test_what_is_closed(conversation: Conversation, given: dict[str, t.Any], exp
         ({"connections": ["nonsense"]}, "connections is not what remoteit_connect returns"),
         ({"connections": {"a": 1}}, "connections is not what remoteit_connect returns"),
         ({"connections": 7}, "connections is not what remoteit_connect returns"),
-        ({"connections": [{"connectionid": ID}]}, "not a service id"),
+        ({"connections": [{"connectionid": ID}]}, "invalid service ID"),
         ({"connections": [A, {**B, "connectionid": 7}]}, f"not a connection id: 7 .*{SERVICES[1]}"),
     ],
 )

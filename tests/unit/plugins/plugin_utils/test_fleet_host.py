@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host's options describe, or why they describe nothing."""
+"""The options of a host, and the service, the restriction and the account that they describe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import 
     HOST_VARIABLES,
     HostReader,
     check_facts,
-    positive_int,
+    parse_int,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import KEY, SERVICE, TOKEN
@@ -31,8 +31,8 @@ LOGIN = {"token": TOKEN, "developer_key": KEY}
 
 
 @pytest.fixture(autouse=True)
-def bare(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment and a home without credentials."""
+def empty_environment(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace the environment and the home directory by ones without credentials."""
     monkeypatch.setattr(os, "environ", {"HOME": str(tmp_path)})
 
 
@@ -67,10 +67,10 @@ def test_reader_finds_the_service(
         ({"service": "ssh"}, OptionsError),
         ({"deviceaddress": ""}, OptionsError),
         ({"deviceaddress": "kiosk"}, OptionsError),
-        ({"deviceaddress": "{{ id }}"}, OptionsError),  # templates are not for the reader
+        ({"deviceaddress": "{{ id }}"}, OptionsError),  # the reader does not evaluate templates
         ({"deviceaddress": f"{SERVICE}:00"}, OptionsError),
         ({"device_id": SERVICE}, NotFoundError),
-        ({"device_id": SERVICE, "device": "kiosk"}, NotFoundError),  # a device of this name may be another one
+        ({"device_id": SERVICE, "device": "kiosk"}, NotFoundError),  # another device can have this name
         ({"deviceaddress": SERVICE, "hostip": "nowhere"}, OptionsError),
         ({"deviceaddress": SERVICE, "hostip": "255.255.255.25"}, OptionsError),
         ({"deviceaddress": SERVICE, "concurrency": "many"}, OptionsError),
@@ -80,29 +80,28 @@ def test_reader_finds_the_service(
         ({"deviceaddress": SERVICE, "token": None, "developer_key": ""}, AuthError),
     ],
 )
-def test_reader_refuses_what_describes_nothing(options: dict[str, t.Any], error: type[RemoteItError]) -> None:
-    with pytest.raises(RemoteItError) as refusal:
+def test_reader_refuses_invalid_options(options: dict[str, t.Any], error: type[RemoteItError]) -> None:
+    with pytest.raises(error) as raised:
         read(**options)
-    assert isinstance(refusal.value, error)
-    assert TOKEN not in refusal.value.message
+    assert TOKEN not in raised.value.message
 
 
 @pytest.mark.parametrize(("hostip", "expected"), [(None, None), ("", None), ("203.0.113.7", "203.0.113.7")])
-def test_reader_takes_the_hostip(hostip: str | None, expected: str | None) -> None:
+def test_reader_reads_the_hostip(hostip: str | None, expected: str | None) -> None:
     assert read(deviceaddress=SERVICE, hostip=hostip).hostip == expected
 
 
 # -- the account -------------------------------------------------------------------------------------------------------
 
 
-def test_reader_takes_the_options_of_the_account(tmp_path: pathlib.Path) -> None:
+def test_reader_reads_the_account_options() -> None:
     host = read(deviceaddress=SERVICE, api_timeout="7", concurrency="3", api_url="https://api.example/apv/v27")
     assert (host.account.timeout, host.account.concurrency) == (7, 3)
     assert (host.account.credentials.token, host.account.credentials.developer_key) == (TOKEN, KEY)
     assert host.account.credentials.url == "https://api.example/apv/v27"
 
 
-def test_reader_takes_the_password_of_the_api() -> None:
+def test_reader_ignores_the_password_of_ssh() -> None:
     options = {"deviceaddress": SERVICE, "developer_key": KEY, "username": "someone", "api_password": "secret"}
     account = HostReader().read("kiosk-1", {**options, "password": "of ssh"}, ()).account
     assert (account.credentials.username, account.credentials.password) == ("someone", "secret")
@@ -126,7 +125,7 @@ def test_reader_expands_the_credentials_file(tmp_path: pathlib.Path) -> None:
     assert account.credentials.access_key_id == "id"
 
 
-def test_reader_reads_an_account_once(tmp_path: pathlib.Path) -> None:
+def test_reader_loads_an_account_once(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "mine"
     file.write_text("[DEFAULT]\nR3_ACCESS_KEY_ID = id\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n")
     options = {"deviceaddress": SERVICE, "credentials_file": str(file)}
@@ -137,7 +136,7 @@ def test_reader_reads_an_account_once(tmp_path: pathlib.Path) -> None:
     assert read(reader, deviceaddress=SERVICE).account != first
 
 
-def test_reader_remembers_that_an_account_has_none() -> None:
+def test_reader_remembers_missing_credentials() -> None:
     reader = HostReader()
     for _unused in range(2):
         with pytest.raises(AuthError):
@@ -150,12 +149,12 @@ def test_reader_remembers_that_an_account_has_none() -> None:
 
 
 @pytest.mark.parametrize("name", [*HOST_VARIABLES.values(), "remoteit_anything"])
-def test_reader_refuses_a_fact_of_the_device(name: str) -> None:
+def test_reader_refuses_facts_of_the_device(name: str) -> None:
     with pytest.raises(OptionsError, match=name):
         read(deviceaddress=SERVICE, facts=["distribution", name])
 
 
-def test_reader_takes_other_facts() -> None:
+def test_reader_accepts_other_facts() -> None:
     check_facts(["distribution", "remoteit_connection", "my_remoteit_device"])
     assert read(deviceaddress=SERVICE, facts=["remoteit_connection"]).service == SERVICE
 
@@ -163,16 +162,14 @@ def test_reader_takes_other_facts() -> None:
 # -- numbers -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("value", "number"), [(None, 5), ("", 5), (7, 7), ("7", 7), (1, 1)])
-def test_positive_int_reads_a_number(value: t.Any, number: int) -> None:
-    assert positive_int("remoteit_prefetch", value, 5) == number
+@pytest.mark.parametrize(
+    ("value", "minimum", "number"), [(None, 1, 5), ("", 1, 5), (7, 1, 7), ("7", 1, 7), (1, 1, 1), (0, 0, 0)]
+)
+def test_parse_int_returns_a_number(value: t.Any, minimum: int, number: int) -> None:
+    assert parse_int("remoteit_prefetch", value, 5, minimum) == number
 
 
 @pytest.mark.parametrize("value", ["many", "1.5", [], {}, -1, 0])
-def test_positive_int_names_the_variable(value: t.Any) -> None:
+def test_parse_int_refuses_other_values(value: t.Any) -> None:
     with pytest.raises(OptionsError, match="remoteit_prefetch"):
-        positive_int("remoteit_prefetch", value, 5)
-
-
-def test_positive_int_may_be_zero() -> None:
-    assert positive_int("remoteit_prefetch", 0, 5, least=0) == 0
+        parse_int("remoteit_prefetch", value, 5)
