@@ -337,7 +337,7 @@ class Connection(SshConnection):  # type: ignore[misc]
     # -- the connection ------------------------------------------------------------------------------------------------
 
     def _run_through_proxy(self, operation: t.Callable[[], T]) -> T:
-        """Run the operation through the proxy of the host. The keeper opens the connection if there is none."""
+        """Run the operation through the proxy of the host. The keeper opens the connection if necessary."""
         if self._lease is not None:  # a piped file transfer, which runs a command
             return operation()
         name = self._inventory_name()

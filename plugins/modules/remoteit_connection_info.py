@@ -119,7 +119,7 @@ connections:
       returned: always
       type: str
     age:
-      description: The time since RV(connections.opened_at), in seconds.
+      description: The time since RV(connections[].opened_at), in seconds.
       returned: always
       type: int
     ends_by_itself_at:
@@ -127,7 +127,7 @@ connections:
       returned: always
       type: str
     time_left:
-      description: The time until RV(connections.ends_by_itself_at), in seconds. V(0) if it has passed.
+      description: The time until RV(connections[].ends_by_itself_at), in seconds. V(0) if it has passed.
       returned: always
       type: int
     detached:
