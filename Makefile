@@ -5,22 +5,25 @@
 .PHONY: help setup demo test test-all lint unit fuzz integration matrix ee bench docs build clean
 
 TOOLS = PATH="$(CURDIR)/.venv/tools/bin:$$PATH"
-# twice, because it takes its temporary folder for a link if the folder's random name happens to end with an underscore
+# runs a second time after a failure: the first one fails if its random temporary directory ends with an underscore
 DOCS_LINT = antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs all \
   --disallow-unknown-collection-refs --check-extra-docs-refs .
 
 help:
-	@echo "make demo         reach a simulated fleet and close it again"
-	@echo "make test         lint, unit tests and end-to-end tests"
-	@echo "make test-all     the same, and ansible-test sanity, on every ansible-core that is supported, with a table"
-	@echo "make fuzz         ten thousand new answers of an API gone mad to every call, where make test has the same few"
-	@echo "make matrix       test every way in which a run can end, and write the table into the page teardown"
-	@echo "make ee           the execution environment: what it asks for, and a run with nothing but that"
-	@echo "make build        the tarball in build/, checked as Galaxy does, installed elsewhere, and its demo"
-	@echo "make bench        measure against the simulator, and write the results into docs/docsite/rst/performance.rst"
+	@echo "make setup        prepare .venv; the other targets do this when they need it"
+	@echo "make demo         reach simulated devices over SSH, and close all connections"
+	@echo "make lint         check style, types, wording, spelling and licenses"
+	@echo "make unit         run the unit tests"
+	@echo "make integration  run the end-to-end tests"
+	@echo "make test         run lint, unit and integration"
+	@echo "make test-all     run the tests and ansible-test sanity on every supported ansible-core, and print a table"
+	@echo "make fuzz         fuzz every API call with 10,000 random responses"
+	@echo "make matrix       test all ways a run can end, and write the table on the teardown page"
+	@echo "make ee           test the execution environment: its definition, and a run with only its dependencies"
+	@echo "make bench        measure against the simulator, and write the results on the performance page"
 	@echo "make docs         build the documentation site into docs/build/html, and check it"
-	@echo "make setup        prepare .venv, which the others do by themselves"
-	@echo "make clean        remove what they made"
+	@echo "make build        build the tarball in build/, check it as Galaxy does, install it, and run the demo with it"
+	@echo "make clean        remove everything that the other targets created"
 
 setup:
 	@tests/setup.sh
@@ -37,6 +40,7 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/yamllint --strict .
+	.venv/bin/python tests/prose.py
 	tests/mypy.sh
 	tests/ansible-lint.sh
 	@tests/setup.sh tools
