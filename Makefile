@@ -41,6 +41,7 @@ lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/yamllint --strict .
 	.venv/bin/python tests/prose.py
+	git ls-files -z -- ':!COPYING' ':!LICENSES' | xargs -0 .venv/bin/codespell
 	tests/mypy.sh
 	tests/ansible-lint.sh
 	@tests/setup.sh tools
