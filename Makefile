@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-.PHONY: help setup demo test test-all lint unit fuzz integration matrix ee bench docs build clean
+.PHONY: help setup demo test test-all lint lint-docs unit fuzz integration matrix ee bench docs build clean
 
 TOOLS = PATH="$(CURDIR)/.venv/tools/bin:$$PATH"
 # runs a second time after a failure: the first one fails if its random temporary directory ends with an underscore
@@ -45,10 +45,13 @@ lint: setup
 	tests/mypy.sh
 	tests/ansible-lint.sh
 	@tests/setup.sh tools
-	$(TOOLS) $(DOCS_LINT) || $(TOOLS) $(DOCS_LINT)
+	@$(MAKE) lint-docs
 	$(TOOLS) antsibull-changelog lint
 	$(TOOLS) reuse lint --lines
 	$(TOOLS) shellcheck $$(git ls-files '*.sh') .ci/run
+
+lint-docs:
+	$(TOOLS) $(DOCS_LINT) || $(TOOLS) $(DOCS_LINT)
 
 unit: setup
 	@tests/setup.sh engines
