@@ -12,7 +12,7 @@ export ANSIBLE_COLLECTIONS_PATH PATH
 
 rm -rf build
 mkdir -p build/rst
-chmod og-w build/rst # or antsibull-docs does not write there
+chmod og-w build/rst # antsibull-docs refuses a directory that others can write to
 antsibull-docs --config-file site/antsibull-docs.cfg collection --use-current --squash-hierarchy --fail-on-error \
     --dest-dir build/rst remoteit.fleet
 cp -R docsite/rst/images build/rst/docsite/ # antsibull-docs copies pages, not pictures

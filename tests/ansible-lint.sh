@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# ansible-lint finds the collection's own modules through the collection path.
+# Runs ansible-lint. It finds the modules of the collection through the collection path.
 set -eu
 cd "$(dirname "$0")/.."
 ANSIBLE_COLLECTIONS_PATH=$PWD/.venv/collections

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks the documentation site as a reader sees it: C(tests/check_site.py FOLDER).
+"""Check the documentation site as a reader sees it: ``tests/check_site.py DIRECTORY``.
 
-No link or picture leads nowhere, no page is wider than a telephone, and no words than their box in a picture. Of links
-to other sites the form is checked.
+All links, anchors and images of the site must exist. Links to other sites must be valid URLs. With a browser, no page
+is wider than a phone, and no text in an image is wider than its box.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _BROWSER_OPTIONS = (
 
 _ELSEWHERE = re.compile(r"https?://[\w-]+(\.[\w-]+)+(/[!-~]*)?|mailto:[^@\s]+@[\w.-]+")
 
-#: Loads each page into a frame as wide as a telephone, and writes down what sticks out and cannot be scrolled to.
+#: Load each page into a frame as wide as a phone, and list the text that overflows and cannot be scrolled to.
 _MEASURE = """<!DOCTYPE html><iframe id="phone" style="width:%dpx;height:800px;border:0"></iframe><pre id="found"></pre>
 <script>
-// A picture's words that stick out of the box in which they begin.
-function sticking(picture) {
-  const boxes = [...picture.querySelectorAll("rect, path")]
+// The texts of an image that are wider than the box in which they start.
+function overflowing(image) {
+  const boxes = [...image.querySelectorAll("rect, path")]
     .filter(one => one.ownerDocument.defaultView.getComputedStyle(one).fill !== "none")
     .map(one => one.getBoundingClientRect());
-  return [...picture.querySelectorAll("text")].filter(one => {
+  return [...image.querySelectorAll("text")].filter(one => {
     const words = one.getBoundingClientRect(), middle = (words.top + words.bottom) / 2;
     return boxes.some(box => box.left <= words.left && words.left < box.right && box.top <= middle
       && middle < box.bottom && words.right > box.right - 3);
@@ -49,10 +49,10 @@ function sticking(picture) {
 const frame = document.getElementById("phone"), pages = %s, found = {};
 async function measure(page) {
   await new Promise(loaded => { frame.onload = loaded; frame.src = "/" + page; });
-  await new Promise(settled => setTimeout(settled, 100)); // the theme wraps tables in what scrolls
+  await new Promise(settled => setTimeout(settled, 100)); // the theme wraps tables in scrollable elements
   const there = frame.contentDocument, width = there.documentElement.clientWidth;
   if (there.documentElement.tagName === "svg") {
-    const out = sticking(there);
+    const out = overflowing(there);
     if (out.length) found[page] = out;
     return;
   }
@@ -77,34 +77,34 @@ async function measure(page) {
 
 
 class Page(html.parser.HTMLParser):
-    """The links, pictures and anchors of a page."""
+    """The links, images and anchors of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.links: set[str] = set()
-        self.pictures: set[str] = set()
+        self.images: set[str] = set()
         self.anchors: set[str] = set()
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        of = {name: value or "" for name, value in attrs}
-        self.anchors |= {of[name] for name in ("id", "name") if name in of}
-        if tag in ("a", "link") and "href" in of:
-            self.links.add(of["href"])
+        values = {name: value or "" for name, value in attrs}
+        self.anchors |= {values[name] for name in ("id", "name") if name in values}
+        if tag in ("a", "link") and "href" in values:
+            self.links.add(values["href"])
         if tag in ("img", "script", "object", "source"):
-            self.pictures |= {of[name] for name in ("src", "data") if name in of}
+            self.images |= {values[name] for name in ("src", "data") if name in values}
 
 
 def broken(site: Path, pages: dict[str, Page]) -> list[str]:
-    """What leads nowhere."""
+    """Return an error for each broken link."""
     found = []
     for name, page in pages.items():
-        for link in sorted(page.links | page.pictures):
+        for link in sorted(page.links | page.images):
             url = urlsplit(urljoin(f"https:///{name}", link))
             there = unquote(url.path).lstrip("/")
             if url.scheme == "mailto" or url.netloc:
                 if not _ELSEWHERE.fullmatch(link):
-                    found.append(f"{name}: {link} is not the address of anything")
+                    found.append(f"{name}: {link} is not a valid URL")
             elif not (site / there).is_file():
                 found.append(f"{name}: {link} does not exist")
             elif url.fragment and there in pages and unquote(url.fragment) not in pages[there].anchors:
@@ -113,7 +113,7 @@ def broken(site: Path, pages: dict[str, Page]) -> list[str]:
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves the site, and the page that measures it."""
+    """Serve the site, and the page that measures it."""
 
     def __init__(self, *arguments: object, measure: str, **options: object) -> None:
         self.measure = measure.encode()
@@ -133,11 +133,11 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 class _Server(http.server.ThreadingHTTPServer):
     def handle_error(self, *_unused: object) -> None:
-        """The browser has seen enough of a file."""
+        """Ignore errors: the browser closes connections before the end of a file."""
 
 
 def too_wide(browser: str, site: Path, pages: list[str]) -> list[str]:
-    """The pages that a telephone would have to scroll sideways, and the pictures whose boxes are too small."""
+    """Return an error for each page that is too wide for a phone, and each image with too narrow boxes."""
     handler = functools.partial(_Handler, directory=str(site), measure=_MEASURE % (PHONE, json.dumps(pages)))
     with _Server(("127.0.0.1", 0), handler) as server, tempfile.TemporaryDirectory() as profile:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -147,24 +147,26 @@ def too_wide(browser: str, site: Path, pages: list[str]) -> list[str]:
         server.shutdown()
     measured = re.search(r"measured (\{.*?\})</pre>", dom)
     if not measured:
-        return ["the browser has not measured the pages"]
+        return ["the browser did not measure the pages"]
     found = json.loads(html.unescape(measured[1]))
     return [f"{page} is too narrow for: {'; '.join(words)}" for page, words in found.items()]
 
 
-def main(folder: str) -> str | None:
-    site = Path(folder)
+def main(directory: str) -> str | None:
+    site = Path(directory)
     pages = {str(path.relative_to(site)): Page(path.read_text()) for path in sorted(site.rglob("*.html"))}
     if not pages:
         return f"{site} has no pages"
     found = broken(site, pages)
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser:
-        pictures = [str(path.relative_to(site)) for path in sorted(site.glob("_images/*.svg"))]
-        found += too_wide(browser, site, [*pages, *pictures])
-    links = sum(len(page.links | page.pictures) for page in pages.values())
-    seen = f"at the width of a telephone with {browser}" if browser else "without a browser, as there is none"
-    print(f"{len(pages)} pages with {links} links were checked, {seen}")
+        images = [str(path.relative_to(site)) for path in sorted(site.glob("_images/*.svg"))]
+        found += too_wide(browser, site, [*pages, *images])
+    links = sum(len(page.links | page.images) for page in pages.values())
+    scope = (
+        f"at the width of a phone with {browser}" if browser else "without their width, because no browser is installed"
+    )
+    print(f"{len(pages)} pages with {links} links were checked, {scope}")
     return "\n".join(found) or None
 
 

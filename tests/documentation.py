@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The blocks of code in the README and on the pages of the documentation."""
+"""The code blocks of the README and the documentation pages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DIRECTIVE = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """A piece of code that a reader may copy."""
+    """A code block."""
 
     page: str
     line: int
@@ -38,7 +38,7 @@ class Block:
 
     @property
     def title(self) -> str | None:
-        """The name of the file that it is, if its first line says so."""
+        """Return the name of the file, which is a comment in the first line, or None."""
         found = re.match(r"# (\S+\.\w+|~?\S*/\S+)\n", self.code)
         return found[1] if found else None
 
@@ -68,12 +68,12 @@ BLOCKS = [block for page in PAGES for block in _blocks_of(page)]
 
 
 def titled(title: str) -> list[Block]:
-    """The blocks that are this file."""
+    """Return the blocks with this title."""
     return [block for block in BLOCKS if block.title == title]
 
 
 def plays(name: str) -> list[dict[str, Any]]:
-    """The playbook whose play has this name; if several pages have it, they say the same."""
+    """Return the playbook with a play of this name. All pages that contain it must have the same text."""
     found = [
         block.data
         for block in BLOCKS

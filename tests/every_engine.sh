@@ -3,17 +3,17 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Tests on each version of ansible-core, and fills in a table meanwhile. Everything runs end to end on the oldest and the
-# newest; on the others, what depends on the engine. What the tests say is in tests/output.
+# Runs the tests on each supported version of ansible-core, and prints a table. All end-to-end tests run on the oldest and
+# the newest version. Tests marked every_engine run on the others. The output of each test run is in tests/output.
 set -eu
 cd "$(dirname "$0")/.."
 tests/setup.sh all-engines
 mkdir -p tests/output
 running='' failed=''
-# shellcheck disable=SC2086  # several processes
+# shellcheck disable=SC2086  # a list of process IDs
 trap 'kill $running 2>/dev/null; wait; exit 1' HUP INT TERM
 
-# Starts what fills the cell $1.
+# Starts a test run for the cell $1, with its output in a log.
 start() {
     log=tests/output/$1.log
     shift
@@ -21,7 +21,7 @@ start() {
     running="$running $!"
 }
 
-# Writes the cell $1 as soon as the process $2 has ended: what its log says last, if all is well.
+# Waits for the process $2, and prints the cell $1: the summary in the last line of its log, or FAILED.
 cell() {
     log=tests/output/$1.log
     if wait "$2"; then
@@ -34,12 +34,12 @@ cell() {
 
 end_to_end() {
     case $1 in
-        2.16) set -- "$1" --ignore-glob '*/test_simulator*.py' ;; # the simulator runs on one Python
+        2.16) set -- "$1" --ignore-glob '*/test_simulator*.py' ;; # one Python is enough for the simulator
         2.21) ;;
         *) set -- "$1" -m every_engine ;;
     esac
     TEST_ENGINES=$1 TEST_ANSIBLE_PLAYBOOK=$PWD/.venv/engines/$1/bin/ansible-playbook
-    TEST_PRODUCT=1 # every ending of a run, in every way
+    TEST_PRODUCT=1 # all combinations of endings and variants
     export TEST_ENGINES TEST_ANSIBLE_PLAYBOOK TEST_PRODUCT
     shift
     exec .venv/bin/python -m pytest tests/integration --quiet --numprocesses 4 "$@"

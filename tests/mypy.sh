@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Types are checked from above the collection, where its name is an importable one.
+# Checks the types. mypy runs in the directory from which ansible_collections.remoteit.fleet can be imported.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root/.venv/collections"

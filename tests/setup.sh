@@ -3,13 +3,15 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Prepares .venv: ansible-core, the collection importable as remoteit.fleet, and what the tests need.
-# Each word adds what it names: "engines" the versions of ansible-core that the end-to-end tests run on, "all-engines"
-# every one that is supported, "tools" what checks a release, "docs" what builds the documentation.
+# Prepares .venv with ansible-core, the collection as remoteit.fleet, and the requirements of the tests. Arguments:
+#   engines      the versions of ansible-core for the unit and end-to-end tests
+#   all-engines  every supported version of ansible-core
+#   tools        the programs that check and build a release
+#   docs         the programs that build the documentation
 set -eu
 cd "$(dirname "$0")/.."
 
-# The first Python of these versions; a name on PATH may be a shim that does not run, so each has to answer.
+# Prints the path of the first Python with one of these versions. Starts each one, because a shim of pyenv may not run.
 find_python() {
     for version in "$@"; do
         for candidate in ${PYTHON:-} "python$version" python3 \
@@ -24,7 +26,7 @@ find_python() {
     return 1
 }
 
-# Ansible finds collections on Python's path, so the ansible-playbook in a venv needs no setting.
+# Creates the venv $1 with the Python $2 and the requirements $3. Ansible finds collections on the path of Python.
 make_venv() {
     rm -rf "$1"
     "$2" -m venv "$1"
@@ -32,7 +34,7 @@ make_venv() {
     echo "$PWD/.venv/collections" > "$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/collections.pth"
 }
 
-# Whether $1 is not there, or is older than one of the files that follow.
+# Succeeds if the file $1 is missing, or older than one of the other arguments.
 is_older() {
     made=$1
     shift
@@ -51,7 +53,7 @@ if is_older .venv/prepared tests/requirements.txt; then
     touch .venv/prepared
 fi
 
-# The tests of ansible.posix.synchronize need one collection of the package "ansible", which has about 100.
+# The tests of ansible.posix.synchronize need one of the about 100 collections in the package "ansible".
 posix=.venv/collections/ansible_collections/ansible/posix
 if is_older "$posix/MANIFEST.json" tests/posix.txt; then
     echo "preparing ansible.posix"
@@ -69,11 +71,11 @@ END
     rm -rf .venv/download
 fi
 
-# The venv $1 with what the list $2 names, on the first of the Pythons that follow that is there.
+# Prepares the venv $1 with the requirements $2, and the first available Python of the versions in the other arguments.
 prepare() {
     venv=$1 list=$2
     shift 2
-    is_older "$venv/prepared" "$(dirname "$list")"/*.txt || return 0 # a list may include its neighbours
+    is_older "$venv/prepared" "$(dirname "$list")"/*.txt || return 0 # a file can include others
     if python=$(find_python "$@"); then
         echo "preparing $venv with $("$python" -V)"
         mkdir -p "$(dirname "$venv")"
@@ -84,7 +86,7 @@ prepare() {
     fi
 }
 
-# A version of ansible-core, on the first of the Pythons that follow.
+# Prepares the version $1 of ansible-core, with the first available Python of the other arguments.
 engine() {
     version=$1
     shift
@@ -93,7 +95,7 @@ engine() {
 
 for group in "$@"; do
     case $group in
-        engines | all-engines) # the oldest, one in the middle, the newest; or all. The tests say which is left out.
+        engines | all-engines) # the oldest, one in the middle and the newest, or all; tests show which are missing
             engine 2.16 3.10 3.11 3.12
             engine 2.19 3.13 3.12 3.11
             engine 2.21 3.13 3.12
@@ -102,7 +104,7 @@ for group in "$@"; do
             engine 2.18 3.11 3.12 3.13
             engine 2.20 3.12 3.13
             ;;
-        tools) # what checks and builds a release
+        tools)
             prepare .venv/tools tests/tools.txt 3.13 3.12
             ;;
         docs)
@@ -111,8 +113,8 @@ for group in "$@"; do
     esac
 done
 
-# Tests that need a program which is not there are skipped. On Debian, apt-get installs it if this is root. policy-rc.d
-# keeps the package from starting its service.
+# Installs the Debian package $2 for the program $1, if this user is root. policy-rc.d prevents that the package starts its
+# service. Tests are skipped if their program is missing.
 install_debian() {
     if ! command -v "$1" >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "installing the Debian package $2"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The documentation site, as Sphinx builds it: C(make docs)."""
+"""Settings of Sphinx for the documentation site: ``make docs``."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ html_copy_source = False
 pygments_style = "ansible"
 highlight_language = "YAML+Jinja"
 default_role = "any"
-smartquotes = False  # they spoil options and links
+smartquotes = False  # they would change options and links
 
 _ANSIBLE = "https://docs.ansible.com/projects/ansible/latest/"
 
-#: What the pages say of Ansible itself, so that building them asks no other server for its index.
+#: References to the documentation of Ansible. Sphinx would download an index to resolve them.
 _LABELS = {
     "action_plugins": "plugins/action.html",
     "ansible_collections.ansible.builtin.env_lookup": "collections/ansible/builtin/env_lookup.html",
@@ -51,7 +51,7 @@ def _link_to_the_start(app: Sphinx, page: str, template: str, context: dict[str,
 
 
 def _words(app: Sphinx, tree: nodes.document) -> None:
-    """Dashes, the one thing of C(smartquotes) that is wanted, and the collection's name as it is written."""
+    """Replace double hyphens with dashes, and correct the capitals of the name of the collection."""
     for text in list(tree.findall(nodes.Text)):
         better = text.replace(" -- ", " \N{EN DASH} ").replace("Remoteit.Fleet", project)
         if better != text and isinstance(text.parent, (nodes.title, nodes.paragraph, nodes.reference)):

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every block of code in the README and on the pages is run or checked, and every quoted message is one of the code's.
+"""Every code block of the README and the pages runs or is checked, and every quoted message is in the code.
 
-A play, or a block with a C(:name:), is run by a test that calls it by its name; an inventory source by
-C(test_inventory.py). The others are checked here, each by its language. A block that nobody knows fails.
+Other tests run plays and blocks with a ``:name:``. They contain the name as a string. ``test_inventory.py`` runs
+inventory sources. The tests of this file check the other blocks by their language. A block in an unknown language fails.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ HERE = yaml.safe_load((ROOT / "galaxy.yml").read_text())["repository"]
 
 
 @functools.cache
-def words_of_the_code() -> str:
-    """Every string in the collection's code, with a placeholder where something is put in."""
+def strings_of_code() -> str:
+    """Return all strings in the code of the collection, with a placeholder for each inserted value."""
     role = [path.read_text() for path in (ROOT / "roles").rglob("*.yml")]
     found = [re.sub(r"\{\{.*?\}\}", PLACEHOLDER, text) for text in role] + role
     for path in (ROOT / "plugins").rglob("*.py"):
@@ -56,14 +56,14 @@ def words_of_the_code() -> str:
     return "\n".join(found)
 
 
-def is_said_by_the_code(message: str) -> bool:
-    """Whether each piece between the placeholders is part of a string in the code."""
+def is_in_code(message: str) -> bool:
+    """Return whether each part between placeholders is part of a string in the code."""
     pieces = [piece.strip() for piece in re.split(rf"{PLACEHOLDER}|\d+", message)]
-    return all(piece in words_of_the_code() for piece in pieces)
+    return all(piece in strings_of_code() for piece in pieces)
 
 
 @functools.cache
-def variables_of_the_role() -> set[str]:
+def role_variables() -> set[str]:
     specs = yaml.safe_load((ROOT / "roles/remoteit_session/meta/argument_specs.yml").read_text())["argument_specs"]
     playbooks = " ".join(path.read_text() for path in (ROOT / "playbooks").glob("*.yml"))
     return {option for spec in specs.values() for option in spec["options"]} | {
@@ -72,11 +72,11 @@ def variables_of_the_role() -> set[str]:
     }
 
 
-# -- a shell's lines ---------------------------------------------------------------------------------------------------
+# -- shell commands ---------------------------------------------------------------------------------------------------
 
 
 def commands(code: str) -> list[list[str]]:
-    """The words of each command of a script."""
+    """Return the words of each command of a script."""
     lexer = shlex.shlex(code.replace("\\\n", " ").replace("\n", " ;\n"), posix=True, punctuation_chars=";&|")
     lexer.whitespace_split = True
     found: list[list[str]] = [[]]
@@ -86,7 +86,7 @@ def commands(code: str) -> list[list[str]]:
 
 
 def check_options(command: list[str], *help_options: str) -> None:
-    """The program knows its options."""
+    """Check that the help of the program lists its options."""
     program = BIN / command[0] if (BIN / command[0]).exists() else shutil.which(command[0])
     assert program, command
     text = subprocess.run([program, *help_options], capture_output=True, text=True, check=False).stdout
@@ -95,9 +95,9 @@ def check_options(command: list[str], *help_options: str) -> None:
 
 
 def check_ansible(cli: Any, command: list[str]) -> dict[str, Any]:
-    its = cli(command)
-    its.init_parser()
-    return vars(its.parser.parse_args(command[1:]))
+    program = cli(command)
+    program.init_parser()
+    return vars(program.parser.parse_args(command[1:]))
 
 
 def check_playbook(command: list[str]) -> None:
@@ -106,7 +106,7 @@ def check_playbook(command: list[str]) -> None:
         ours = name.startswith("remoteit.fleet.") and (ROOT / "playbooks" / f"{name.split('.')[2]}.yml").exists()
         assert ours or titled(name), name
     for word in given["extra_vars"]:
-        assert word.split("=")[0] in variables_of_the_role(), word
+        assert word.split("=")[0] in role_variables(), word
 
 
 def check_doc(command: list[str]) -> None:
@@ -116,7 +116,7 @@ def check_doc(command: list[str]) -> None:
 
 def check_export(command: list[str]) -> None:
     for word in command[1:]:
-        assert re.search(rf"\b{word.split('=')[0]}\b", words_of_the_code()), word
+        assert re.search(rf"\b{word.split('=')[0]}\b", strings_of_code()), word
 
 
 def check_make(command: list[str]) -> None:
@@ -132,7 +132,7 @@ def check_pytest(command: list[str]) -> None:
 
 
 def check_script(command: list[str]) -> None:
-    """Its words are those of the script, or versions of ansible-core."""
+    """Check that each argument is in the script, or is a version of ansible-core."""
     script = (ROOT / command[0]).read_text()
     for word in command[1:]:
         assert word in script or (ROOT / f"tests/engines/{word}.txt").exists(), word
@@ -157,22 +157,22 @@ PROGRAMS = {
 }
 
 
-def check_shell(block: Block, folder: Path) -> None:
+def check_shell(block: Block, directory: Path) -> None:
     for line in commands(block.code):
         command = list(itertools.dropwhile(lambda word: re.match(r"\w+=", word), line))
-        assert command[0] in PROGRAMS, f"nobody knows how to check {command[0]}"
+        assert command[0] in PROGRAMS, f"no check for the command {command[0]}"
         PROGRAMS[command[0]](command)
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def check_yaml(block: Block, folder: Path) -> None:
+def check_yaml(block: Block, directory: Path) -> None:
     if isinstance(block.data, dict):
         if "plugin" in block.data:
-            assert block.title and block.title.endswith("remoteit.yml"), "or test_inventory.py does not find it"
+            assert block.title and block.title.endswith("remoteit.yml"), "test_inventory.py needs a title"
         else:
-            check_inventory(block, folder)
+            check_inventory(block, directory)
         return
     if "hosts" in block.data[0]:
         (name,) = (play["name"] for play in block.data)
@@ -181,21 +181,21 @@ def check_yaml(block: Block, folder: Path) -> None:
         assert block.title and f'"{block.title}"' in TESTS, "no test runs these tasks"
 
 
-def check_ini(block: Block, folder: Path) -> None:
+def check_ini(block: Block, directory: Path) -> None:
     if block.title != "~/.remoteit/credentials":
-        check_inventory(block, folder)
+        check_inventory(block, directory)
         return
     sections = configparser.RawConfigParser(default_section="")
     sections.read_string(block.code)
     for profile in sections.sections():
-        path = folder / "credentials"
+        path = directory / "credentials"
         path.write_text(block.code)
         assert _credentials.load_credentials({"credentials_file": str(path), "profile": profile}, {}).access_key_id
 
 
-def check_inventory(block: Block, folder: Path) -> None:
-    assert block.title and block.title.startswith("inventory."), "a block of this kind begins with the name of its file"
-    path = folder / block.title
+def check_inventory(block: Block, directory: Path) -> None:
+    assert block.title and block.title.startswith("inventory."), "the block has no title such as inventory.yml"
+    path = directory / block.title
     path.write_text(block.code)
     listing = subprocess.run(
         [BIN / "ansible-inventory", "-i", path, "--list"],
@@ -206,15 +206,15 @@ def check_inventory(block: Block, folder: Path) -> None:
     ).stdout
     for variables in json.loads(listing)["_meta"]["hostvars"].values():
         ours = {name for name in variables if name.startswith("remoteit_")}
-        assert ours and ours <= variables_of_the_role()
+        assert ours and ours <= role_variables()
 
 
-def check_text(block: Block, folder: Path) -> None:
+def check_text(block: Block, directory: Path) -> None:
     for line in block.code.splitlines():
-        assert is_said_by_the_code(line), line
+        assert is_in_code(line), line
 
 
-def check_json(block: Block, folder: Path) -> None:
+def check_json(block: Block, directory: Path) -> None:
     json.loads(block.code)
 
 
@@ -228,15 +228,15 @@ LANGUAGES = {
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
-def test_every_block_is_run_or_checked(block: Block, tmp_path: Path) -> None:
+def test_block_is_run_or_checked(block: Block, tmp_path: Path) -> None:
     if block.name:
-        assert f'"{block.name}"' in TESTS, "no test calls this block by its name"
+        assert f'"{block.name}"' in TESTS, "no test uses the name of this block"
         return
-    assert block.language in LANGUAGES, "nobody knows how to check this language"
+    assert block.language in LANGUAGES, "no check for this language"
     LANGUAGES[block.language](block, tmp_path)
 
 
-def test_no_block_is_without_a_language() -> None:
+def test_block_has_language() -> None:
     for page in PAGES:
         text = page.read_text()
         if page.suffix == ".md":
@@ -246,13 +246,13 @@ def test_no_block_is_without_a_language() -> None:
             assert not re.findall(r"^ *\.\. literalinclude::", text, re.MULTILINE), page
 
 
-def test_the_playbooks_of_the_pages_are_well_styled(tmp_path: Path) -> None:
+def test_playbooks_pass_ansible_lint(tmp_path: Path) -> None:
     files = []
     for number, block in enumerate(BLOCKS):
         if block.language == "yaml" and isinstance(block.data, list):
-            folder = tmp_path / ("playbooks" if "hosts" in block.data[0] else "tasks")
-            folder.mkdir(exist_ok=True)
-            path = folder / f"{number}.yml"
+            directory = tmp_path / ("playbooks" if "hosts" in block.data[0] else "tasks")
+            directory.mkdir(exist_ok=True)
+            path = directory / f"{number}.yml"
             path.write_text(f"---\n{block.code}")
             files.append(str(path.relative_to(tmp_path)))
     for role in ("gateway", "kiosk"):
@@ -268,25 +268,25 @@ def test_the_playbooks_of_the_pages_are_well_styled(tmp_path: Path) -> None:
     assert lint.returncode == 0, lint.stdout + lint.stderr
 
 
-# -- words -------------------------------------------------------------------------------------------------------------
+# -- texts -------------------------------------------------------------------------------------------------------------
 
 
-def test_every_message_of_the_troubleshooting_is_said_by_the_code() -> None:
+def test_troubleshooting_quotes_messages_of_code() -> None:
     text = (ROOT / "docs/docsite/rst/troubleshooting.rst").read_text()
     messages = re.findall(r"^``(.+)``\n +\S", text, re.MULTILINE)
     assert len(messages) > 50
-    assert [message for message in messages if not is_said_by_the_code(message)] == []
+    assert [message for message in messages if not is_in_code(message)] == []
 
 
-def test_every_code_of_a_failure_is_explained() -> None:
+def test_troubleshooting_explains_every_code() -> None:
     from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BY_CODE
 
     text = (ROOT / "docs/docsite/rst/troubleshooting.rst").read_text()
     assert set(re.findall(r"^   \* - ``(\w+)``$", text, re.MULTILINE)) == set(BY_CODE)
 
 
-def test_the_readmes_links_lead_to_files() -> None:
-    """Each reference is defined once, each definition is used, and what it names is there."""
+def test_readme_links_to_existing_files() -> None:
+    """Each reference is defined once, each definition is used, and its target exists."""
     text = (ROOT / "README.md").read_text()
     defined = re.findall(r"^\[([^]]+)\]: *(.*)$", text, re.MULTILINE)
     assert sorted({*re.findall(r"\]\[([^]]+)\]", text)}) == sorted(name for name, _unused in defined)
@@ -297,7 +297,7 @@ def test_the_readmes_links_lead_to_files() -> None:
         assert not heading or f"\n{heading.replace('-', ' ')}\n---" in page, heading
 
 
-def test_the_readme_names_every_version_of_ansible_core() -> None:
+def test_readme_lists_versions_of_ansible_core() -> None:
     (tested,) = re.findall(r"tested with ansible-core ([^\n]+)\.\n", (ROOT / "README.md").read_text())
     engines = (path.stem for path in (ROOT / "tests" / "engines").glob("2.*.txt"))
     assert re.findall(r"\d\.\d+", tested) == sorted(engines)

@@ -111,7 +111,7 @@ def run(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(("tag", "code"), [(VERSION, 0), ("9.9.9", 1), (VERSION.replace(".", "x"), 1)])
 def test_a_tag_of_another_version_is_no_release(tag: str, code: int) -> None:
-    assert run("The tag, the collection and its changelog are of one version", GITHUB_REF_NAME=tag).returncode == code
+    assert run("Check that tag, collection and changelog have the same version", GITHUB_REF_NAME=tag).returncode == code
 
 
 def test_the_tarball_goes_to_galaxy_with_the_token_and_nothing_tells_it(tmp_path: Path) -> None:
