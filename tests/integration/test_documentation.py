@@ -4,7 +4,7 @@
 """Every code block of the README and the pages runs or is checked, and every quoted message is in the code.
 
 Other tests run plays and blocks with a ``:name:``. They contain the name as a string. ``test_inventory.py`` runs
-inventory sources. The tests of this file check the other blocks by their language. A block in an unknown language fails.
+inventory sources. The tests of this file check the other blocks by their language. An unknown language fails.
 """
 
 from __future__ import annotations
