@@ -32,6 +32,12 @@ MAX_DEPTH = 20
 MAX_NAME_LENGTH = 500
 _UTC = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?Z")
 
+#: The fields of a GraphQL query for devices. ``%s`` stands for the tags.
+DEVICE_FIELDS = (
+    "id name state online platform created lastReported attributes owner { email } %s"
+    " endpoint { externalAddress internalAddress } services { id name state online enabled application title port }"
+)
+
 
 def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
     """Read one of C(devices.items); none, with a warning, if nothing can be done with it."""

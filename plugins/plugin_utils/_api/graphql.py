@@ -17,6 +17,7 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection, is_connection_id
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists import (
+    DEVICE_FIELDS,
     device_from_graphql,
     session_from_graphql,
 )
@@ -67,10 +68,6 @@ _REASONS: tuple[Reason, ...] = (
 )
 
 _CONNECTION = "id host port url reverseProxy timeout"
-_DEVICE = (
-    "id name state online platform created lastReported attributes owner { email } %s"
-    " endpoint { externalAddress internalAddress } services { id name state online enabled application title port }"
-)
 _SESSION = "id timestamp user { id } target { id } endpoint { proxy }"
 _MEMBERSHIP = "organization { id name account { id email } }"
 
@@ -201,7 +198,9 @@ class GraphQlApi:
     def _page(self, account: str | None, filters: dict[str, t.Any], warn: Warn) -> dict[str, t.Any]:
         variables = _drop_none({**filters, "account": account})
         tags = "tags { name }" if account is None else "tags(accountId: $account) { name }"
-        fields = f"devices{_field_arguments(_drop_none(filters))} {{ items {{ {_DEVICE % tags} }} hasMore total }}"
+        fields = (
+            f"devices{_field_arguments(_drop_none(filters))} {{ items {{ {DEVICE_FIELDS % tags} }} hasMore total }}"
+        )
         if account is not None:
             fields = f"account(id: $account) {{ {fields} }}"
         missing: list[str] = []
