@@ -35,7 +35,10 @@ _ANSIBLE = "https://docs.ansible.com/projects/ansible/latest/"
 #: References to the documentation of Ansible. Sphinx would download an index to resolve them.
 _LABELS = {
     "action_plugins": "plugins/action.html",
-    "ansible_collections.ansible.builtin.env_lookup": "collections/ansible/builtin/env_lookup.html",
+    **{
+        f"ansible_collections.ansible.builtin.{name}": f"collections/ansible/builtin/{name}.html"
+        for name in ("env_lookup", "free_strategy", "ssh_connection")
+    },
     "ansible_configuration_settings": "reference_appendices/config.html",
     "common_return_values": "reference_appendices/common_return_values.html",
 }
