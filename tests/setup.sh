@@ -71,6 +71,17 @@ END
     rm -rf .venv/download
 fi
 
+client=.venv/clients/remoteit_ssh.py
+if is_older "$client" tests/clients.txt; then
+    echo "preparing remoteit-ssh"
+    rm -rf .venv/download
+    mkdir -p .venv/clients
+    .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
+        --dest .venv/download --requirement tests/clients.txt
+    tar --extract --to-stdout --wildcards --file .venv/download/*.tar.gz '*/remoteit_ssh/client.py' >"$client"
+    rm -rf .venv/download
+fi
+
 # Prepares the venv $1 with the requirements $2, and the first available Python of the versions in the other arguments.
 prepare() {
     venv=$1 list=$2

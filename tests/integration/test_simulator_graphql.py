@@ -418,7 +418,7 @@ def test_partial_answers(sim: Client) -> None:
 def test_a_device(sim: Client) -> None:
     query = """query ($id: [String!]!) { login { device(id: $id) {
         id name state online enabled title application port hardwareId platform manufacturer version license permissions
-        created lastReported attributes room: attribute(name: "room") can(permission: "CONNECT")
+        created lastReported attributes room: attribute(name: "room") can(permission: CONNECT)
         owner { id email } tags { name } endpoint { externalAddress internalAddress geo { city } }
         services { id name state enabled title application port protocol host type device { name } }
     } } }"""
@@ -434,8 +434,8 @@ def test_a_device(sim: Client) -> None:
     assert device["can"]
     assert "CONNECT" in device["permissions"]
     assert device["endpoint"]["geo"]["city"]
-    assert [each["application"] for each in device["services"]] == [BULK, SSH, WEB]
-    ssh = device["services"][1]
+    assert [each["application"] for each in device["services"]] == [SSH, WEB, BULK]
+    ssh = device["services"][0]
     assert (ssh["id"], ssh["name"], ssh["port"], ssh["title"]) == (service, "pi-0001-ssh", 22, "SSH")
     assert (ssh["type"][:5], ssh["protocol"], ssh["device"]) == ("00:1C", "TCP", {"name": "pi-0001"})
     sim.settings(bulk_in_services=False)
@@ -527,9 +527,9 @@ def test_an_organisation(sim: Client) -> None:
         assert sim.ask(query, **unknown)["login"] == {"account": None}
     assert sim.names(name="hq") == []
     service = mine["services"][0]["deviceaddress"]
-    assert (
-        sim.ask("query ($id: [String!]!) { login { service(id: $id) { id } } }", id=[service])["login"]["service"] == []
-    )
+    found = sim.ask("query ($id: [String!]!) { login { service(id: $id) { id } } }", id=[service])["login"]["service"]
+    assert found == [{"id": service}]
+    assert sim.ask("{ login { account { id } } }")["login"]["account"]["id"] == sim.state["account_id"]
     assert sim.entry(sim.opened(service)["id"])["device"] == "hq-0001"
 
 
@@ -541,7 +541,7 @@ def test_odd_names(sim: Client, name: str | None) -> None:
     service = sim.service("pi-0001")
     sim.device("pi-0001", fields={"name": name}, services={service: {"name": name}})
     (device,) = sim.devices(id=["80:00:00:00:01:00:00:10"])["items"]
-    assert [device["name"]] + [each["name"] for each in device["services"]] == [name, name, name, "pi-0001-web"]
+    assert [device["name"]] + [each["name"] for each in device["services"]] == [name, name, "pi-0001-web", name]
     response = requests.get(
         sim.state["api_url"] + "/device/list/all",
         headers={"developerkey": sim.state["developer_key"], "token": sim.state["token"]},

@@ -18,6 +18,9 @@ from clock import Clock
 from settings import Settings
 from signature import AccessKey
 
+FEATURES = b"ads=0,share=200,concurrent=100,p2pduration=28800,p2pdaily=10000,guest=0"
+"""What a recorded login says the account may do."""
+
 
 @dataclass(frozen=True)
 class User:
@@ -45,6 +48,7 @@ class Account:
         self.user = User.called("fleet@example.com")
         self.username = self.user.email
         self.password = secrets.token_hex(12)
+        self.authhash = secrets.token_hex(20).upper()
         self.developer_key = secrets.token_hex(20).upper()
         self.access_key_id = "".join(secrets.choice(string.ascii_uppercase + "234567") for _unused in range(20))
         self.secret_access_key = _base64_secret()
@@ -55,6 +59,10 @@ class Account:
         token = secrets.token_hex(16)
         self._tokens[token] = self._clock.now() + self._settings.token_life
         return token, int(self._tokens[token])
+
+    def forget(self, token: str) -> None:
+        """Log a token out."""
+        self._tokens.pop(token, None)
 
     def expire_tokens(self) -> int:
         """Forget every token and tell how many there were."""
@@ -77,10 +85,15 @@ class Account:
         """Answer a login with the keys that were recorded, secrets included (section 2)."""
         if not body.get("username"):
             raise Refusal(401, "missing user")
-        if (str(body["username"]).lower(), body.get("password")) != (self.username, self.password):
+        given = (str(body["username"]).lower(), body.get("password"), body.get("authhash"))
+        if given not in ((self.username, self.password, None), (self.username, None, self.authhash)):
             raise Refusal(401, "[0102] The username or password is invalid")
         if self._settings.mfa:
             raise Refusal(401, "multi-factor authentication is required", self._settings.mfa)
+        return self.info()
+
+    def info(self) -> dict[str, Any]:
+        """The account with a new token, in the keys of a recorded login (sections 2 and 10)."""
         token, expires = self.issue_token()
         return {
             "status": "true",
@@ -88,7 +101,8 @@ class Account:
             "token_index": "email",
             "email": self.username,
             "guid": self.user.id,
-            "service_authhash": secrets.token_hex(20).upper(),
+            "service_authhash": self.authhash,
+            "service_token": token,
             "service_level": "BASIC",
             "storage_plan": "BASIC",
             "secondary_auth": secrets.token_hex(20).upper(),
@@ -101,6 +115,12 @@ class Account:
             "portal_plan": "BASIC",
             "portal_plan_expires": "2038-01-01 00:00:00",
             "announcements": [],
+            "service_features": base64.b64encode(FEATURES).decode(),
+            "member_since": "2018-03-29T04:19:02.19-04:00",
+            "index": self.user.id,
+            "pubsub_channel": self.user.id,
+            "aws_identity": None,
+            "commerical_setting": "0",
         }
 
 

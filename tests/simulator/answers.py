@@ -36,8 +36,8 @@ class Answer:
 
 
 def encode(body: Any, settings: Settings) -> str:
-    """JSON, with slashes escaped as PHP does it (section 1.5)."""
-    text = json.dumps(body)
+    """JSON as PHP writes it: without blanks, and with slashes escaped (sections 1.5 and 10)."""
+    text = json.dumps(body, separators=(",", ":"))
     return text.replace("/", "\\/") if settings.escaped_slashes else text
 
 
@@ -162,6 +162,36 @@ def listed(fleet: Fleet, owner: str, since: float) -> Answer:
     return Answer({"devices": rows, "status": "true", "cache_expires": 2, "length": len(rows), "cached": "false"})
 
 
+def found(fleet: Fleet, owner: str, since: float, name: str, state: str) -> Answer:
+    """`device/find/by/name`: rows whose name begins so, with the hardware that rows of one device share."""
+    services = [
+        service
+        for service in fleet.services()
+        if str(service.shown("name")).startswith(name) and state in ("all", service.state)
+    ]
+    rows = [{**_row(each, owner, _iso(since)), "hardwareid": _hardware(each)} for each in services]
+    return Answer({"devices": rows, "status": "true", "length": len(rows)})
+
+
+def metadata(fleet: Fleet, owner: str) -> Answer:
+    """`device/metadata/list/me`: one row for each service, with keys in small letters (section 6.1)."""
+    rows = [
+        {
+            "deviceaddress": service.address,
+            "devicealias": service.shown("name"),
+            "hardwareid": _hardware(service),
+            "ownerusername": owner,
+            "servicetitle": service.shown("title"),
+        }
+        for service in fleet.services()
+    ]
+    return Answer({"metadata": rows, "status": "true", "length": len(rows)})
+
+
+def _hardware(service: Service) -> str:
+    return f"HW-{service.device.prefix[-3:-1]}-{service.device.number:06}"
+
+
 def _row(service: Service, owner: str, since: str) -> dict[str, Any]:
     return {
         "createdate": "2018-03-29T04:19:02.19-04:00",
@@ -179,7 +209,7 @@ def _row(service: Service, owner: str, since: str) -> dict[str, Any]:
         "webenabled": "1",
         "weburi": [None],
         "localurl": base64.b64encode(f"10.61.12.80:{service.port}".encode()).decode(),
-        "webviewerurl": "",
+        "webviewerurl": [None],
         "scripting": False,
     }
 

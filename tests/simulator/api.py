@@ -31,9 +31,14 @@ class RestApi(Api):
         super().__init__(world)
         self._calls: dict[tuple[str, str], tuple[str, Method]] = {
             ("POST", "user/login"): ("login", self._login),
+            ("POST", "user/login/authhash"): ("login", self._login),
+            ("POST", "user/logout"): ("logout", self._logout),
+            ("GET", "user/info"): ("info", self._info),
             ("POST", "device/connect"): ("connect", self._connect),
             ("POST", "device/connect/stop"): ("stop", self._stop),
             ("GET", "device/list/all"): ("list", self._list),
+            ("POST", "device/find/by/name"): ("find", self._find),
+            ("GET", "device/metadata/list/me"): ("metadata", self._metadata),
         }
 
     def add_routes(self, app: web.Application) -> None:
@@ -77,7 +82,7 @@ class RestApi(Api):
         """The developer key, and a token or a signature. The words for a bad signature are the simulator's own."""
         account = self._world.account
         account.check_developer_key(request.headers)
-        if "Authorization" not in request.headers:
+        if not {"Authorization", "Signature-Input"} & set(request.headers):
             account.check_token(request.headers)
             return
         try:
@@ -101,6 +106,27 @@ class RestApi(Api):
         await asyncio.sleep(self._world.settings.login_latency)
         self._world.account.check_developer_key(request.headers)
         return Answer(self._world.account.login(body))
+
+    async def _logout(self, request: web.Request, body: dict[str, Any]) -> Answer:
+        """A token that is unknown is forgotten just as well."""
+        self._world.account.check_developer_key(request.headers)
+        self._world.account.forget(str(body.get("tok") or request.headers.get("token", "")))
+        return Answer({"status": "true"})
+
+    async def _info(self, request: web.Request, body: dict[str, Any]) -> Answer:
+        """A signed request gets a token in exchange for the access key (section 10)."""
+        self._authenticate(request)
+        return Answer(self._world.account.info())
+
+    async def _find(self, request: web.Request, body: dict[str, Any]) -> Answer:
+        self._authenticate(request)
+        await asyncio.sleep(self._world.settings.list_latency)
+        name, state = str(body.get("devicename") or ""), str(body.get("devicestate") or "all")
+        return answers.found(self._world.fleet, self._world.account.username, self._world.clock.now(), name, state)
+
+    async def _metadata(self, request: web.Request, body: dict[str, Any]) -> Answer:
+        self._authenticate(request)
+        return answers.metadata(self._world.fleet, self._world.account.username)
 
     async def _connect(self, request: web.Request, body: dict[str, Any]) -> Answer:
         """Section 4. The connection comes into being at the end of the latency, even if the caller has left by then."""

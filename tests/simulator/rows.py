@@ -27,6 +27,7 @@ MOST = 1000
 FORMER = {"id": "0b9f4e1c-6c2e-4d57-8d2a-5f1b7c3a9e04", "name": "Former Customer"}
 """An organisation that the account has left: its own account is null."""
 
+CUSTOM_ROLE = {"id": "7d0f4c1e-9a53-4b0e-8a3c-2f6f0a1b5d11", "name": "Maintenance"}
 PERMISSIONS = ["VIEW", "CONNECT", "SCRIPTING", "MANAGE", "ADMIN"]
 STARTED = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
 CITIES = (
@@ -75,6 +76,7 @@ class Rows:
             **self._account(self._world.account.user, self._world.fleet),
             "membership": self._membership(),
             "account": self._other_account,
+            "service": self._any_service,
             "sessions": lambda: self.sessions(
                 lambda c: c.user == self._world.account.user or self._world.fleet.owns(c.service)
             ),
@@ -96,11 +98,20 @@ class Rows:
         organisation = self._world.organisation
         account = {"id": organisation.id, "name": organisation.name, "account": organisation.user.row()}
         former = {**FORMER, "account": User.called("former@example.com").row()}
-        return [{"role": "ADMIN", "customRole": None, "organization": each} for each in (account, former)]
+        return [{"role": "ADMIN", "customRole": CUSTOM_ROLE, "organization": each} for each in (account, former)]
+
+    def _any_service(self, id: list[str]) -> list[Row]:
+        """The services of these IDs, those of the organisation among them (section 10)."""
+        organisation = self._world.organisation
+        own = [self._service(each, self._world.account.user) for each in _unique(_services(self._world.fleet, id))]
+        others = [self._service(each, organisation.user) for each in _unique(_services(organisation.fleet, id))]
+        return own + others
 
     def _other_account(self, id: str | None = None, email: str | None = None) -> Row | None:
         """The organisation's account; nobody is told of any other."""
         user = self._world.organisation.user
+        if id is None and email is None:
+            return self.login()  # as the vendor's own clients ask for it (section 10)
         if (id or email) and id in (None, user.id) and email in (None, user.email):
             return self._account(user, self._world.organisation.fleet)
         return self.login() if id == self._world.account.user.id else None
@@ -166,7 +177,7 @@ class Rows:
             "hardwareId": f"HW-{device.prefix[-3:-1]}-{number:06}",
             "platform": (1200, 1207, 1085)[number % 3],
             "manufacturer": 1024,
-            "version": (4.17, 5.1, 5.2)[number % 3],
+            "version": ("4.17.5", "5.1.2", "5.2.0")[number % 3],
             "presenceAddress": None,
             "sessions": lambda: self.sessions(lambda connection: connection.device is device),
             "timeout": 30,
@@ -174,10 +185,11 @@ class Rows:
             "configurable": True,
             "upgradeable": number % 3 == 0,
             "statusA": "ready" if number % 2 else "needs attention",
-            "categoryA": number % 5,
+            "categoryA": str(number % 5),
         }
         row["_device"] = device
-        row["services"] = [self._make_service(service, row, common, user) for service in device.services]
+        itself, *others = device.services  # the clients of others take the first for the SSH service (section 10)
+        row["services"] = [self._make_service(service, row, common, user) for service in (*others, itself)]
         return self._finish(row, device.fields, user)
 
     def _service(self, service: Service, user: User) -> Row:
@@ -256,7 +268,7 @@ def _common(device: Device, user: User) -> Row:
         "access": [],
         "attributes": {"room": f"room {number % 10}", "rack": number % 40, "$remoteit": {"color": number % 7}},
         "endpoint": {
-            "externalAddress": f"203.0.113.{number % 250 + 1}",
+            "externalAddress": f"203.0.113.{number % 250 + 1}:{50000 + number % 10000}",
             "internalAddress": f"10.61.{number // 250 % 250}.{number % 250 + 1}",
             "quality": "GOOD",
             "geo": {

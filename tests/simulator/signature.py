@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Verifies requests that are signed with the access key (section 3.2 of the reference)."""
+"""Verifies requests that are signed with the access key, in either form (sections 3.2 and 3.3 of the reference)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from aiohttp import web
 from answers import Refusal
 from settings import Settings
 
+MESSAGE_SIGNATURE = re.compile(r"(?P<label>[a-z*][\w.*-]*)=(?P<inputs>\((?P<components>[^)]*)\)(?P<parameters>.*))")
+MESSAGE_PARAMETER = re.compile(r';(\w+)=(?:"([^"]*)"|([^;]*))')
+COMPONENT = re.compile(r'"([^"]+)"')
 PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -41,6 +44,9 @@ class AccessKey:
 
     def check(self, request: web.Request) -> None:
         """Raise Forged, or Refusal for a date that cannot be read. Which headers are signed is the client's choice."""
+        if "Signature-Input" in request.headers:
+            self._check_rfc9421(request)
+            return
         scheme, _unused, rest = request.headers.get("Authorization", "").partition(" ")
         given = dict(PARAMETER.findall(rest))
         names = given.get("headers", "date").lower().split()
@@ -54,6 +60,39 @@ class AccessKey:
         expected = base64.b64encode(hmac.digest(self._secret, text.encode(), "sha256")).decode()
         if not hmac.compare_digest(expected.encode(), given.get("signature", "").encode()):
             raise Forged
+
+    def _check_rfc9421(self, request: web.Request) -> None:
+        """Check HTTP Message Signatures. A client chooses the label, and which components it signs."""
+        match = MESSAGE_SIGNATURE.fullmatch(request.headers["Signature-Input"])
+        if match is None or not self._settings.access_key:
+            raise Forged
+        label, inputs, components = match["label"], match["inputs"], COMPONENT.findall(match["components"])
+        given = {name: quoted or bare for name, quoted, bare in MESSAGE_PARAMETER.findall(match["parameters"])}
+        if given.get("keyid") != self._keyid or given.get("alg", "hmac-sha256") != "hmac-sha256":
+            raise Forged
+        created = given.get("created", "")
+        signed_at = float(created) if created.isdigit() else _moment(request.headers.get("Date", ""))
+        if abs(self._now() - signed_at) > self._settings.signature_window:
+            raise Forged
+        lines = [f'"{name}": {_component(request, name)}' for name in components]
+        text = "\n".join([*lines, f'"@signature-params": {inputs}'])
+        signature = re.fullmatch(rf"{re.escape(label)}=:([^:]*):", request.headers.get("Signature", ""))
+        expected = base64.b64encode(hmac.digest(self._secret, text.encode(), "sha256")).decode()
+        if signature is None or not hmac.compare_digest(expected.encode(), signature[1].encode()):
+            raise Forged
+
+
+def _component(request: web.Request, name: str) -> str:
+    """A component of RFC 9421, section 2, as far as clients of the vendor sign it."""
+    derived = {
+        "@method": request.method,
+        "@authority": request.host.lower(),
+        "@target-uri": f"https://{request.host}{request.raw_path}",
+        "@path": request.path,
+    }
+    if name == "@target-uri" and not request.secure:
+        derived[name] = f"http://{request.host}{request.raw_path}"
+    return derived[name] if name in derived else _value(request, name)
 
 
 def _value(request: web.Request, name: str) -> str:
