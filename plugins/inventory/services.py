@@ -165,7 +165,9 @@ include_offline: false
 
 import contextlib
 import os
+import re
 import typing as t
+import weakref
 
 from ansible import constants as C
 from ansible.errors import AnsibleError, AnsibleParserError
@@ -215,6 +217,22 @@ _ACCOUNT_OPTIONS = (
 _NAME_VARIABLES = {"device": "remoteit_device", "service": "remoteit_service", "id": "remoteit_device_id"}
 
 
+#: The tag from which each group was created, for all sources of an inventory.
+_TAGS_OF_GROUPS: weakref.WeakKeyDictionary[t.Any, dict[str, str]] = weakref.WeakKeyDictionary()
+
+
+def _names_the_plugin(path: str) -> bool:
+    """Return whether a YAML file selects this plugin. ansible-core offers the plugin other files as well."""
+    if not path.endswith((".yml", ".yaml")):
+        return False
+    with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
+        return (
+            re.search(rf"^plugin: *['\"]?{re.escape(InventoryModule.NAME)}\b", file.read(65536), re.MULTILINE)
+            is not None
+        )
+    return False
+
+
 class DeviceGroups(t.NamedTuple):
     """The groups that the plugin creates automatically."""
 
@@ -244,8 +262,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def verify_file(self, path: str) -> bool:
         """Return whether the path is an existing file whose name ends as the documentation requires."""
-        is_file = bool(super().verify_file(path))  # type: ignore[no-untyped-call]
-        return is_file and path.endswith(("remoteit.yml", "remoteit.yaml"))
+        if not super().verify_file(path):  # type: ignore[no-untyped-call]
+            return False
+        if path.endswith(("remoteit.yml", "remoteit.yaml")):
+            return True
+        if _names_the_plugin(path):
+            self._warn([f"{path} is not read, because its name does not end in remoteit.yml or remoteit.yaml"])
+        return False
 
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         """Add the devices that the source file selects to the inventory."""
@@ -368,12 +391,27 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         states = {True: "active", False: "inactive"} if "state" in group_by else {}
         return DeviceGroups(
             devices_group,
-            {tag: self._create_group(f"{prefix}tag_{tag}") for tag in tags},
+            self._create_tag_groups(tags, prefix),
             {online: self._create_group(f"{prefix}state_{state}") for online, state in states.items()},
         )
 
     def _create_group(self, name: str) -> Group:
         return self.inventory.groups[self.inventory.add_group(self._sanitize_group_name(name))]
+
+    def _create_tag_groups(self, tags: t.Iterable[str], prefix: str) -> dict[str, Group]:
+        """Create the groups of the tags, and warn if something else has the same group."""
+        known = _TAGS_OF_GROUPS.setdefault(self.inventory, {})
+        groups, warnings = {}, []
+        for tag in tags:
+            name = self._sanitize_group_name(f"{prefix}tag_{tag}")
+            if name in self.inventory.groups and name not in known:
+                warnings.append(f"the devices with the tag {tag!r} join the group {name!r} of another source")
+            elif known.setdefault(name, tag) != tag:
+                warnings.append(f"the tags {known[name]!r} and {tag!r} share the group {name!r}")
+            known.setdefault(name, tag)
+            groups[tag] = self._create_group(name)
+        self._warn(warnings)
+        return groups
 
     def _add_host(self, name: str, variables: dict[str, t.Any]) -> Host:
         self.inventory.add_host(name)

@@ -60,10 +60,15 @@ def page(*devices: t.Any, more: bool = False, total: int = 9) -> Reply:
     return Reply({"data": {"login": {"devices": {"items": devices, "hasMore": more, "total": total}}}})
 
 
-def parse(directory: Path, **options: t.Any) -> InventoryData:
+def shown(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the warnings without the line breaks of the display."""
+    return " ".join(capsys.readouterr().err.split())
+
+
+def parse(directory: Path, inventory: InventoryData | None = None, **options: t.Any) -> InventoryData:
     source = directory / "fleet.remoteit.yml"
     source.write_text(yaml.safe_dump({"plugin": PLUGIN, **options}))
-    inventory = InventoryData()
+    inventory = inventory or InventoryData()
     loaded().parse(inventory, DataLoader(), str(source))
     return inventory
 
@@ -103,12 +108,38 @@ def test_filters_are_sent_to_the_api(tmp_path: Path, conversation: Conversation)
     assert [host.name for host in inventory.groups["remoteit_tag_a"].get_hosts()] == ["pi-2"]
 
 
-def test_similar_tags_share_a_group(tmp_path: Path, conversation: Conversation) -> None:
-    tags = [{"name": "site-a"}, {"name": "site a"}, {"name": "site_a"}]
+def test_similar_tags_share_a_group_with_a_warning(
+    tmp_path: Path, conversation: Conversation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tags = [{"name": "site-a"}, {"name": "site.a"}, {"name": "site_a"}]
     conversation.expect_query(None, page(device(1, tags=tags), device(2, tags=tags[1:2])))
     inventory = parse(tmp_path)
     assert [host.name for host in inventory.groups["remoteit_tag_site_a"].get_hosts()] == ["pi-1", "pi-2"]
-    assert inventory.hosts["pi-1"].vars["remoteit_tags"] == ["site-a", "site a", "site_a"]
+    assert inventory.hosts["pi-1"].vars["remoteit_tags"] == ["site-a", "site.a", "site_a"]
+    assert "the tags 'site-a' and 'site.a' share the group 'remoteit_tag_site_a'" in shown(capsys)
+
+
+def test_tag_with_the_group_of_another_source_gives_a_warning(
+    tmp_path: Path, conversation: Conversation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inventory = InventoryData()
+    inventory.add_group("remoteit_tag_a")
+    conversation.expect_query(None, page(device(1, tags=[{"name": "a"}, {"name": "b"}])))
+    parse(tmp_path, inventory)
+    assert "the tag 'a' join the group 'remoteit_tag_a' of another source" in shown(capsys)
+    conversation.expect_query(None, page(device(2, tags=[{"name": "b"}])))
+    parse(tmp_path, inventory)  # two accounts may use the same tag
+    assert "remoteit_tag_b" not in shown(capsys)
+
+
+def test_source_with_another_name_gives_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, content in (("remote.it.yml", f"plugin: {PLUGIN}\n"), ("hosts.yml", "all:\n")):
+        path = tmp_path / name
+        path.write_text(content)
+        assert not loaded().verify_file(str(path))
+    text = shown(capsys)
+    assert "does not end in remoteit.yml" in text
+    assert "hosts.yml" not in text
 
 
 def test_host_with_the_name_of_a_group_keeps_its_variables(
@@ -122,7 +153,7 @@ def test_host_with_the_name_of_a_group_keeps_its_variables(
     assert inventory.hosts["room_1"].vars["remoteit_device"] == "room_1"
     assert not inventory.groups["room_1"].vars
     assert [host.name for host in inventory.groups["room_1"].get_hosts()] == ["pi-1"]
-    assert "host room_1 is in no constructed group" in " ".join(capsys.readouterr().err.split())
+    assert "host room_1 is in no constructed group" in shown(capsys)
 
 
 def test_refusal_of_the_api_is_a_parser_error(tmp_path: Path, conversation: Conversation) -> None:
@@ -138,7 +169,7 @@ def test_incomplete_response_gives_a_warning(
     reply.body["errors"] = [{"message": "some of it is lost"}]
     conversation.expect_query(None, reply)
     assert list(parse(tmp_path).hosts) == ["pi-1"]
-    assert "some of it is lost" in " ".join(capsys.readouterr().err.split())  # the display wraps lines
+    assert "some of it is lost" in shown(capsys)
 
 
 def test_unknown_option_gives_a_warning(
@@ -147,7 +178,7 @@ def test_unknown_option_gives_a_warning(
     """The modules have the option ``concurrency``, the inventory plugin does not."""
     conversation.expect_query(None, page(device(1)))
     assert list(parse(tmp_path, concurrency=4).hosts) == ["pi-1"]
-    assert "concurrency is not an option" in " ".join(capsys.readouterr().err.split())
+    assert "concurrency is not an option" in shown(capsys)
 
 
 def test_plugin_is_imported_without_requests() -> None:
