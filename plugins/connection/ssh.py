@@ -399,10 +399,17 @@ class Connection(SshConnection):  # type: ignore[misc]
         elif limits.timed_out:
             raise AnsibleConnectionFailure(
                 f"The connection is open, but the device did not respond over SSH within {limits.wait_timeout} seconds"
-                f" (remoteit_wait_timeout). {' '.join(str(error).split())}"
+                f" (remoteit_wait_timeout). {self._address_hint(lease)}{' '.join(str(error).split())}"
             ) from None
         time.sleep(RETRY_SECONDS)
         lease.age += RETRY_SECONDS
+
+    @staticmethod
+    def _address_hint(lease: ProxyUse) -> str:
+        """Return the advice for a proxy that accepts one address only: a wrong address is seen as a timeout."""
+        if lease.connection.restriction != "address":
+            return ""
+        return "The proxy accepts only the address in remoteit_hostip. Check that ssh connects from it. "
 
     @staticmethod
     def _replace_connection(error: AnsibleError, lease: ProxyUse, limits: RetryLimits) -> None:

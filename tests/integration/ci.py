@@ -296,10 +296,13 @@ def awx(machine: Prepare, *, end: signal.Signals | None) -> tuple[bool, Machine]
         (data / "env" / "extravars").write_text(json.dumps(extra))
         if "{{ machine_credential }}" in template["credentials"]:
             (data / "env" / "ssh_key").write_text(here.secrets["DEVICE_KEY"])
-        argv = ["ansible-runner", "run", str(data), "-p", template["playbook"]]
+        source = str(here.workspace / "fleet.remoteit.yml")
+        argv = ["ansible-runner", "run", str(data), "-p", template["playbook"], "--inventory", source]
         here.end = end if identifier == "update" else None
-        argv += ["--inventory", str(here.workspace / "fleet.remoteit.yml")]
-        step = here.execute(identifier, argv, {**environ, "JOB_ID": str(job_id)})
+        job = {**environ, "JOB_ID": str(job_id)}
+        step = _update_inventory(here, source, job) if identifier == "update" else None
+        if step is None or step.code == 0:
+            step = here.execute(identifier, argv, job)
         steps.append(step)
         following = node["related"]["failure_nodes" if step.code else "success_nodes"] + node["related"]["always_nodes"]
         handled = node["related"]["failure_nodes"] + node["related"]["always_nodes"]
@@ -309,6 +312,15 @@ def awx(machine: Prepare, *, end: signal.Signals | None) -> tuple[bool, Machine]
     here.steps = steps
     shutil.copytree(shared / "junit", here.workspace / "junit")
     return succeeds, here
+
+
+def _update_inventory(here: Machine, source: str, environ: dict[str, str]) -> Step:
+    """Read the inventory as AWX does before a job with ``update_on_launch``. The job fails if this fails."""
+    end, here.end = here.end, None
+    strict = {"ANSIBLE_INVENTORY_UNPARSED_FAILED": "True", "ANSIBLE_INVENTORY_EXPORT": "True"}
+    step = here.execute("inventory", ["ansible-inventory", "-i", source, "--list"], {**environ, **strict})
+    here.end = end
+    return step
 
 
 def _asks(template: dict[str, Any]) -> bool:

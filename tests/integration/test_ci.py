@@ -131,10 +131,21 @@ def test_a_task_fails(project: Fleet, system: str) -> None:
     update, *teardowns = runs(machine)
     assert update.code == 2
     assert {step.code for step in teardowns} == {2 if system == "awx" else 0}
-    assert system != "awx" or "The update has failed" in teardowns[0].output
+    assert system != "awx" or "The update failed" in teardowns[0].output
     failed = [case.get("name", "") for case in reports(machine)["update"] if case.find("failure") is not None]
     assert [name for name in failed if "pi-0002" in name and "Work" in name] == failed
     nothing_is_left(project, machine)
+
+
+@pytest.mark.parametrize("trouble", ["wrong key", "API down"])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_inventory_that_cannot_be_read_is_red(project: Fleet, system: str, trouble: str) -> None:
+    fault = {"fault": "http", "status": 503} if trouble == "API down" else {"fault": "http", "status": 403}
+    project.simulator.fault(call="list", times="always", **fault)
+    project.simulator.forget_requests()
+    succeeds, _machine = run(project, system, "green")
+    assert not succeeds
+    assert not project.simulator.requests("connect")
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
