@@ -34,7 +34,7 @@ class ActionModule(RemoteItAction):
     def execute(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         wanted = DeviceFilter.from_options(options)
         warnings: list[str] = []
-        devices = KeeperClient().devices(account_of(options, self.environment()), wanted, warnings.append)
+        devices = KeeperClient().list_devices(account_of(options, self.environment()), wanted, warnings.append)
         result = result_of(devices, wanted)
         return {**result, "warnings": warnings} if warnings else result
 

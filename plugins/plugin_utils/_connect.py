@@ -67,7 +67,7 @@ _TOP_LEVEL = ("proxy", "connectionid", "host", "port", "expirationsec")
 
 
 def connect(
-    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], fleet: ConnectionBackend, *, check_mode: bool
+    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], backend: ConnectionBackend, *, check_mode: bool
 ) -> dict[str, t.Any]:
     """Open what the options ask for and return the task's result.
 
@@ -86,7 +86,7 @@ def connect(
     connections: dict[str, dict[str, t.Any]] = {}
     failures: dict[str, dict[str, t.Any]] = {}
     wanted: dict[str, tuple[str, str | None]] = {spelling: (spelling, None) for spelling in given}  # id and name
-    for target, found in (fleet.resolve(account, targets, warnings.append) if targets else {}).items():
+    for target, found in (backend.find_services(account, targets, warnings.append) if targets else {}).items():
         if isinstance(found, RemoteItError):
             failures[str(target)] = found.as_failure()
         else:
@@ -94,7 +94,7 @@ def connect(
     spellings = canonical_service_ids([spelling for spelling, _unused in wanted.values()]) if wanted else {}
     order = _connect_request(options, spellings.values())
 
-    outcomes = {} if check_mode or not wanted else dict(fleet.open(account, order))
+    outcomes = {} if check_mode or not wanted else dict(backend.connect_all(account, order))
 
     for key, (spelling, name) in wanted.items():
         if check_mode:

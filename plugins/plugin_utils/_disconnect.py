@@ -43,7 +43,7 @@ ARGUMENT_RULES: dict[str, t.Any] = {
 
 
 def disconnect(
-    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], fleet: ConnectionBackend, *, check_mode: bool
+    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], backend: ConnectionBackend, *, check_mode: bool
 ) -> dict[str, t.Any]:
     """Close what the options name and return the task's result.
 
@@ -52,7 +52,7 @@ def disconnect(
     stops = _connection_refs(options)
     if check_mode:
         return result_of((stop, CLOSED) for stop in stops)
-    return result_of(fleet.close(account_of(options, environ), stops) if stops else ())
+    return result_of(backend.disconnect_all(account_of(options, environ), stops) if stops else ())
 
 
 def result_of(stopped: t.Iterable[DisconnectResult]) -> dict[str, t.Any]:

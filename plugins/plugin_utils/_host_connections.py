@@ -72,7 +72,7 @@ def close_hosts(options: t.Mapping[str, t.Any], play: Play) -> t.Iterator[Discon
     _check_options(options)
     names = _names(options["hosts"], play)
     hosts, _failed = _read(names, play)
-    closing = KeeperClient().close_hosts(names, [host.account for host in hosts])
+    closing = KeeperClient().release_hosts(names, [host.account for host in hosts])
     yield from with_progress("closing", len(names), closing)
 
 
@@ -125,7 +125,7 @@ def _find_services(
             targets[host.account].add(host.target)
     for account, wanted in targets.items():
         try:
-            found: t.Mapping[ServiceName, t.Any] = KeeperClient().resolve(account, wanted, warn)
+            found: t.Mapping[ServiceName, t.Any] = KeeperClient().find_services(account, wanted, warn)
         except KeeperError:
             raise  # not the API's refusal of a host, which may be skipped
         except RemoteItError as error:
@@ -154,7 +154,7 @@ def _open(
             tuple(names), hostip=hostip, wait=options["wait"], reuse=options["reuse"], detach=options["detach"]
         )
         try:
-            for service, outcome in KeeperClient().open(account, order, dict(names)):
+            for service, outcome in KeeperClient().connect_all(account, order, dict(names)):
                 for name in names.pop(service):
                     yield name, outcome
         except KeeperError:

@@ -66,20 +66,20 @@ IS_INTERACTIVE, COLUMNS = is_for_a_person(os.environ), columns_of()
 class ProgressBackend:
     """A fleet that shows how its bulk calls proceed."""
 
-    def __init__(self, fleet: ConnectionBackend) -> None:
-        self._fleet = fleet
+    def __init__(self, backend: ConnectionBackend) -> None:
+        self._backend = backend
 
-    def open(self, account: Account, order: ConnectRequest) -> t.Iterator[ConnectResult]:
-        return with_progress("opening", len(order.services), self._fleet.open(account, order))
+    def connect_all(self, account: Account, request: ConnectRequest) -> t.Iterator[ConnectResult]:
+        return with_progress("opening", len(request.services), self._backend.connect_all(account, request))
 
-    def close(self, account: Account, stops: t.Sequence[ConnectionRef]) -> t.Iterator[DisconnectResult]:
-        return with_progress("closing", len(stops), self._fleet.close(account, stops))
+    def disconnect_all(self, account: Account, refs: t.Sequence[ConnectionRef]) -> t.Iterator[DisconnectResult]:
+        return with_progress("closing", len(refs), self._backend.disconnect_all(account, refs))
 
-    def resolve(self, account: Account, targets: t.Collection[ServiceName], warn: Warn) -> FoundServices:
-        return self._fleet.resolve(account, targets, warn)
+    def find_services(self, account: Account, names: t.Collection[ServiceName], warn: Warn) -> FoundServices:
+        return self._backend.find_services(account, names, warn)
 
-    def devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
-        return self._fleet.devices(account, wanted, warn)
+    def list_devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
+        return self._backend.list_devices(account, wanted, warn)
 
 
 def with_progress(doing: str, total: int, outcomes: t.Iterator[tuple[Key, Outcome]]) -> t.Iterator[tuple[Key, Outcome]]:

@@ -63,20 +63,20 @@ def measure(way: str, services: list[str]) -> dict[str, float]:
     environ = os.environ
     url, key, token = (environ[f"REMOTEIT_{name}"] for name in ("API_URL", "DEVELOPER_KEY", "TOKEN"))
     account = Account(Credentials(url, key, token=token))
-    fleet = KeeperClient() if way == "keeper" else DirectBackend()
+    backend = KeeperClient() if way == "keeper" else DirectBackend()
     times = [time.monotonic()]
-    if isinstance(fleet, KeeperClient):
-        fleet.is_first("starts it")
+    if isinstance(backend, KeeperClient):
+        backend.first_failed_host("", "")
     times.append(time.monotonic())
     opened = [
         (service, connection.connectionid)
-        for service, connection in fleet.open(account, ConnectRequest(tuple(services)))
+        for service, connection in backend.connect_all(account, ConnectRequest(tuple(services)))
     ]
     times.append(time.monotonic())
-    assert {outcome for _unused, outcome in fleet.close(account, opened)} == {"closed"}
+    assert {outcome for _unused, outcome in backend.disconnect_all(account, opened)} == {"closed"}
     times.append(time.monotonic())
-    if isinstance(fleet, KeeperClient):
-        fleet.finish()
+    if isinstance(backend, KeeperClient):
+        backend.finish()
     times.append(time.monotonic())
     return dict(zip(("start", "open", "close", "end"), (b - a for a, b in itertools.pairwise(times)), strict=True))
 

@@ -55,16 +55,16 @@ DisconnectResult = tuple[ConnectionRef, str | RemoteItError]
 class ConnectionBackend(t.Protocol):
     """Who finds, opens and closes: this process itself, or the keeper of the run."""
 
-    def open(self, account: Account, order: ConnectRequest) -> t.Iterator[ConnectResult]:
+    def connect_all(self, account: Account, request: ConnectRequest) -> t.Iterator[ConnectResult]:
         """Each service, with its connection or the reason why there is none, as the answers come in."""
 
-    def close(self, account: Account, stops: t.Sequence[ConnectionRef]) -> t.Iterator[DisconnectResult]:
+    def disconnect_all(self, account: Account, refs: t.Sequence[ConnectionRef]) -> t.Iterator[DisconnectResult]:
         """Each connection, with what became of it or the reason why nothing did."""
 
-    def resolve(self, account: Account, targets: t.Collection[ServiceName], warn: Warn) -> FoundServices:
+    def find_services(self, account: Account, names: t.Collection[ServiceName], warn: Warn) -> FoundServices:
         """What each target is."""
 
-    def devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
+    def list_devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
         """The devices that are wanted."""
 
 
@@ -81,18 +81,20 @@ class DirectBackend:
         self._apis.append((account, account.api()))
         return self._apis[-1][1]
 
-    def open(self, account: Account, order: ConnectRequest) -> t.Iterator[ConnectResult]:
+    def connect_all(self, account: Account, request: ConnectRequest) -> t.Iterator[ConnectResult]:
         api = self._api(account)
-        return map_concurrently(lambda service: connect_one(api, service, order), order.services, account.concurrency)
+        return map_concurrently(
+            lambda service: connect_one(api, service, request), request.services, account.concurrency
+        )
 
-    def close(self, account: Account, stops: t.Sequence[ConnectionRef]) -> t.Iterator[DisconnectResult]:
+    def disconnect_all(self, account: Account, refs: t.Sequence[ConnectionRef]) -> t.Iterator[DisconnectResult]:
         api = self._api(account)
-        return map_concurrently(lambda stop: disconnect_one(api, stop), stops, account.concurrency)
+        return map_concurrently(lambda ref: disconnect_one(api, ref), refs, account.concurrency)
 
-    def resolve(self, account: Account, targets: t.Collection[ServiceName], warn: Warn) -> FoundServices:
-        return find_services(self._api(account), targets, warn)
+    def find_services(self, account: Account, names: t.Collection[ServiceName], warn: Warn) -> FoundServices:
+        return find_services(self._api(account), names, warn)
 
-    def devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
+    def list_devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
         return list(self._api(account).devices(wanted, warn))
 
 

@@ -84,19 +84,19 @@ class KeeperClient:
     def __init__(self, run: Run = THIS_RUN) -> None:
         self._run = run
 
-    def open(
+    def connect_all(
         self, account: Account, order: ConnectRequest, hosts: t.Mapping[str, t.Sequence[str]] | None = None
     ) -> t.Iterator[ConnectResult]:
         """Open the services.
 
-        :param hosts: the inventory hosts of each service, which hold its connection until ``close_hosts``. Without them
-            this task holds it, until a ``close`` of its ID.
+        :param hosts: the inventory hosts of each service, which hold its connection until ``release_hosts``. Without them
+            this task holds it, until a ``disconnect_all`` of its ID.
         """
         request = {"do": "open", "account": _to_json(account), "order": _to_json(order), "hosts": hosts}
         for event in self._ask(request, start=True):
             yield _opened(event)
 
-    def resolve(self, account: Account, targets: t.Collection[ServiceName], warn: Warn) -> FoundServices:
+    def find_services(self, account: Account, targets: t.Collection[ServiceName], warn: Warn) -> FoundServices:
         """Find the services by name."""
         found: FoundServices = {}
         request = {"do": "resolve", "account": _to_json(account), "targets": list(targets)}
@@ -109,7 +109,7 @@ class KeeperClient:
                 found[ServiceName(*event["target"])] = t.cast(NotFoundError, from_failure(event["failure"]))
         return found
 
-    def devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
+    def list_devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
         """List devices. Without a keeper the API is asked directly: who only looks needs none."""
         fields = {name: list(value) if isinstance(value, frozenset) else value for name, value in vars(wanted).items()}
         found = []
@@ -122,7 +122,7 @@ class KeeperClient:
                     services = tuple(Service(*service) for service in device.services)
                     found.append(device._replace(tags=tuple(device.tags), services=services))
         except KeeperUnavailableError:
-            return DirectBackend().devices(account, wanted, warn)
+            return DirectBackend().list_devices(account, wanted, warn)
         return found
 
     def use(self, host: HostRequest, play: Batch | None, most_ahead: int) -> ProxyUse:
@@ -139,7 +139,7 @@ class KeeperClient:
             time.sleep(pause)
         return ProxyUse(self._line(start=True), host, ahead, most_ahead)
 
-    def explain(self, message: str, host: str) -> str:
+    def first_failed_host(self, message: str, host: str) -> str:
         """Return the host that was the first of this run to fail with this message."""
         return str(next(self._ask({"do": "explain", "message": message, "host": host}, start=True))["host"])
 
@@ -149,13 +149,13 @@ class KeeperClient:
             return next(self._ask({"do": "control_paths", "host": host}))["directory"]
         return None
 
-    def close(self, account: Account, stops: t.Sequence[ConnectionRef]) -> t.Iterator[DisconnectResult]:
+    def disconnect_all(self, account: Account, stops: t.Sequence[ConnectionRef]) -> t.Iterator[DisconnectResult]:
         """Close the connections, or give up holding them."""
         request = {"do": "close", "account": _to_json(account), "stops": [[*stop, ""] for stop in stops]}
         for event in self._ask(request, start=True):
             yield (event["service"], event["connectionid"]), _closed(event)
 
-    def close_hosts(self, names: t.Sequence[str], accounts: t.Iterable[Account]) -> t.Iterator[DisconnectResult]:
+    def release_hosts(self, names: t.Sequence[str], accounts: t.Iterable[Account]) -> t.Iterator[DisconnectResult]:
         """Close what was opened for these hosts. If this run has opened nothing, there is nothing to close.
 
         :param accounts: theirs, as far as they are known; with them, what a killed keeper had opened is closed as well.

@@ -103,7 +103,7 @@ class _EndedRun:
             yield from ((ref, CLOSED) for ref in self._to_close)
             return
         if self._to_close:
-            for ref, result in self._backend.close(self._get_account(), list(self._to_close)):
+            for ref, result in self._backend.disconnect_all(self._get_account(), list(self._to_close)):
                 yield ref, self._record(self._to_close[ref], result)
         if not self._left_open:
             self._ledger.remove()

@@ -119,7 +119,7 @@ def test_the_result_of_a_service_info(adversary: Adversary, said: tuple[Credenti
     options = options_of(credentials, ActionModule.ARGUMENT_SPEC, device=["kiosk-1", "kiosk-2"], service=["ssh"])
     wanted = DeviceFilter.from_options(options)
     try:
-        result = result_of(DirectBackend().devices(account_of(options, {}), wanted, str), wanted)
+        result = result_of(DirectBackend().list_devices(account_of(options, {}), wanted, str), wanted)
     except RemoteItError as error:
         check_error(error, adversary)
     else:

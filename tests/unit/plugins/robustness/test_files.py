@@ -108,7 +108,7 @@ _LINES: list[t.Any] = [
 class _NoFleet:
     """Nothing can be closed."""
 
-    def close(self, account: Account, stops: t.Sequence[tuple[str, str]]) -> t.Iterator[t.Any]:
+    def disconnect_all(self, account: Account, stops: t.Sequence[tuple[str, str]]) -> t.Iterator[t.Any]:
         for service, connectionid in stops:
             assert SERVICE_ID.fullmatch(service)
             assert CONNECTION_ID.fullmatch(connectionid)

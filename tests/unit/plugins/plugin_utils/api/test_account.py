@@ -90,7 +90,7 @@ def test_one_failing_of_many(conversation: Conversation) -> None:
     conversation.expect_open(SERVICES[0], opened(SERVICES[0], "id-0"))
     conversation.expect_open(SERVICES[1], refused("[0861]", 200))
     conversation.expect_open(SERVICES[2], opened(SERVICES[2], "id-2"))
-    outcomes = dict(DirectBackend().open(account(), ConnectRequest(SERVICES[:3])))
+    outcomes = dict(DirectBackend().connect_all(account(), ConnectRequest(SERVICES[:3])))
     assert {service: getattr(outcome, "connectionid", None) for service, outcome in outcomes.items()} == {
         SERVICES[0]: "id-0",
         SERVICES[1]: None,
@@ -105,7 +105,7 @@ def test_closing_many(conversation: Conversation) -> None:
     conversation.expect_stop(*stops[0], STOPPED)
     conversation.expect_stop(*stops[1], *[refused("<error message>")] * 2)
     conversation.expect_stop(*stops[2], refused("api key failed validation"))
-    outcomes = dict(DirectBackend().close(account(concurrency=1), stops))
+    outcomes = dict(DirectBackend().disconnect_all(account(concurrency=1), stops))
     assert outcomes[stops[0]] == CLOSED
     assert outcomes[stops[1]] == ALREADY_CLOSED
     assert isinstance(outcomes[stops[2]], _errors.AuthError)
@@ -125,7 +125,7 @@ def test_the_width_is_used_and_kept(conversation: Conversation) -> None:
     conversation.in_any_order = True
     for service in services:
         conversation.expect_open(service, answer)
-    outcomes = dict(DirectBackend().open(account(concurrency=width), ConnectRequest(services)))
+    outcomes = dict(DirectBackend().connect_all(account(concurrency=width), ConnectRequest(services)))
     assert len(outcomes) == len(services)
     assert all(isinstance(outcome, Connection) for outcome in outcomes.values())
     assert len(threads) == width
@@ -149,11 +149,13 @@ def test_many_over_graphql(conversation: Conversation) -> None:
     connection = {"id": ID, "host": "proxy18.rt3.io", "port": 37488, "reverseProxy": False, "timeout": 28800}
     conversation.expect_query({"serviceId": SERVICES[0]}, Reply({"data": {"connect": connection}}))
     conversation.expect_query({"serviceId": SERVICES[1]}, Reply({"errors": [{"message": "inactive"}]}))
-    outcomes = dict(DirectBackend().open(account(WITH_ACCESS_KEY), ConnectRequest(SERVICES[:2])))
+    outcomes = dict(DirectBackend().connect_all(account(WITH_ACCESS_KEY), ConnectRequest(SERVICES[:2])))
     assert isinstance(outcomes[SERVICES[0]], Connection)
     assert isinstance(outcomes[SERVICES[1]], _errors.OfflineError)
     conversation.expect_query({"connectionId": ID, "serviceId": SERVICES[0]}, Reply({"data": {"disconnect": True}}))
-    assert dict(DirectBackend().close(account(WITH_ACCESS_KEY), [(SERVICES[0], ID)])) == {(SERVICES[0], ID): CLOSED}
+    assert dict(DirectBackend().disconnect_all(account(WITH_ACCESS_KEY), [(SERVICES[0], ID)])) == {
+        (SERVICES[0], ID): CLOSED
+    }
 
 
 def test_the_codes_of_failures_are_a_closed_list_and_survive_a_journey() -> None:

@@ -142,7 +142,7 @@ class Controller:
 
     def open(self, account: Account, *services: str, host: str | None = None, **options: t.Any) -> dict[str, t.Any]:
         hosts = None if host is None else {service: [host] for service in services}
-        outcomes = dict(self.client.open(account, ConnectRequest(services, **options), hosts))
+        outcomes = dict(self.client.connect_all(account, ConnectRequest(services, **options), hosts))
         self.keeper()
         return outcomes
 
@@ -237,7 +237,7 @@ def test_what_failed_arrives_as_it_was(controller: Controller, account: Account)
 def test_closing_and_holding(controller: Controller, vendor: Vendor, account: Account) -> None:
     stop = (SERVICE, controller.open(account, SERVICE)[SERVICE].connectionid)
     assert controller.open(account, SERVICE)[SERVICE].reused
-    outcomes = [dict(controller.client.close(account, [stop]))[stop] for _unused in range(3)]
+    outcomes = [dict(controller.client.disconnect_all(account, [stop]))[stop] for _unused in range(3)]
     assert outcomes == ["still_used", "closed", "already_closed"]
     assert vendor.open == set()
 
@@ -250,26 +250,28 @@ def test_who_looks_for_devices_uses_the_login_of_the_run(
         for number, (service, title) in enumerate([(SERVICE, "SSH"), (OFFLINE, "Bulk")])
     ]
     wanted, warnings = DeviceFilter(state="active", services=frozenset(["kiosk-0"])), ([], [], [])
-    directly = controller.client.devices(account, wanted, warnings[0].append)
+    directly = controller.client.list_devices(account, wanted, warnings[0].append)
     assert [service.id for device in directly for service in device.services] == [SERVICE]
     controller.open(account, SERVICE)
     assert vendor.calls.count("/apv/v27/user/login") == 2
-    assert controller.client.devices(account, wanted, warnings[1].append) == directly
+    assert controller.client.list_devices(account, wanted, warnings[1].append) == directly
     assert vendor.calls.count("/apv/v27/user/login") == 2
     with pytest.raises(OptionsError, match="cannot tell tags_any"):
-        controller.client.devices(account, DeviceFilter(tags_any=("kiosk",)), warnings[1].append)
+        controller.client.list_devices(account, DeviceFilter(tags_any=("kiosk",)), warnings[1].append)
     controller.kill(controller.keeper())
-    assert controller.client.devices(account, wanted, warnings[2].append) == directly
+    assert controller.client.list_devices(account, wanted, warnings[2].append) == directly
     assert warnings[0] == warnings[1] == warnings[2]
 
 
 def test_client_closes_what_hosts_hold(controller: Controller, vendor: Vendor, account: Account) -> None:
     hosts = [HostRequest(name, service, None, None, account) for name, service in zip("ab", SERVICES)]
-    assert list(controller.client.close_hosts(["a", "b"], [account])) == []  # nothing was opened: no keeper is started
+    assert (
+        list(controller.client.release_hosts(["a", "b"], [account])) == []
+    )  # nothing was opened: no keeper is started
     assert not os.path.exists(controller.run.runtime_dir)
     ids = [controller.open(account, host.service, host=host.host)[host.service].connectionid for host in hosts]
     stops = list(zip(SERVICES, ids))
-    assert dict(controller.client.close_hosts(["a", "b"], [])) == dict.fromkeys(stops, "closed")
+    assert dict(controller.client.release_hosts(["a", "b"], [])) == dict.fromkeys(stops, "closed")
     assert vendor.open == set()
 
 
@@ -277,7 +279,7 @@ def test_client_close_starts_a_keeper(controller: Controller, vendor: Vendor, ac
     vendor.open.add("id-x")
     assert controller.client.finish() is None
     assert not os.path.exists(controller.run.runtime_dir)
-    assert dict(controller.client.close(account, [(SERVICE, "id-x")])) == {(SERVICE, "id-x"): "closed"}
+    assert dict(controller.client.disconnect_all(account, [(SERVICE, "id-x")])) == {(SERVICE, "id-x"): "closed"}
     controller.keeper()
     assert vendor.open == set()
 
@@ -312,7 +314,7 @@ def test_use_holds_a_connection_until_it_is_closed(
         stop = (used.connection.deviceaddress, used.connection.connectionid)
         assert vendor.open == {used.connection.connectionid}
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            closing = pool.submit(lambda: dict(controller.client.close(account, [stop])))
+            closing = pool.submit(lambda: dict(controller.client.disconnect_all(account, [stop])))
             concurrent.futures.wait([closing], 0.2)  # it has to wait for the command
             assert len(vendor.open) == 1
             used.close()
@@ -363,7 +365,7 @@ def test_use_names_the_first_host_of_a_shared_failure(controller: Controller, ac
             controller.client.use(HostRequest(name, OFFLINE, None, None, account), None, 100)
         controller.keeper()
         assert failure.value.first == first
-    assert controller.client.explain(failure.value.message, "c") == "a"
+    assert controller.client.first_failed_host(failure.value.message, "c") == "a"
 
 
 def test_use_asks_the_next_keeper(controller: Controller, vendor: Vendor, account: Account) -> None:
@@ -507,7 +509,7 @@ def test_who_listens_in_a_folder_that_is_not_ours_alone_is_told_nothing(
         planted.bind(controller.run.socket)
         planted.listen()
         with pytest.raises(RemoteItError, match="somebody else listens in"):
-            dict(controller.client.open(account, ConnectRequest((SERVICE,))))
+            dict(controller.client.connect_all(account, ConnectRequest((SERVICE,))))
         line, _unused = planted.accept()
         with line:
             assert line.recv(1) == b""
@@ -543,7 +545,7 @@ def test_a_keeper_that_does_not_start_in_time_is_not_left_behind(
     slow_python: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    in_vain = controller.client.open(account, ConnectRequest((SERVICE,)))
+    in_vain = controller.client.connect_all(account, ConnectRequest((SERVICE,)))
     with monkeypatch.context() as hurry:
         hurry.setattr(_keeper_client, "START_SECONDS", 2.0)
         with pytest.raises(RemoteItError, match=r"nothing was opened: .* it did not start within 2 seconds"):
@@ -571,7 +573,7 @@ def test_a_keeper_that_dies_in_the_middle_of_a_line(controller: Controller, acco
     with socket.socket(socket.AF_UNIX) as keeper, concurrent.futures.ThreadPoolExecutor(1) as pool:
         keeper.bind(controller.run.socket)
         keeper.listen()
-        asked = pool.submit(dict, controller.client.open(account, ConnectRequest((SERVICE,))))
+        asked = pool.submit(dict, controller.client.connect_all(account, ConnectRequest((SERVICE,))))
         line, _unused = keeper.accept()
         with line, line.makefile("rb") as request:
             request.readline()
