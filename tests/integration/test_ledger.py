@@ -16,7 +16,7 @@ import pytest
 from conftest import Fleet
 from support import until
 
-CROWD = Path(__file__).with_name("crowd.py")
+CONCURRENT_WORKERS = Path(__file__).with_name("concurrent_workers.py")
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 3])
@@ -26,17 +26,17 @@ def test_random_kills_leave_a_ledger_that_a_teardown_can_finish(fleet: Fleet, at
     state = fleet.folder / "simulator.json"
     state.write_text(json.dumps(fleet.simulator.state))
     pipe = subprocess.PIPE
-    crowd = subprocess.Popen([sys.executable, CROWD, state], env=fleet.environ, stdin=pipe, stdout=pipe)
-    assert crowd.stdin is not None
-    assert crowd.stdout is not None
+    workers = subprocess.Popen([sys.executable, CONCURRENT_WORKERS, state], env=fleet.environ, stdin=pipe, stdout=pipe)
+    assert workers.stdin is not None
+    assert workers.stdout is not None
     until(lambda: any('"opened"' in path.read_text() for path in fleet.ledgers()))
-    crowd.stdin.write(b"kill\n")
-    crowd.stdin.flush()
-    assert crowd.stdout.readline() == b"killed\n"
+    workers.stdin.write(b"kill\n")
+    workers.stdin.flush()
+    assert workers.stdout.readline() == b"killed\n"
     (keeper,) = (pid for pid, words in fleet.processes().items() if "_keeper/process.py" in words)
     os.kill(keeper, signal.SIGKILL)
-    crowd.kill()
-    crowd.wait()
+    workers.kill()
+    workers.wait()
     until(lambda: not fleet.simulator.requests() or all(entry["answered"] for entry in fleet.simulator.requests()))
     (path,) = fleet.ledgers()
     text = path.read_text()

@@ -30,8 +30,8 @@ def worker(account: Account, service: str) -> None:
         time.sleep(random.uniform(0.0, 0.3))
         use.close()
         os._exit(0)
-    for _unused, connection in client.open(account, ConnectRequest((service,), reuse=random.random() < 0.5)):
-        list(client.close(account, [(service, connection.connectionid)]))
+    for _unused, connection in client.connect_all(account, ConnectRequest((service,), reuse=random.random() < 0.5)):
+        list(client.disconnect_all(account, [(service, connection.connectionid)]))
     os._exit(0)
 
 
