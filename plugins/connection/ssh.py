@@ -216,8 +216,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import WARN_PUBLIC_PROXY
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import HOST_VARIABLES, HostReader, parse_int
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient, ProxyUse
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.main_process import register_end_of_run
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient, ProxyLease
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.main_process import register_shutdown_handlers
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, to_plain_types
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN
@@ -273,7 +273,7 @@ class Connection(SshConnection):  # type: ignore[misc]
 
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
-        self._lease: ProxyUse | None = None  # while a command is running
+        self._lease: ProxyLease | None = None  # while a command is running
         self._is_direct = True  # whether ssh connects to the proxy itself, without a jump host or proxy command
         self._ssh_messages = ""  # of the last ssh process; with no_log, the error does not contain them
         self._reader = HostReader()
@@ -308,7 +308,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         whole run. On ansible-core 2.16, the variables are not templated.
         """
         with contextlib.suppress(Exception):
-            directory = KeeperClient().control_paths_of(self._inventory_name())
+            directory = KeeperClient().control_path_dir_of(self._inventory_name())
             for name in os.listdir(directory) if directory else ():
                 socket = os.path.join(t.cast(str, directory), name)
                 command = [self.get_option("ssh_executable"), "-o", f"ControlPath={socket}", "-O", "stop", "remoteit"]
@@ -347,9 +347,9 @@ class Connection(SshConnection):  # type: ignore[misc]
             if host.hostip == PUBLIC:
                 display.warning(f"remoteit_{WARN_PUBLIC_PROXY}")
             batch = play if play is not None and play.runs_on_every_host else None
-            register_end_of_run()
+            register_shutdown_handlers()
             prefetch = parse_int(HOST_VARIABLES["prefetch"], self.get_option("prefetch"), 100, minimum=0)
-            self._lease = KeeperClient().use(host, batch, prefetch)
+            self._lease = KeeperClient().acquire(host, batch, prefetch)
             try:
                 return self._run_with_retries(self._lease, operation)
             finally:
@@ -363,7 +363,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         options = {option: to_plain_types(self.get_option(option)) for option in HOST_VARIABLES}
         return self._reader.read(name, options, facts)
 
-    def _run_with_retries(self, lease: ProxyUse, operation: t.Callable[[], T]) -> T:
+    def _run_with_retries(self, lease: ProxyLease, operation: t.Callable[[], T]) -> T:
         """Run the operation, and run it again only if ssh failed before it could execute anything."""
         _require_ssh_service(lease)
         retries = parse_int("reconnection_retries", self.get_option("reconnection_retries"), 0, minimum=0)
@@ -378,23 +378,23 @@ class Connection(SshConnection):  # type: ignore[misc]
                 except AnsibleError as error:
                     self._recover(error, lease, limits)
                 else:
-                    lease.note_answer(direct=self._is_direct)
+                    lease.note_response(is_direct=self._is_direct)
                     return result
         finally:
             self.set_option("reconnection_retries", retries)
 
-    def _recover(self, error: AnsibleError, lease: ProxyUse, limits: RetryLimits) -> None:
+    def _recover(self, error: AnsibleError, lease: ProxyLease, limits: RetryLimits) -> None:
         """Wait for the device or replace the connection, so that the operation can be retried.
 
         :raises AnsibleError: a limit is reached, waiting does not help, or something may have been executed.
         """
         messages = " ".join((self._ssh_messages or str(error)).split())
         if self._is_from_ssh(_ssh_errors.is_refused, messages, lease):
-            is_starting = not lease.answered and lease.age < STARTUP_SECONDS and not limits.timed_out
+            is_starting = not lease.has_responded and lease.age < STARTUP_SECONDS and not limits.timed_out
             if not is_starting:
                 self._replace_connection(error, lease, limits)
                 return
-        elif lease.answered or not self._is_from_ssh(_ssh_errors.is_before_login, messages, lease):
+        elif lease.has_responded or not self._is_from_ssh(_ssh_errors.is_before_login, messages, lease):
             raise _ssh_errors.add_advice(error, messages, host_key_alias(lease.connection.deviceaddress)) from None
         elif limits.timed_out:
             raise AnsibleConnectionFailure(
@@ -405,14 +405,14 @@ class Connection(SshConnection):  # type: ignore[misc]
         lease.age += RETRY_SECONDS
 
     @staticmethod
-    def _address_hint(lease: ProxyUse) -> str:
+    def _address_hint(lease: ProxyLease) -> str:
         """Return the advice for a proxy that accepts one address only: a wrong address is seen as a timeout."""
         if lease.connection.restriction != "address":
             return ""
         return "The proxy accepts only the address in remoteit_hostip. Check that ssh connects from it. "
 
     @staticmethod
-    def _replace_connection(error: AnsibleError, lease: ProxyUse, limits: RetryLimits) -> None:
+    def _replace_connection(error: AnsibleError, lease: ProxyLease, limits: RetryLimits) -> None:
         """Replace a connection whose proxy refuses to connect, or raise the error of ssh if the limit is reached."""
         if not limits.replacements:
             raise error
@@ -420,7 +420,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         _require_ssh_service(lease)
         limits.count_replacement()
 
-    def _is_from_ssh(self, predicate: t.Callable[..., bool], messages: str, lease: ProxyUse) -> bool:
+    def _is_from_ssh(self, predicate: t.Callable[..., bool], messages: str, lease: ProxyLease) -> bool:
         """Return whether the messages match and come from ssh, not from a command that prints the same text.
 
         If ssh does not connect to the proxy itself, a command without effect must fail with a matching message.
@@ -465,7 +465,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         self._verify_options(self._lease, subsystem, list(map(os.fsdecode, options)), destination)
         return [*command[:start], *options, *command[end:]]
 
-    def _destination(self, lease: ProxyUse, subsystem: str) -> Destination:
+    def _destination(self, lease: ProxyLease, subsystem: str) -> Destination:
         connection = lease.connection
         login = [str(self.get_option(name)) for name in _LOGIN_OPTIONS if name in self.option_definitions]
         login.append(str(self.get_option(f"{subsystem}_extra_args") or ""))
@@ -479,7 +479,7 @@ class Connection(SshConnection):  # type: ignore[misc]
             os.path.join(directory, hashlib.sha256("\0".join(login).encode()).hexdigest()[:10]),
         )
 
-    def _verify_options(self, lease: ProxyUse, subsystem: str, options: list[str], destination: Destination) -> None:
+    def _verify_options(self, lease: ProxyLease, subsystem: str, options: list[str], destination: Destination) -> None:
         """Raise an error if ssh would connect elsewhere with these options. The keeper remembers verified options.
 
         :raises OptionsError: ssh would connect elsewhere, or cannot show where.
@@ -496,7 +496,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         lease.note_checked(f"{digest} {'direct' if self._is_direct else 'indirect'}")
 
 
-def _require_ssh_service(lease: ProxyUse) -> None:
+def _require_ssh_service(lease: ProxyLease) -> None:
     if lease.connection.reverse_proxy:
         raise OptionsError(
             f"the service {lease.connection.deviceaddress} is a web service, which ssh cannot use; see the module"

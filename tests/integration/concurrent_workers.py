@@ -26,9 +26,9 @@ def worker(account: Account, service: str) -> None:
     """Open and close as a module does, or use a connection for a moment as the connection plugin does."""
     client = KeeperClient()
     if random.random() < 0.5:
-        use = client.use(HostRequest(service, service, None, None, account), None, 0)
+        lease = client.acquire(HostRequest(service, service, None, None, account), None, 0)
         time.sleep(random.uniform(0.0, 0.3))
-        use.close()
+        lease.close()
         os._exit(0)
     for _unused, connection in client.connect_all(account, ConnectRequest((service,), reuse=random.random() < 0.5)):
         list(client.disconnect_all(account, [(service, connection.connectionid)]))

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""One account of a run: its API, and the bounded pools of threads that every task of the run shares."""
+"""One account of a run: its API, and the bounded pools of threads that all tasks share."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.service_lookup import ServiceLookup
 
-#: More calls at once than that are made over new lines.
+#: More concurrent calls than this use TCP connections that are not pooled.
 MAX_POOLED_CONNECTIONS = 256
 
 T = t.TypeVar("T")
 
-#: The time-out of the task for which a thread works.
+#: The timeout, in seconds, of the task for which a thread works.
 call_timeout: contextvars.ContextVar[float] = contextvars.ContextVar("call_timeout", default=Account.timeout)
 
 
 class _SharedHttp(HttpClient):
-    """The session that all tasks of an account share, each with a time-out of its own."""
+    """The HTTP session that all tasks of an account share. Each has its timeout."""
 
     @property
     def timeout(self) -> float:
@@ -34,41 +34,41 @@ class _SharedHttp(HttpClient):
 
 
 class AccountClient:
-    """One account: its API and its bounded pool of threads, shared by every task of the run."""
+    """An account, with one login and one session for every task of the run."""
 
     def __init__(self, account: Account) -> None:
         http = _SharedHttp(account.transport, timeout=account.timeout, pool_size=MAX_POOLED_CONNECTIONS)
         self.api: Api = account.api(http)
-        self.pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="open")
-        # what has to be quick does not queue behind openings
-        self.quick = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="quick")
-        for pool in (self.pool, self.quick):
-            pool.submit(int).result()  # one thread each, whatever comes
-        self.finder = ServiceLookup(self.api)
+        self.connect_pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="connect")
+        # stop calls and probes do not wait behind connect calls
+        self.quick_pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="quick")
+        for pool in (self.connect_pool, self.quick_pool):
+            pool.submit(int).result()  # starts one thread, in case the system has no more later
+        self.services = ServiceLookup(self.api)
         self.timeout = account.timeout  # the longest of any task
         self.api_url = account.credentials.url
         self.fingerprint = account.credentials.fingerprint()
 
-    def serve(self, account: Account) -> None:
-        """Do what follows in this thread for a task that describes the account so."""
+    def use_options_of(self, account: Account) -> None:
+        """Use the timeout of a task for what follows in this thread, and its concurrency if it is the largest."""
         self.timeout = max(self.timeout, account.timeout)
-        for pool in (self.pool, self.quick):
-            pool._max_workers = max(pool._max_workers, account.concurrency)  # the largest bound counts for all
+        for pool in (self.connect_pool, self.quick_pool):
+            pool._max_workers = max(pool._max_workers, account.concurrency)
         call_timeout.set(account.timeout)
 
-    def later(
-        self, pool: concurrent.futures.ThreadPoolExecutor, work: t.Callable[..., T], *arguments: t.Any
+    def submit(
+        self, pool: concurrent.futures.ThreadPoolExecutor, func: t.Callable[..., T], *arguments: t.Any
     ) -> concurrent.futures.Future[T]:
-        """Let the pool do the work, for the task for which this thread works."""
+        """Call a function in a pool, with the timeout of this thread's task."""
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
         context = contextvars.copy_context()
 
-        def do() -> None:
+        def run() -> None:
             try:
-                future.set_result(context.run(work, *arguments))
+                future.set_result(context.run(func, *arguments))
             except Exception as error:
                 future.set_exception(error)
 
-        with contextlib.suppress(RuntimeError):  # there can be no more threads; those that are there will come to it
-            pool.submit(do)
+        with contextlib.suppress(RuntimeError):  # the system has no more threads; those of the pool run it later
+            pool.submit(run)
         return future

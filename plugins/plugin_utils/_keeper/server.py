@@ -3,13 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The keeper's process: it serves the run's workers, and waits for the controller to be gone."""
+"""Serve the requests of a run's workers, and wait until the controller has ended."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
+import functools
 import os
 import select
 import signal
@@ -18,20 +17,10 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import DeviceFilter
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import DisconnectResult
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.transport import Transport
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import (
-    Event,
-    Keeper,
-    ManagedConnection,
-    Outcome,
-)
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import protocol
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import is_alive
@@ -41,98 +30,43 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_master
     remove_stale_runtime_dirs,
 )
 
-#: The vendor ends a connection 900 seconds after its last use; a touch is a use.
-TOUCH_SECONDS = 600.0
+#: The vendor ends a connection 900 seconds after its last use; a keep-alive is a use.
+KEEPALIVE_SECONDS = 600.0
 POLL_SECONDS = 0.5
 
 
 class _Handler(socketserver.StreamRequestHandler):
-    """One request of a client: a line of JSON, answered by lines of JSON, the last of them C(end)."""
+    """Handle one request: decode it, and send the events that ``_events`` yields."""
 
     server: _Server
 
     def handle(self) -> None:
         try:
-            request = json.loads(self.rfile.readline())
-        except (OSError, ValueError, RecursionError):
+            request = protocol.decode(self.rfile.readline())
+        except (OSError, protocol.MalformedMessageError):
+            return
+        except RemoteItError as error:
+            self._send(protocol.RequestFailed(error))
             return
         try:
-            for event in self._events(request):
+            for event in _events(request, self):
                 self._send(event)
         except RemoteItError as error:
-            self._send({"error": error.as_failure()})
+            self._send(protocol.RequestFailed(error))
         except Exception as error:
-            self._send({"error": {"code": "api", "message": f"the keeper failed: {type(error).__name__}: {error}"}})
-        self._send({"end": True})
+            failure = RemoteItError(f"the keeper failed: {type(error).__name__}: {error}")
+            self._send(protocol.RequestFailed(failure))
+        self._send(protocol.End())
 
-    def _events(self, request: Event) -> t.Iterator[Event]:
-        keeper = self.server.keeper
-        warnings: list[str] = []
-        if request["do"] == "open":
-            account, order = _account(request["account"]), _order(request["order"])
-            yield from keeper.open(account, order, request["hosts"])
-        elif request["do"] == "use":
-            yield from self._use(request)
-        elif request["do"] == "resolve":
-            targets = [ServiceName(*fields) for fields in request["targets"]]
-            found = keeper.resolve(_account(request["account"]), targets, warnings.append)
-            for target, service in found.items():
-                if isinstance(service, RemoteItError):
-                    yield {"target": target, "failure": service.as_failure()}
-                else:
-                    yield {"target": target, "service": service}
-        elif request["do"] == "devices":
-            wanted = DeviceFilter(**request["wanted"])
-            for device in keeper.devices(_account(request["account"]), wanted, warnings.append):
-                yield {"device": device}
-        elif request["do"] == "close":
-            yield from keeper.close(_account(request["account"]), request["stops"])
-        elif request["do"] == "close_hosts":
-            yield from keeper.release_hosts(map(_account, request["accounts"]), request["hosts"])
-        elif request["do"] == "control_paths":
-            yield {"directory": keeper.control_paths_of(request["host"])}
-        elif request["do"] == "explain":
-            yield {"host": keeper.first_told(request["message"], request["host"])}
-        elif request["do"] == "finish":
-            try:
-                yield keeper.finish()
-            finally:
-                self.server.finished.set()
-        yield from ({"warning": warning} for warning in warnings)
+    def read(self) -> t.Any:
+        """Return the client's next message; ``None`` if it has closed the socket."""
+        with contextlib.suppress(OSError, RemoteItError):
+            return protocol.decode(self.rfile.readline())
+        return None
 
-    def _use(self, request: Event) -> t.Iterator[Event]:
-        """Hold a connection for one command: until the client says that it has ended, or is gone."""
-        keeper = self.server.keeper
-        play = request["play"]
-        if play is not None and keeper.wants_batch(play, request["host"]["host"]):
-            yield {"batch": True}
-            batch = (self._read() or {}).get("hosts", [])
-            keeper.open_ahead(play, request["most_ahead"], [_host(fields) for fields in batch])
-        host = _host(request["host"])
-        held, outcome = keeper.use(host)
-        try:
-            while True:
-                yield from _used(keeper, host, held, outcome)
-                while (message := self._read()) is not None and "refused" not in message:
-                    _note(held, message)
-                if message is None:
-                    return
-                before = held
-                held, outcome = keeper.use(host, instead_of=before)
-                keeper.end_use(before)
-        finally:
-            keeper.end_use(held)
-
-    def _read(self) -> Event | None:
-        """Return the client's next line; ``None`` if it is gone."""
-        try:
-            return json.loads(self.rfile.readline())
-        except (OSError, ValueError, RecursionError):
-            return None
-
-    def _send(self, event: Event) -> None:
-        with contextlib.suppress(OSError):  # the worker is gone; what it asked for is held all the same
-            self.wfile.write(json.dumps(event).encode() + b"\n")
+    def _send(self, event: t.Any) -> None:
+        with contextlib.suppress(OSError):  # the worker has ended; its connections are closed with the run
+            self.wfile.write(protocol.encode(event))
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
@@ -145,104 +79,165 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self.finished = threading.Event()
 
 
-def _account(fields: Event) -> Account:
-    return Account(
-        **{
-            **fields,
-            "credentials": Credentials(**fields["credentials"]),
-            "transport": Transport(**fields["transport"]),
-        }
-    )
+# -- requests ----------------------------------------------------------------------------------------------------------
 
 
-def _order(fields: Event) -> ConnectRequest:
-    return ConnectRequest(**{**fields, "services": tuple(fields["services"])})
+@functools.singledispatch
+def _events(request: t.Any, handler: _Handler) -> t.Iterator[t.Any]:
+    """Yield the events of a request. There is one function for each type."""
+    raise RemoteItError(f"the keeper has no request {type(request).__name__}")
 
 
-def _host(fields: Event) -> HostRequest:
-    target = fields["target"]
-    return HostRequest(
-        fields["host"],
-        fields["service"],
-        None if target is None else ServiceName(*target),
-        fields["hostip"],
-        _account(fields["account"]),
-    )
+@_events.register
+def _(request: protocol.ConnectServices, handler: _Handler) -> t.Iterator[t.Any]:
+    for service, outcome in handler.server.keeper.acquire_services(request.account, request.request, request.hosts):
+        if isinstance(outcome, RemoteItError):
+            yield protocol.ServiceNotConnected(service, outcome)
+        else:
+            yield protocol.ServiceConnected(service, outcome)
 
 
-def _used(keeper: Keeper, host: HostRequest, held: ManagedConnection, outcome: Outcome) -> t.Iterator[Event]:
-    if isinstance(outcome, RemoteItError):
-        failure = outcome.as_failure()
-        yield {"failure": failure, "first": keeper.first_told(failure["message"], host.host)}
-    else:
-        yield {
-            "connection": dataclasses.asdict(outcome),
-            "answered": held.answered,
-            "checked": sorted(held.checked),
-            "age": held.age,
-        }
+@_events.register
+def _(request: protocol.DisconnectServices, handler: _Handler) -> t.Iterator[t.Any]:
+    yield from _disconnected(handler.server.keeper.release_services(request.account, request.refs))
 
 
-def _note(held: ManagedConnection, message: Event) -> None:
-    """Note what ssh has found out about the connection."""
-    if "answered" in message:
-        held.answered = True
-        held.direct = bool(message["direct"])
-    if "checked" in message:
-        held.checked.add(str(message["checked"]))
+@_events.register
+def _(request: protocol.ReleaseHosts, handler: _Handler) -> t.Iterator[t.Any]:
+    yield from _disconnected(handler.server.keeper.release_hosts(request.accounts, request.hosts))
 
 
-def serve(run: Run, runs_folder: str, ready: t.Callable[[], None]) -> None:
-    """Serve the run until its controller is gone or asks for the end; then close what is left and leave."""
+def _disconnected(results: t.Iterable[DisconnectResult]) -> t.Iterator[t.Any]:
+    for ref, outcome in results:
+        if isinstance(outcome, RemoteItError):
+            yield protocol.ServiceNotDisconnected(ref, outcome)
+        else:
+            yield protocol.ServiceDisconnected(ref, outcome)
+
+
+@_events.register
+def _(request: protocol.FindServices, handler: _Handler) -> t.Iterator[t.Any]:
+    warnings: list[str] = []
+    found = handler.server.keeper.find_services(request.account, request.names, warnings.append)
+    for name, service in found.items():
+        if isinstance(service, RemoteItError):
+            yield protocol.ServiceNotFound(name, service)
+        else:
+            yield protocol.ServiceFound(name, service)
+    yield from map(protocol.Warned, warnings)
+
+
+@_events.register
+def _(request: protocol.ListDevices, handler: _Handler) -> t.Iterator[t.Any]:
+    warnings: list[str] = []
+    devices = handler.server.keeper.list_devices(request.account, request.filter, warnings.append)
+    yield from map(protocol.DeviceListed, devices)
+    yield from map(protocol.Warned, warnings)
+
+
+@_events.register
+def _(request: protocol.AcquireHost, handler: _Handler) -> t.Iterator[t.Any]:
+    """Lease a connection until the client closes the socket."""
+    keeper = handler.server.keeper
+    if request.play is not None and keeper.claim_batch(request.play, request.host.host):
+        yield protocol.BatchWanted()
+        batch = handler.read()
+        keeper.prefetch(request.play, request.max_unused, batch.hosts if isinstance(batch, protocol.Batch) else ())
+    lease, outcome = keeper.acquire_host(request.host)
+    try:
+        while True:
+            if isinstance(outcome, RemoteItError):
+                yield protocol.HostNotAcquired(outcome, keeper.first_failed_host(outcome.message, request.host.host))
+            else:
+                used = lease.connection
+                yield protocol.HostAcquired(outcome, used.has_responded, tuple(sorted(used.checked)), used.age)
+            while not isinstance(message := handler.read(), protocol.ReplaceConnection):
+                if message is None:
+                    return
+                lease.connection.note(message)
+            before = lease
+            lease, outcome = keeper.acquire_host(request.host, replaces=before)
+            keeper.release_lease(before)
+    finally:
+        keeper.release_lease(lease)
+
+
+@_events.register
+def _(request: protocol.GetControlPathDir, handler: _Handler) -> t.Iterator[t.Any]:
+    yield protocol.ControlPathDir(handler.server.keeper.control_path_dir_of(request.host))
+
+
+@_events.register
+def _(request: protocol.GetFirstFailedHost, handler: _Handler) -> t.Iterator[t.Any]:
+    yield protocol.FirstFailedHost(handler.server.keeper.first_failed_host(request.message, request.host))
+
+
+@_events.register
+def _(request: protocol.Finish, handler: _Handler) -> t.Iterator[t.Any]:
+    try:
+        yield protocol.Finished(handler.server.keeper.finish())
+    finally:
+        handler.server.finished.set()
+
+
+# -- the life of the process -------------------------------------------------------------------------------------------
+
+
+def serve(run: Run, runs_dir: str, ready: t.Callable[[], None]) -> None:
+    """Serve a run until its controller has ended or asks for the end. Then close what is left, and exit.
+
+    :param ready: reports that requests are served; raises ``OSError`` if the worker that started this has ended.
+    :raises OSError: the ledger or the socket cannot be created.
+    """
     alive = lock_runtime_dir(run.runtime_dir, run.controller)
-    ledger, predecessors = Ledger.begin(runs_folder, run.id, run.controller)
-    keeper = Keeper(run, ledger)
-    keeper.take_over(predecessors)
+    ledger, predecessors = Ledger.begin(runs_dir, run.id, run.controller)
+    keeper = Keeper(run, ledger, predecessors)
     server = _Server(keeper, run.socket)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_unused: server.finished.set())
-    ready()  # fails if whoever started it has given it up; until here nobody was served
+    ready()
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 60}, daemon=True).start()
     try:
         remove_stale_runtime_dirs(run.runtime_dir)
         _wait_for_controller(run, server.finished, keeper)
-    finally:  # whatever happened, nothing stays open
+    finally:  # after any error, too, everything is closed
         try:
             keeper.finish()
             remove_runtime_dir(run.runtime_dir)
         finally:
             alive.close()
-            os._exit(0)  # nobody waits for threads whose line is dead
+            os._exit(0)  # does not wait for threads whose calls do not return
 
 
 def _wait_for_controller(run: Run, finished: threading.Event, keeper: Keeper) -> None:
-    """Wait until the controller is gone or somebody asks for the end; touch what is idle meanwhile."""
-    next_touch = time.monotonic() + TOUCH_SECONDS
+    """Wait until the controller has ended or ``finished`` is set. Send keep-alives meanwhile."""
+    next_keepalive = time.monotonic() + KEEPALIVE_SECONDS
     try:
-        alive: t.Callable[[], bool] = _controller_watcher(run)
+        is_running = _controller_watcher(run)
     except ProcessLookupError:
         return
-    while not finished.is_set() and alive():
-        if time.monotonic() >= next_touch:
-            with contextlib.suppress(RuntimeError):  # there can be no more threads
-                threading.Thread(target=keeper.touch, daemon=True).start()  # one that does not answer takes its time
-            next_touch = time.monotonic() + TOUCH_SECONDS
+    while not finished.is_set() and is_running():
+        if time.monotonic() >= next_keepalive:
+            with contextlib.suppress(RuntimeError):  # the system has no more threads
+                # in a thread, because a proxy that does not respond takes its time
+                threading.Thread(target=keeper.send_keepalives, daemon=True).start()
+            next_keepalive = time.monotonic() + KEEPALIVE_SECONDS
 
 
 def _controller_watcher(run: Run) -> t.Callable[[], bool]:
-    """A function that waits for a moment and tells whether the controller is still there.
+    """Return a function that waits ``POLL_SECONDS`` at most and returns whether the controller is running.
 
-    :raises ProcessLookupError: it is gone already.
+    :raises ProcessLookupError: it has ended already.
     """
     try:
         descriptor = os.pidfd_open(run.controller_pid)
     except ProcessLookupError:
         raise
-    except (AttributeError, OSError):  # not Linux, or one that does not have it
+    except (AttributeError, OSError):  # not Linux, or one without pidfd_open
         return lambda: _poll(run)
     if run.controller is not None and not is_alive(run.controller):
-        raise ProcessLookupError  # and another process has got its number
+        raise ProcessLookupError  # another process has its number now
     return lambda: not select.select([descriptor], [], [], POLL_SECONDS)[0]
 
 

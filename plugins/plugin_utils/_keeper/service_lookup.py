@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Services by name for many who ask at once: one query answers all who are waiting for the one before it."""
+"""Find services by name for many threads at once: one query serves all that wait for the query before it."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names 
 
 
 class ServiceLookup:
-    """What is found is known for the rest of the run; what is not may be there the next time."""
+    """Remember found services for the rest of the run, and look up missing ones again."""
 
     def __init__(self, api: DeviceSource) -> None:
         self._api = api
         self._query = threading.Lock()
         self._queries = 0
-        self._waiting: set[ServiceName] = set()
-        self._known: FoundServices = {}
-        self._missed: dict[ServiceName, tuple[int, t.Any]] = {}  # with the number of the query
-        self._failed: tuple[int, Exception] | None = None  # the last query that did
+        self._requested: set[ServiceName] = set()
+        self._found: FoundServices = {}
+        self._not_found: dict[ServiceName, tuple[int, t.Any]] = {}  # with the number of the query
+        self._failed: tuple[int, Exception] | None = None  # the last query that failed
 
-    def resolve(self, targets: t.Collection[ServiceName], warn: Warn) -> FoundServices:
-        """The service of each target, or why there is none.
+    def find(self, names: t.Collection[ServiceName], warn: Warn) -> FoundServices:
+        """Return the service of each name, or the reason why it has no service.
 
-        :raises RemoteItError: the query failed that was to answer this.
+        :raises RemoteItError: the query failed that included these names.
         """
         before = self._queries
-        self._waiting.update(targets)
+        self._requested.update(names)
         with self._query:
-            if not all(target in self._known or self._missed.get(target, (0,))[0] > before for target in targets):
+            if not all(name in self._found or self._not_found.get(name, (0,))[0] > before for name in names):
                 if self._failed is not None and self._failed[0] > before:
                     raise self._failed[1]
                 self._queries += 1
-                asked, self._waiting = self._waiting, set()
+                requested, self._requested = self._requested, set()
                 try:
-                    found = find_services(self._api, asked.union(targets) - self._known.keys(), warn)
+                    found = find_services(self._api, requested.union(names) - self._found.keys(), warn)
                 except Exception as error:
                     self._failed = self._queries, error
                     raise
-                for target, service in found.items():
+                for name, service in found.items():
                     if isinstance(service, Service):
-                        self._known[target] = service
+                        self._found[name] = service
                     else:
-                        self._missed[target] = self._queries, service
-            return {target: self._known.get(target) or self._missed[target][1] for target in targets}
+                        self._not_found[name] = self._queries, service
+            return {name: self._found.get(name) or self._not_found[name][1] for name in names}

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""What the controller does when its run ends in an orderly way, is interrupted, or is asked to end."""
+"""Close the connections of a run when its controller ends, is interrupted or receives SIGTERM, and print the recap."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ansible.plugins.loader import connection_loader
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import LeftOpen, Recap
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, runs_dir
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import remove_runtime_dir
@@ -32,8 +33,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination im
 def register_in_main_process() -> None:
     """Make the controller ask its keeper to finish, at an orderly end, on Ctrl-C, and on SIGTERM.
 
-    The keeper would notice by itself, but in a container it ends together with the controller. Workers inherit the
-    handlers, and leave by ``os._exit``. Does nothing in a worker.
+    The keeper notices the end of the controller, but in a container it ends together with the controller. Workers
+    inherit the handlers, and exit by ``os._exit``. In a worker, this function does nothing.
     """
     if os.getpid() != THIS_RUN.controller_pid:
         return
@@ -51,20 +52,20 @@ def register_in_main_process() -> None:
 
 
 def is_registered() -> bool:
-    """Whether the main process has the handlers. A worker knows what the main process had when it was forked."""
+    """Return whether the main process has the handlers. In a worker: whether it had them when the worker was forked."""
     return bool(register_in_main_process.cache_info().currsize)
 
 
 class _SigtermHandler:
-    """Closes what is open, then does what would have been done without it."""
+    """Close what is open, then call the handler that was set before."""
 
-    def __init__(self, before: t.Any) -> None:
-        self._before = before
+    def __init__(self, previous: t.Any) -> None:
+        self._previous = previous
 
     def __call__(self, number: int, frame: t.Any) -> None:
         _finish()
-        if callable(self._before):
-            self._before(number, frame)
+        if callable(self._previous):
+            self._previous(number, frame)
         else:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
@@ -75,24 +76,24 @@ class _SigtermHandler:
 def _handle_sigterm() -> None:
     if os.getpid() != THIS_RUN.controller_pid or threading.current_thread() is not threading.main_thread():
         return
-    before = signal.getsignal(signal.SIGTERM)
-    if before is not signal.SIG_IGN and not isinstance(before, _SigtermHandler):
-        signal.signal(signal.SIGTERM, _SigtermHandler(before))
+    previous = signal.getsignal(signal.SIGTERM)
+    if previous is not signal.SIG_IGN and not isinstance(previous, _SigtermHandler):
+        signal.signal(signal.SIGTERM, _SigtermHandler(previous))
 
 
 def _pending_call(_unused: t.Any) -> int:
-    with contextlib.suppress(ValueError):  # this Python has called it in another thread
+    with contextlib.suppress(ValueError):  # this Python called it in a thread that may not set a handler
         _handle_sigterm()
     return 0
 
 
-_PENDING_CALL = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_pending_call)  # has to stay alive
+_PENDING_CALL = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_pending_call)  # must not be garbage collected
 
 
 def _handle_sigterm_from_thread() -> None:
-    """Handle SIGTERM although this is not the main thread, which alone may set a handler.
+    """Handle SIGTERM from another thread, although only the main thread may set a handler.
 
-    CPython calls what ``Py_AddPendingCall`` has noted in its main thread (https://docs.python.org/3/c-api/init.html).
+    ``Py_AddPendingCall`` lets CPython call a function in its main thread (https://docs.python.org/3/c-api/init.html).
     """
     with contextlib.suppress(AttributeError):  # not CPython
         ctypes.pythonapi.Py_AddPendingCall(_PENDING_CALL, None)
@@ -104,69 +105,35 @@ def _finish() -> None:
     try:
         recap = KeeperClient().finish()
         if recap is None:
-            remove_runtime_dir(THIS_RUN.runtime_dir)  # its keeper died, or could not be started
+            remove_runtime_dir(THIS_RUN.runtime_dir)  # its keeper was killed, or could not be started
     except (TimeoutError, KeyboardInterrupt):
         print("remote.it: connections are still being closed in the background", file=sys.stderr)
         return
     except RemoteItError as error:
         print(f"[WARNING]: remote.it: {error.message}", file=sys.stderr)
         return
-    recap = add_orphans(recap, orphaned_connections())
-    if recap and (recap["opened"] or recap["unsure"]):
-        print(recap_text(recap), file=sys.stderr, flush=True)
+    recap = (recap or Recap()).with_orphans(_orphaned_connections())
+    if recap.is_worth_printing:
+        print(recap.as_text(), file=sys.stderr, flush=True)
 
 
-def orphaned_connections() -> list[dict[str, t.Any]]:
-    """What ledgers of this run still tell of, though no keeper of it is left."""
-    folder = runs_dir()
+def _orphaned_connections() -> list[LeftOpen]:
+    """Return the connections of killed keepers of this run that no later keeper has taken over."""
+    directory = runs_dir()
     try:
-        if not any(THIS_RUN.id in name for name in os.listdir(folder)):
+        if not any(THIS_RUN.id in name for name in os.listdir(directory)):
             return []
-        return [entry for entry in list_open_connections(folder, THIS_RUN.id) if not entry["detached"]]
+        entries = list_open_connections(directory, THIS_RUN.id)
     except (OSError, RemoteItError):
         return []
-
-
-def add_orphans(recap: dict[str, t.Any] | None, leftovers: t.Sequence[dict[str, t.Any]]) -> dict[str, t.Any] | None:
-    """The recap of the run's last keeper, with what one that was killed has left."""
-    whole = recap or {"opened": 0, "closed": 0, "left": [], "unsure": [], "ended_early": []}
-    told = {left["connectionid"] for left in whole["left"]} | {None}
-    left = [
-        {
-            "service": entry["deviceaddress"],
-            "connectionid": entry["connectionid"],
-            "expires_at": entry["ends_by_itself_at"],
-            "why": "the keeper that opened it was killed; run the playbook remoteit.fleet.teardown",
-        }
-        for entry in leftovers
-        if entry["connectionid"] not in told
+    return [
+        LeftOpen(
+            entry["deviceaddress"],
+            None,
+            entry["connectionid"],
+            entry["ends_by_itself_at"],
+            "the keeper that opened it was killed; run the playbook remoteit.fleet.teardown",
+        )
+        for entry in entries
+        if not entry["detached"]
     ]
-    if not left:
-        return recap
-    return {**whole, "opened": whole["opened"] + len(left), "left": [*whole["left"], *left]}
-
-
-def recap_text(recap: dict[str, t.Any]) -> str:
-    opened, closed = recap["opened"], recap["closed"]
-    lines = [f"remote.it: opened {opened}, closed {closed}, left open {opened - closed}"]
-    lines += [
-        f"[WARNING]: remote.it: the connection {left['connectionid']} to {_label(left)} could not be closed:"
-        f" {left['why']}; it ends by itself at {left['expires_at'] or 'a time that the API did not tell'}"
-        for left in recap["left"]
-    ]
-    lines += [
-        f"[WARNING]: remote.it: the call that was to open {_label(unsure)} at {unsure['at']} had no clear answer and"
-        f" may have opened a connection; it ends by itself 15 minutes after its last use: {unsure['why']}"
-        for unsure in recap["unsure"]
-    ]
-    lines += [
-        f"[WARNING]: remote.it: the connection {ended['connectionid']} to {_label(ended)} was ended before its time"
-        " by somebody else, perhaps by another run's connection to the same service; or the answer to its stop was lost"
-        for ended in recap["ended_early"]
-    ]
-    return "\n".join(lines)
-
-
-def _label(entry: dict[str, t.Any]) -> str:
-    """Return the service, and the inventory host whose service it is if one has used it."""
-    return f"{entry['service']} ({entry['host']})" if entry.get("host") else str(entry["service"])

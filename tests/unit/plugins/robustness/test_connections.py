@@ -143,25 +143,23 @@ def test_a_run(adversary: Adversary, run: Run, said: tuple[Credentials, Answers]
     ledger, _unused = Ledger.begin(runs, run.id)
     keeper = Keeper(run, ledger)
     account = Account(credentials, timeout=1, concurrency=1)
-    events = []
+    outcomes: list[tuple[str, Connection | RemoteItError]] = []
     for _unused in range(2):
-        events += list(keeper.open(account, ConnectRequest((A, B), reuse=reuse)))
-    keeper.touch()
-    for event in events:
-        if "connection" in event:
-            check_connection(Connection(**event["connection"]))
-    some = [
-        [event["service"], event["connection"]["connectionid"], ""] for event in events[:1] if "connection" in event
-    ]
-    events += keeper.close(account, some)
+        outcomes += keeper.acquire_services(account, ConnectRequest((A, B), reuse=reuse))
+    keeper.send_keepalives()
+    opened = [(service, outcome) for service, outcome in outcomes if isinstance(outcome, Connection)]
+    for _service, connection in opened:
+        check_connection(connection)
+    refs = [(service, connection.connectionid) for service, connection in opened[:1]]
+    closed = list(keeper.release_services(account, refs))
     recap = keeper.finish()
-    check_no_secret([events, recap], adversary)
+    check_no_secret(str([outcomes, closed, recap]), adversary)
     written = pathlib.Path(ledger.path).read_text() if os.path.exists(ledger.path) else ""
     check_no_secret(written, adversary)
     assert adversary.opened <= adversary.stopped
-    if recap["left"] or recap["unsure"]:
+    if recap.left_open or recap.may_be_open:
         assert {entry["deviceaddress"] for entry in list_open_connections(runs, None)} == {
-            event["service"] for event in [*recap["left"], *recap["unsure"]]
+            entry.service for entry in [*recap.left_open, *recap.may_be_open]
         }
     else:
         assert not written

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names for many who ask at once."""
+"""Find services by name for concurrent requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def device(name: str, service: str) -> Device:
 
 
 class Vendor:
-    """An account's devices. The first query waits until it is told to go on."""
+    """An account's devices. A query waits until ``go_on`` is set."""
 
     def __init__(self, *names: str) -> None:
         self.names = list(names)
@@ -37,7 +37,7 @@ class Vendor:
         self.asked.set()
         assert self.go_on.wait(30)
         if self.broken:
-            raise NetworkError("no answer")
+            raise NetworkError("no response")
         return iter([device(name, service) for name, service in zip(self.names, SERVICES) if name in wanted.devices])
 
 
@@ -45,55 +45,57 @@ def ssh(name: str) -> ServiceName:
     return ServiceName(name, None, 28)
 
 
-def test_what_is_found_is_not_asked_for_again() -> None:
+def test_lookup_remembers_found_services() -> None:
     vendor = Vendor("a", "b")
-    finder = ServiceLookup(vendor)
-    assert finder.resolve([ssh("a")], print)[ssh("a")] == device("a", SERVICES[0]).services[0]
-    finder.resolve([ssh("a")], print)
-    finder.resolve([ssh("a"), ssh("b")], print)
+    lookup = ServiceLookup(vendor)
+    assert lookup.find([ssh("a")], print)[ssh("a")] == device("a", SERVICES[0]).services[0]
+    lookup.find([ssh("a")], print)
+    lookup.find([ssh("a"), ssh("b")], print)
     assert vendor.queries == [{"a"}, {"b"}]
 
 
-def test_what_is_not_found_may_be_there_the_next_time() -> None:
+def test_lookup_repeats_a_query_for_a_missing_service() -> None:
     vendor = Vendor()
-    finder = ServiceLookup(vendor)
-    assert isinstance(finder.resolve([ssh("a")], print)[ssh("a")], NotFoundError)
+    lookup = ServiceLookup(vendor)
+    assert isinstance(lookup.find([ssh("a")], print)[ssh("a")], NotFoundError)
     vendor.names.append("a")
-    assert isinstance(finder.resolve([ssh("a")], print)[ssh("a")], Service)
+    assert isinstance(lookup.find([ssh("a")], print)[ssh("a")], Service)
 
 
-def asked_meanwhile(vendor: Vendor, finder: ServiceLookup, names: list[str]) -> list[concurrent.futures.Future[t.Any]]:
-    """A query, and those for each name while it was under way; all of them have ended."""
+def find_concurrently(
+    vendor: Vendor, lookup: ServiceLookup, names: list[str]
+) -> list[concurrent.futures.Future[t.Any]]:
+    """Return a query, and those that were requested while it was under way. All have ended."""
     with concurrent.futures.ThreadPoolExecutor(21) as pool:
-        first = pool.submit(finder.resolve, [ssh("first")], print)
+        first = pool.submit(lookup.find, [ssh("first")], print)
         vendor.asked.wait(30)
-        others = [pool.submit(finder.resolve, [ssh(name)], print) for name in names]
-        while len(finder._waiting) < len(names):
-            pass  # they are on their way
+        others = [pool.submit(lookup.find, [ssh(name)], print) for name in names]
+        while len(lookup._requested) < len(names):
+            pass
         vendor.go_on.set()
     return [first, *others]
 
 
-def test_who_waits_for_a_query_shares_the_next_one() -> None:
+def test_lookup_shares_the_next_query() -> None:
     names = [f"host-{number}" for number in range(20)]
     vendor = Vendor(*names[:10])
     vendor.go_on.clear()
-    finder = ServiceLookup(vendor)
-    first, *others = asked_meanwhile(vendor, finder, names)
+    lookup = ServiceLookup(vendor)
+    first, *others = find_concurrently(vendor, lookup, names)
     first.result()
     found = [isinstance(other.result()[ssh(name)], Service) for name, other in zip(names, others)]
     assert found == [True] * 10 + [False] * 10
     assert vendor.queries == [{"first"}, set(names)]
 
 
-def test_who_waits_for_a_query_shares_its_failure_too() -> None:
-    """A fleet does not wait for an API that does not answer as often as it has hosts."""
+def test_lookup_shares_the_failure_of_a_query() -> None:
+    """Otherwise a fleet would wait for a timeout once for each host."""
     names = [f"host-{number}" for number in range(20)]
     vendor = Vendor(*names)
     vendor.go_on.clear()
     vendor.broken = True
-    finder = ServiceLookup(vendor)
-    assert {type(asked.exception()) for asked in asked_meanwhile(vendor, finder, names)} == {NetworkError}
+    lookup = ServiceLookup(vendor)
+    assert {type(asked.exception()) for asked in find_concurrently(vendor, lookup, names)} == {NetworkError}
     assert vendor.queries == [{"first"}, set(names)]
     vendor.broken = False
-    assert isinstance(finder.resolve([ssh("host-1")], print)[ssh("host-1")], Service)
+    assert isinstance(lookup.find([ssh("host-1")], print)[ssh("host-1")], Service)

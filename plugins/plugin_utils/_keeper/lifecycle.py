@@ -1,0 +1,306 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""Open and close single connections: the API call, the ledger line, and the change of state that belong together."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import threading
+import time
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Api
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
+    ALREADY_CLOSED,
+    CLOSED,
+    STILL_USED,
+    ConnectRequest,
+    connect_one,
+    disconnect_one,
+    to_remoteit_error,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    AuthError,
+    ConnectOutcome,
+    RemoteItError,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import (
+    Doubt,
+    Event,
+    ManagedConnection,
+    State,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keepalive import is_port_open
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry import Registry
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.second_connect import SecondConnect
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import is_used_by_another
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import stop_control_masters
+
+Outcome = Connection | RemoteItError
+
+
+class ShuttingDownError(RemoteItError):
+    """The run ends, so that no request is sent any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the run is ending, so nothing is opened any more")
+
+
+class Lifecycle:
+    """Take connections from one state to the next.
+
+    :ivar shutting_down: set when the run ends; no connect call is sent after that.
+    :ivar on_failure: called with each connection that was not opened, and the reason. It is called with the lock.
+    """
+
+    def __init__(self, run: Run, ledger: Ledger, registry: Registry) -> None:
+        self._run = run
+        self._ledger = ledger
+        self._registry = registry
+        self._lock = registry.lock
+        self._second_connect = SecondConnect(registry, ledger, self.submit_disconnect, self.set_detached)
+        self.shutting_down = threading.Event()
+        self.on_failure: t.Callable[[ManagedConnection, RemoteItError], None] = lambda managed, error: None
+
+    # -- connect -------------------------------------------------------------------------------------------------------
+
+    def submit_connect(
+        self,
+        client: AccountClient,
+        service: str,
+        request: ConnectRequest,
+        replaces: ManagedConnection | None = None,
+    ) -> ManagedConnection:
+        """Let a thread open a connection. Call it with the lock."""
+        managed = self._registry.new(client, service, detach=request.detach)
+        taken_over = self._registry.taken_over.get(service.upper())
+        before = [other for other in (replaces, taken_over) if other is not None]
+        client.submit(client.connect_pool, self._run_connect, managed, request, before)
+        return managed
+
+    def _run_connect(
+        self, managed: ManagedConnection, request: ConnectRequest, before: list[ManagedConnection]
+    ) -> None:
+        try:
+            self._await_closing(before)
+            self._log_intent(managed)
+            connection = connect_one(managed.client.api, managed.service, request)
+        except Exception as error:
+            self._complete_connect(managed, to_remoteit_error(error))
+        else:
+            self._complete_connect(managed, connection)
+
+    def _await_closing(self, before: list[ManagedConnection]) -> None:
+        """Wait until connections to the same service that are being closed are closed.
+
+        The vendor might return a connection again while it is being stopped.
+        """
+        if self.shutting_down.is_set():
+            raise ShuttingDownError
+        for other in before:
+            if other.refuses and other.is_open:
+                self.disconnect(other)
+        with self._lock:
+            closing = [
+                other.disconnect_future
+                for other in before
+                if other.disconnect_future is not None and other.state is not State.DRAINING
+            ]
+        concurrent.futures.wait(closing)
+
+    def _log_intent(self, managed: ManagedConnection) -> None:
+        """Write into the ledger that the connect call is sent.
+
+        :raises RemoteItError: the ledger cannot be written, or the run ends, so that the call must not be sent.
+        """
+        with self._lock:
+            if self.shutting_down.is_set():
+                raise ShuttingDownError
+            managed.sent_at = format_utc(utc_now())
+            self.write_intent(managed)
+            managed.apply(Event.SEND)
+
+    def write_intent(self, managed: ManagedConnection) -> None:
+        """Write the intent of a connect call into the ledger.
+
+        :raises RemoteItError: the ledger cannot be written.
+        """
+        client = managed.client
+        self._ledger.intent(managed.number, managed.service, client.api_url, client.fingerprint)
+
+    def _complete_connect(self, managed: ManagedConnection, outcome: Outcome) -> None:
+        """Record the outcome of a connect call, then hand it to the requests that wait for it, whatever happens."""
+        try:
+            with self._lock:
+                if managed.state not in (State.REQUESTED, State.CONNECTING, State.UNCONFIRMED):
+                    self._record_late_response(managed, outcome)
+                elif isinstance(outcome, RemoteItError):
+                    self._record_failure(managed, outcome)
+                else:
+                    self._record_opened(managed, outcome)
+        finally:
+            if isinstance(outcome, RemoteItError):
+                managed.connect_future.set_exception(outcome)
+            else:
+                managed.connect_future.set_result(outcome)
+        if self.shutting_down.is_set() and not managed.detach:
+            self.disconnect(managed)  # if it is open: the end of the run may not have waited for it
+
+    def _record_opened(self, managed: ManagedConnection, connection: Connection) -> None:
+        """Record a connection that the API has opened. Call it with the lock."""
+        if not self._second_connect.merge(managed, connection):
+            managed.connection = connection
+            managed.opened_at = managed.last_used = time.monotonic()
+            self._ledger.opened(managed.number, connection, detached=managed.detach)
+            managed.apply(Event.OPENED)
+            self._registry.add_opened(managed, connection.connectionid)
+
+    def record_unusable(
+        self, managed: ManagedConnection, connectionid: str, event: Event, expires_at: str | None = None
+    ) -> None:
+        """Record a connection that can only be closed. Call it with the lock."""
+        unusable = dataclasses.replace(Connection.unusable(managed.service, connectionid), expires_at=expires_at)
+        if managed.state is State.REQUESTED:
+            self._second_connect.supersede(managed, connectionid)
+        elif self._second_connect.merge(managed, unusable):
+            return
+        managed.connection = unusable
+        self._ledger.opened(managed.number, unusable, detached=managed.detach)
+        managed.apply(event)
+        self._registry.add_opened(managed, connectionid)
+
+    def _record_failure(self, managed: ManagedConnection, error: RemoteItError) -> None:
+        """Record a connect call that failed, and what may be open after it. Call it with the lock."""
+        if managed.state is State.REQUESTED:  # nothing was sent
+            managed.apply(Event.REFUSED)
+        elif error.connectionid is not None:  # it could be neither used nor closed; the end of the run tries again
+            managed.detach = False
+            self.record_unusable(managed, error.connectionid, Event.OPENED_UNUSABLE)
+        elif error.outcome is ConnectOutcome.UNKNOWN:
+            self.record_doubt(managed, error.message, Event.NO_OUTCOME, call_ended=error.call_ended)
+        else:
+            self._ledger.closed(managed.number, "refused")
+            managed.apply(Event.REFUSED)
+        if not isinstance(error, ShuttingDownError):
+            self.on_failure(managed, error)
+
+    def record_doubt(self, managed: ManagedConnection, reason: str, event: Event, *, call_ended: bool = False) -> None:
+        """Record that a connect call may have opened a connection. Call it with the lock."""
+        managed.doubt = Doubt(format_utc(utc_now()), reason, call_ended)
+        managed.apply(event)
+
+    def _record_late_response(self, managed: ManagedConnection, outcome: Outcome) -> None:
+        """Record a response after the end of the run has decided by the account's sessions. Call it with the lock."""
+        connectionid = outcome.connectionid
+        if connectionid is None or self._registry.find(managed.service, connectionid) is not None:
+            return
+        late = self._registry.new(managed.client, managed.service)
+        with contextlib.suppress(RemoteItError):  # it is closed even if the ledger cannot be written
+            self.write_intent(late)
+        self.record_unusable(late, connectionid, Event.TAKE_OVER)
+        self.submit_disconnect(late)
+
+    def set_detached(self, managed: ManagedConnection) -> None:
+        """Let a connection outlive the run. Call it with the lock."""
+        if not managed.detach:
+            managed.detach = True
+            self._ledger.detached(managed.number)
+
+    # -- disconnect ----------------------------------------------------------------------------------------------------
+
+    def submit_disconnect(self, managed: ManagedConnection) -> concurrent.futures.Future[str]:
+        """Let a thread close a connection that was opened, once, and return its future. Call it with the lock."""
+        future = self._begin_disconnect(managed)
+        if future is not None:
+            managed.client.submit(managed.client.quick_pool, self._run_disconnect, managed, future)
+            return future
+        if managed.state is State.CLOSING and managed.disconnect_future is not None:
+            return managed.disconnect_future
+        return completed(ALREADY_CLOSED)
+
+    def disconnect(self, managed: ManagedConnection) -> None:
+        """Close a connection in this thread, unless another thread is closing it. A failure is recorded."""
+        with self._lock:
+            future = self._begin_disconnect(managed)
+        if future is not None:
+            self._run_disconnect(managed, future)
+
+    def disconnect_after_commands(self, managed: ManagedConnection) -> concurrent.futures.Future[str]:
+        """Close a connection when the commands that use it have ended. Call it with the lock."""
+        if managed.commands and managed.state in (State.OPEN, State.REPLACED):
+            managed.disconnect_future = concurrent.futures.Future()
+            managed.apply(Event.CLOSE_AFTER_COMMAND)
+        if managed.commands and managed.state is State.DRAINING and managed.disconnect_future is not None:
+            return managed.disconnect_future
+        return self.submit_disconnect(managed)
+
+    def _begin_disconnect(self, managed: ManagedConnection) -> concurrent.futures.Future[str] | None:
+        """Return the future to complete if this thread is to close the connection. Call it with the lock."""
+        if not (managed.is_open or managed.state in (State.UNUSABLE, State.CLOSE_FAILED)):
+            return None
+        if managed.disconnect_future is None or managed.disconnect_future.done():
+            managed.disconnect_future = concurrent.futures.Future()
+        managed.apply(Event.CLOSE)
+        return managed.disconnect_future
+
+    def _run_disconnect(self, managed: ManagedConnection, future: concurrent.futures.Future[str]) -> None:
+        try:
+            outcome = self._close(managed, t.cast(Connection, managed.connection))
+        except Exception as unknown:
+            error = to_remoteit_error(unknown)
+            with self._lock:
+                managed.close_error = error.message
+                managed.apply(Event.STOP_FAILED)
+            future.set_exception(error)
+        else:
+            future.set_result(outcome)
+
+    def _close(self, managed: ManagedConnection, connection: Connection) -> str:
+        """Stop the control masters, then the connection.
+
+        :return: ``CLOSED``, ``ALREADY_CLOSED``, or ``STILL_USED`` by another run.
+        :raises RemoteItError: it may still be open.
+        """
+        stop_control_masters(self._run.control_path_dir(connection.connectionid))
+        self._ledger.closing(managed.number)
+        if is_used_by_another(self._ledger.path, connection.connectionid):
+            outcome, event, note = STILL_USED, Event.USED_BY_OTHER_RUN, "used by a run that lives"
+        else:
+            outcome = note = disconnect_one(managed.client.api, (managed.service, connection.connectionid))
+            event = Event.STOPPED
+        is_unexpected = outcome == ALREADY_CLOSED and managed.should_be_open
+        if is_unexpected and managed.may_be_probed and is_port_open(connection):
+            raise RemoteItError("the API does not know this connection any more, but its proxy still answers")
+        with self._lock:
+            managed.ended_early = is_unexpected and not managed.api_replaced_it
+            managed.close_error = None
+            managed.apply(event)
+        self._ledger.closed(managed.number, note)
+        return outcome
+
+
+def disconnect_with_other_login(api: Api, ref: tuple[str, str]) -> str:
+    """Close a connection that the run opened with another login.
+
+    :raises AuthError: the API does not know it with this login, whether or not it is open.
+    """
+    if disconnect_one(api, ref) == ALREADY_CLOSED:
+        raise AuthError("this run opened it with another login, and the API does not know it with this one")
+    return CLOSED
+
+
+def completed(outcome: str) -> concurrent.futures.Future[str]:
+    """Return a future that is completed."""
+    future: concurrent.futures.Future[str] = concurrent.futures.Future()
+    future.set_result(outcome)
+    return future

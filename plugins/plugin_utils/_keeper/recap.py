@@ -1,0 +1,94 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""Sum up what a run opened and closed, and print it when the run ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+
+class LeftOpen(t.NamedTuple):
+    """A connection that could not be closed."""
+
+    service: str
+    host: str | None  # the first inventory host that used it
+    connectionid: str
+    expires_at: str | None
+    reason: str
+
+
+class MayBeOpen(t.NamedTuple):
+    """A connect call whose outcome is not known."""
+
+    service: str
+    host: str | None
+    at: str  # when this became known
+    reason: str
+
+
+class EndedEarly(t.NamedTuple):
+    """A connection that the API did not know any more before it was closed."""
+
+    service: str
+    host: str | None
+    connectionid: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Recap:
+    """The connections of a run, counted, and those that need attention."""
+
+    opened: int = 0
+    closed: int = 0
+    left_open: tuple[LeftOpen, ...] = ()
+    may_be_open: tuple[MayBeOpen, ...] = ()
+    ended_early: tuple[EndedEarly, ...] = ()
+
+    @property
+    def is_worth_printing(self) -> bool:
+        return bool(self.opened or self.may_be_open)
+
+    def with_orphans(self, orphans: t.Iterable[LeftOpen]) -> Recap:
+        """Return the recap with connections of a keeper that was killed, except those that it lists already."""
+        listed = {left.connectionid for left in self.left_open}
+        added = tuple(left for left in orphans if left.connectionid not in listed)
+        return dataclasses.replace(self, opened=self.opened + len(added), left_open=(*self.left_open, *added))
+
+    def as_text(self) -> str:
+        lines = [
+            f"remote.it: opened {self.opened}, closed {self.closed}, left open {self.opened - self.closed}",
+            *map(_left_open_text, self.left_open),
+            *map(_may_be_open_text, self.may_be_open),
+            *map(_ended_early_text, self.ended_early),
+        ]
+        return "\n".join(lines)
+
+
+def _left_open_text(left: LeftOpen) -> str:
+    return (
+        f"[WARNING]: remote.it: the connection {left.connectionid} to {_label(left)} could not be closed:"
+        f" {left.reason}; it ends by itself at {left.expires_at or 'a time that is not known'}"
+    )
+
+
+def _may_be_open_text(call: MayBeOpen) -> str:
+    return (
+        f"[WARNING]: remote.it: the call that was to open {_label(call)} at {call.at} had no clear response and may"
+        f" have opened a connection; it ends by itself 15 minutes after its last use: {call.reason}"
+    )
+
+
+def _ended_early_text(ended: EndedEarly) -> str:
+    return (
+        f"[WARNING]: remote.it: the connection {ended.connectionid} to {_label(ended)} was ended before its time,"
+        " perhaps by another run's connection to the same service; or the response to its stop was lost"
+    )
+
+
+def _label(entry: LeftOpen | MayBeOpen | EndedEarly) -> str:
+    """Return the service, and the inventory host that used it first."""
+    return f"{entry.service} ({entry.host})" if entry.host else entry.service

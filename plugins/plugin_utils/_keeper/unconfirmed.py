@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""Find out what became of connect calls without a clear outcome, when the run ends."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import to_remoteit_error
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import (
+    Doubt,
+    Event,
+    ManagedConnection,
+    State,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.lifecycle import Lifecycle
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry import Registry
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import known_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import PendingConnect, match_sessions
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
+
+
+class Reconciler:
+    """Compare unconfirmed connect calls with the sessions of their accounts."""
+
+    def __init__(self, registry: Registry, lifecycle: Lifecycle, ledger: Ledger) -> None:
+        self._registry = registry
+        self._lifecycle = lifecycle
+        self._ledger = ledger
+
+    def note_hanging(self) -> None:
+        """Count connect calls that have not ended as unconfirmed."""
+        with self._registry.lock:
+            for managed in self._registry.all:
+                if managed.state is State.CONNECTING:
+                    self._lifecycle.record_doubt(managed, "it does not end", Event.NO_OUTCOME)
+
+    def reconcile(self, clients: t.Iterable[AccountClient]) -> None:
+        """Record each connection that the sessions of an account show, so that it can be closed."""
+        for client in clients:
+            with self._registry.lock:
+                unconfirmed = self._unconfirmed_of(client)
+            try:
+                sessions = client.api.sessions() if unconfirmed else None
+                if sessions is None:
+                    continue
+                ids, rivals = known_connections(os.path.dirname(self._ledger.path), self._ledger.path)
+            except Exception as unknown:
+                self._note_failure(unconfirmed.values(), to_remoteit_error(unknown).message)
+                continue
+            with self._registry.lock:
+                known_ids = ids | self._registry.connection_ids
+                for call, connectionid in match_sessions(unconfirmed, sessions, known_ids, rivals).items():
+                    self._record(unconfirmed[call], connectionid)
+
+    def _unconfirmed_of(self, client: AccountClient) -> dict[PendingConnect, ManagedConnection]:
+        return {
+            PendingConnect(
+                managed.number, managed.service, managed.sent_at or doubt.at, doubt.at, doubt.call_ended
+            ): managed
+            for managed in self._registry.all
+            if managed.state is State.UNCONFIRMED and managed.client is client and (doubt := managed.doubt) is not None
+        }
+
+    def _record(self, managed: ManagedConnection, connectionid: str | None) -> None:
+        if managed.state is not State.UNCONFIRMED:  # the response has arrived
+            return
+        if connectionid is None:
+            self._ledger.closed(managed.number, "never opened")
+            managed.apply(Event.NO_SESSION_FOUND)
+        else:
+            managed.detach = False
+            self._lifecycle.record_unusable(managed, connectionid, Event.SESSION_FOUND)
+
+    @staticmethod
+    def _note_failure(unconfirmed: t.Iterable[ManagedConnection], message: str) -> None:
+        for managed in unconfirmed:
+            doubt = t.cast(Doubt, managed.doubt)
+            reason = f"{doubt.reason}; it could not be found out whether it did: {message}"
+            managed.doubt = Doubt(doubt.at, reason, doubt.call_ended)

@@ -1,0 +1,332 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The end of a run: the keeper closes everything, and finds out what became of unclear connect calls."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime
+import os
+import threading
+import typing as t
+
+import pytest
+import requests
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import keeper as keeper_module
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import State
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper, ShuttingDownError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import LeftOpen, Recap
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+    SERVICE,
+    STOPPED,
+    WITH_ACCESS_KEY,
+    WITH_TOKEN,
+    Conversation,
+    Reply,
+    account,
+    opened,
+    refused,
+    sessions,
+)
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeping import (
+    WRONG_KEY,
+    A,
+    B,
+    C,
+    acquire,
+    await_connects,
+    connect,
+    connect_all,
+    connect_error,
+    disconnect,
+    host_request,
+    ledger_events,
+    prefetch,
+    release,
+    states,
+)
+
+WITH_GRAPHQL = account(WITH_ACCESS_KEY)
+
+
+def test_finish_closes_what_is_left(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
+    conversation.in_any_order = True
+    for service, connectionid in ((A, "id-a"), (B, "id-b"), (C, "id-c")):
+        conversation.expect_open(service, opened(service, connectionid))
+        conversation.expect_stop(service, connectionid, STOPPED)
+    connect_all(keeper, A, B, C)
+    assert disconnect(keeper, "id-b", B) == "closed"
+    assert keeper.finish() == Recap(opened=3, closed=3)
+    assert keeper.finish() == Recap(opened=3, closed=3)  # without a call
+    assert not os.path.exists(ledger.path)
+
+
+def test_finish_needs_no_new_thread(
+    keeper: Keeper, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    connect(keeper)
+
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    conversation.expect_stop(A, "id-a", STOPPED)
+    assert keeper.finish() == Recap(opened=1, closed=1)
+
+
+def test_finish_refuses_later_requests(keeper: Keeper) -> None:
+    assert keeper.finish() == Recap()
+    with pytest.raises(ShuttingDownError):
+        connect_all(keeper, A)
+    with pytest.raises(ShuttingDownError):
+        keeper.acquire_host(host_request("a", A))
+    prefetch(keeper, A)
+    assert keeper.finish() == Recap()
+
+
+def respond_at_the_end(keeper: Keeper, sent: threading.Event) -> t.Callable[[requests.PreparedRequest], Reply]:
+    """Return a response that arrives when the run is ending."""
+
+    def respond(request: requests.PreparedRequest) -> Reply:
+        sent.set()
+        assert keeper._lifecycle.shutting_down.wait(30)
+        return opened(A, "id-a")
+
+    return respond
+
+
+def test_finish_waits_for_a_call_and_sends_no_other(keeper: Keeper, conversation: Conversation) -> None:
+    sent = threading.Event()
+    conversation.expect_open(A, respond_at_the_end(keeper, sent))
+    conversation.expect_stop(A, "id-a", STOPPED)
+    prefetch(keeper, A, B, C, who=account(concurrency=1))
+    assert sent.wait(30)
+    assert keeper.finish() == Recap(opened=1, closed=1)
+    await_connects(keeper)
+    assert states(keeper) == [State.CLOSED, State.FAILED, State.FAILED]
+
+
+def test_finish_waits_for_the_older_of_two_calls(keeper: Keeper, conversation: Conversation) -> None:
+    sent, gate = threading.Event(), threading.Event()
+
+    def respond_late(request: requests.PreparedRequest) -> Reply:
+        sent.set()
+        gate.wait(30)
+        return opened(A, "id-late")
+
+    conversation.in_any_order = True
+    conversation.expect_open(A, respond_late)
+    conversation.expect_stop(A, "id-2", STOPPED)
+    conversation.expect_stop(A, "id-late", STOPPED)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        pool.submit(connect, keeper)
+        assert sent.wait(30)
+        conversation.expect_open(A, opened(A, "id-2"))
+        connect(keeper, reuse=False)
+        recap = pool.submit(keeper.finish)
+        concurrent.futures.wait([recap], 0.2)  # it has to wait for the late response
+        gate.set()
+        assert recap.result(30) == Recap(opened=2, closed=2)
+
+
+def test_finish_does_not_wait_for_a_command(keeper: Keeper, conversation: Conversation) -> None:
+    """A release waits for a command in the only thread, and the command runs on after the controller was killed."""
+    narrow = account(concurrency=1)
+    for service, connectionid in ((A, "id-1"), (B, "id-2")):
+        conversation.expect_open(service, opened(service, connectionid))
+        connect(keeper, service, host=service, who=narrow)
+    acquire(keeper, host_request(A, A, narrow))
+    conversation.in_any_order = True
+    conversation.expect_stop(A, "id-1", STOPPED)
+    conversation.expect_stop(B, "id-2", STOPPED)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        closing = pool.submit(release, keeper, A)
+        concurrent.futures.wait([closing], 0.2)  # it has to wait for the command
+        assert states(keeper) == [State.DRAINING, State.OPEN]
+        assert pool.submit(keeper.finish).result(30) == Recap(opened=2, closed=2)
+        assert closing.result(30) == {"id-1": "closed"}
+
+
+def test_finish_reports_what_could_not_be_closed(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, pauses: list[float]
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    connection = connect(keeper)
+    conversation.expect_stop(A, "id-a", *[Reply({"status": "false"}, 500)] * 5)
+    recap = keeper.finish()
+    (left,) = recap.left_open
+    assert recap == Recap(
+        opened=1, closed=0, left_open=(LeftOpen(A, None, "id-a", connection.expires_at, left.reason),)
+    )
+    assert states(keeper) == [State.CLOSE_FAILED]
+    assert ledger_events(ledger) == [("intent", 1, None), ("opened", 1, "id-a"), ("closing", 1, None)]
+
+
+def test_finish_tries_again_what_could_not_be_closed(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    connect(keeper)
+    conversation.expect_stop(A, "id-a", WRONG_KEY, STOPPED)
+    assert disconnect(keeper, "id-a") == "auth"
+    assert keeper.finish() == Recap(opened=1, closed=1)
+
+
+def test_finish_although_the_ledger_cannot_be_removed(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a"))
+    conversation.expect_stop(A, "id-a", STOPPED)
+    connect(keeper)
+    os.unlink(ledger.path)
+    os.mkdir(ledger.path)
+    assert keeper.finish() == Recap(opened=1, closed=1)
+
+
+# -- connect calls without a clear outcome -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        requests.exceptions.ReadTimeout(),
+        requests.exceptions.ConnectionError("Connection aborted.", ConnectionResetError()),
+        Reply(""),
+        Reply("<p>", 502),
+        Reply({"message": "Endpoint request timed out"}, 504),
+        opened(A, ""),  # opened, but without an ID it cannot be closed
+        RuntimeError("unexpected"),
+    ],
+)
+def test_unclear_call_is_reported(keeper: Keeper, conversation: Conversation, ledger: Ledger, answer: t.Any) -> None:
+    conversation.expect_open(A, answer)
+    error = connect_error(keeper)
+    assert states(keeper) == [State.UNCONFIRMED]
+    recap = keeper.finish()
+    assert (recap.opened, recap.closed, recap.left_open) == (0, 0, ())
+    (call,) = recap.may_be_open
+    assert (call.service, call.reason) == (A, error.message)
+    assert datetime.datetime.strptime(call.at, "%Y-%m-%dT%H:%M:%SZ")
+    assert ledger_events(ledger) == [("intent", 1, None)]
+
+
+@pytest.mark.parametrize("answer", [refused("[0861]", 200), WRONG_KEY, Reply("", 429), Reply({"status": "false"})])
+def test_refused_call_opened_nothing(keeper: Keeper, conversation: Conversation, ledger: Ledger, answer: Reply) -> None:
+    conversation.expect_open(A, answer)
+    connect_error(keeper)
+    assert states(keeper) == [State.FAILED]
+    assert keeper.finish() == Recap()
+    assert not os.path.exists(ledger.path)
+
+
+def test_refused_tcp_connection_opened_nothing(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, dead: str
+) -> None:
+    session = requests.Session()
+    session.trust_env = False
+    with pytest.raises(requests.exceptions.ConnectionError) as refusal:
+        session.post(dead)
+    conversation.expect_open(A, refusal.value)
+    assert connect_error(keeper).code == "network"
+    assert keeper.finish() == Recap()
+    assert not os.path.exists(ledger.path)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_unclear_call_is_reconciled_with_the_sessions(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, shown: bool
+) -> None:
+    conversation.expect_query({"serviceId": SERVICE}, requests.exceptions.ConnectionError())
+    assert connect_error(keeper, SERVICE, who=WITH_GRAPHQL).as_failure()["may_be_open"]
+    conversation.expect_query({}, sessions(*(["id-x"] if shown else []), started=format_utc(utc_now())))
+    if shown:
+        conversation.expect_query({"connectionId": "id-x", "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
+    recap = keeper.finish()
+    assert (recap.opened, recap.closed, len(recap.may_be_open)) == ((1, 1, 0) if shown else (0, 0, 1))
+    assert states(keeper) == [State.CLOSED if shown else State.UNCONFIRMED]
+    assert os.path.exists(ledger.path) != shown
+
+
+def test_unclear_call_that_ended_without_a_session_failed(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger
+) -> None:
+    conversation.expect_query({"serviceId": SERVICE}, Reply({"errors": [{"message": "internal error"}]}))
+    connect_error(keeper, SERVICE, who=WITH_GRAPHQL)
+    conversation.expect_query({}, sessions())
+    assert keeper.finish() == Recap()
+    assert states(keeper) == [State.FAILED]
+    assert not os.path.exists(ledger.path)
+
+
+@pytest.mark.parametrize("trouble", ["ledgers", "sessions"])
+def test_unclear_call_does_not_keep_other_connections_open(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger, trouble: str
+) -> None:
+    """The sessions, or the ledgers of other runs, cannot be read."""
+    conversation.expect_open(A, opened(A, "id-a"))
+    connect(keeper)
+    conversation.expect_query({"serviceId": SERVICE}, requests.exceptions.ConnectionError())
+    error = connect_error(keeper, SERVICE, who=WITH_GRAPHQL)
+    conversation.in_any_order = True
+    conversation.expect_stop(A, "id-a", STOPPED)
+    if trouble == "ledgers":
+        os.chmod(os.path.dirname(ledger.path), 0o777)
+        conversation.expect_query({}, sessions("id-x", started=format_utc(utc_now())))
+    else:
+        conversation.expect_query({}, RuntimeError("unexpected"))
+    recap = keeper.finish()
+    assert (recap.opened, recap.closed) == (1, 1)
+    (call,) = recap.may_be_open
+    assert call.reason.startswith(error.message)
+    assert len(call.reason) > len(error.message)
+    assert states(keeper) == [State.CLOSED, State.UNCONFIRMED]
+    assert os.path.exists(ledger.path)
+
+
+# -- a response that arrives after the end of the run gave up waiting for it -------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Account:
+    """An account for whose calls the end of the run does not wait."""
+    monkeypatch.setattr(keeper_module, "SHUTDOWN_GRACE_SECONDS", 0.2)
+    return Account(WITH_TOKEN, timeout=0)
+
+
+@pytest.mark.parametrize(
+    ("reply", "last_state"),
+    [
+        (opened(A, "id-late"), State.CLOSED),
+        (refused("service is inactive", 200), State.FAILED),
+        (Reply("<p>", 502), State.UNCONFIRMED),
+        (opened(A, "id-late", "nonsense"), State.CLOSED),
+    ],
+)
+def test_late_response_is_recorded(
+    keeper: Keeper, conversation: Conversation, impatient: Account, reply: Reply, last_state: State
+) -> None:
+    sent, gate = threading.Event(), threading.Event()
+
+    def respond_late(request: requests.PreparedRequest) -> Reply:
+        sent.set()
+        gate.wait(30)
+        return reply
+
+    conversation.in_any_order = True
+    conversation.expect_open(A, respond_late)
+    if last_state is State.CLOSED:
+        conversation.expect_stop(A, "id-late", *([WRONG_KEY] if "nonsense" in str(reply.body) else []), STOPPED)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        late = pool.submit(connect_all, keeper, A, who=impatient)
+        assert sent.wait(30)
+        recap = keeper.finish()
+        assert [call.service for call in recap.may_be_open] == [A]
+        assert states(keeper) == [State.UNCONFIRMED]
+        gate.set()
+        late.result(30)
+    assert keeper._registry.all[0].disconnect_future is None or keeper._registry.all[0].disconnect_future.result(30)
+    assert states(keeper) == [last_state]

@@ -1,0 +1,457 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The keeper for the connection plugin: commands, leases of hosts, probes, and opening ahead."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import socket
+import threading
+
+import pytest
+import requests
+from support import until
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import LATCHING
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NotFoundError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import State
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import Recap
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+    STOPPED,
+    Conversation,
+    Reply,
+    opened,
+    refused,
+)
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeping import (
+    OFFLINE,
+    A,
+    B,
+    C,
+    D,
+    acquire,
+    acquire_error,
+    await_connects,
+    connect,
+    connect_error,
+    disconnect,
+    host_request,
+    ledger_events,
+    prefetch,
+    release,
+    states,
+)
+
+#: A connection with so many seconds left is not handed out again.
+NEAR_END = "200"
+
+
+def row(service: str, name: str) -> dict[str, str]:
+    """Return an SSH service as REST lists it."""
+    return {
+        "deviceaddress": service,
+        "devicealias": name,
+        "devicestate": "active",
+        "servicetitle": "SSH",
+        "devicetype": "00:1C:00:00:00:01:00:00:04:60:00:16:00:00:00:00",
+    }
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+def test_acquire_opens_one_connection_for_a_service(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
+    conversation.expect_open(A, opened(A, "id-1"))
+    for host, service in (("a", A), ("a", A), ("alias-of-a", A.lower())):
+        lease, connection = acquire(keeper, host_request(host, service))
+        assert connection.connectionid == "id-1"
+        keeper.release_lease(lease)
+    assert ledger_events(ledger) == [("intent", 1, None), ("opened", 1, "id-1")]
+    conversation.expect_stop(A, "id-1", STOPPED)
+    assert keeper.finish() == Recap(opened=1, closed=1)
+
+
+def test_acquire_opens_once_for_concurrent_commands(keeper: Keeper, conversation: Conversation) -> None:
+    together = threading.Barrier(8)
+
+    def worker(number: int) -> str:
+        together.wait(30)
+        lease, connection = acquire(keeper, host_request(f"host-{number}", A))
+        keeper.release_lease(lease)
+        return connection.connectionid
+
+    conversation.expect_open(A, opened(A, "id-1"))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(worker, range(8))) == {"id-1"}
+
+
+def test_acquire_shares_the_connection_of_a_task(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, opened(A, "id-1"))
+    connect(keeper)
+    assert acquire(keeper, host_request("a", A))[1].connectionid == "id-1"
+
+
+def test_acquire_keeps_other_restrictions_apart(keeper: Keeper, conversation: Conversation) -> None:
+    body = {"deviceaddress": A, "wait": "true"}
+    conversation.expect("POST", "/device/connect", opened(A, "id-1"), body=body)
+    conversation.expect("POST", "/device/connect", opened(A, "id-2"), body={**body, "hostip": "203.0.113.7"})
+    for hostip, expected in ((None, "id-1"), ("203.0.113.7", "id-2")):
+        assert acquire(keeper, host_request("a", A, hostip=hostip))[1].connectionid == expected
+
+
+def test_acquire_leases_the_connection_that_is_returned_again(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect("POST", "/device/connect", opened(A, "id-1"), opened(A, "id-1"))
+    first, _unused = acquire(keeper, host_request("a", A))
+    second, _unused = acquire(keeper, host_request("b", A, hostip="203.0.113.7"))
+    assert second.connection is first.connection
+    assert first.connection.commands == 2
+
+
+def test_acquire_finds_a_service_by_name_once(keeper: Keeper, conversation: Conversation) -> None:
+    listed = Reply({"status": "true", "devices": [row(A, "kiosk-1")]})
+    conversation.expect("GET", "/device/list/all", listed)
+    conversation.expect_open(A, opened(A, "id-1"))
+    kiosk = ServiceName.parse("kiosk-1", application="ssh")
+    for _unused in range(2):
+        assert acquire(keeper, host_request("a", None, target=kiosk))[1].deviceaddress == A
+    conversation.expect("GET", "/device/list/all", listed)
+    with pytest.raises(NotFoundError):
+        keeper.acquire_host(host_request("b", None, target=ServiceName.parse("kiosk-2", application="ssh")))
+
+
+def test_acquire_reports_a_failure_once(keeper: Keeper, conversation: Conversation) -> None:
+    """The next command tries again."""
+    conversation.expect_open(A, OFFLINE)
+    assert acquire_error(keeper, host_request("a", A)) == "offline"
+    conversation.expect_open(A, opened(A, "id-1"))
+    assert acquire(keeper, host_request("a", A))[1].connectionid == "id-1"
+
+
+def test_acquire_reports_the_failure_of_remoteit_connect(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, OFFLINE)
+    assert connect_error(keeper, A, host="a").code == "offline"
+    assert acquire_error(keeper, host_request("a", A)) == "offline"  # without a call
+    conversation.expect_open(A, opened(A, "id-1"))
+    acquire(keeper, host_request("a", A))
+
+
+def test_first_failed_host_is_the_first_with_a_message(keeper: Keeper) -> None:
+    hosts = [keeper.first_failed_host(message, host) for message, host in (("why", "a"), ("why", "b"), ("other", "b"))]
+    assert hosts == ["a", "a", "b"]
+
+
+def test_control_path_dir_of_a_host_with_a_connection(keeper: Keeper, conversation: Conversation, run: Run) -> None:
+    conversation.expect_open(A, opened(A, "id-1"))
+    conversation.expect_open(B, OFFLINE)
+    acquire(keeper, host_request("a", A))
+    acquire_error(keeper, host_request("b", B))
+    directories = [keeper.control_path_dir_of(host) for host in ("a", "b", "c")]
+    assert directories == [run.control_path_dir("id-1"), None, None]
+
+
+# -- replacing ---------------------------------------------------------------------------------------------------------
+
+
+def test_acquire_replaces_a_refused_connection(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, opened(A, "id-1"))
+    refused_lease, _unused = acquire(keeper, host_request("a", A))
+    conversation.expect_stop(A, "id-1", STOPPED)
+    conversation.expect_open(A, opened(A, "id-2"))
+    lease, connection = acquire(keeper, host_request("a", A), replaces=refused_lease)
+    keeper.release_lease(refused_lease)
+    assert connection.connectionid == "id-2"
+    assert states(keeper) == [State.CLOSED, State.OPEN]
+    # a host that the same proxy refused gets the new connection
+    conversation.verify()
+    assert acquire(keeper, host_request("b", A), replaces=refused_lease)[0].connection is lease.connection
+
+
+def test_acquire_replaces_once_for_concurrent_refusals(keeper: Keeper, conversation: Conversation) -> None:
+    together = threading.Barrier(4)
+    conversation.expect_open(A, opened(A, "id-1"))
+    refused_lease, _unused = acquire(keeper, host_request("a", A))
+
+    def worker(number: int) -> str:
+        together.wait(30)
+        return acquire(keeper, host_request(f"host-{number}", A), replaces=refused_lease)[1].connectionid
+
+    conversation.expect_stop(A, "id-1", STOPPED)
+    conversation.expect_open(A, opened(A, "id-2"))
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(worker, range(4))) == {"id-2"}
+
+
+def test_replaced_connection_is_closed_after_its_command(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, opened(A, "id-1", expirationsec=NEAR_END))
+    running, _unused = acquire(keeper, host_request("a", A))
+    conversation.expect_open(A, opened(A, "id-2"))
+    assert acquire(keeper, host_request("a", A))[1].connectionid == "id-2"
+    assert states(keeper) == [State.REPLACED, State.OPEN]
+    conversation.expect_stop(A, "id-1", STOPPED)
+    keeper.release_lease(running)
+    until(lambda: states(keeper) == [State.CLOSED, State.OPEN])
+
+
+def test_replaced_connection_is_left_to_its_task(keeper: Keeper, conversation: Conversation) -> None:
+    """The task that has registered its ID closes it."""
+    conversation.expect_open(A, opened(A, "id-1", expirationsec=NEAR_END))
+    connect(keeper)
+    conversation.expect_open(A, opened(A, "id-2"))
+    assert acquire(keeper, host_request("a", A))[1].connectionid == "id-2"
+    conversation.verify()
+    conversation.expect_stop(A, "id-1", STOPPED)
+    assert disconnect(keeper, "id-1") == "closed"
+
+
+# -- leases ------------------------------------------------------------------------------------------------------------
+
+
+def test_release_hosts_closes_with_the_last_host(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    for host in ("a", "b"):
+        connect(keeper, host=host)
+    assert release(keeper, "a") == {"id-1": "still_used"}
+    conversation.expect_stop(A, "id-1", STOPPED)
+    assert release(keeper, "a", "b", "c") == {"id-1": "closed"}
+
+
+def test_release_hosts_closes_the_one_that_replaced_it(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, opened(A, "id-1"))
+    connect(keeper, host="a")
+    refused_lease, _unused = acquire(keeper, host_request("a", A))
+    conversation.expect_stop(A, "id-1", STOPPED)
+    conversation.expect_open(A, opened(A, "id-2"))
+    lease, _unused = acquire(keeper, host_request("a", A), replaces=refused_lease)
+    keeper.release_lease(refused_lease)
+    keeper.release_lease(lease)
+    conversation.expect_stop(A, "id-2", STOPPED)
+    assert release(keeper, "a") == {"id-2": "closed"}
+
+
+def test_release_hosts_leaves_what_the_plugin_opened(keeper: Keeper, conversation: Conversation) -> None:
+    """It has no lease, and stays open until the run ends."""
+    conversation.expect_open(A, opened(A, "id-1"))
+    keeper.release_lease(acquire(keeper, host_request("a", A))[0])
+    assert release(keeper, "a") == {}
+    conversation.expect_stop(A, "id-1", STOPPED)
+    assert keeper.finish() == Recap(opened=1, closed=1)
+
+
+@pytest.mark.parametrize("host", [None, "a"])
+def test_release_waits_for_the_running_command(keeper: Keeper, conversation: Conversation, host: str | None) -> None:
+    ended = threading.Event()
+
+    def respond(request: requests.PreparedRequest) -> Reply:
+        assert ended.is_set()
+        return STOPPED
+
+    conversation.expect_open(A, opened(A, "id-1"))
+    connect(keeper, host=host)
+    lease, _unused = acquire(keeper, host_request("a", A))
+    conversation.expect_stop(A, "id-1", respond)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        closing = pool.submit(disconnect, keeper, "id-1") if host is None else pool.submit(release, keeper, host)
+        until(lambda: states(keeper) == [State.DRAINING])
+        ended.set()
+        keeper.release_lease(lease)
+        assert closing.result(30) in ("closed", {"id-1": "closed"})
+
+
+def test_acquire_needs_a_draining_connection_again(keeper: Keeper, conversation: Conversation) -> None:
+    """The API returns it for the next host, so the release that waits for its command does not close it."""
+    conversation.expect("POST", "/device/connect", opened(A, "id-1"), opened(A, "id-1"))
+    connect(keeper, host="a")
+    first, _unused = acquire(keeper, host_request("a", A))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        closing = pool.submit(release, keeper, "a")
+        until(lambda: states(keeper) == [State.DRAINING])
+        second, _unused = acquire(keeper, host_request("b", A))
+        assert closing.result(30) == {"id-1": "still_used"}
+    assert states(keeper) == [State.OPEN, State.MERGED]
+    keeper.release_lease(first)
+    keeper.release_lease(second)
+    assert states(keeper) == [State.OPEN, State.MERGED]
+
+
+def test_acquire_opens_another_beside_a_draining_connection(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, opened(A, "id-1"))
+    connect(keeper, host="a")
+    first, _unused = acquire(keeper, host_request("a", A))
+    conversation.in_any_order = True
+    conversation.expect_open(A, opened(A, "id-2"))
+    conversation.expect_stop(A, "id-1", STOPPED)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        closing = pool.submit(release, keeper, "a")
+        until(lambda: states(keeper) == [State.DRAINING])
+        assert acquire(keeper, host_request("b", A))[1].connectionid == "id-2"
+        keeper.release_lease(first)
+        assert closing.result(30) == {"id-1": "closed"}
+
+
+def test_release_of_an_unusable_connection_does_not_wait(keeper: Keeper, conversation: Conversation) -> None:
+    """Nothing can run through it, although a task of the plugin has a lease."""
+    conversation.expect_open(A, opened(A, "id-1", "nonsense"))
+    conversation.expect_stop(A, "id-1", refused("api key failed validation"), STOPPED)
+    connect_error(keeper, host="a")
+    lease, _unused = keeper.acquire_host(host_request("a", A))
+    assert release(keeper, "a") == {"id-1": "closed"}
+    keeper.release_lease(lease)
+    assert states(keeper) == [State.CLOSED]
+
+
+# -- probes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hostip", "is_direct", "probed"),
+    [
+        (None, None, True),
+        (None, False, False),
+        (LATCHING, None, False),
+        (LATCHING, True, True),
+        ("203.0.113.7", None, False),
+        ("203.0.113.7", True, True),
+        ("0.0.0.0", None, True),
+    ],
+)
+def test_keeper_probes_only_where_it_does_no_harm(
+    keeper: Keeper,
+    conversation: Conversation,
+    listener: socket.socket,
+    alive: str,
+    hostip: str | None,
+    is_direct: bool | None,
+    probed: bool,
+) -> None:
+    """A proxy that latches belongs to its first client, and one behind a jump host may not be reachable from here."""
+    conversation.expect("POST", "/device/connect", opened(A, "id-1", alive))
+    lease, _unused = acquire(keeper, host_request("a", A, hostip=hostip))
+    lease.connection.is_direct = is_direct
+    listener.setblocking(False)
+    keeper.send_keepalives()
+    assert connect(keeper, A, hostip=hostip).reused
+    connections = 0
+    try:
+        while True:
+            listener.accept()[0].close()
+            connections += 1
+    except BlockingIOError:
+        assert connections == (2 if probed else 0)
+
+
+def test_keepalive_uses_only_open_port_proxies(
+    keeper: Keeper, conversation: Conversation, listener: socket.socket, alive: str
+) -> None:
+    conversation.expect_open(A, opened(A, "id-a", alive))
+    connect(keeper, A)
+    conversation.expect_open(B, opened(B, "id-b", "https://does-not-exist.invalid"))
+    connect(keeper, B)
+    listener.settimeout(30)
+    keeper.send_keepalives()
+    listener.accept()[0].close()
+    conversation.expect_stop(A, "id-a", STOPPED)
+    disconnect(keeper, "id-a")
+    keeper.send_keepalives()
+    listener.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def test_keepalive_notes_a_proxy_that_is_gone(keeper: Keeper, conversation: Conversation, dead: str) -> None:
+    conversation.expect_open(A, opened(A, "id-1", dead))
+    keeper.release_lease(acquire(keeper, host_request("a", A))[0])
+    keeper.send_keepalives()
+    conversation.expect_stop(A, "id-1", STOPPED)
+    conversation.expect_open(A, opened(A, "id-2"))
+    assert acquire(keeper, host_request("a", A))[1].connectionid == "id-2"
+
+
+# -- opening ahead -----------------------------------------------------------------------------------------------------
+
+
+def test_claim_batch_is_true_for_one_worker(keeper: Keeper, conversation: Conversation) -> None:
+    assert keeper.claim_batch("a-play", "a")
+    assert not keeper.claim_batch("a-play", "b")  # another worker reads the batch
+    assert keeper.claim_batch("another-play", "b")
+    conversation.expect_open(B, opened(B, "id-b"))
+    keeper.prefetch("a-play", 100, [host_request("b", B)])
+    assert [keeper.claim_batch("a-play", host) for host in ("a", "b")] == [False, False]
+    assert keeper.claim_batch("a-play", "c")  # of the next batch
+    acquire(keeper, host_request("b", B))
+
+
+def test_prefetch_serves_later_requests(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+    conversation.in_any_order = True
+    for service in (A, B):
+        conversation.expect_open(service, opened(service, f"id-of-{service}", alive))
+    prefetch(keeper, A, B)
+    assert acquire(keeper, host_request("a", A))[1].connectionid == f"id-of-{A}"
+    connection = connect(keeper, B)
+    assert (connection.connectionid, connection.reused) == (f"id-of-{B}", False)
+
+
+def test_prefetch_stops_at_the_bound(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.in_any_order = True
+    for service in (A, B):
+        conversation.expect_open(service, opened(service, f"id-of-{service}"))
+    prefetch(keeper, A, B, C, D, max_unused=2)
+    await_connects(keeper)
+    conversation.verify()
+    conversation.expect_open(C, opened(C, f"id-of-{C}"))
+    acquire(keeper, host_request("a", A))
+    await_connects(keeper)
+    conversation.verify()
+    for service in (A, B, C):
+        conversation.expect_stop(service, f"id-of-{service}", STOPPED)
+    assert keeper.finish() == Recap(opened=3, closed=3)
+
+
+def test_prefetch_goes_on_after_a_failure(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.in_any_order = True
+    conversation.expect_open(A, OFFLINE)
+    conversation.expect_open(B, opened(B, "id-b"))
+    prefetch(keeper, A, B, max_unused=1)
+    assert acquire_error(keeper, host_request("a", A)) == "offline"
+    assert acquire(keeper, host_request("b", B))[1].connectionid == "id-b"
+
+
+def test_prefetch_reports_a_failure_to_its_host_once(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, OFFLINE)
+    prefetch(keeper, A)
+    assert acquire_error(keeper, host_request("a", A)) == "offline"
+    conversation.expect_open(A, opened(A, "id-1"))
+    acquire(keeper, host_request("a", A))
+
+
+def test_prefetch_gives_up_after_refused_credentials(keeper: Keeper, conversation: Conversation) -> None:
+    """More calls could lock the account."""
+    conversation.expect_open(A, refused("api key failed validation"))
+    prefetch(keeper, A, B, C, max_unused=1)
+    await_connects(keeper)
+    assert acquire_error(keeper, host_request("a", A)) == "auth"
+
+
+def test_prefetch_leaves_open_connections(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, opened(A, "id-1"))
+    acquire(keeper, host_request("a", A))
+    prefetch(keeper, A, A.lower())
+    assert acquire(keeper, host_request("a", A))[1].connectionid == "id-1"
+
+
+def test_prefetch_finds_all_names_by_one_query(keeper: Keeper, conversation: Conversation) -> None:
+    """A name that is not found is left to its own task."""
+    rows = [row(A, "kiosk-1"), row(B, "kiosk-2")]
+    conversation.in_any_order = True
+    conversation.expect("GET", "/device/list/all", Reply({"status": "true", "devices": rows}))
+    for service in (A, B):
+        conversation.expect_open(service, opened(service, f"id-of-{service}"))
+    names = ("kiosk-1", "kiosk-2", "kiosk-3")
+    targets = {name: ServiceName.parse(name, application="ssh") for name in names}
+    keeper.prefetch("a-play", 100, [host_request(name, None, target=targets[name]) for name in names])
+    for name, service in (("kiosk-1", A), ("kiosk-2", B)):
+        assert acquire(keeper, host_request(name, None, target=targets[name]))[1].deviceaddress == service

@@ -1,0 +1,157 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The next keeper of a run takes over the ledger of one that was killed."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import State
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import Recap
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
+from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+    STOPPED,
+    WITH_ACCESS_KEY,
+    Conversation,
+    account,
+    opened,
+)
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeping import (
+    ACCOUNT,
+    A,
+    B,
+    C,
+    acquire,
+    host_request,
+    release,
+    states,
+)
+
+Successor = t.Callable[[], Keeper]
+
+
+def note(ledger: Ledger, number: int, service: str, connectionid: str | None, **more: t.Any) -> None:
+    """Write an entry of the killed keeper; without an ID, it was killed during the call."""
+    who = more.get("who", ACCOUNT)
+    ledger.intent(number, service, who.credentials.url, who.credentials.fingerprint())
+    if connectionid is not None:
+        connection = Connection(service, connectionid, "http://p:1", "p", 1, "tcp", False, "caller")
+        ledger.opened(number, connection, detached=more.get("detached", False))
+
+
+def kill_writer(ledger: Ledger) -> None:
+    """Release the ledger's lock as the end of its process does."""
+    ledger._file.close()
+
+
+@pytest.fixture
+def successor(ledger: Ledger, run: Run, conversation: Conversation) -> Successor:
+    """Start the next keeper of the run."""
+
+    def start() -> Keeper:
+        kill_writer(ledger)
+        new, predecessors = Ledger.begin(os.path.dirname(ledger.path), run.id)
+        return Keeper(run, new, predecessors)
+
+    return start
+
+
+def test_recovery_closes_before_it_opens(successor: Successor, conversation: Conversation, ledger: Ledger) -> None:
+    """The vendor might return the connection that is being stopped."""
+    note(ledger, 1, A, "id-old")
+    keeper = successor()
+    conversation.expect_stop(A, "id-old", STOPPED)
+    conversation.expect_open(A, opened(A, "id-new"))
+    assert acquire(keeper, host_request("a", A))[1].connectionid == "id-new"
+    assert states(keeper) == [State.CLOSED, State.OPEN]
+    assert not os.path.exists(ledger.path)
+    conversation.expect_stop(A, "id-new", STOPPED)
+    assert keeper.finish() == Recap(opened=2, closed=2)
+    assert list_open_connections(os.path.dirname(ledger.path), None) == []
+
+
+def test_recovery_closes_connections_without_a_request(
+    successor: Successor, conversation: Conversation, ledger: Ledger
+) -> None:
+    for number, service in enumerate((A, B)):
+        note(ledger, number, service, f"id-of-{service}")
+    keeper = successor()
+    conversation.in_any_order = True
+    for service in (A, B):
+        conversation.expect_stop(service, f"id-of-{service}", STOPPED)
+    conversation.expect_open(C, opened(C, "id-c"))
+    conversation.expect_stop(C, "id-c", STOPPED)
+    acquire(keeper, host_request("c", C))
+    assert keeper.finish() == Recap(opened=3, closed=3)
+
+
+def test_recovery_is_reported_by_release_hosts(
+    successor: Successor, conversation: Conversation, ledger: Ledger
+) -> None:
+    note(ledger, 1, A, "id-old")
+    keeper = successor()
+    conversation.expect_stop(A, "id-old", STOPPED)
+    assert release(keeper, "a", accounts=[ACCOUNT]) == {"id-old": "closed"}
+    assert release(keeper, "a", accounts=[ACCOUNT]) == {}
+
+
+def test_recovery_leaves_detached_connections(successor: Successor, conversation: Conversation, ledger: Ledger) -> None:
+    note(ledger, 1, A, "id-old", detached=True)
+    keeper = successor()
+    release(keeper, accounts=[ACCOUNT])
+    assert keeper.finish() == Recap(opened=1, closed=0)
+    listed = list_open_connections(os.path.dirname(ledger.path), None)
+    assert [(entry["connectionid"], entry["detached"]) for entry in listed] == [("id-old", True)]
+
+
+def test_recovery_reports_a_call_without_a_response(
+    successor: Successor, conversation: Conversation, ledger: Ledger
+) -> None:
+    note(ledger, 1, A, None)
+    keeper = successor()
+    release(keeper, accounts=[ACCOUNT])
+    assert states(keeper) == [State.UNCONFIRMED]
+    assert [call.service for call in keeper.finish().may_be_open] == [A]
+    assert [entry["deviceaddress"] for entry in list_open_connections(os.path.dirname(ledger.path), None)] == [A]
+
+
+def test_recovery_leaves_other_accounts(successor: Successor, conversation: Conversation, ledger: Ledger) -> None:
+    note(ledger, 1, A, "id-old", who=account(WITH_ACCESS_KEY))
+    keeper = successor()
+    release(keeper, accounts=[ACCOUNT])
+    assert keeper.finish() == Recap()
+    assert pathlib.Path(ledger.path).exists()
+
+
+def test_recovery_leaves_the_ledger_if_its_own_cannot_be_written(
+    ledger: Ledger, run: Run, conversation: Conversation, full_disk: t.Callable[..., t.ContextManager[None]]
+) -> None:
+    """A teardown finds the entry there."""
+    note(ledger, 1, A, "id-old")
+    kill_writer(ledger)
+    new, predecessors = Ledger.begin(os.path.dirname(ledger.path), run.id)
+    keeper = Keeper(run, new, predecessors)
+    with full_disk(new.path):
+        release(keeper, accounts=[ACCOUNT])
+    assert states(keeper) == [State.FAILED]
+    assert keeper.finish() == Recap()
+    assert [entry["connectionid"] for entry in list_open_connections(os.path.dirname(ledger.path), None)] == ["id-old"]
+
+
+def test_begin_returns_unlocked_ledgers_of_the_same_run(ledger: Ledger) -> None:
+    directory = os.path.dirname(ledger.path)
+    assert Ledger.begin(directory, "another-run")[1] == []
+    assert Ledger.begin(directory, "a-run")[1] == []  # its keeper is running
+    kill_writer(ledger)
+    _unused, found = Ledger.begin(directory, "a-run")
+    assert ledger.path in [snapshot.path for snapshot, _unused in found]
+    assert {snapshot.run_id for snapshot, _unused in found} == {"a-run"}
