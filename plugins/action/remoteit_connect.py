@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""C(remoteit_connect) on the controller; the documentation is in the module of the same name."""
+"""Run ``remoteit_connect`` on the controller. The module of the same name has the documentation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""C(remoteit_connection_info); the documentation is in the module of the same name."""
+"""Run ``remoteit_connection_info`` on the controller. The module of the same name has the documentation."""
 
 from __future__ import annotations
 
@@ -24,11 +24,15 @@ class ActionModule(RemoteItAction):
         }
         try:
             return {**result, "sessions": self._sessions(options)}
-        except RemoteItError as error:  # what the ledgers say is worth knowing, now more than ever
-            return {**result, "sessions": None, "warnings": [f"the account's sessions are not known: {error.message}"]}
+        except RemoteItError as error:  # the ledgers are returned even if the API fails
+            return {
+                **result,
+                "sessions": None,
+                "warnings": [f"the sessions of the account cannot be listed: {error.message}"],
+            }
 
     def _sessions(self, options: dict[str, t.Any]) -> list[dict[str, t.Any]] | None:
-        """The account's own proxy connections, if there are credentials for an API that can tell."""
+        """Return the proxy connections of the account, or ``None`` without an access key."""
         try:
             account = _argspec.account_of(options, self.environment())
         except NoCredentialsError:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""C(remoteit_disconnect) on the controller; the documentation is in the module of the same name."""
+"""Run ``remoteit_disconnect`` on the controller. The module of the same name has the documentation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _argspec, _disconnect
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import DirectBackend
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._host_connections import close_hosts
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._host_connections import disconnect_hosts
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import register_in_main_process
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
@@ -30,7 +30,7 @@ class ActionModule(RemoteItAction):
         if options["hosts"] is not None:
             if self._task.check_mode:
                 return _disconnect.result_of(())
-            return _disconnect.result_of(close_hosts(options, self.play(task_vars)))
+            return _disconnect.result_of(disconnect_hosts(options, self.play(task_vars)))
         if options["run_id"] or options["all"]:
             remove_stale_runtime_dirs(THIS_RUN.runtime_dir)
             return _disconnect.result_of(

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""C(remoteit_service_info) on the controller; the documentation is in the module of the same name."""
+"""Run ``remoteit_service_info`` on the controller. The module of the same name has the documentation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ActionModule(RemoteItAction):
 def result_of(devices: list[Device], wanted: DeviceFilter) -> dict[str, t.Any]:
     """Return the task's result.
 
-    :raises NotFoundError: a name of O(device) is the name of several devices.
+    :raises NotFoundError: a name of ``device`` or ``service`` is ambiguous.
     """
     _check_names(devices, wanted)
     return {
@@ -53,7 +53,10 @@ def result_of(devices: list[Device], wanted: DeviceFilter) -> dict[str, t.Any]:
 
 
 def _check_names(devices: list[Device], wanted: DeviceFilter) -> None:
-    """A name that was asked for is one device's, or one service's of it: nobody wants to guess which of two he gets."""
+    """Fail if a name of the options is ambiguous.
+
+    :raises NotFoundError: several devices, or several services of a device, have it.
+    """
     named = collections.defaultdict(list)
     for device in devices:
         named[device.name].append(device)
@@ -73,8 +76,8 @@ def _check_names(devices: list[Device], wanted: DeviceFilter) -> None:
         ]
     if several:
         raise NotFoundError(
-            "several devices, or services of a device, have one name; choose by tags, state or organisation, or by what"
-            f" remoteit_service_info lists without the option device: {'; '.join(several)}"
+            f"several devices, or services of a device, have the same name: {'; '.join(several)}; select them by tags,"
+            " state or organisation, or use an ID that remoteit_service_info lists without the option device"
         )
 
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The work of C(remoteit_connect), the same for its module and its action plugin."""
+"""Read the options of ``remoteit_connect``, open the connections, and build the result."""
 
 from __future__ import annotations
 
@@ -58,63 +58,83 @@ ARGUMENT_RULES: dict[str, t.Any] = {
     "mutually_exclusive": [("deviceaddress", "hosts"), ("services", "hosts"), ("hostip", "hosts")],
 }
 
-#: What an option C(hostip) does not protect.
-WARN_PUBLIC_PROXY = f"hostip {PUBLIC} opens the proxy to everyone who finds its host and port"
+#: Warnings about connections that anyone can use.
+WARN_PUBLIC_PROXY = f"hostip {PUBLIC} opens the proxy to everyone: anyone who knows its host and port can connect"
 WARN_PUBLIC_URL = "hostip does not protect a reverse proxy: the URL of a web service is open to everyone"
 
-#: What exactly one service has at top level as well.
+#: Keys that the result has at top level as well if it has exactly one service.
 _TOP_LEVEL = ("proxy", "connectionid", "host", "port", "expirationsec")
+
+
+class _Requested(t.NamedTuple):
+    """A service to open: its ID as it was given, and the name by which it was found."""
+
+    service: str
+    name: str | None
 
 
 def connect(
     options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], backend: ConnectionBackend, *, check_mode: bool
 ) -> dict[str, t.Any]:
-    """Open what the options ask for and return the task's result.
+    """Open the services that the options name, and return the task's result.
 
     :raises RemoteItError: nothing was opened.
     """
-    given = options["deviceaddress"] or []
-    targets = [ServiceName.parse(**entry) for entry in options["services"] or []]
-    if len({str(target) for target in targets}) < len(set(targets)):
-        raise OptionsError("services: two entries that are not the same would have one key in connections; ask for one")
-    if given or not targets:
-        canonical_service_ids(given)
-    check_hostip(options["hostip"])
+    names = _check_services(options)
     account = account_of(options, environ)
     warnings = _warnings(options)
+    requested = {service: _Requested(service, None) for service in options["deviceaddress"] or []}
+    failures: dict[str, dict[str, t.Any]] = {}
+    for name, found in (backend.find_services(account, names, warnings.append) if names else {}).items():
+        if isinstance(found, RemoteItError):
+            failures[str(name)] = found.as_failure()
+        else:
+            requested[str(name)] = _Requested(found.id, found.name)
 
     connections: dict[str, dict[str, t.Any]] = {}
-    failures: dict[str, dict[str, t.Any]] = {}
-    wanted: dict[str, tuple[str, str | None]] = {spelling: (spelling, None) for spelling in given}  # id and name
-    for target, found in (backend.find_services(account, targets, warnings.append) if targets else {}).items():
-        if isinstance(found, RemoteItError):
-            failures[str(target)] = found.as_failure()
-        else:
-            wanted[str(target)] = found.id, found.name
-    spellings = canonical_service_ids([spelling for spelling, _unused in wanted.values()]) if wanted else {}
-    order = _connect_request(options, spellings.values())
-
-    outcomes = {} if check_mode or not wanted else dict(backend.connect_all(account, order))
-
-    for key, (spelling, name) in wanted.items():
-        if check_mode:
-            connections[key] = {**check_mode_entry(spelling), "name": name}
-            continue
-        outcome = outcomes[spellings[spelling]]
-        if isinstance(outcome, RemoteItError):
-            failures[key] = outcome.as_failure()
-        else:
-            connections[key] = dataclasses.replace(outcome, deviceaddress=spelling, name=name).as_result()
-
-    if order.hostip and any(entry["reverse_proxy"] for entry in connections.values()):
+    if check_mode:
+        connections = {key: {**check_mode_entry(each.service), "name": each.name} for key, each in requested.items()}
+    elif requested:
+        canonical = canonical_service_ids([each.service for each in requested.values()])
+        outcomes = dict(backend.connect_all(account, _connect_request(options, canonical.values())))
+        for key, each in requested.items():
+            outcome = outcomes[canonical[each.service]]
+            if isinstance(outcome, RemoteItError):
+                failures[key] = outcome.as_failure()
+            else:
+                entry = dataclasses.replace(outcome, deviceaddress=each.service, name=each.name)
+                connections[key] = entry.as_result()
+    if options["hostip"] and any(entry["reverse_proxy"] for entry in connections.values()):
         warnings.append(WARN_PUBLIC_URL)
-    opened = [entry for entry in connections.values() if not entry["reused"]]
-    result = result_of(connections, failures, warnings, changed=bool(opened), fail_on=options["fail_on"])
-    if len(connections) == 1 and not failures:
-        entry = next(iter(connections.values()))
-        result.update({name: entry[name] for name in _TOP_LEVEL})
-        result["ansible_facts"] = {"remoteit_connection": entry}
-    return result
+    changed = any(not entry["reused"] for entry in connections.values())
+    result = result_of(connections, failures, warnings, changed=changed, fail_on=options["fail_on"])
+    return {**result, **_single_entry(connections, failures)}
+
+
+def _check_services(options: t.Mapping[str, t.Any]) -> list[ServiceName]:
+    """Check the options that name services, and return the names.
+
+    :raises OptionsError: an option is invalid, or names no service.
+    """
+    names = [ServiceName.parse(**entry) for entry in options["services"] or []]
+    if len({str(name) for name in names}) < len(set(names)):
+        raise OptionsError(
+            "services: two different entries would have the same key in connections; use one task for each"
+        )
+    if options["deviceaddress"] or not names:
+        canonical_service_ids(options["deviceaddress"] or [])
+    check_hostip(options["hostip"])
+    return names
+
+
+def _single_entry(
+    connections: t.Mapping[str, dict[str, t.Any]], failures: t.Mapping[str, dict[str, t.Any]]
+) -> dict[str, t.Any]:
+    """Return the keys that a result with exactly one service has at top level."""
+    if failures or len(connections) != 1:
+        return {}
+    (entry,) = connections.values()
+    return {**{name: entry[name] for name in _TOP_LEVEL}, "ansible_facts": {"remoteit_connection": entry}}
 
 
 def _connect_request(options: t.Mapping[str, t.Any], services: t.Iterable[str]) -> ConnectRequest:
@@ -128,16 +148,20 @@ def _connect_request(options: t.Mapping[str, t.Any], services: t.Iterable[str]) 
 
 
 def check_hostip(hostip: str | None) -> str | None:
+    """Return the address in its canonical form.
+
+    :raises OptionsError: it is not an IPv4 address.
+    """
     if not hostip:
         return None
     if hostip == "255.255.255.25":
-        raise OptionsError(f"hostip {hostip} is a misprint of the vendor's page: latching is {LATCHING}")
+        raise OptionsError(f"hostip {hostip} is a misprint in the vendor's documentation: use {LATCHING} for latching")
     try:
         return str(ipaddress.IPv4Address(hostip))
     except ValueError:
         raise OptionsError(
-            f"hostip is not an IPv4 address: {hostip!r}; give one address, {LATCHING} for the first comer,"
-            f" or {PUBLIC} for everyone"
+            f"invalid hostip {hostip!r}: set it to one IPv4 address, to {LATCHING} for the first client that connects,"
+            f" or to {PUBLIC} for everyone"
         ) from None
 
 
@@ -146,14 +170,14 @@ def _warnings(options: t.Mapping[str, t.Any]) -> list[str]:
     if options["hostip"] == PUBLIC:
         warnings.append(WARN_PUBLIC_PROXY)
     if not options["wait"]:
-        warnings.append("wait: false asks the API for an answer that the vendor does not document")
+        warnings.append("with wait: false the API returns a response that the vendor does not document")
     return warnings
 
 
-def check_mode_entry(spelling: str) -> dict[str, t.Any]:
+def check_mode_entry(service: str) -> dict[str, t.Any]:
     """Return the entry of a connection in check mode."""
     entry = {field.name: None for field in dataclasses.fields(Connection) if field.name != "overrode"}
-    return {**entry, "deviceaddress": spelling, "host_key_alias": host_key_alias(spelling), "reused": False}
+    return {**entry, "deviceaddress": service, "host_key_alias": host_key_alias(service), "reused": False}
 
 
 def result_of(

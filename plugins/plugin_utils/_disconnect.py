@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The work of C(remoteit_disconnect), the same for its module and its action plugin."""
+"""Read the options of ``remoteit_disconnect``, close the connections, and build the result."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ ARGUMENT_RULES: dict[str, t.Any] = {
 def disconnect(
     options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], backend: ConnectionBackend, *, check_mode: bool
 ) -> dict[str, t.Any]:
-    """Close what the options name and return the task's result.
+    """Close the connections that the options name, and return the task's result.
 
     :raises RemoteItError: nothing was closed.
     """
-    stops = _connection_refs(options)
+    refs = _connection_refs(options)
     if check_mode:
-        return result_of((stop, CLOSED) for stop in stops)
-    return result_of(backend.disconnect_all(account_of(options, environ), stops) if stops else ())
+        return result_of((ref, CLOSED) for ref in refs)
+    return result_of(backend.disconnect_all(account_of(options, environ), refs) if refs else ())
 
 
-def result_of(stopped: t.Iterable[DisconnectResult]) -> dict[str, t.Any]:
-    """The task's result."""
+def result_of(results: t.Iterable[DisconnectResult]) -> dict[str, t.Any]:
+    """Return the task's result."""
     outcomes: dict[str, list[dict[str, str]]] = {CLOSED: [], ALREADY_CLOSED: [], STILL_USED: []}
     failures: dict[str, dict[str, str]] = {}
-    for (deviceaddress, connectionid), outcome in stopped:
+    for (deviceaddress, connectionid), outcome in results:
         if isinstance(outcome, RemoteItError):
             key = f"{deviceaddress} {connectionid}" if deviceaddress in failures else deviceaddress
             failures[key] = {**outcome.as_failure(), "connectionid": connectionid}
@@ -75,26 +75,26 @@ def result_of(stopped: t.Iterable[DisconnectResult]) -> dict[str, t.Any]:
 
 def _connection_refs(options: t.Mapping[str, t.Any]) -> list[ConnectionRef]:
     if options.get("connections") is not None:
-        # what check mode or remoteit_disconnect left behind names no connection
+        # the results of check mode and of remoteit_disconnect have entries without a connection
         entries = [entry for entry in _entries(options["connections"]) if entry.get("connectionid") is not None]
     elif options.get("deviceaddress"):
         entries = [options]
     else:
         raise OptionsError(
-            "there is nothing to close: give deviceaddress and connectionid, connections, hosts, run_id, or all"
+            "there is nothing to close: set deviceaddress and connectionid, connections, hosts, run_id, or all"
         )
-    stops = []
+    refs = []
     for entry in entries:
         deviceaddress, connectionid = entry.get("deviceaddress"), entry.get("connectionid")
         canonical_service_ids([str(deviceaddress)])
         if not isinstance(connectionid, str) or not CONNECTION_ID.fullmatch(connectionid):
-            raise OptionsError(f"not a connection id: {connectionid!r} (of service {deviceaddress})")
-        stops.append((str(deviceaddress), str(connectionid)))
-    return list(dict.fromkeys(stops))
+            raise OptionsError(f"invalid connectionid {connectionid!r} of the service {deviceaddress}")
+        refs.append((str(deviceaddress), str(connectionid)))
+    return list(dict.fromkeys(refs))
 
 
 def _entries(value: t.Any) -> list[t.Mapping[str, t.Any]]:
-    """The connections in a registered result, that of a loop included, or in what was taken from one."""
+    """Return the connections in a registered result, also in that of a loop, or in a part of one."""
     if isinstance(value, t.Mapping):
         for key in ("results", "connections"):
             if key in value:
@@ -103,7 +103,9 @@ def _entries(value: t.Any) -> list[t.Mapping[str, t.Any]]:
             return [value]
         value = list(value.values())
     if not isinstance(value, list):
-        raise OptionsError("connections is not what remoteit_connect returns: a dictionary of connections")
+        raise OptionsError(
+            "connections is not a result of remoteit_connect: set it to the registered variable, or to its connections"
+        )
     return [entry for item in value for entry in _entries(item)]
 
 

@@ -34,7 +34,7 @@ _ROLE = "remoteit_session"
 
 
 def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: bool) -> dict[str, t.Any]:
-    """Open what the hosts need, each with its own account, and return the task's result.
+    """Open the services of the hosts, each with the account of its host, and return the task's result.
 
     :raises OptionsError: an option is set that comes from the hosts; nothing was opened.
     """
@@ -51,9 +51,11 @@ def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: boo
         failures = {name: error.as_failure() for name, error in failed.items()}
         return result_of(connections, failures, warnings, changed=False, fail_on=options["fail_on"])
 
-    outcomes.update(with_progress("opening", len(services), _open(hosts, services, options)))
+    outcomes.update(with_progress("opening", len(services), _connect_all(hosts, services, options)))
     if any(host.hostip == PUBLIC for host in hosts):
-        warnings.append(f"remoteit_{WARN_PUBLIC_PROXY}")  # as the connection plugin says it, so that it is shown once
+        warnings.append(
+            f"remoteit_{WARN_PUBLIC_PROXY}"
+        )  # the text of the connection plugin, so that Ansible shows it once
     connections, failures, changed = {}, {}, False
     for name in names:
         outcome = outcomes[name]
@@ -67,13 +69,13 @@ def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: boo
     return result_of(connections, failures, warnings, changed=changed, fail_on=options["fail_on"])
 
 
-def close_hosts(options: t.Mapping[str, t.Any], play: Play) -> t.Iterator[DisconnectResult]:
-    """Close what ``remoteit_connect`` opened for the hosts, also of one whose variables cannot be read any more."""
+def disconnect_hosts(options: t.Mapping[str, t.Any], play: Play) -> t.Iterator[DisconnectResult]:
+    """Close what ``remoteit_connect`` opened for the hosts, even of a host whose variables cannot be read any more."""
     _check_options(options)
     names = _names(options["hosts"], play)
     hosts, _failed = _read(names, play)
-    closing = KeeperClient().release_hosts(names, [host.account for host in hosts])
-    yield from with_progress("closing", len(names), closing)
+    results = KeeperClient().release_hosts(names, [host.account for host in hosts])
+    yield from with_progress("closing", len(names), results)
 
 
 def _check_options(options: t.Mapping[str, t.Any]) -> None:
@@ -90,7 +92,7 @@ def _check_options(options: t.Mapping[str, t.Any]) -> None:
 
 
 def _names(names: t.Sequence[str], play: Play) -> list[str]:
-    """Return the hosts to handle: where each host runs the task, its own alone."""
+    """Return the hosts to handle. A task that runs on every host handles its own host only."""
     return list(dict.fromkeys(name for name in names if play.is_lockstep or name == play.inventory_hostname))
 
 
@@ -117,7 +119,7 @@ def _read(names: t.Iterable[str], play: Play) -> tuple[list[HostRequest], dict[s
 def _find_services(
     hosts: list[HostRequest], outcomes: dict[str, t.Any], warn: t.Callable[[str], None]
 ) -> dict[str, str]:
-    """Return the service ID of each host; the reason why one has none goes to the outcomes."""
+    """Return the service ID of each host. Put the reason why a host has no service into ``outcomes``."""
     services = {host.host: host.service for host in hosts if host.service}
     targets: dict[Account, set[ServiceName]] = collections.defaultdict(set)
     for host in hosts:
@@ -127,7 +129,7 @@ def _find_services(
         try:
             found: t.Mapping[ServiceName, t.Any] = KeeperClient().find_services(account, wanted, warn)
         except KeeperError:
-            raise  # not the API's refusal of a host, which may be skipped
+            raise  # fail_on is about hosts that the API refuses
         except RemoteItError as error:
             found = dict.fromkeys(wanted, error)
         for host in hosts:
@@ -140,21 +142,21 @@ def _find_services(
     return services
 
 
-def _open(
+def _connect_all(
     hosts: list[HostRequest], services: t.Mapping[str, str], options: t.Mapping[str, t.Any]
 ) -> t.Iterator[tuple[str, Connection | RemoteItError]]:
-    """Open by account and restriction, and return each host with its outcome."""
+    """Open by account and restriction, and yield the outcome of each host."""
     groups: dict[tuple[Account, str | None], dict[str, list[str]]] = collections.defaultdict(dict)
     for host in hosts:
         if host.host in services:
             of_service = groups[host.account, host.hostip].setdefault(services[host.host].upper(), [])
             of_service.append(host.host)
     for (account, hostip), names in groups.items():
-        order = ConnectRequest(
+        request = ConnectRequest(
             tuple(names), hostip=hostip, wait=options["wait"], reuse=options["reuse"], detach=options["detach"]
         )
         try:
-            for service, outcome in KeeperClient().connect_all(account, order, dict(names)):
+            for service, outcome in KeeperClient().connect_all(account, request, dict(names)):
                 for name in names.pop(service):
                     yield name, outcome
         except KeeperError:

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""How a bulk call proceeds, on standard error: for a person a line that is rewritten, for a log a line now and then.
+"""Show the progress of bulk calls on standard error: one line that is rewritten on a terminal, a few lines in a log.
 
-A worker's own standard error may lead nowhere. What it says goes through C(Display) to the controller's main process.
+A worker's standard error may not be connected, so the lines go through ``Display`` to the controller's main process.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import FoundServices, ServiceName
 
-#: What is done to fewer services is over before anybody wonders.
+#: Do not show progress for fewer services.
 MIN_ITEMS = 20
-#: How often a person's line is rewritten.
+#: The interval at which a terminal's line is rewritten.
 REFRESH_SECONDS = 0.2
-#: A log gets a line after so many seconds, if another tenth is done by then.
+#: The minimum interval of lines in a log. Each shows at least another tenth as done.
 LOG_INTERVAL_SECONDS = 10.0
 
-#: Set where the screen is not a terminal although it looks like one: by CI systems, and by ansible-runner, as in AWX.
+#: Variables that CI systems and ansible-runner (AWX) set. Their standard error looks like a terminal.
 _NON_INTERACTIVE_VARIABLES = ("CI", "AWX_ISOLATED_DATA_DIR")
 
 Key = t.TypeVar("Key")
 Outcome = t.TypeVar("Outcome")
 
 
-def is_for_a_person(environ: t.Mapping[str, str], stderr: int = 2) -> bool:
+def is_interactive(environ: t.Mapping[str, str], stderr: int = 2) -> bool:
+    """Return whether standard error is a terminal that shows a line that is rewritten."""
     return (
         os.isatty(stderr)
         and environ.get("TERM", "dumb") != "dumb"
@@ -51,7 +52,7 @@ def is_for_a_person(environ: t.Mapping[str, str], stderr: int = 2) -> bool:
 
 
 def columns_of(terminal: int = 2) -> int | None:
-    """How long a line can be rewritten; none if the terminal does not tell."""
+    """Return the length of the longest line that can be rewritten, or ``None`` if the terminal's size is not known."""
     try:
         columns = os.get_terminal_size(terminal).columns
     except OSError:
@@ -59,12 +60,12 @@ def columns_of(terminal: int = 2) -> int | None:
     return columns - 1 if columns > 1 else None
 
 
-#: Found out at import, which happens in the main process.
-IS_INTERACTIVE, COLUMNS = is_for_a_person(os.environ), columns_of()
+#: Determined at import, which happens in the main process.
+IS_INTERACTIVE, COLUMNS = is_interactive(os.environ), columns_of()
 
 
 class ProgressBackend:
-    """A fleet that shows how its bulk calls proceed."""
+    """A backend that shows the progress of its bulk calls."""
 
     def __init__(self, backend: ConnectionBackend) -> None:
         self._backend = backend
@@ -83,7 +84,7 @@ class ProgressBackend:
 
 
 def with_progress(doing: str, total: int, outcomes: t.Iterator[tuple[Key, Outcome]]) -> t.Iterator[tuple[Key, Outcome]]:
-    """Hand on what becomes of each service, and show how far that is."""
+    """Yield each outcome, and show how many have completed."""
     if total < MIN_ITEMS:
         yield from outcomes
         return
@@ -97,45 +98,45 @@ def with_progress(doing: str, total: int, outcomes: t.Iterator[tuple[Key, Outcom
 
 
 class Progress:
-    """The line, and when to show it."""
+    """The line that shows progress, and the times at which it is shown."""
 
     def __init__(
         self,
         doing: str,
         total: int,
         *,
-        for_a_person: bool = IS_INTERACTIVE,
+        interactive: bool = IS_INTERACTIVE,
         display: t.Callable[..., None] | None = None,
         now: t.Callable[[], float] = time.monotonic,
     ) -> None:
         self._doing, self._total = doing, total
-        self._for_a_person = for_a_person
+        self._interactive = interactive
         self._display = display or Display().display
         self._now = now
-        self._pause, self._step = (REFRESH_SECONDS, 0.0) if for_a_person else (LOG_INTERVAL_SECONDS, total / 10)
+        self._pause, self._step = (REFRESH_SECONDS, 0.0) if interactive else (LOG_INTERVAL_SECONDS, total / 10)
         self._done = self._failed = self._width = 0
         self._start = now()
         self._next = self._start + self._pause, self._step
-        if for_a_person:
+        if interactive:
             self._rewrite(self._line)
 
     def count(self, *, failed: bool) -> None:
-        """Note what became of one more."""
+        """Count one more outcome."""
         self._done += 1
         self._failed += failed
         now = self._now()
         if now >= self._next[0] and self._done >= self._next[1]:
             self._next = now + self._pause, self._done + self._step
-            if self._for_a_person:
+            if self._interactive:
                 self._rewrite(self._line)
-            elif self._done < self._total:  # the last line is for the end
+            elif self._done < self._total:  # ``end`` shows the last line
                 self._display(self._line, stderr=True)
 
     def end(self) -> None:
-        """Leave a line that stays; in a log, if it took a while."""
-        if self._for_a_person:
+        """Show the last line. In a log, only if the call took longer than ``LOG_INTERVAL_SECONDS``."""
+        if self._interactive:
             self._rewrite("")
-        if self._for_a_person or self._now() >= self._start + LOG_INTERVAL_SECONDS:
+        if self._interactive or self._now() >= self._start + LOG_INTERVAL_SECONDS:
             self._display(self._line, stderr=True)
 
     @property
@@ -144,9 +145,9 @@ class Progress:
         return f"remote.it: {self._doing}: {self._done} of {self._total} done, {self._failed} failed, {rate:.1f}/s"
 
     def _rewrite(self, line: str) -> None:
-        """Show it in the place of the one before; whatever is shown next begins in the first column.
+        """Show a line in the place of the previous one. The next output begins in the first column.
 
-        What does not fit is cut, or each would be a line of its own.
+        A line that does not fit is cut, because a terminal would wrap it and show each as a new line.
         """
         line = line[:COLUMNS]
         self._display(line.ljust(self._width) + "\r", stderr=True, screen_only=True, newline=False)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The results of tasks that fail."""
+"""Build the results of tasks that fail."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 
 
 def failed(error: RemoteItError) -> dict[str, t.Any]:
-    """The result of a task that ended with this error."""
+    """Return the result of a task that raised this error."""
     details = {key: value for key, value in error.details.items() if key != "unexplained"}
     failure = {**error.as_failure(), "details": details}
     return {"failed": True, "changed": False, "msg": error.message, "failure": failure}
 
 
 def failed_for(failures: t.Mapping[str, t.Mapping[str, t.Any]], msg: str) -> dict[str, t.Any]:
-    """What is added to the result of a task that failed because of some services; the code is that of the first."""
+    """Return the keys of a result with failed services. Its ``failure.code`` is that of the first failure."""
     code = next(iter(failures.values()))["code"]
     return {"failed": True, "msg": msg, "failure": {"code": code, "message": msg, "details": failures}}

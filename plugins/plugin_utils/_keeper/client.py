@@ -93,7 +93,7 @@ class KeeperClient:
         return found
 
     def list_devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
-        """List devices through the keeper, which has a login; without a keeper, ask the API directly."""
+        """List devices through the keeper, which has a login. Without a keeper, ask the API directly."""
         devices = []
         try:
             for event in self._request(protocol.ListDevices(account, wanted)):
@@ -132,7 +132,7 @@ class KeeperClient:
     def finish(self) -> Recap | None:
         """Let the keeper close everything and exit.
 
-        :return: ``None`` if there is no keeper.
+        :return: ``None`` without a keeper.
         :raises TimeoutError: it takes longer than ``FINISH_SECONDS``.
         """
         if not os.path.exists(self._run.socket):
@@ -144,8 +144,8 @@ class KeeperClient:
     def _request(self, request: t.Any, *, start: bool = False, timeout: float | None = None) -> t.Iterator[t.Any]:
         """Send a request and yield its events.
 
-        :param start: whether to start a keeper if there is none.
-        :raises KeeperUnavailableError: there is none, or it was killed.
+        :param start: whether to start a keeper if the run has none.
+        :raises KeeperUnavailableError: the run has no keeper, or it was killed.
         """
         with self._connect_or_start() if start else self._connect() as connected, connected.makefile("rb") as lines:
             connected.settimeout(timeout)

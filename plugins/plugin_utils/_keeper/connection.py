@@ -146,7 +146,7 @@ class TaskLease:
 
 @dataclasses.dataclass(frozen=True)
 class HostLease:
-    """The lease that ``remoteit_connect`` takes for an inventory host. A connection that replaces this one gets it."""
+    """The lease of an inventory host, from ``remoteit_connect``. It moves to a connection that replaces this one."""
 
     host: str
 
@@ -175,7 +175,7 @@ class ManagedConnection:
     """One connect call, and the connection that it opens.
 
     :ivar connect_future: what a request waits for: the connection, or the reason why it cannot be used.
-    :ivar disconnect_future: how the connection ends; set as soon as somebody may wait for it.
+    :ivar disconnect_future: how the connection ends; set as soon as a request may wait for it.
     """
 
     number: int
@@ -305,7 +305,7 @@ class ManagedConnection:
 
     @property
     def _is_reachable(self) -> bool:
-        """Whether the proxy is there: it has not refused, is not idle for too long, and lives for a while yet."""
+        """Whether the proxy is there: it has not refused, is not idle for too long, and does not expire soon."""
         idle_seconds = time.monotonic() - self.last_used
         if self.refuses or (not self.commands and idle_seconds > IDLE_SECONDS - IDLE_MARGIN_SECONDS):
             return False  # the vendor may have given its address to another connection

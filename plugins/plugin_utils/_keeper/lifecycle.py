@@ -274,13 +274,13 @@ class Lifecycle:
         stop_control_masters(self._run.control_path_dir(connection.connectionid))
         self._ledger.closing(managed.number)
         if is_used_by_another(self._ledger.path, connection.connectionid):
-            outcome, event, note = STILL_USED, Event.USED_BY_OTHER_RUN, "used by a run that lives"
+            outcome, event, note = STILL_USED, Event.USED_BY_OTHER_RUN, "used by another run"
         else:
             outcome = note = disconnect_one(managed.client.api, (managed.service, connection.connectionid))
             event = Event.STOPPED
         is_unexpected = outcome == ALREADY_CLOSED and managed.should_be_open
         if is_unexpected and managed.may_be_probed and is_port_open(connection):
-            raise RemoteItError("the API does not know this connection any more, but its proxy still answers")
+            raise RemoteItError("the API does not know this connection any more, but its proxy still responds")
         with self._lock:
             managed.ended_early = is_unexpected and not managed.api_replaced_it
             managed.close_error = None

@@ -59,7 +59,7 @@ _ENVIRONMENT = (
 
 
 def connect(run: Run) -> socket.socket | None:
-    """Connect to the keeper of a run; return ``None`` if there is none.
+    """Connect to the keeper of a run; return ``None`` if the run has none.
 
     :raises KeeperUnavailableError: another user could listen there.
     """

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The work of C(remoteit_connect): its input, and the shapes of its results."""
+"""The options and the results of ``remoteit_connect``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Di
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
     OptionsError,
-    RemoteItError,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import ARGUMENT_SPEC, connect
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
@@ -36,7 +35,7 @@ OFFLINE = refused("service is inactive", 200)
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home without credentials."""
+    """Set a home directory without credentials."""
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
@@ -53,40 +52,47 @@ def run(
 
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize(
-    ("services", "options", "message"),
+    ("services", "options"),
     [
-        ([], {}, "empty list"),
-        (["nonsense"], {}, "invalid service ID 'nonsense'"),
-        ([SERVICE, "80:00:00:00:01:00:40"], {}, "invalid service ID '80:00:00:00:01:00:40'"),
-        ([SERVICE + ":00"], {}, "invalid service ID"),
-        ([SERVICE + "\n"], {}, "invalid service ID"),
-        (["80-00-00-00-01-00-40-C5"], {}, "invalid service ID"),
-        (["80:00:00:00:01:00:40:CG"], {}, "invalid service ID"),
-        ([SERVICE], {"hostip": "nowhere"}, "hostip is not an IPv4 address"),
-        ([SERVICE], {"hostip": "203.0.113.7/32"}, "hostip is not an IPv4 address"),
-        ([SERVICE], {"hostip": "203.0.113.256"}, "hostip is not an IPv4 address"),
-        ([SERVICE], {"hostip": "2001:db8::7"}, "hostip is not an IPv4 address"),
-        ([SERVICE], {"hostip": "255.255.255.25"}, "misprint.*255.255.255.255"),
-        ([SERVICE], {"concurrency": 0}, "concurrency must be at least 1, not 0"),
-        ([SERVICE], {"timeout": 0}, "timeout must be at least 1, not 0"),
-        ([SERVICE], {"token": "t", "username": "u", "password": "p"}, "mix two sets"),
-        ([SERVICE], {"username": "u"}, "password is missing"),
-        ([SERVICE], {"credentials_file": "/dev/null/nowhere"}, "/dev/null/nowhere does not exist"),
-        ([SERVICE], {"profile": "work"}, "does not exist"),
-        ([SERVICE], {"api_url": "nowhere"}, "api_url is not the URL of an API"),
+        ([], {}),
+        (["nonsense"], {}),
+        ([SERVICE, "80:00:00:00:01:00:40"], {}),
+        ([SERVICE + ":00"], {}),
+        ([SERVICE + "\n"], {}),
+        (["80-00-00-00-01-00-40-C5"], {}),
+        (["80:00:00:00:01:00:40:CG"], {}),
+        ([SERVICE], {"hostip": "nowhere"}),
+        ([SERVICE], {"hostip": "203.0.113.7/32"}),
+        ([SERVICE], {"hostip": "203.0.113.256"}),
+        ([SERVICE], {"hostip": "2001:db8::7"}),
+        ([SERVICE], {"hostip": "255.255.255.25"}),
+        ([SERVICE], {"concurrency": 0}),
+        ([SERVICE], {"timeout": 0}),
+        ([SERVICE], {"token": "t", "username": "u", "password": "p"}),
+        ([SERVICE], {"username": "u"}),
+        ([SERVICE], {"credentials_file": "/dev/null/nowhere"}),
+        ([SERVICE], {"profile": "work"}),
+        ([SERVICE], {"api_url": "nowhere"}),
+        ([], {"services": [{"device": "kiosk", "service": "ssh"}, {"device": "kiosk", "application": "ssh"}]}),
     ],
 )
-def test_bad_input(
-    conversation: Conversation, services: list[str], options: dict[str, t.Any], message: str, check_mode: bool
+def test_connect_refuses_options_before_a_request(
+    conversation: Conversation, services: list[str], options: dict[str, t.Any], check_mode: bool
 ) -> None:
-    with pytest.raises(OptionsError, match=message):
+    with pytest.raises(OptionsError):
         run(*services, check_mode=check_mode, **options)
     assert conversation.sent == []
 
 
-def test_no_credentials(conversation: Conversation) -> None:
-    with pytest.raises(AuthError, match="there are no credentials"):
-        run(SERVICE, environ={})
+def test_connect_explains_the_misprint_of_latching() -> None:
+    with pytest.raises(OptionsError, match=r"misprint.*255\.255\.255\.255"):
+        run(SERVICE, hostip="255.255.255.25")
+
+
+@pytest.mark.parametrize("fail_on", ["any", "none"])
+def test_connect_needs_credentials(conversation: Conversation, fail_on: str) -> None:
+    with pytest.raises(AuthError):
+        run(SERVICE, environ={}, fail_on=fail_on)
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
@@ -108,7 +114,7 @@ ENTRY = {
 }
 
 
-def test_the_result_for_one_service(conversation: Conversation) -> None:
+def test_connect_returns_one_service_at_top_level(conversation: Conversation) -> None:
     conversation.expect_open(SERVICE, opened(expirationsec=None))
     assert run(SERVICE) == {
         "changed": True,
@@ -123,7 +129,7 @@ def test_the_result_for_one_service(conversation: Conversation) -> None:
     }
 
 
-def test_the_result_for_many(conversation: Conversation) -> None:
+def test_connect_returns_many_services(conversation: Conversation) -> None:
     conversation.in_any_order = True
     for service in SERVICES[:2]:
         conversation.expect_open(service, opened(service, f"id of {service[-1]}".replace(" ", "-"), expirationsec=None))
@@ -142,7 +148,7 @@ def test_the_result_for_many(conversation: Conversation) -> None:
     }
 
 
-def test_ids_that_differ_in_case_are_opened_once_and_answered_as_written(conversation: Conversation) -> None:
+def test_connect_returns_ids_as_they_were_written(conversation: Conversation) -> None:
     conversation.expect_open(SERVICE, opened())
     connections = run(SERVICE, SERVICE.lower(), SERVICE)["connections"]
     assert {key: (entry["deviceaddress"], entry["connectionid"]) for key, entry in connections.items()} == {
@@ -151,11 +157,11 @@ def test_ids_that_differ_in_case_are_opened_once_and_answered_as_written(convers
     }
 
 
-def test_the_result_when_the_only_service_fails(conversation: Conversation) -> None:
+def test_connect_returns_the_failure_of_the_only_service(conversation: Conversation) -> None:
     conversation.expect_open(SERVICE, OFFLINE)
     result = run(SERVICE)
     failures = result["failures"]
-    assert failures[SERVICE]["code"] == "offline" and "inactive" in failures[SERVICE]["message"]
+    assert failures[SERVICE]["code"] == "offline"
     assert result == {
         "failed": True,
         "changed": False,
@@ -179,7 +185,9 @@ def test_the_result_when_the_only_service_fails(conversation: Conversation) -> N
         ("none", [OFFLINE, OFFLINE], False),
     ],
 )
-def test_fail_on(conversation: Conversation, fail_on: str, answers: list[Reply], failed: bool) -> None:
+def test_fail_on_decides_whether_the_task_fails(
+    conversation: Conversation, fail_on: str, answers: list[Reply], failed: bool
+) -> None:
     conversation.in_any_order = True
     for service, answer in zip(SERVICES, answers):
         conversation.expect_open(
@@ -187,16 +195,16 @@ def test_fail_on(conversation: Conversation, fail_on: str, answers: list[Reply],
             Reply({**answer.body, "connection": {**answer.body.get("connection", {}), "deviceaddress": service}}),
         )
     result = run(*SERVICES[:2], fail_on=fail_on)
-    well = [service for service, answer in zip(SERVICES, answers) if answer is not OFFLINE]
+    expected = [service for service, answer in zip(SERVICES, answers) if answer is not OFFLINE]
     assert result.get("failed", False) is failed
-    assert list(result["connections"]) == well  # what opened is returned even then
-    assert len(result["failures"]) == 2 - len(well)
-    assert result["changed"] is bool(well)
+    assert list(result["connections"]) == expected  # they are returned even if the task fails
+    assert len(result["failures"]) == 2 - len(expected)
+    assert result["changed"] is bool(expected)
     assert "connectionid" not in result and "ansible_facts" not in result
 
 
 @pytest.mark.parametrize("fail_on", ["all", "none"])
-def test_fail_on_counts_refused_credentials_always(conversation: Conversation, fail_on: str) -> None:
+def test_fail_on_does_not_cover_refused_credentials(conversation: Conversation, fail_on: str) -> None:
     conversation.in_any_order = True
     conversation.expect_open(SERVICES[0], opened(SERVICES[0]))
     conversation.expect_open(SERVICES[1], refused("api key failed validation"))
@@ -205,12 +213,7 @@ def test_fail_on_counts_refused_credentials_always(conversation: Conversation, f
     assert (list(result["connections"]), result["failures"][SERVICES[1]]["code"]) == ([SERVICES[0]], "auth")
 
 
-def test_fail_on_none_needs_credentials(conversation: Conversation) -> None:
-    with pytest.raises(AuthError):
-        run(SERVICE, environ={}, fail_on="none")
-
-
-def test_a_message_names_ten_of_many_failures(conversation: Conversation) -> None:
+def test_connect_message_names_ten_failures(conversation: Conversation) -> None:
     conversation.in_any_order = True
     for service in SERVICES[:12]:
         conversation.expect_open(service, OFFLINE)
@@ -219,7 +222,7 @@ def test_a_message_names_ten_of_many_failures(conversation: Conversation) -> Non
     assert sum(service in msg for service in SERVICES[:12]) == 10
 
 
-def test_check_mode_sends_nothing_and_predicts(conversation: Conversation) -> None:
+def test_connect_in_check_mode_sends_nothing(conversation: Conversation) -> None:
     known = ("deviceaddress", "host_key_alias", "reused")
     entry = {**dict.fromkeys(ENTRY), **{name: ENTRY[name] for name in known}}
     assert run(SERVICE, check_mode=True) == {
@@ -244,7 +247,7 @@ def test_check_mode_sends_nothing_and_predicts(conversation: Conversation) -> No
         (None, "https://web.p1.rt3.io", "public", None),
     ],
 )
-def test_hostip(
+def test_hostip_sets_the_restriction(
     conversation: Conversation, hostip: str | None, proxy: str, restriction: str, warning: str | None
 ) -> None:
     body = {"deviceaddress": SERVICE, "wait": "true", **({"hostip": hostip} if hostip else {})}
@@ -254,18 +257,14 @@ def test_hostip(
     assert [warning in text for text in result.get("warnings", [])] == ([True] if warning else [])
 
 
-def test_wait_false_warns(conversation: Conversation) -> None:
+def test_connect_without_wait_warns(conversation: Conversation) -> None:
     conversation.expect("POST", "/device/connect", opened(), body={"deviceaddress": SERVICE, "wait": "false"})
-    assert "does not document" in run(SERVICE, wait=False)["warnings"][0]
+    assert len(run(SERVICE, wait=False)["warnings"]) == 1
 
 
-def test_no_secret_in_a_result(conversation: Conversation) -> None:
+def test_connect_returns_no_secret(conversation: Conversation) -> None:
     conversation.in_any_order = True
     conversation.expect_open(SERVICES[0], opened(SERVICES[0], token=TOKEN))
     conversation.expect_open(SERVICES[1], refused(f"{TOKEN} {KEY}", 400))
     result = str(run(*SERVICES[:2]))
     assert TOKEN not in result and KEY not in result
-
-
-def test_errors_before_the_first_call_are_of_one_family() -> None:
-    assert issubclass(OptionsError, RemoteItError) and issubclass(AuthError, RemoteItError)

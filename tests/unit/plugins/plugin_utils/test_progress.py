@@ -17,19 +17,19 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import (
     MIN_ITEMS,
     Progress,
-    is_for_a_person,
+    is_interactive,
     with_progress,
 )
 
 
 class Screen:
-    """What was displayed, and a clock."""
+    """Record what is displayed, with a clock."""
 
-    def __init__(self, *, for_a_person: bool) -> None:
+    def __init__(self, *, interactive: bool) -> None:
         self.time = 0.0
         self.calls: list[dict[str, t.Any]] = []
         self.shown: list[str] = []
-        self._for_a_person = for_a_person
+        self._interactive = interactive
 
     def _display(self, text: str, **how: t.Any) -> None:
         self.calls.append(how)
@@ -37,7 +37,7 @@ class Screen:
 
     def run(self, total: int, seconds_each: float, failing: int = 0) -> list[str]:
         progress = Progress(
-            "opening", total, for_a_person=self._for_a_person, display=self._display, now=lambda: self.time
+            "opening", total, interactive=self._interactive, display=self._display, now=lambda: self.time
         )
         for number in range(total):
             self.time += seconds_each
@@ -46,8 +46,8 @@ class Screen:
         return self.shown
 
 
-def test_a_log_gets_a_line_with_each_tenth_and_never_a_control_character() -> None:
-    screen = Screen(for_a_person=False)
+def test_log_shows_each_tenth_without_control_characters() -> None:
+    screen = Screen(interactive=False)
     lines = screen.run(2000, 1.0, failing=7)
     assert [line.split(": ")[2].split()[0] for line in lines] == [str(200 * tenth) for tenth in range(1, 11)]
     assert lines[0] == "remote.it: opening: 200 of 2000 done, 7 failed, 1.0/s"
@@ -55,17 +55,17 @@ def test_a_log_gets_a_line_with_each_tenth_and_never_a_control_character() -> No
     assert all(how == {"stderr": True} for how in screen.calls)
 
 
-def test_a_log_gets_no_more_than_a_line_each_ten_seconds() -> None:
-    lines = Screen(for_a_person=False).run(2000, 1 / 64)
+def test_log_shows_a_line_every_ten_seconds_at_most() -> None:
+    lines = Screen(interactive=False).run(2000, 1 / 64)
     assert [line.split(": ")[2].split()[0] for line in lines] == ["640", "1280", "1920", "2000"]
 
 
-def test_a_log_is_not_told_of_what_is_quick() -> None:
-    assert Screen(for_a_person=False).run(2000, 0.001) == []
+def test_log_shows_no_line_for_a_quick_call() -> None:
+    assert Screen(interactive=False).run(2000, 0.001) == []
 
 
-def test_a_person_sees_a_line_that_is_rewritten_and_one_that_stays() -> None:
-    screen = Screen(for_a_person=True)
+def test_terminal_shows_a_rewritten_line_and_a_last_one() -> None:
+    screen = Screen(interactive=True)
     *rewritten, erased, last = screen.run(40, 0.125, failing=1)
     assert rewritten[0] == "remote.it: opening: 0 of 40 done, 0 failed, 0.0/s\r"
     assert rewritten[1].rstrip() == "remote.it: opening: 2 of 40 done, 1 failed, 8.0/s"
@@ -73,38 +73,38 @@ def test_a_person_sees_a_line_that_is_rewritten_and_one_that_stays() -> None:
     assert all(line.endswith("\r") and line.count("\r") == 1 and "\n" not in line for line in rewritten)
     assert set(erased) == {" ", "\r"} and len(erased) == len(rewritten[-1])
     assert last == "remote.it: opening: 40 of 40 done, 1 failed, 8.0/s"
-    # a log file of Ansible's gets the last line alone
+    # only the last line is for the log file of Ansible
     assert [how.get("screen_only", False) for how in screen.calls] == [True] * 22 + [False]
 
 
-def test_a_line_that_is_rewritten_fits_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_line_fits_the_width(monkeypatch: pytest.MonkeyPatch) -> None:
     master, terminal = os.openpty()
-    assert _progress.columns_of(terminal) is None  # it has no size yet
+    assert _progress.columns_of(terminal) is None  # its size is not set
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 40, 0, 0))
     monkeypatch.setattr(_progress, "COLUMNS", _progress.columns_of(terminal))
     os.close(terminal)
     os.close(master)
-    *rewritten, last = Screen(for_a_person=True).run(2000, 0.125)
+    *rewritten, last = Screen(interactive=True).run(2000, 0.125)
     assert max(len(line.rstrip("\r")) for line in rewritten) == 39
     assert len(last) > 40
 
 
-def test_each_line_covers_the_one_before() -> None:
+def test_terminal_line_covers_the_previous_one() -> None:
     seen = ""
-    for line in Screen(for_a_person=True).run(MIN_ITEMS, 9.0)[:-1]:  # the rate loses digits
+    for line in Screen(interactive=True).run(MIN_ITEMS, 9.0)[:-1]:  # the rate loses digits
         seen = line[:-1] + seen[len(line) - 1 :]
         assert seen.rstrip() == line[:-1].rstrip()
     assert seen.strip() == ""
 
 
-def test_what_is_handed_on_is_what_came(capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_progress_yields_every_outcome(capsys: pytest.CaptureFixture[str]) -> None:
     few = [(number, None) for number in range(MIN_ITEMS - 1)]
     assert list(with_progress("opening", len(few), iter(few))) == few
     many = [*few, ("last", OfflineError("gone"))]
     assert list(with_progress("opening", len(many), iter(many))) == many
 
 
-def test_whoever_listens_no_more_does_not_spoil_the_screen() -> None:
+def test_with_progress_raises_the_error_of_its_source() -> None:
     def outcomes() -> t.Iterator[tuple[int, None]]:
         yield 1, None
         raise OfflineError("gone")
@@ -114,7 +114,7 @@ def test_whoever_listens_no_more_does_not_spoil_the_screen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "watches"),
+    ("environ", "expected"),
     [
         ({"TERM": "xterm"}, True),
         ({"TERM": "xterm", "CI": ""}, True),
@@ -124,10 +124,10 @@ def test_whoever_listens_no_more_does_not_spoil_the_screen() -> None:
         ({}, False),
     ],
 )
-def test_whether_a_person_watches(environ: dict[str, str], watches: bool) -> None:
+def test_is_interactive(environ: dict[str, str], expected: bool) -> None:
     master, terminal = os.openpty()
-    assert is_for_a_person(environ, terminal) is watches
+    assert is_interactive(environ, terminal) is expected
     os.close(terminal)
     os.close(master)
     with open(os.devnull, "w") as log:
-        assert not is_for_a_person(environ, log.fileno())
+        assert not is_interactive(environ, log.fileno())
