@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the keeper costs: the same calls through it and without it, in a process that is no Ansible."""
+"""Measure the cost of the keeper: the same calls through it and without it, in a process without Ansible."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def child(laboratory: Lab, way: str) -> dict[str, float]:
 
 
 def measure(way: str, services: list[str]) -> dict[str, float]:
-    """The seconds of each step."""
+    """Return the seconds of each step."""
     import os
 
     from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account

@@ -13,6 +13,7 @@ import typing as t
 
 import pytest
 import requests
+from support import until
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
@@ -330,3 +331,33 @@ def test_late_response_is_recorded(
         late.result(30)
     assert keeper._registry.all[0].disconnect_future is None or keeper._registry.all[0].disconnect_future.result(30)
     assert states(keeper) == [last_state]
+
+
+@pytest.mark.parametrize("late_id", ["id-x", "id-y"])
+def test_late_response_after_its_session_was_closed(
+    keeper: Keeper, conversation: Conversation, impatient: Account, late_id: str
+) -> None:
+    """The sessions show a connection, which may be another one than the response."""
+    sent, gate = threading.Event(), threading.Event()
+    fields = {"id": late_id, "host": "proxy18.rt3.io", "port": 37488, "reverseProxy": False, "timeout": 28800}
+
+    def respond_late(request: requests.PreparedRequest) -> Reply:
+        sent.set()
+        gate.wait(30)
+        return Reply({"data": {"connect": fields}})
+
+    stopped = Reply({"data": {"disconnect": True}})
+    conversation.expect_query({"serviceId": SERVICE}, respond_late)
+    conversation.expect_query({}, sessions("id-x", started=format_utc(utc_now())))
+    conversation.expect_query({"connectionId": "id-x", "serviceId": SERVICE}, stopped)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        who = Account(WITH_ACCESS_KEY, timeout=0)
+        late = pool.submit(connect_all, keeper, SERVICE, who=who)
+        assert sent.wait(30)
+        assert keeper.finish() == Recap(opened=1, closed=1)
+        if late_id == "id-y":
+            conversation.expect_query({"connectionId": late_id, "serviceId": SERVICE}, stopped)
+        gate.set()
+        late.result(30)
+    until(lambda: set(states(keeper)) == {State.CLOSED})
+    assert len(states(keeper)) == (1 if late_id == "id-x" else 2)
