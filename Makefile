@@ -67,7 +67,7 @@ integration: setup
 
 matrix: setup
 	@tests/setup.sh engines
-	TEST_PRODUCT=1 .venv/bin/python -m pytest tests/integration/test_ends.py --numprocesses 4 --matrix
+	TEST_PRODUCT=1 .venv/bin/python -m pytest tests/integration/test_termination.py --numprocesses 4 --matrix
 
 ee: setup
 	@tests/setup.sh tools

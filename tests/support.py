@@ -20,10 +20,10 @@ import requests
 
 SIMULATOR = Path(__file__).resolve().parent / "simulator"
 SSH, WEB = 28, 7
-PATIENCE = 60  # seconds that nothing takes which is well, not even on a busy machine
+TIMEOUT = 60  # seconds that nothing takes which is well, not even on a busy machine
 
 
-def until(ready: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+def wait_until(ready: Callable[[], Any], seconds: float = TIMEOUT) -> Any:
     """Wait for something to become true, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := ready()):
@@ -42,7 +42,7 @@ class Simulator:
             env={**os.environ, "TMPDIR": str(folder)},
             stdout=subprocess.DEVNULL,
         )
-        until(lambda: state_file.exists() or self.process.poll() is not None)
+        wait_until(lambda: state_file.exists() or self.process.poll() is not None)
         self.state: dict[str, Any] = json.loads(state_file.read_text())
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy leads to it
@@ -88,7 +88,7 @@ class Simulator:
         """The calls that were sent since the test began; of these kinds."""
         return [entry for entry in self._control("GET", "requests") if not calls or entry["call"] in calls]
 
-    def fault(self, *services: str, **fault: Any) -> None:
+    def inject_fault(self, *services: str, **fault: Any) -> None:
         """Make trouble for the next call; for that of each service, if any is named."""
         self._control("POST", "faults", [{**fault, "deviceaddress": service} for service in services or [None]])
 
@@ -127,16 +127,16 @@ class Simulator:
         """Move the vendor's clock."""
         self._control("POST", "clock", {"advance": seconds})
 
-    def forget_requests(self) -> None:
+    def clear_requests(self) -> None:
         self._control("DELETE", "requests")
 
-    def forget_faults(self) -> None:
+    def clear_faults(self) -> None:
         self._control("DELETE", "faults")
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Forget what the last test did; first let it come to its end."""
-        until(lambda: all(entry["answered"] for entry in self.requests()))
-        self.forget_faults()
+        wait_until(lambda: all(entry["answered"] for entry in self.requests()))
+        self.clear_faults()
         self._control("POST", "settings", self._settings)
         devices = self._control("GET", "devices")
         switches = {
@@ -160,11 +160,11 @@ class Simulator:
         for entry in self.open_connections():
             self.stop(entry)
         self._control("DELETE", "clock")
-        self.forget_requests()
+        self.clear_requests()
 
     def end(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(TIMEOUT)
         finally:
             self.process.kill()

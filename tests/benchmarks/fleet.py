@@ -104,7 +104,7 @@ class Fleet:
         self.pool.append(bare_pool(simulator, list(laboratory.services.values())[:hosts]))
         self.simulator.append(100 * (laboratory.simulator_seconds() - before) / self.pool[-1])
         self.empty.append(laboratory.play(hosts, []))
-        simulator.forget_requests()
+        simulator.clear_requests()
         self.role.append(laboratory.play(hosts, **PLAY))
         self.requests.append(len(simulator.requests()) / hosts)
         assert not simulator.open_connections()

@@ -164,7 +164,7 @@ def bulk(report: Report, hosts: int = BULK_HOSTS, repeats: int = BULK_REPEATS) -
 
 def opening_seconds(laboratory: Lab, hosts: int) -> float:
     """Run a play, and return the seconds from the first connect call to the last response."""
-    laboratory.simulator.forget_requests()
+    laboratory.simulator.clear_requests()
     command = laboratory.playbook(laboratory.by_plugin(hosts), [RAW], forks=BULK_FORKS)
     begin = time.monotonic()
     usage_of(command, laboratory.environment, laboratory.folder)

@@ -33,8 +33,8 @@ import yaml
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from matrix import Matrix, is_product
-from support import PATIENCE, Simulator, until
+from support import TIMEOUT, Simulator, wait_until
+from termination_table import Matrix, is_product
 
 ANSIBLE_PLAYBOOK = os.environ.get("TEST_ANSIBLE_PLAYBOOK", str(Path(sys.executable).with_name("ansible-playbook")))
 ENGINES = [
@@ -225,7 +225,7 @@ class Fleet:
             "ANSIBLE_SSH_ARGS": "-C -o ControlMaster=auto -o ControlPersist=60s -F /dev/null",
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.plain_masters),
             "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback_plugins"),
-            "ANSIBLE_CALLBACKS_ENABLED": "journal",
+            "ANSIBLE_CALLBACKS_ENABLED": "json_lines",
             "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",  # in ad hoc commands too
         }
 
@@ -314,7 +314,7 @@ class Fleet:
             process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
             )
-            deadline = time.monotonic() + 5 * PATIENCE
+            deadline = time.monotonic() + 5 * TIMEOUT
             while while_running and process.poll() is None and time.monotonic() < deadline:
                 while_running()
                 time.sleep(0.02)
@@ -322,7 +322,7 @@ class Fleet:
                 process.wait(max(deadline - time.monotonic(), 0))
             except subprocess.TimeoutExpired:
                 process.terminate()
-                process.wait(PATIENCE)
+                process.wait(TIMEOUT)
             texts = [stream.seek(0) or stream.read() for stream in (out, err)]
         print(shlex.join(command), *texts, sep="\n")
         run = Run(
@@ -366,8 +366,8 @@ class Fleet:
         ours = {entry["connectionid"] for entry in run.connections}
         still = [entry for entry in self.simulator.open_connections() if entry["connectionid"] in ours]
         assert len(still) == leaves_open, f"open after the end: {still}"
-        until(lambda: not self.processes())
-        until(lambda: not list(self.runtime.iterdir()))
+        wait_until(lambda: not self.processes())
+        wait_until(lambda: not list(self.runtime.iterdir()))
         assert not (found := self.secrets_in(run.stdout, run.stderr, json.dumps(run.journal))), found
         assert "Traceback" not in run.text
         assert "remote.it: opened" not in run.stdout  # which may be for a machine to read
@@ -399,7 +399,7 @@ class Fleet:
     def end(self) -> None:
         for socket in self.plain_masters.iterdir():
             command = ["ssh", "-F", "/dev/null", "-o", f"ControlPath={socket}", "-O", "exit", "none"]
-            subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
+            subprocess.run(command, capture_output=True, check=False, timeout=TIMEOUT)
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -432,7 +432,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     variants: dict[str, list[pytest.Item]] = {}
     for item in items:
-        spread = item.path.name != "test_ends.py"  # which spreads its endings itself
+        spread = item.path.name != "test_termination.py"  # which spreads its endings itself
         variants.setdefault(_VARIANT.sub("*", item.nodeid) if spread else item.nodeid, []).append(item)
     chosen = {id(group[number % len(group)]) for number, group in enumerate(variants.values())}
     config.hook.pytest_deselected(items=[item for item in items if id(item) not in chosen])
@@ -462,7 +462,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def fleet(simulator: Simulator, tmp_path: Path, api: str) -> Iterator[Fleet]:
     known = _known_hosts_of_the_user()
     before = known.read_bytes() if known.exists() else None
-    simulator.begin_anew()
+    simulator.reset()
     with tempfile.TemporaryDirectory(prefix="rf-", dir="/tmp") as runtime:
         fleet = Fleet(simulator, tmp_path, Path(runtime), api)
         yield fleet

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from support import PATIENCE, until
+from support import TIMEOUT, wait_until
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
 SUDO = shutil.which("sudo")
@@ -44,7 +44,7 @@ LogLevel VERBOSE
 
 def run(*command: str | Path, given: str | None = None) -> str:
     """Run a command that has to succeed, and return its output."""
-    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=TIMEOUT)
     assert done.returncode == 0, f"{command}: {done.stderr}"
     return done.stdout
 
@@ -103,7 +103,7 @@ class Server:
         self._process = subprocess.Popen(
             [*prefix, SSHD, "-D", "-f", config, "-E", self.log_file], stdin=subprocess.DEVNULL
         )
-        until(lambda: self._process.poll() is not None or "Server listening" in self.log)
+        wait_until(lambda: self._process.poll() is not None or "Server listening" in self.log)
         assert self._process.poll() is None, self.log
 
     @property
@@ -120,7 +120,7 @@ class Server:
 
     def end(self) -> None:
         self._process.terminate()
-        self._process.wait(PATIENCE)
+        self._process.wait(TIMEOUT)
 
 
 @contextlib.contextmanager
@@ -144,13 +144,13 @@ def agent(key: Path) -> Iterator[Path]:
     path = key.with_name("agent")
     process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
     try:
-        until(path.exists)
+        wait_until(path.exists)
         command = ["ssh-add", "-q", str(key)]
-        subprocess.run(command, env={**os.environ, "SSH_AUTH_SOCK": str(path)}, check=True, timeout=PATIENCE)
+        subprocess.run(command, env={**os.environ, "SSH_AUTH_SOCK": str(path)}, check=True, timeout=TIMEOUT)
         yield path
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,4 +191,4 @@ def network() -> Iterator[Network | None]:
 
 
 def _ip(*words: str) -> bool:
-    return subprocess.run(["ip", *words], capture_output=True, check=False, timeout=PATIENCE).returncode == 0
+    return subprocess.run(["ip", *words], capture_output=True, check=False, timeout=TIMEOUT).returncode == 0

@@ -14,7 +14,7 @@ import pytest
 from benchmarks import fleet, page, plugin
 from benchmarks.report import Report, shown
 from benchmarks.usage import usage_of
-from matrix import is_product
+from termination_table import is_product
 
 BURN = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    while time.process_time() < 0.3: pass"
 

@@ -14,11 +14,11 @@ import subprocess
 import xml.etree.ElementTree
 from pathlib import Path
 
-import ci
+import ci_recipes as ci
 import pytest
 from conftest import ANSIBLE_PLAYBOOK, Fleet
 from documentation import BLOCKS
-from support import PATIENCE, until
+from support import TIMEOUT, wait_until
 
 ROOT = ci.RECIPES.parents[1]
 
@@ -60,7 +60,7 @@ def project(fleet: Fleet) -> Fleet:
 def host_key(fleet: Fleet, device: str) -> str:
     """The line for known_hosts, as ssh would record it."""
     way = fleet.simulator.connect(device)
-    scan = ["ssh-keyscan", "-T", str(PATIENCE), "-p", str(way["port"]), way["host"]]
+    scan = ["ssh-keyscan", "-T", str(TIMEOUT), "-p", str(way["port"]), way["host"]]
     line = subprocess.run(scan, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
     fleet.simulator.stop(way)
     return f"remoteit-{way['deviceaddress'].lower().replace(':', '-')} {line.split(maxsplit=1)[1]}\n"
@@ -102,7 +102,7 @@ def shown(name: str) -> str:
 def nothing_is_left(fleet: Fleet, machine: ci.Machine) -> None:
     assert not fleet.simulator.open_connections()
     assert len(fleet.simulator.requests("connect")) >= 3
-    until(lambda: not fleet.processes())
+    wait_until(lambda: not fleet.processes())
     texts = [step.output for step in machine.steps]
     texts += [path.read_text() for path in (machine.workspace / "junit").glob("*")]
     assert not (found := fleet.secrets_in(*texts)), found
@@ -141,8 +141,8 @@ def test_a_task_fails(project: Fleet, system: str) -> None:
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_inventory_that_cannot_be_read_is_red(project: Fleet, system: str, trouble: str) -> None:
     fault = {"fault": "http", "status": 503} if trouble == "API down" else {"fault": "http", "status": 403}
-    project.simulator.fault(call="list", times="always", **fault)
-    project.simulator.forget_requests()
+    project.simulator.inject_fault(call="list", times="always", **fault)
+    project.simulator.clear_requests()
     succeeds, _machine = run(project, system, "green")
     assert not succeeds
     assert not project.simulator.requests("connect")
@@ -209,12 +209,12 @@ def test_legs_of_a_matrix_are_told_apart(project: Fleet) -> None:
 @pytest.mark.parametrize("system", ["gitlab", "awx"])
 def test_a_teardown_that_cannot_close_is_seen(project: Fleet, system: str) -> None:
     """Also where the CI does not look at the code of what always runs."""
-    project.simulator.fault(call="stop", fault="http", status=500, times="always")
+    project.simulator.inject_fault(call="stop", fault="http", status=500, times="always")
     succeeds, machine = run(project, system, "killed")
     assert not succeeds
     assert machine.steps[-1].code != 0
     assert machine.steps[-1].left_open == 3
-    project.simulator.forget_faults()
+    project.simulator.clear_faults()
 
 
 def test_the_host_keys_are_recorded_as_the_page_says(project: Fleet) -> None:

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 from conftest import ENGINES, Fleet, Run, one_line
-from matrix import engine_of
-from support import PATIENCE, Simulator, until
+from support import TIMEOUT, Simulator, wait_until
+from termination_table import engine_of
 
 SOURCE, HANDWRITTEN = "source", "handwritten"
 REST, GRAPHQL = "rest", "graphql"
@@ -138,7 +138,7 @@ def execute(fleet: Fleet, *command: str, given: str | None = None, **environ: st
         capture_output=True,
         text=True,
         check=False,
-        timeout=2 * PATIENCE,
+        timeout=2 * TIMEOUT,
     )
     print(done.stdout, done.stderr, sep="\n")
     assert not fleet.secrets_in(done.stdout, done.stderr)
@@ -147,8 +147,8 @@ def execute(fleet: Fleet, *command: str, given: str | None = None, **environ: st
 
 
 def await_nothing_left(fleet: Fleet) -> None:
-    until(lambda: not fleet.simulator.open_connections())
-    until(lambda: not fleet.processes())
+    wait_until(lambda: not fleet.simulator.open_connections())
+    wait_until(lambda: not fleet.processes())
 
 
 # -- everything works as with ssh --------------------------------------------------------------------------------------
@@ -389,7 +389,7 @@ def test_prefetch_zero_opens_one_by_one(fleet: Fleet) -> None:
     run = fleet.run([play(who(), task("fail", **{"ansible.builtin.raw": "false"}), serial=4)], "--forks", "1")
     assert run.stdout_of("who") == themselves(*names)
     hang(fleet, FIRST)
-    fleet.simulator.forget_requests()
+    fleet.simulator.clear_requests()
 
     def release_first() -> None:
         is_open = fleet.simulator.open_connections()

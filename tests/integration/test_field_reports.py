@@ -27,9 +27,9 @@ def play(*tasks: dict[str, Any], **keywords: Any) -> list[dict[str, Any]]:
 @pytest.fixture
 def leftover(fleet: Fleet) -> str:
     """A connection that is still open after its run, and in a ledger: its stop failed."""
-    fleet.simulator.fault(call="stop", fault="http", status=500, times="always")
+    fleet.simulator.inject_fault(call="stop", fault="http", status=500, times="always")
     opened = fleet.ad_hoc(FIRST, "-m", "ansible.builtin.raw", "-a", "true", leaves_open=1)
-    fleet.simulator.forget_faults()
+    fleet.simulator.clear_faults()
     return opened.connections[0]["connectionid"]
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from conftest import Fleet
-from support import PATIENCE, until
-from test_ends import running, the_keeper
+from support import TIMEOUT, wait_until
+from test_termination import running, the_keeper
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_connect_reports_each_fault(fleet: Fleet, subtests: Any) -> None:
     tasks: list[dict[str, Any]] = []
     for number, (name, (*_unused, fault)) in enumerate(TROUBLES.items(), 11):
         service = fleet.simulator.service(f"pi-{number:04}")
-        fleet.simulator.fault(service, call="connect", **fault)
+        fleet.simulator.inject_fault(service, call="connect", **fault)
         tasks.append(
             {"name": name, "remoteit.fleet.remoteit_connect": {"deviceaddress": service}, "ignore_errors": True}
         )
@@ -115,7 +115,7 @@ def test_stop_of_a_gone_connection_is_no_failure(fleet: Fleet, unknown: str) -> 
     fleet.simulator.settings(disconnect_unknown=unknown)
     gone, stays = fleet.simulator.connect("pi-0001"), fleet.simulator.connect("pi-0002")
     fleet.simulator.stop(gone)
-    fleet.simulator.fault(fleet.services[1], call="stop", fault="body", json={"data": {"disconnect": False}})
+    fleet.simulator.inject_fault(fleet.services[1], call="stop", fault="body", json={"data": {"disconnect": False}})
     close = "remoteit.fleet.remoteit_disconnect"
     run = fleet.on_localhost(
         [
@@ -139,10 +139,10 @@ def test_teardown_finds_an_unrecorded_connection(fleet: Fleet) -> None:
     task = {"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services[0]}}
     playbook = fleet.write("play.yml", [{"hosts": "localhost", "gather_facts": False, "tasks": [task]}])
     with running(fleet, [fleet.ansible_playbook, str(playbook)]) as process:
-        until(lambda: any(request["call"] == "connect" for request in fleet.simulator.requests()))
+        wait_until(lambda: any(request["call"] == "connect" for request in fleet.simulator.requests()))
         os.kill(the_keeper(fleet), signal.SIGKILL)
-        assert process.wait(PATIENCE) != 0
-    until(lambda: len(fleet.simulator.open_connections()) == 2)
+        assert process.wait(TIMEOUT) != 0
+    wait_until(lambda: len(fleet.simulator.open_connections()) == 2)
     teardown = fleet.run("remoteit.fleet.teardown")
     assert teardown.rc == 0
     assert [entry["connectionid"] for entry in fleet.simulator.open_connections()] == [other["connectionid"]]

@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 from conftest import ENGINES, Fleet, Run, one_line
-from matrix import engine_of
-from support import PATIENCE, until
+from support import TIMEOUT, wait_until
+from termination_table import engine_of
 
 DECOY, JUMP_HOST = "pi-0010", "pi-0009"
 FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
@@ -113,9 +113,9 @@ class Decoy:
         subprocess.run(
             ["ssh", "-M", "-N", "-f", *options, self.host],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            check=True, timeout=PATIENCE,
+            check=True, timeout=TIMEOUT,
         )  # fmt: skip
-        until(self.master.exists)
+        wait_until(self.master.exists)
 
     def assert_untouched(self) -> None:
         (entry,) = (entry for entry in self.fleet.simulator.connections() if entry["connectionid"] == self.connectionid)
@@ -428,7 +428,7 @@ def test_host_name_of_two_runs_has_two_devices(fleet: Fleet) -> None:
     def run_other() -> None:
         command = [fleet.ansible_playbook, "-i", str(inventory), str(playbook)]
         environ = {**fleet.environ, "TEST_JOURNAL": str(journal)}
-        subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, check=True, timeout=PATIENCE)
+        subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, check=True, timeout=TIMEOUT)
 
     plays = [play(who(), waiting(fleet), who("again"))]
     run = fleet.run(plays, while_running=meanwhile(fleet, "who", 1, run_other))

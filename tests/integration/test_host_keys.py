@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from conftest import ENGINES, Fleet, Run, one_line
-from matrix import engine_of
-from support import PATIENCE
+from support import TIMEOUT
+from termination_table import engine_of
 
 FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
 WHO: dict[str, Any] = {"name": "who", "ansible.builtin.raw": "cat device-name"}
@@ -90,7 +90,7 @@ def test_unknown_key_with_a_terminal(fleet: Fleet) -> None:
     done = subprocess.run(
         ["script", "--quiet", "--return", "--command", shlex.join(command), "/dev/null"],
         env={**fleet.environ, "TEST_JOURNAL": str(fleet.folder / "journal"), "COLUMNS": "1000"}, cwd=fleet.project,
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=TIMEOUT,
     )  # fmt: skip
     assert done.returncode == 4
     assert "StrictHostKeyChecking=accept-new" in one_line(done.stdout)
@@ -141,7 +141,7 @@ def test_proxy_of_another_device_is_refused(fleet: Fleet) -> None:
     assert fleet.run(PLAYS).rc == 0
     wrong = fleet.simulator.connect(THIRD)
     override = {"connection": {"proxyport": str(wrong["port"]), "proxyServerPort": wrong["port"]}}
-    fleet.simulator.fault(fleet.services[0], call="connect", fault="body", override=override)
+    fleet.simulator.inject_fault(fleet.services[0], call="connect", fault="body", override=override)
     run = fleet.run(PLAYS)
     assert run.rc == 4
     assert run.stdout_of("who") == {**themselves(SECOND, THIRD), FIRST: ""}

@@ -17,8 +17,8 @@ import pytest
 import yaml
 from conftest import DEVICES, ENGINES, Fleet, Run, one_line
 from documentation import BLOCKS
-from matrix import engine_of
 from support import WEB, Simulator
+from termination_table import engine_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "remoteit.fleet.services"
@@ -444,7 +444,7 @@ def test_odd_device_does_not_end_the_run(account: Account) -> None:
 
 @pytest.mark.parametrize("trouble", [{"fault": "html"}, {"fault": "throttle", "retry_after": 0}, {"fault": "drop"}])
 def test_failed_request_names_the_source(account: Account, trouble: dict[str, Any]) -> None:
-    account.simulator.fault(
+    account.simulator.inject_fault(
         call="list", times="always", **trouble, **({} if trouble["fault"] != "html" else {"status": 404})
     )
     account.source()
@@ -656,7 +656,9 @@ def test_cache_needs_no_templated_credentials(account: Account) -> None:
 
 def test_incomplete_listing_is_not_cached(account: Account) -> None:
     account.source(**CACHE)
-    account.simulator.fault(call="list", fault="body", override={"errors": [{"message": "half of it is missing"}]})
+    account.simulator.inject_fault(
+        call="list", fault="body", override={"errors": [{"message": "half of it is missing"}]}
+    )
     assert "half of it is missing" in account.listing().stderr
     assert "half of it is missing" not in account.listing().stderr
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Fleet
-from support import until
+from support import wait_until
 
 CONCURRENT_WORKERS = Path(__file__).with_name("concurrent_workers.py")
 
@@ -29,7 +29,7 @@ def test_random_kills_leave_a_ledger_that_a_teardown_can_finish(fleet: Fleet, at
     workers = subprocess.Popen([sys.executable, CONCURRENT_WORKERS, state], env=fleet.environ, stdin=pipe, stdout=pipe)
     assert workers.stdin is not None
     assert workers.stdout is not None
-    until(lambda: any('"opened"' in path.read_text() for path in fleet.ledgers()))
+    wait_until(lambda: any('"opened"' in path.read_text() for path in fleet.ledgers()))
     workers.stdin.write(b"kill\n")
     workers.stdin.flush()
     assert workers.stdout.readline() == b"killed\n"
@@ -37,7 +37,7 @@ def test_random_kills_leave_a_ledger_that_a_teardown_can_finish(fleet: Fleet, at
     os.kill(keeper, signal.SIGKILL)
     workers.kill()
     workers.wait()
-    until(lambda: not fleet.simulator.requests() or all(entry["answered"] for entry in fleet.simulator.requests()))
+    wait_until(lambda: not fleet.simulator.requests() or all(entry["answered"] for entry in fleet.simulator.requests()))
     (path,) = fleet.ledgers()
     text = path.read_text()
     assert text.endswith("\n")

@@ -18,9 +18,9 @@ from typing import Any
 import openssh
 import pytest
 from conftest import ENGINES, Fleet, Run
-from matrix import engine_of
 from openssh import Server, User
 from support import Simulator
+from termination_table import engine_of
 
 pytestmark = [
     pytest.mark.skipif(openssh.SSHD is None, reason="sshd is not installed"),

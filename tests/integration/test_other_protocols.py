@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from conftest import Fleet
 from documentation import plays
-from support import PATIENCE, until
+from support import TIMEOUT, wait_until
 
 pytestmark = pytest.mark.each_api
 
@@ -119,11 +119,11 @@ def redis(folder: Path, value: str) -> Iterator[int]:
     server = subprocess.Popen(words, executable=REDIS_SERVER, stdout=subprocess.DEVNULL)
     client = ["redis-cli", "-p", str(port), "SET", "temperature", value]
     try:
-        until(lambda: subprocess.run(client, capture_output=True, check=False).stdout == b"OK\n")
+        wait_until(lambda: subprocess.run(client, capture_output=True, check=False).stdout == b"OK\n")
         yield port
     finally:
         server.terminate()
-        server.wait(PATIENCE)
+        server.wait(TIMEOUT)
 
 
 @needs_redis

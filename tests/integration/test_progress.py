@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from conftest import ENGINES, Fleet
-from matrix import engine_of
-from support import PATIENCE
+from support import TIMEOUT
+from termination_table import engine_of
 
 MANY = 20
 LINE = r"remote\.it: {}: (\d+) of 20 done, (\d+) failed, [\d.]+/s *"
@@ -58,7 +58,7 @@ def on_a_terminal(fleet: Fleet, plays: list[dict[str, Any]]) -> str:
             seen += block
     os.close(master)
     print(repr(seen))
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(TIMEOUT) == 0
     return seen.decode()
 
 
@@ -97,7 +97,7 @@ def test_progress_of_the_role_on_a_terminal(fleet: Fleet) -> None:
 def test_progress_in_a_log(fleet: Fleet) -> None:
     fleet.simulator.settings(latency=1.05)
     fleet.simulator.device("pi-0002", online=False)
-    fleet.environ |= {"ANSIBLE_STDOUT_CALLBACK": "one_document", "ANSIBLE_LOG_PATH": str(fleet.folder / "log")}
+    fleet.environ |= {"ANSIBLE_STDOUT_CALLBACK": "json_stdout", "ANSIBLE_LOG_PATH": str(fleet.folder / "log")}
     run = fleet.on_localhost(connect(fleet, 2))
     assert json.loads(run.stdout) == {
         "tasks": ["remoteit.fleet.remoteit_connect", "remoteit.fleet.remoteit_disconnect"]

@@ -328,7 +328,7 @@ def test_failed_task_leaves_nothing_open(fleet: Fleet, failing: list[str], strat
     ],
 )
 def test_failed_stop_makes_the_role_red(fleet: Fleet, shape: str, strategy: str, keywords: dict[str, Any]) -> None:
-    fleet.simulator.fault(fleet.services[1], call="stop", fault="http", status=500, times="always")
+    fleet.simulator.inject_fault(fleet.services[1], call="stop", fault="http", status=500, times="always")
     fleet.write("on_the_devices.yml", [WHO])
     run = fleet.run([play_of(shapes([WHO])[shape], strategy=strategy, **keywords)], leaves_open=1)
     assert run.rc == 2

@@ -26,7 +26,7 @@ from typing import Any
 import aiohttp
 import pytest
 import requests
-from support import PATIENCE, SIMULATOR, SSH, WEB, until
+from support import SIMULATOR, SSH, TIMEOUT, WEB, wait_until
 
 LATCHING = "255.255.255.255"
 OTHER = "127.0.0.9"
@@ -43,7 +43,7 @@ class Sim:
             env={**os.environ, "TMPDIR": str(folder)},
             stdout=subprocess.DEVNULL,
         )
-        until(lambda: state_file.exists() or self.process.poll() is not None)
+        wait_until(lambda: state_file.exists() or self.process.poll() is not None)
         self.state_file = state_file
         self.state: dict[str, Any] = json.loads(state_file.read_text())
         self.session = requests.Session()
@@ -68,7 +68,7 @@ class Sim:
     def settings(self, **changes: Any) -> None:
         self.control("POST", "settings", changes)
 
-    def fault(self, **fault: Any) -> None:
+    def inject_fault(self, **fault: Any) -> None:
         self.control("POST", "faults", [fault])
 
     def device(self, service: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -112,21 +112,21 @@ class Sim:
         self, port: int | str, command: str, *options: str, data: bytes = b""
     ) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            self.ssh_command(port, command, *options), input=data, capture_output=True, check=False, timeout=PATIENCE
+            self.ssh_command(port, command, *options), input=data, capture_output=True, check=False, timeout=TIMEOUT
         )
 
     def end(self) -> int:
         self.session.close()
         self.process.terminate()
         try:
-            return self.process.wait(PATIENCE)
+            return self.process.wait(TIMEOUT)
         finally:
             self.process.kill()
 
 
 def stream(port: int | str, source: str = "127.0.0.1") -> socket.socket:
     try:
-        return socket.create_connection(("127.0.0.1", int(port)), timeout=PATIENCE, source_address=(source, 0))
+        return socket.create_connection(("127.0.0.1", int(port)), timeout=TIMEOUT, source_address=(source, 0))
     except ConnectionRefusedError:
         raise
     except OSError as problem:
@@ -423,7 +423,7 @@ def test_idle_counts_from_the_last_stream(sim: Sim) -> None:
         assert tcp.recv(4) == b"SSH-"
         sim.advance(5000)
         assert sim.entry(connectionid)["open"]
-    until(lambda: sim.entry(connectionid)["streams"] == 0)
+    wait_until(lambda: sim.entry(connectionid)["streams"] == 0)
     sim.advance(890)
     assert sim.entry(connectionid)["open"]
     sim.advance(10)
@@ -511,7 +511,7 @@ def test_second_connect_at_the_same_moment_is_still_a_second_one(sim: Sim) -> No
 
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(connect, range(8))
-        until(lambda: len(sim.control("GET", "requests")) == 8)
+        wait_until(lambda: len(sim.control("GET", "requests")) == 8)
         # After a pause they are all due at once.
         sim.process.send_signal(signal.SIGSTOP)
         time.sleep(0.6)
@@ -652,7 +652,7 @@ def test_list(sim: Sim) -> None:
 )
 def test_faults_instead_of_an_answer(sim: Sim, fault: dict[str, Any], status: int, text: str) -> None:
     address = sim.service()["deviceaddress"]
-    sim.fault(call="connect", times=2, **fault)
+    sim.inject_fault(call="connect", times=2, **fault)
     for _unused in range(2):
         response = sim.connect(address)
         assert response.status_code == status
@@ -664,14 +664,14 @@ def test_faults_instead_of_an_answer(sim: Sim, fault: dict[str, Any], status: in
 
 
 def test_fault_throttle_with_retry_after(sim: Sim) -> None:
-    sim.fault(call="list", fault="throttle", retry_after=7)
+    sim.inject_fault(call="list", fault="throttle", retry_after=7)
     response = sim.session.get(sim.url("/device/list/all"), headers=sim.headers)
     assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
 
 
 def test_fault_delay(sim: Sim) -> None:
     address = sim.service()["deviceaddress"]
-    sim.fault(call="connect", fault="delay", seconds=2)
+    sim.inject_fault(call="connect", fault="delay", seconds=2)
     sim.control("DELETE", "requests")
     sim.opened(address)
     sim.opened(address)
@@ -682,7 +682,7 @@ def test_fault_delay(sim: Sim) -> None:
 @pytest.mark.parametrize(("kind", "created"), [("drop", 0), ("lost", 1)])
 def test_faults_without_an_answer(sim: Sim, kind: str, created: int) -> None:
     address = sim.service()["deviceaddress"]
-    sim.fault(call="connect", fault=kind)
+    sim.inject_fault(call="connect", fault=kind)
     with pytest.raises(requests.ConnectionError):
         sim.connect(address)
     assert len(sim.entries(address)) == created
@@ -692,8 +692,8 @@ def test_faults_without_an_answer(sim: Sim, kind: str, created: int) -> None:
 def test_fault_body_may_use_the_real_connection(sim: Sim) -> None:
     address = sim.service()["deviceaddress"]
     evil = "http://-oProxyCommand=evil:{port}"
-    sim.fault(call="connect", fault="body", override={"connection": {"proxy": evil}})
-    sim.fault(call="connect", fault="body", create=True, json={"id": "{connectionid}"})
+    sim.inject_fault(call="connect", fault="body", override={"connection": {"proxy": evil}})
+    sim.inject_fault(call="connect", fault="body", create=True, json={"id": "{connectionid}"})
     spoiled = sim.opened(address)
     assert spoiled["proxy"] == f"http://-oProxyCommand=evil:{spoiled['proxyport']}"
     second = sim.connect(address).json()["id"]
@@ -786,7 +786,7 @@ def test_sftp_and_shell_see_the_same_files(sim: Sim, tmp_path: Path) -> None:
     script = f"mkdir {home}/.ansible\nput {tmp_path}/up {home}/.ansible/absolute\nput {tmp_path}/up relative\n"
     script += f"get device-name {tmp_path}/down\n"
     options = [*sim.ssh_options(), "-P", port, "-b", "-", f"{sim.state['ssh_user']}@127.0.0.1"]
-    subprocess.run(["sftp", *options], input=script.encode(), capture_output=True, check=True, timeout=PATIENCE)
+    subprocess.run(["sftp", *options], input=script.encode(), capture_output=True, check=True, timeout=TIMEOUT)
     assert (tmp_path / "down").read_text() == f"{service['device']}\n"
     assert sim.ssh(port, "cat ~/.ansible/absolute relative | wc -c").stdout.split() == [b"600000"]
 
@@ -807,7 +807,7 @@ def test_command_dies_with_its_channel(sim: Sim) -> None:
         pid = int(client.stdout.readline())
         assert running(pid)
         client.kill()
-    until(lambda: not running(pid))
+    wait_until(lambda: not running(pid))
 
 
 def test_device_that_hangs(sim: Sim) -> None:
@@ -819,7 +819,7 @@ def test_device_that_hangs(sim: Sim) -> None:
         with pytest.raises(TimeoutError):
             tcp.recv(1)
         sim.device(service, hang=False)
-        tcp.settimeout(PATIENCE)
+        tcp.settimeout(TIMEOUT)
         assert tcp.recv(4) == b"SSH-"
 
 
@@ -830,8 +830,8 @@ def test_device_that_drops_everything(sim: Sim) -> None:
         assert client.stdout is not None
         pid = int(client.stdout.readline())
         sim.device(service, drop=True)
-        assert client.wait(PATIENCE) == 255
-    until(lambda: not running(pid))
+        assert client.wait(TIMEOUT) == 255
+    wait_until(lambda: not running(pid))
     assert greeting(port) == b""
     sim.device(service, drop=False)
     assert greeting(port) == b"SSH-"
@@ -909,9 +909,9 @@ def test_the_end_leaves_nothing(sim_start: Callable[..., Sim], tmp_path: Path, s
         assert all(running(pid) for pid in pids)
         assert [path.name.startswith("remoteit-sim-") for path in tmp_path.iterdir() if path.is_dir()] == [True]
         simulator.process.send_signal(signum)
-        assert simulator.process.wait(PATIENCE) == 0
-        assert client.wait(PATIENCE) == 255
-    until(lambda: not any(running(pid) for pid in pids))
+        assert simulator.process.wait(TIMEOUT) == 0
+        assert client.wait(TIMEOUT) == 255
+    wait_until(lambda: not any(running(pid) for pid in pids))
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
     assert refused(port)
 
@@ -919,7 +919,7 @@ def test_the_end_leaves_nothing(sim_start: Callable[..., Sim], tmp_path: Path, s
 def test_a_port_in_use_is_told(sim: Sim) -> None:
     port = sim.state["api_url"].split(":")[2].split("/")[0]
     command = [sys.executable, str(SIMULATOR), "--listen", f"127.0.0.1:{port}"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
     assert result.returncode == 1
     assert "in use" in result.stderr
     assert "Traceback" not in result.stderr

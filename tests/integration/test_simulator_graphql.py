@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from support import PATIENCE, SSH, WEB, Simulator
+from support import SSH, TIMEOUT, WEB, Simulator
 
 FOUR = "(request-target) host date content-type"
 FIVE = f"{FOUR} content-length"
@@ -119,7 +119,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 @pytest.fixture
 def sim(shared: Client) -> Client:
-    shared.begin_anew()
+    shared.reset()
     return shared
 
 
@@ -141,7 +141,7 @@ def test_a_signature_is_accepted(sim: Client, names: str, zone: str) -> None:
     assert response.status_code == 200
     login = {"id": sim.state["account_id"], "email": sim.state["username"]}
     assert response.json() == {"data": {"login": login}}
-    assert parsedate_to_datetime(response.headers["Date"]).timestamp() == pytest.approx(time.time(), abs=PATIENCE)
+    assert parsedate_to_datetime(response.headers["Date"]).timestamp() == pytest.approx(time.time(), abs=TIMEOUT)
 
 
 def test_a_slash_at_the_end_is_accepted(sim: Client) -> None:
@@ -213,7 +213,7 @@ def test_real_time_judges_dates(sim: Client) -> None:
         response = sim.post("{ login { id } }")
         assert response.status_code == 403
         told = parsedate_to_datetime(response.headers["Date"]).timestamp()
-        assert told == pytest.approx(time.time() + skew, abs=PATIENCE)
+        assert told == pytest.approx(time.time() + skew, abs=TIMEOUT)
         assert sim.post("{ login { id } }", ago=-skew).status_code == 200
 
 
@@ -291,7 +291,7 @@ def test_connect_and_disconnect(sim: Client) -> None:
     }
     assert len(created) == len("2020-01-01T01:20:00.000Z")
     assert (entry["restriction"], entry["hostip"], entry["hostip_sent"]) == ("latching", "255.255.255.255", None)
-    with socket.create_connection(("127.0.0.1", connection["port"]), timeout=PATIENCE) as tcp:
+    with socket.create_connection(("127.0.0.1", connection["port"]), timeout=TIMEOUT) as tcp:
         assert tcp.recv(4) == b"SSH-"
     assert sim.ask(DISCONNECT, id=connection["id"].upper(), service=service.lower()) == {"disconnect": True}
     assert sim.entry(connection["id"])["closed_by"] == "stop"
@@ -386,29 +386,29 @@ def test_requests_are_noted_without_secrets(sim: Client) -> None:
 
 def test_faults_meet_calls_of_both_apis(sim: Client) -> None:
     service = sim.service("pi-0001")
-    sim.fault(service.lower(), call="connect", fault="http", status=503, reason="busy", times=2)
+    sim.inject_fault(service.lower(), call="connect", fault="http", status=503, reason="busy", times=2)
     response = sim.post(CONNECT, {"service": service})
     assert (response.status_code, response.json()) == (503, {"errors": [{"message": "busy"}]})
     assert sim.rest("/device/connect", {"deviceaddress": service}).json()["reason"] == "busy"
-    sim.fault(call="stop", fault="throttle", retry_after=3)
+    sim.inject_fault(call="stop", fault="throttle", retry_after=3)
     assert sim.post(DISCONNECT, {"id": "x"}).headers["Retry-After"] == "3"
-    sim.fault(call="sessions", fault="html", status=502)
+    sim.inject_fault(call="sessions", fault="html", status=502)
     assert sim.post(SESSIONS).status_code == 502
-    sim.fault(call="connect", fault="lost")
+    sim.inject_fault(call="connect", fault="lost")
     with pytest.raises(requests.ConnectionError):
         sim.post(CONNECT, {"service": service})
     assert len(sim.open_connections()) == 1
-    sim.fault(call="connect", fault="body", override={"data": {"connect": {"host": "-oProxyCommand={port}"}}})
+    sim.inject_fault(call="connect", fault="body", override={"data": {"connect": {"host": "-oProxyCommand={port}"}}})
     connection = sim.opened(service)
     assert connection["host"] == f"-oProxyCommand={connection['port']}"
 
 
 def test_partial_answers(sim: Client) -> None:
-    sim.fault(call="list", fault="body", override={"errors": [{"message": "some are missing"}]})
+    sim.inject_fault(call="list", fault="body", override={"errors": [{"message": "some are missing"}]})
     answer = sim.post(DEVICES, {}).json()
     assert answer["data"]["login"]["devices"]["total"] == 23
     assert answer["errors"][0]["message"] == "some are missing"
-    sim.fault(call="list", fault="body", override={"data": {"login": None}})
+    sim.inject_fault(call="list", fault="body", override={"data": {"login": None}})
     assert sim.ask(DEVICES) == {"login": None}
 
 
@@ -663,7 +663,7 @@ def test_sessions(sim: Client) -> None:
     assert none == {"sessions": [], "device": {"sessions": []}}
     sim.settings(session_ids_match=False)
     assert sim.ask(SESSIONS)["login"]["sessions"][0]["id"] not in {mine, foreign["connectionid"]}
-    sim.begin_anew()
+    sim.reset()
     assert sim.ask(SESSIONS)["login"]["sessions"] == []
     assert not sim.entry(foreign["connectionid"])["open"]
 

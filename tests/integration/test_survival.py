@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from conftest import ENGINES, Fleet, Run, one_line
-from matrix import engine_of
-from support import until
+from support import wait_until
+from termination_table import engine_of
 
 FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
 COUNT = "echo executed >>executions"
@@ -150,7 +150,7 @@ def test_killed_keeper_is_replaced(fleet: Fleet) -> None:
     def kill() -> None:
         (keeper,) = (pid for pid, words in fleet.processes().items() if "_keeper/process.py" in words)
         os.kill(keeper, signal.SIGKILL)
-        until(lambda: keeper not in fleet.processes())
+        wait_until(lambda: keeper not in fleet.processes())
 
     run = fleet.run([play(who(), waiting(fleet), who("again"))], while_running=once(fleet, after(fleet, "who"), kill))
     assert run.rc == 0

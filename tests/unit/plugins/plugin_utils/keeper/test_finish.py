@@ -13,7 +13,7 @@ import typing as t
 
 import pytest
 import requests
-from support import until
+from support import wait_until
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
@@ -359,5 +359,5 @@ def test_late_response_after_its_session_was_closed(
             conversation.expect_query({"connectionId": late_id, "serviceId": SERVICE}, stopped)
         gate.set()
         late.result(30)
-    until(lambda: set(states(keeper)) == {State.CLOSED})
+    wait_until(lambda: set(states(keeper)) == {State.CLOSED})
     assert len(states(keeper)) == (1 if late_id == "id-x" else 2)

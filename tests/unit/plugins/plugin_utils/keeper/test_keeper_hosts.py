@@ -11,7 +11,7 @@ import threading
 
 import pytest
 import requests
-from support import until
+from support import wait_until
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import LATCHING
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NotFoundError
@@ -194,7 +194,7 @@ def test_replaced_connection_is_closed_after_its_command(keeper: Keeper, convers
     assert states(keeper) == [State.REPLACED, State.OPEN]
     conversation.expect_stop(A, "id-1", STOPPED)
     keeper.release_lease(running)
-    until(lambda: states(keeper) == [State.CLOSED, State.OPEN])
+    wait_until(lambda: states(keeper) == [State.CLOSED, State.OPEN])
 
 
 def test_replaced_connection_is_left_to_its_task(keeper: Keeper, conversation: Conversation) -> None:
@@ -256,7 +256,7 @@ def test_release_waits_for_the_running_command(keeper: Keeper, conversation: Con
     conversation.expect_stop(A, "id-1", respond)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         closing = pool.submit(disconnect, keeper, "id-1") if host is None else pool.submit(release, keeper, host)
-        until(lambda: states(keeper) == [State.DRAINING])
+        wait_until(lambda: states(keeper) == [State.DRAINING])
         ended.set()
         keeper.release_lease(lease)
         assert closing.result(30) in ("closed", {"id-1": "closed"})
@@ -269,7 +269,7 @@ def test_acquire_needs_a_draining_connection_again(keeper: Keeper, conversation:
     first, _unused = acquire(keeper, host_request("a", A))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         closing = pool.submit(release, keeper, "a")
-        until(lambda: states(keeper) == [State.DRAINING])
+        wait_until(lambda: states(keeper) == [State.DRAINING])
         second, _unused = acquire(keeper, host_request("b", A))
         assert closing.result(30) == {"id-1": "still_used"}
     assert states(keeper) == [State.OPEN, State.MERGED]
@@ -287,7 +287,7 @@ def test_acquire_opens_another_beside_a_draining_connection(keeper: Keeper, conv
     conversation.expect_stop(A, "id-1", STOPPED)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         closing = pool.submit(release, keeper, "a")
-        until(lambda: states(keeper) == [State.DRAINING])
+        wait_until(lambda: states(keeper) == [State.DRAINING])
         assert acquire(keeper, host_request("b", A))[1].connectionid == "id-2"
         keeper.release_lease(first)
         assert closing.result(30) == {"id-1": "closed"}

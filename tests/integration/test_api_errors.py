@@ -73,7 +73,7 @@ def test_connect_reports_each_fault(fleet: Fleet, subtests: Any) -> None:
     for number, trouble in enumerate(TROUBLES, 11):
         service = trouble.service or fleet.simulator.service(f"pi-{number:04}")
         if trouble.fault:
-            fleet.simulator.fault(service, call="connect", **trouble.fault)
+            fleet.simulator.inject_fault(service, call="connect", **trouble.fault)
         connect = {"deviceaddress": service, **trouble.options}
         tasks.append({"name": trouble.name, "remoteit.fleet.remoteit_connect": connect, "ignore_errors": True})
     run = fleet.on_localhost(tasks)
@@ -95,9 +95,9 @@ def test_connect_reports_each_fault(fleet: Fleet, subtests: Any) -> None:
 def test_lost_answers_are_reported_with_their_expiry(fleet: Fleet) -> None:
     """A connection that cannot be stopped is named, with the time at which it expires."""
     lost, nameless, fine = fleet.services
-    fleet.simulator.fault(lost, call="connect", fault="lost")
+    fleet.simulator.inject_fault(lost, call="connect", fault="lost")
     gone = {"connectionid": None, "connection": {"connectionid": None}}
-    fleet.simulator.fault(nameless, call="connect", fault="body", override=gone)
+    fleet.simulator.inject_fault(nameless, call="connect", fault="body", override=gone)
     fleet.inventory = {}
     run = fleet.run(
         """\

@@ -15,7 +15,7 @@ import typing as t
 from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = """
-name: journal
+name: json_lines
 type: notification
 short_description: Journal for the tests
 description: Writes what became of each task.
@@ -25,7 +25,7 @@ description: Writes what became of each task.
 class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
-    CALLBACK_NAME = "journal"
+    CALLBACK_NAME = "json_lines"
     CALLBACK_NEEDS_ENABLED = True
 
     def _note(self, status: str, result: t.Any) -> None:

@@ -66,7 +66,7 @@ class Case:
         return f"{self.ending}-{self.way}-{self.version}"
 
 
-ENDINGS: list[Ending] = []  # filled when test_ends.py is imported
+ENDINGS: list[Ending] = []  # filled when test_termination.py is imported
 
 
 def ends(*endings: Ending) -> Callable[[Any], Any]:
@@ -117,7 +117,7 @@ class Matrix:
         PAGE.write_text(_TABLE.sub("\n".join(self._lines()) + "\n", PAGE.read_text()))
 
     def _lines(self) -> list[str]:
-        importlib.import_module("test_ends")  # pytest-xdist collects in its workers only
+        importlib.import_module("test_termination")  # pytest-xdist collects in its workers only
         rows = dict.fromkeys((ending.kind, ending.row) for ending in ENDINGS)
         heads = ", ".join(f'"{head}"' for head in ("", "how the run ends", *WAYS))
         lines = [self._extent(), "", ".. csv-table::", f"   :header: {heads}", ""]

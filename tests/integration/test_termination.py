@@ -23,8 +23,8 @@ from typing import Any
 
 import pytest
 from conftest import ENGINES, Fleet, Run
-from matrix import AD_HOC, PLAY, ROLE, WAYS, Case, Ending, api_of, cases_of, ends
-from support import PATIENCE, SSH, Simulator, until
+from support import SSH, TIMEOUT, Simulator, wait_until
+from termination_table import AD_HOC, PLAY, ROLE, WAYS, Case, Ending, api_of, cases_of, ends
 
 pytestmark = pytest.mark.every_engine
 
@@ -349,7 +349,7 @@ def test_run_by_ansible_runner(fleet: Fleet, case: Case) -> None:
     done = subprocess.run(
         [runner, "run", data, "-p", "play.yml"],
         env={**fleet.environ, "PATH": f"{runner.parent}:{fleet.environ['PATH']}"},
-        capture_output=True, text=True, check=False, timeout=PATIENCE,
+        capture_output=True, text=True, check=False, timeout=TIMEOUT,
     )  # fmt: skip
     assert done.returncode == 2, done.stdout + done.stderr
     assert len(fleet.simulator.requests("connect")) == 3
@@ -362,7 +362,7 @@ def test_run_by_ansible_console(fleet: Fleet, case: Case) -> None:
     done = subprocess.run(
         [console, "-i", fleet.write_inventory(), "fleet"],
         input="raw cat device-name\nraw cat device-name\nexit\n",
-        env=fleet.environ, cwd=fleet.project, capture_output=True, text=True, check=False, timeout=PATIENCE,
+        env=fleet.environ, cwd=fleet.project, capture_output=True, text=True, check=False, timeout=TIMEOUT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "remote.it: opened 3, closed 3, left open 0" in done.stderr
@@ -425,8 +425,8 @@ def output(fleet: Fleet) -> str:
 
 
 def await_nothing_open(fleet: Fleet, seconds: float = END_SECONDS) -> None:
-    until(lambda: not fleet.simulator.open_connections(), seconds)
-    until(lambda: not fleet.processes(), seconds)
+    wait_until(lambda: not fleet.simulator.open_connections(), seconds)
+    wait_until(lambda: not fleet.processes(), seconds)
 
 
 @ends(
@@ -449,9 +449,9 @@ def test_signal(fleet: Fleet, case: Case) -> None:
     short = moment == CLOSING
     command = command_of(fleet, case.way, [reach()] if short else WAIT, "cat device-name" if short else LONG_COMMAND)
     with running(fleet, command) as process:
-        until(MOMENTS[moment](fleet))
+        wait_until(MOMENTS[moment](fleet))
         (os.killpg if ending.to_group else os.kill)(process.pid, number)
-        code = process.wait(PATIENCE)
+        code = process.wait(TIMEOUT)
         await_nothing_open(fleet)
     if number != signal.SIGINT:
         assert code == -number
@@ -501,7 +501,7 @@ def use_inventory(fleet: Fleet, source: str) -> None:
     command = [str(Path(fleet.ansible_playbook).with_name("ansible-inventory")), "-i", str(fleet.inventory)]
     command += ["--export", "--list", *(["--yaml"] if source == EXPORTED_YAML else [])]
     done = subprocess.run(
-        command, env=fleet.environ, cwd=fleet.project, capture_output=True, text=True, check=True, timeout=PATIENCE
+        command, env=fleet.environ, cwd=fleet.project, capture_output=True, text=True, check=True, timeout=TIMEOUT
     )
     if source == EXPORTED_YAML:
         fleet.inventory = fleet.write("exported.yml", done.stdout)
@@ -538,10 +538,10 @@ def test_container_ends(fleet: Fleet, case: Case) -> None:
     tasks, command, expected = by_itself.get(ending.how, (WAIT, LONG_COMMAND, None))
     with running(fleet, [*before, *command_of(fleet, case.way, tasks, command)]) as process:
         if expected is None:
-            until(lambda: tasks_run(fleet)() or process.poll() is not None)
+            wait_until(lambda: tasks_run(fleet)() or process.poll() is not None)
             os.kill(controller_in(fleet, process), signal.Signals[ending.how])
-        code = process.wait(PATIENCE)
-        until(lambda: not fleet.processes())
+        code = process.wait(TIMEOUT)
+        wait_until(lambda: not fleet.processes())
     if expected is not None:
         assert code == expected
     elif ending.how == signal.SIGTERM.name and ending.first == PID_1:
@@ -598,11 +598,11 @@ def test_keeper_is_killed_between_two_tasks(fleet: Fleet, case: Case) -> None:
     """The keeper of the next task takes its ledger over."""
     command = command_of(fleet, case.way, [reach(), wait_here(fleet), reach("again")], "")
     with running(fleet, command) as process:
-        until(lambda: in_journal(fleet, "reach", 3))
+        wait_until(lambda: in_journal(fleet, "reach", 3))
         os.kill(the_keeper(fleet), signal.SIGKILL)
         go_on(fleet)
-        assert process.wait(PATIENCE) == 0
-        until(lambda: not fleet.processes())
+        assert process.wait(TIMEOUT) == 0
+        wait_until(lambda: not fleet.processes())
     assert in_journal(fleet, "again", 3)
     assert ", left open 0" in output(fleet)
     assert not fleet.simulator.open_connections()
@@ -615,12 +615,12 @@ def test_keeper_is_killed_while_a_command_runs(fleet: Fleet, case: Case) -> None
     long = task("long", **{"ansible.builtin.raw": "touch reached; until [ -e 'go on' ]; do sleep 0.2; done"})
     command = command_of(fleet, case.way, [long, reach("again")], "")
     with running(fleet, command) as process:
-        until(tasks_run(fleet))
+        wait_until(tasks_run(fleet))
         os.kill(the_keeper(fleet), signal.SIGKILL)
         for device in ALL:
             (fleet.simulator.home(device) / "go on").touch()
-        assert process.wait(PATIENCE) == 0
-        until(lambda: not fleet.processes())
+        assert process.wait(TIMEOUT) == 0
+        wait_until(lambda: not fleet.processes())
     assert in_journal(fleet, "again", 3)
     assert not fleet.simulator.open_connections()
     assert fleet.ledgers() == []
@@ -638,16 +638,16 @@ def test_keeper_is_killed_after_the_last_task(fleet: Fleet, case: Case) -> None:
     long = "touch reached; until [ -e 'go on' ]; do sleep 0.2; done"
     with running(fleet, command_of(fleet, case.way, tasks, long)) as process:
         if case.way == AD_HOC:
-            until(tasks_run(fleet))
+            wait_until(tasks_run(fleet))
         else:
-            until(lambda: len(fleet.simulator.open_connections()) == 3)
-            until(lambda: in_journal(fleet, "connect" if case.ending.variant == "module" else "reach"))
+            wait_until(lambda: len(fleet.simulator.open_connections()) == 3)
+            wait_until(lambda: in_journal(fleet, "connect" if case.ending.variant == "module" else "reach"))
         os.kill(the_keeper(fleet), signal.SIGKILL)
         go_on(fleet)
         for device in ALL:
             (fleet.simulator.home(device) / "go on").touch()
-        assert process.wait(PATIENCE) == 0
-        until(lambda: not fleet.processes())
+        assert process.wait(TIMEOUT) == 0
+        wait_until(lambda: not fleet.processes())
     left = 0 if case.way == ROLE else 3
     assert len(fleet.simulator.open_connections()) == left
     assert f", left open {left}" in output(fleet)
@@ -658,12 +658,12 @@ def test_keeper_is_killed_after_the_last_task(fleet: Fleet, case: Case) -> None:
 def test_workers_are_killed(fleet: Fleet, case: Case) -> None:
     fleet.simulator.settings(latency=3.0)
     with running(fleet, command_of(fleet, case.way, [reach()], "cat device-name")) as process:
-        until(call_under_way(fleet, "connect"))
+        wait_until(call_under_way(fleet, "connect"))
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         for child in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(child), signal.SIGKILL)
-        assert process.wait(PATIENCE) != 0
+        assert process.wait(TIMEOUT) != 0
         await_nothing_open(fleet)
     assert fleet.simulator.connections()
     assert fleet.ledgers() == []
@@ -680,11 +680,11 @@ def test_bulk_call_is_killed_half_way(fleet: Fleet, case: Case, request: pytest.
     options = {"remoteit.fleet.remoteit_connect": {"deviceaddress": services, "concurrency": 64}}
     playbook = fleet.write("play.yml", [on_localhost(task("connect", **options))])
     with running(fleet, [fleet.ansible_playbook, str(playbook)]) as process:
-        until(lambda: len(large.connections()) > 500)
+        wait_until(lambda: len(large.connections()) > 500)
         process.kill()
         process.wait()
-        until(lambda: not large.open_connections())
-        until(lambda: not fleet.processes())
+        wait_until(lambda: not large.open_connections())
+        wait_until(lambda: not fleet.processes())
     assert fleet.ledgers() == []
 
 
@@ -696,7 +696,7 @@ _API = "the API fails, or ends a connection"
 @ends(Ending(_API, "the stop fails three times", WAYS))
 def test_stop_fails_three_times(fleet: Fleet, case: Case) -> None:
     for service in fleet.services:
-        fleet.simulator.fault(service, call="stop", fault="http", status=500, times=3)
+        fleet.simulator.inject_fault(service, call="stop", fault="http", status=500, times=3)
     run = reach_it(fleet, case.way)
     assert run.rc == 0
     assert_all_closed(run)
@@ -706,7 +706,7 @@ def test_stop_fails_three_times(fleet: Fleet, case: Case) -> None:
 def test_stop_always_fails(fleet: Fleet, case: Case) -> None:
     """The role fails and names what is open; without the role it is a warning, and the next teardown fails."""
     service = fleet.services[1]
-    fleet.simulator.fault(service, call="stop", fault="http", status=500, times="always")
+    fleet.simulator.inject_fault(service, call="stop", fault="http", status=500, times="always")
     run = reach_it(fleet, case.way, leaves_open=1)
     assert run.rc == (2 if case.way == ROLE else 0)
     (left,) = (entry["connectionid"] for entry in run.connections if entry["open"])
@@ -715,14 +715,14 @@ def test_stop_always_fails(fleet: Fleet, case: Case) -> None:
     assert "it ends by itself at 20" in run.text
     red = teardown(fleet, 2)
     assert left in red.text
-    fleet.simulator.forget_faults()
+    fleet.simulator.clear_faults()
     teardown(fleet)
 
 
 @ends(Ending(_API, "the answer to an opening call is lost", WAYS))
 def test_answer_to_open_is_lost(fleet: Fleet, case: Case) -> None:
     """Every teardown fails until the vendor has ended it. Over GraphQL the account's sessions show which one it is."""
-    fleet.simulator.fault(fleet.services[1], call="connect", fault="lost")
+    fleet.simulator.inject_fault(fleet.services[1], call="connect", fault="lost")
     run = reach_it(fleet, case.way, leaves_open=1 if fleet.api == "rest" else 0)
     assert run.rc == 4
     if fleet.api == "graphql":
@@ -761,9 +761,9 @@ def test_two_runs_on_the_same_devices(fleet: Fleet, case: Case) -> None:
     fleet.simulator.settings(second_connect=case.ending.variant)
     command = command_of(fleet, case.way, [reach(), wait_here(fleet), reach("again")], "")
     with running(fleet, command) as one, running(fleet, command) as two:
-        until(lambda: in_journal(fleet, "reach", 6))
+        wait_until(lambda: in_journal(fleet, "reach", 6))
         go_on(fleet)
-        codes = {one.wait(PATIENCE), two.wait(PATIENCE)}
+        codes = {one.wait(TIMEOUT), two.wait(TIMEOUT)}
         # two runs that end each other's connections may do so while a command runs, which is not repeated
         assert codes <= ({0, 4} if case.ending.variant == "override" else {0})
         await_nothing_open(fleet)
@@ -821,7 +821,7 @@ def test_random_user_id(fleet: Fleet, case: Case) -> None:
     fleet.environ["USER"] = "somebody"
     playbook = fleet.write("play.yml", [on_localhost(connect(fleet))])
     with running(fleet, [*namespace, fleet.ansible_playbook, str(playbook)]) as process:
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
         await_nothing_open(fleet)
     assert len(fleet.simulator.requests("connect")) == 3
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 from conftest import Fleet
-from support import PATIENCE, until
+from support import TIMEOUT, wait_until
 
 RECIPES = Path(__file__).resolve().parents[2] / "docs" / "ci"
 
@@ -109,7 +109,7 @@ class Machine:
             )
             if self.end:
                 self._end(process, self.end)
-            process.wait(5 * PATIENCE)
+            process.wait(5 * TIMEOUT)
         print(f"== {name}: {process.returncode}", out.read_text(), sep="\n")
         ledgers = [json.loads(path.open().readline())["run"] for path in sorted((state / "runs").glob("*.*"))]
         step = Step(name, process.returncode, out.read_text(), len(self.fleet.simulator.open_connections()), ledgers)
@@ -119,7 +119,7 @@ class Machine:
     def _end(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         self.end = None
         reached = [self.fleet.simulator.home(device) / "reached" for device in self.fleet.devices]
-        until(lambda: process.poll() is not None or all(path.exists() for path in reached))
+        wait_until(lambda: process.poll() is not None or all(path.exists() for path in reached))
         if number != signal.SIGKILL:
             process.send_signal(number)
             return

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from conftest import ENGINES, Fleet
-from matrix import engine_of
-from support import PATIENCE, until
+from support import TIMEOUT, wait_until
+from termination_table import engine_of
 
 REACH = {"ansible.builtin.raw": "cat device-name"}
 
@@ -74,13 +74,13 @@ class Slice:
         }
 
     def await_devices(self) -> None:
-        until(lambda: len(self.results("reach")) == len(self.devices) or self.process.poll() is not None)
+        wait_until(lambda: len(self.results("reach")) == len(self.devices) or self.process.poll() is not None)
         assert self.results("reach") == {device: device for device in self.devices}
 
     def goes_on(self) -> int:
         """Let it work on to its end."""
         self.may_go_on.touch()
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
     def open(self) -> set[str]:
         """The connections to its devices that are open."""
@@ -109,7 +109,7 @@ class Slice:
             for pid in processes if whole else [controller]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
         self.may_go_on.touch()  # for a module that outlives its worker
 
     def teardown(self) -> None:
@@ -117,7 +117,7 @@ class Slice:
         command = [self.fleet.ansible_playbook, "remoteit.fleet.teardown"]
         done = subprocess.run(
             [*command, "-e", f"remoteit_teardown_run_id={self.environ['JOB_ID']}"],
-            env=self.environ, cwd=self.fleet.project, capture_output=True, text=True, check=False, timeout=PATIENCE,
+            env=self.environ, cwd=self.fleet.project, capture_output=True, text=True, check=False, timeout=TIMEOUT,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -134,7 +134,7 @@ def slices(fleet: Fleet, *parts: list[str], shared: bool) -> Iterator[list[Slice
             made.append(Slice(fleet, 41 + number, part, fleet.state if shared else None))
             made[-1].await_devices()
         yield made
-        until(lambda: not any(each.processes() for each in made))
+        wait_until(lambda: not any(each.processes() for each in made))
         assert [ledger for each in made for ledger in each.ledgers()] == []
         assert fleet.simulator.open_connections() == []
     finally:
@@ -164,7 +164,7 @@ def test_a_slice_is_killed(fleet: Fleet, engine: Path, whole: bool, shared: bool
         if whole:
             assert len(dead.open()) == 2  # nobody is left who could close them
         else:
-            until(lambda: not dead.open())
+            wait_until(lambda: not dead.open())
         alive.teardown()  # it lives, so there is nothing to do
         dead.teardown()
         assert dead.open() == set()

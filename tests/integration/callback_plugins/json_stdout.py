@@ -11,7 +11,7 @@ import typing as t
 from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = """
-name: one_document
+name: json_stdout
 type: stdout
 short_description: One document for the tests
 description: Writes what became of each task as JSON.
@@ -21,7 +21,7 @@ description: Writes what became of each task as JSON.
 class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
-    CALLBACK_NAME = "one_document"
+    CALLBACK_NAME = "json_stdout"
 
     def __init__(self) -> None:
         super().__init__()
