@@ -1,11 +1,13 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the end-to-end tests have in common: a simulator, and a fleet on which real ansible-playbook processes run.
+"""Shared parts of the end-to-end tests: a simulator, and a fleet on which real ansible-playbook processes run.
 
-A test judges by the simulator's side of the truth (C(fleet.simulator)) and by what became of the tasks (C(Run)).
-C(TEST_ANSIBLE_PLAYBOOK) names the ansible-playbook to test; the default is the one beside the running Python.
-C(TEST_ENGINES) names the versions of ansible-core on which the tests marked C(every_engine) run.
+A test asserts on the simulator's state (``fleet.simulator``) and on the results of the tasks (``Run``).
+
+Each test runs on one of the versions of ansible-core, in turn. ``TEST_ENGINES`` names the versions, and
+``TEST_ANSIBLE_PLAYBOOK`` one ansible-playbook for the tests that are not marked ``every_engine``. With
+``TEST_PRODUCT=1``, tests marked ``every_engine`` run on each version, and those marked ``each_api`` over both APIs.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import sys
 import tempfile
 import textwrap
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +37,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from support import TIMEOUT, Simulator, wait_until
-from termination_table import Matrix, is_product
+from termination_table import Matrix, engine_of, is_product
 
 ANSIBLE_PLAYBOOK = os.environ.get("TEST_ANSIBLE_PLAYBOOK", str(Path(sys.executable).with_name("ansible-playbook")))
 ENGINES = [
@@ -43,9 +46,9 @@ ENGINES = [
     if (path := HERE.parents[1] / ".venv" / "engines" / version / "bin" / "ansible-playbook").exists()
 ] or [Path(ANSIBLE_PLAYBOOK)]
 
-#: The parts of the ID of a test that name a version of ansible-core, an API, a strategy or a CI system.
+#: The parts of a test's ID that name a version of ansible-core, an API, a strategy or a kind of inventory.
 _VARIANT = re.compile(
-    r"(?<![0-9.])2\.[0-9]{2}(?![0-9.])|\b(?:rest|graphql|linear|free|host_pinned|github|gitlab|jenkins|awx)\b"
+    r"(?<![0-9.])2\.[0-9]{2}(?![0-9.])|\b(?:rest|graphql|linear|free|host_pinned|handwritten|source)\b"
 )
 
 DEVICES = 40  # a device costs nothing until it is reached
@@ -60,8 +63,41 @@ exec ssh "$@"
 """
 
 
+ROLE = "remoteit.fleet.remoteit_session"
+CONNECT, DISCONNECT = "remoteit.fleet.remoteit_connect", "remoteit.fleet.remoteit_disconnect"
+OPEN = {"include_role": {"name": ROLE, "tasks_from": "open"}, "tags": ["always"]}
+CLOSE = {"include_role": {"name": ROLE, "tasks_from": "close"}, "tags": ["always"]}
+
+
+def task(name: str, **action: Any) -> dict[str, Any]:
+    return {"name": name, **action}
+
+
+def raw(name: str, command: str, **more: Any) -> dict[str, Any]:
+    return task(name, **{"ansible.builtin.raw": command}, **more)
+
+
+def who(name: str = "who", **more: Any) -> dict[str, Any]:
+    """Return a task whose output is the name of the device that it reached."""
+    return raw(name, "cat device-name", **more)
+
+
+def play(*tasks: dict[str, Any], **keywords: Any) -> dict[str, Any]:
+    return {"hosts": "fleet", "gather_facts": False, "tasks": list(tasks), **keywords}
+
+
+def role_play(**keywords: Any) -> dict[str, Any]:
+    """Return a play that runs ``on_the_devices.yml`` by the role."""
+    role = {"role": ROLE, "vars": {"remoteit_session_tasks": "on_the_devices.yml"}}
+    return {"hosts": "fleet", "gather_facts": False, "roles": [role], **keywords}
+
+
+def themselves(*hosts: str) -> dict[str, str]:
+    return {host: host for host in hosts}
+
+
 def one_line(text: str) -> str:
-    """Without the line breaks that a screen's width makes."""
+    """Return the text without the line breaks that depend on the screen's width."""
     return " ".join(text.split())
 
 
@@ -106,6 +142,25 @@ class Run:
 
     def stdout_of(self, task: str) -> dict[str, str]:
         return {host: result.get("stdout", "").strip() for host, result in self.results(task).items()}
+
+    def message(self, task: str, host: str | None = None) -> str:
+        """Return the message of a failed task, in one line."""
+        return one_line(str(self.result(task, host)["msg"]))
+
+    def calls(self, kind: str) -> list[str]:
+        """Return the services of the API calls of this kind, sorted."""
+        return sorted(request["deviceaddress"] for request in self.requests if request["call"] == kind)
+
+    def open_at(self, look: str = "look") -> list[str]:
+        """Return the run's connections that were open when a task of ``Fleet.look`` ran."""
+        ours = {entry["connectionid"] for entry in self.connections}
+        seen = self.result(look)["json"]
+        return [entry["connectionid"] for entry in seen if entry["open"] and entry["connectionid"] in ours]
+
+    def assert_all_closed(self) -> None:
+        count = len(self.connections)
+        assert count
+        assert self.recap == f"opened {count}, closed {count}, left open 0"
 
     def failures(self) -> dict[str, str]:
         """The reason for which each host failed."""
@@ -273,7 +328,7 @@ class Fleet:
         is_name = isinstance(playbook, str) and "\n" not in playbook
         target = playbook if isinstance(playbook, str) and is_name else str(self.write("play.yml", playbook))
         command = [self.ansible_playbook, "-i", self.write_inventory(), target, *arguments]
-        return self._execute(command, cwd, environ, leaves_open, while_running)
+        return self._execute(command, cwd, self._for_inventory(arguments, environ), leaves_open, while_running)
 
     def ad_hoc(
         self, pattern: str, *arguments: str, environ: dict[str, str | None] | None = None, leaves_open: int = 0
@@ -281,7 +336,15 @@ class Fleet:
         """Run ``ansible`` to its end, and make sure that nothing is left of it."""
         ansible = str(Path(self.ansible_playbook).with_name("ansible"))
         command = [ansible, "-i", self.write_inventory(), pattern, *arguments]
-        return self._execute(command, None, environ, leaves_open, None)
+        return self._execute(command, None, self._for_inventory(arguments, environ), leaves_open, None)
+
+    def _for_inventory(
+        self, arguments: tuple[str, ...], environ: dict[str, str | None] | None
+    ) -> dict[str, str | None] | None:
+        """Spare ansible-core the inventory plugins that are not needed, which take a tenth of its start."""
+        if isinstance(self.inventory, Path) or "-i" in arguments:
+            return environ
+        return {"ANSIBLE_INVENTORY_ENABLED": "yaml", **(environ or {})}
 
     def write_inventory(self) -> str:
         """Write the inventory, and return its path; an inventory that is a path already stays as it is."""
@@ -336,6 +399,44 @@ class Fleet:
         self._nothing_is_left(run, leaves_open)
         return run
 
+    def post(self, name: str, path: str, body: Any) -> dict[str, Any]:
+        """Return a task on the controller that changes the simulator."""
+        call = {"url": f"{self.simulator.state['control_url']}/{path}", "method": "POST", "body": body}
+        uri = {"ansible.builtin.uri": {**call, "body_format": "json"}}
+        return task(name, **uri, delegate_to="localhost", run_once=True)
+
+    def look(self, name: str = "look") -> dict[str, Any]:
+        """Return a task on the controller that records the vendor's connections, for ``Run.open_at``."""
+        uri = {"ansible.builtin.uri": {"url": f"{self.simulator.state['control_url']}/connections"}}
+        return task(name, **uri, delegate_to="localhost", run_once=True)
+
+    def wait_here(self) -> dict[str, Any]:
+        """Return a task on the controller that waits for ``go_on``."""
+        script = f"until [ -e '{self.folder}/go on' ]; do sleep 0.1; done"
+        return raw("wait", script, delegate_to="localhost", run_once=True)
+
+    def go_on(self) -> None:
+        (self.folder / "go on").touch()
+
+    def once(self, ready: Callable[[], Any], action: Callable[[], Any]) -> Callable[[], None]:
+        """Return what does something once, when a condition is true, and then lets the run go on."""
+
+        def step() -> None:
+            if not (self.folder / "go on").exists() and ready():
+                action()
+                self.go_on()
+
+        return step
+
+    def has_ended(self, task: str, count: int = 1) -> bool:
+        """Return whether the task has ended on so many hosts."""
+        journal = self.folder / "journal"
+        return journal.exists() and journal.read_text().count(f'"task": "{task}"') >= count
+
+    def keepers(self) -> list[int]:
+        """Return the process IDs of the run's keepers."""
+        return [pid for pid, words in self.processes().items() if "_keeper/process.py" in words]
+
     def on_localhost(self, tasks: list[dict[str, Any]], *arguments: str, leaves_open: int = 0) -> Run:
         """Run tasks of a play that has no devices."""
         play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
@@ -355,11 +456,8 @@ class Fleet:
         :param variables: the role's.
         """
         self.write("on_the_devices.yml", tasks)
-        role = {
-            "role": "remoteit.fleet.remoteit_session",
-            "vars": {"remoteit_session_tasks": "on_the_devices.yml", **variables},
-        }
-        plays = [{"hosts": "fleet", "gather_facts": False, "roles": [role], **(play or {})}]
+        plays = [role_play(**(play or {}))]
+        plays[0]["roles"][0]["vars"] |= variables
         return self.run(plays, *arguments, leaves_open=leaves_open)
 
     def _nothing_is_left(self, run: Run, leaves_open: int) -> None:
@@ -432,7 +530,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     variants: dict[str, list[pytest.Item]] = {}
     for item in items:
-        spread = item.path.name != "test_termination.py"  # which spreads its endings itself
+        spread = item.path.name != "test_termination.py"  # which spreads its endings
         variants.setdefault(_VARIANT.sub("*", item.nodeid) if spread else item.nodeid, []).append(item)
     chosen = {id(group[number % len(group)]) for number, group in enumerate(variants.values())}
     config.hook.pytest_deselected(items=[item for item in items if id(item) not in chosen])
@@ -453,18 +551,30 @@ def api() -> str:
     return "rest"
 
 
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> Path:
+    """The ansible-playbook that runs the test."""
+    if "TEST_ANSIBLE_PLAYBOOK" in os.environ:
+        return Path(ANSIBLE_PLAYBOOK)
+    return ENGINES[zlib.crc32(request.node.nodeid.encode()) % len(ENGINES)]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "api" in metafunc.fixturenames and metafunc.definition.get_closest_marker("each_api"):
         metafunc.parametrize("api", ["rest", "graphql"])
+    is_marked = metafunc.definition.get_closest_marker("every_engine") and "case" not in metafunc.fixturenames
+    if "engine" in metafunc.fixturenames and is_marked:
+        metafunc.parametrize("engine", ENGINES, ids=engine_of)
 
 
 @pytest.fixture
-def fleet(simulator: Simulator, tmp_path: Path, api: str) -> Iterator[Fleet]:
+def fleet(simulator: Simulator, tmp_path: Path, api: str, engine: Path) -> Iterator[Fleet]:
     known = _known_hosts_of_the_user()
     before = known.read_bytes() if known.exists() else None
     simulator.reset()
     with tempfile.TemporaryDirectory(prefix="rf-", dir="/tmp") as runtime:
         fleet = Fleet(simulator, tmp_path, Path(runtime), api)
+        fleet.ansible_playbook = str(engine)
         yield fleet
         fleet.end()
     assert (known.read_bytes() if known.exists() else None) == before
