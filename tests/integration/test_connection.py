@@ -3,13 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The connection plugin does what ansible.builtin.ssh does, on every version of ansible-core that is tested.
 
-The cases combine the versions with the two kinds of inventory and the two APIs, so that each pair appears. One playbook
-per case covers most features. Each device proves its name from within.
+One playbook covers most features. Each device proves its name from within.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
@@ -18,62 +16,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ENGINES, Fleet, Run, one_line
+from conftest import CONNECT, Fleet, Run, one_line, play, raw, task, themselves, who
 from support import TIMEOUT, Simulator, wait_until
-from termination_table import engine_of
 
-SOURCE, HANDWRITTEN = "source", "handwritten"
 REST, GRAPHQL = "rest", "graphql"
 OFFLINE = "pi-0004"
 FIRST, SECOND, THIRD = DEVICES = ("pi-0001", "pi-0002", "pi-0003")
 SHARED_CAUSE = "for the same reason as "
 
-Task = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """An ansible-core, a kind of inventory, and the API that the credentials choose."""
-
-    ansible_playbook: Path
-    inventory: str
-    api: str
-
-    def __str__(self) -> str:
-        return f"{engine_of(self.ansible_playbook)}-{self.inventory}-{self.api}"
-
-
-def _cases() -> list[Case]:
-    """Return two cases per version, which have every pair of a version, a kind of inventory and an API."""
-    cases = []
-    for number, engine in enumerate(ENGINES):
-        apis = (REST, GRAPHQL) if number % 2 == 0 else (GRAPHQL, REST)
-        cases += [Case(engine, kind, api) for kind, api in zip((SOURCE, HANDWRITTEN), apis)]
-    return cases
-
-
-CASES = _cases()
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
-#: One case per version, with both kinds of inventory and both APIs.
-one_per_engine = pytest.mark.parametrize("case", CASES[::3] + CASES[4::3] + CASES[2:3], ids=str)
+every_engine = pytest.mark.every_engine
+each_inventory = pytest.mark.parametrize("inventory", ["handwritten", "source"])
 
 
 @pytest.fixture
-def case() -> Case:
-    """Tests without a case run on the default ansible-core, a handwritten inventory and REST."""
-    return Case(ENGINES[-1], HANDWRITTEN, REST)
-
-
-@pytest.fixture
-def api(request: pytest.FixtureRequest, case: Case) -> str:
-    callspec = getattr(request.node, "callspec", None)
-    return callspec.params.get("api", case.api) if callspec else case.api
+def inventory() -> str:
+    return "handwritten"
 
 
 @pytest.fixture(autouse=True)
-def set_up_case(case: Case, fleet: Fleet) -> None:
-    fleet.ansible_playbook = str(case.ansible_playbook)
-    if case.inventory == SOURCE:
+def use_inventory(inventory: str, fleet: Fleet) -> None:
+    if inventory == "source":
         _use_source(fleet)
 
 
@@ -86,31 +48,6 @@ def _use_source(fleet: Fleet) -> None:
     }
     fleet.inventory = fleet.write("fleet.remoteit.yml", source)
     fleet.write("group_vars/all.yml", {**fleet.login, **fleet.host_keys})
-
-
-def add_offline_host(fleet: Fleet) -> None:
-    fleet.simulator.device(OFFLINE, online=False)
-    if isinstance(fleet.inventory, dict):
-        shared = fleet.inventory["fleet"]["vars"]
-        host = {"remoteit_deviceaddress": fleet.simulator.service(OFFLINE)}
-        fleet.inventory["others"] = {"hosts": {OFFLINE: host}, "vars": shared}
-
-
-def task(name: str, **action: Any) -> Task:
-    return {"name": name, **action}
-
-
-def who(name: str = "who", **more: Any) -> Task:
-    """Return a task that proves which device was reached."""
-    return task(name, **{"ansible.builtin.raw": "cat device-name"}, **more)
-
-
-def play(*tasks: Task, **keywords: Any) -> dict[str, Any]:
-    return {"hosts": "fleet", "gather_facts": False, "tasks": list(tasks), **keywords}
-
-
-def themselves(*devices: str) -> dict[str, str]:
-    return {device: device for device in devices or DEVICES}
 
 
 def connections_by_device(run: Run) -> dict[str, int]:
@@ -165,7 +102,7 @@ ROLE = {
 }
 
 
-def feature_tasks() -> list[Task]:
+def feature_tasks() -> list[dict[str, Any]]:
     """Return tasks that cover the actions which use the connection in their own ways."""
     return [
         who("raw"),
@@ -203,8 +140,10 @@ def feature_tasks() -> list[Task]:
     ]
 
 
-@every_case
-def test_play_uses_the_devices_as_with_ssh(fleet: Fleet, case: Case) -> None:
+@every_engine
+@pytest.mark.each_api
+@each_inventory
+def test_play_uses_the_devices_as_with_ssh(fleet: Fleet) -> None:
     for name, content in ROLE.items():
         fleet.write(f"roles/site/{name}", content)
     fleet.write("who.sh", "#!/bin/sh\ncat device-name\n")
@@ -229,7 +168,7 @@ def test_play_uses_the_devices_as_with_ssh(fleet: Fleet, case: Case) -> None:
         assert fetched.read_text() == f"{device}\n"
     assert {entry["host"]: entry["status"] for entry in run.entries(HANDLER)} == dict.fromkeys(DEVICES, "changed")
     for name in ("raw", "command", "script", "finish", "after the reset", "serial", "free", "pinned"):
-        assert run.stdout_of(name) == themselves(), name
+        assert run.stdout_of(name) == themselves(*DEVICES), name
     assert set(run.status("wait").values()) == {"ok"}
     assert {device: result["rebooted"] for device, result in run.results("reboot").items()} == dict.fromkeys(
         DEVICES, True
@@ -242,12 +181,14 @@ def test_play_uses_the_devices_as_with_ssh(fleet: Fleet, case: Case) -> None:
     assert set(run.stdout_of("become").values()) == {fleet.simulator.state["ssh_user"]}
     assert connections_by_device(run) == dict.fromkeys(DEVICES, 1)
     assert {entry["restriction"] for entry in run.connections} == {fleet.restriction}
-    assert {request["api"] for request in run.requests if request["call"] == "connect"} == {case.api}
+    assert {request["api"] for request in run.requests if request["call"] == "connect"} == {fleet.api}
     assert run.recap == "opened 3, closed 3, left open 0"
 
 
-@every_case
-def test_ad_hoc_ping_reaches_every_device(fleet: Fleet, case: Case) -> None:
+@every_engine
+@pytest.mark.each_api
+@each_inventory
+def test_ad_hoc_ping_reaches_every_device(fleet: Fleet) -> None:
     run = fleet.ad_hoc("fleet", "-m", "ping")
     assert run.rc == 0
     assert {entry["host"]: entry["result"]["ping"] for entry in run.journal} == dict.fromkeys(DEVICES, "pong")
@@ -255,20 +196,29 @@ def test_ad_hoc_ping_reaches_every_device(fleet: Fleet, case: Case) -> None:
     assert run.recap == "opened 3, closed 3, left open 0"
 
 
-@every_case
-def test_reset_connection_with_an_offline_host(fleet: Fleet, case: Case) -> None:
-    """The first reset has no connection, the second one has, and no host ends the run of the others."""
-    add_offline_host(fleet)
+@every_engine
+@pytest.mark.each_api
+def test_reset_connection_does_not_end_the_run(fleet: Fleet) -> None:
+    """One host is offline, one drops every link, and one has an invalid variable. The first reset has no connection."""
+    hosts = fleet.inventory["fleet"]["hosts"]
+    hosts |= {name: {"remoteit_deviceaddress": fleet.simulator.service(name)} for name in (OFFLINE, "pi-0005")}
+    hosts[THIRD]["remoteit_deviceaddress"] = "not an ID"
+    fleet.inventory["fleet"]["vars"]["remoteit_wait_timeout"] = 1
+    fleet.simulator.device(OFFLINE, online=False)
+    fleet.simulator.device("pi-0005", drop=True)
     reset = task("reset", meta="reset_connection")
-    run = fleet.run([play(reset, who(), reset, who("again"), hosts=f"fleet:{OFFLINE}")])
-    assert run.rc == 4
-    assert run.status("who") == {**dict.fromkeys(DEVICES, "changed"), OFFLINE: "unreachable"}
-    assert run.stdout_of("again") == themselves()
-    assert connections_by_device(run) == dict.fromkeys(DEVICES, 1)
+    run = fleet.run([play(reset, who(ignore_unreachable=True), reset, who("again", ignore_unreachable=True))])
+    for name in ("who", "again"):
+        assert run.stdout_of(name).items() >= themselves(FIRST, SECOND).items()
+        assert set(run.status(name).items()) >= {(host, "unreachable") for host in (THIRD, OFFLINE, "pi-0005")}
+    assert {device: connections_by_device(run)[device] for device in (FIRST, SECOND)} == {FIRST: 1, SECOND: 1}
+    run.assert_all_closed()
 
 
-@every_case
-def test_check_limit_and_tags_choose_as_with_ssh(fleet: Fleet, case: Case) -> None:
+@every_engine
+@pytest.mark.each_api
+@each_inventory
+def test_check_limit_and_tags_choose_as_with_ssh(fleet: Fleet) -> None:
     tasks = [
         task("copy", **{"ansible.builtin.copy": {"content": "new\n", "dest": "checked"}}, tags=["chosen"]),
         who("read", check_mode=False, tags=["chosen"]),
@@ -283,8 +233,10 @@ def test_check_limit_and_tags_choose_as_with_ssh(fleet: Fleet, case: Case) -> No
     assert connections_by_device(run) == {FIRST: 1, THIRD: 1}
 
 
-@one_per_engine
-def test_console_runs_tasks_on_the_devices(fleet: Fleet, case: Case) -> None:
+@every_engine
+@pytest.mark.each_api
+@each_inventory
+def test_console_runs_tasks_on_the_devices(fleet: Fleet) -> None:
     console = program(fleet, "ansible-console")
     given = "raw cat device-name\nsetup gather_subset=!all\nexit\n"
     done = execute(fleet, console, "-i", fleet.write_inventory(), "fleet", given=given)
@@ -295,8 +247,10 @@ def test_console_runs_tasks_on_the_devices(fleet: Fleet, case: Case) -> None:
     await_nothing_left(fleet)
 
 
-@one_per_engine
-def test_runner_runs_a_play_on_the_devices(fleet: Fleet, case: Case) -> None:
+@every_engine
+@pytest.mark.each_api
+@each_inventory
+def test_runner_runs_a_play_on_the_devices(fleet: Fleet) -> None:
     runner = program(fleet, "ansible-runner")
     data = fleet.folder / "runner"
     (data / "project").mkdir(parents=True)
@@ -337,7 +291,7 @@ def release(fleet: Fleet, *devices: str) -> None:
         fleet.simulator.device(device, hang=False)
 
 
-@pytest.mark.parametrize("api", [REST, GRAPHQL])
+@pytest.mark.each_api
 @pytest.mark.parametrize("strategy", ["linear", "free", "host_pinned"])
 def test_first_task_opens_every_host_in_bulk(fleet: Fleet, strategy: str) -> None:
     """All are open although no device lets a task through, and only two tasks run at a time."""
@@ -403,49 +357,38 @@ def test_prefetch_zero_opens_one_by_one(fleet: Fleet) -> None:
     assert connections_by_device(run) == dict.fromkeys(names, 1)
 
 
-@pytest.mark.parametrize(
-    ("keywords", "opened"),
-    [
-        ({"run_once": True}, {FIRST: 1}),
-        ({"delegate_to": SECOND}, {SECOND: 1}),
-        ({"delegate_to": "localhost"}, {}),
-    ],
-    ids=["run_once", "delegated to a device", "delegated to localhost"],
-)
-@one_per_engine
-def test_task_for_one_host_opens_one(
-    fleet: Fleet, case: Case, keywords: dict[str, Any], opened: dict[str, int]
-) -> None:
-    run = fleet.run([play(task("first", **{"ansible.builtin.raw": "true"}, **keywords))])
+@every_engine
+@pytest.mark.each_api
+@each_inventory
+def test_task_for_one_host_opens_one(fleet: Fleet) -> None:
+    plays = [
+        play(raw("here", "true", delegate_to="localhost")),
+        play(raw("once", "true", run_once=True)),
+        play(raw("delegated", "true", delegate_to=SECOND)),
+    ]
+    run = fleet.run(plays)
     assert run.rc == 0
-    assert connections_by_device(run) == opened
+    assert connections_by_device(run) == {FIRST: 1, SECOND: 1}
 
 
 def test_host_on_another_connection_opens_none(fleet: Fleet) -> None:
+    """The variable counts, or else the keyword of the play."""
     hosts = fleet.inventory["fleet"]["hosts"]
+    del fleet.inventory["fleet"]["vars"]["ansible_connection"]
     hosts[SECOND] |= {"ansible_connection": "local"}
     hosts[THIRD] |= fleet.plain_way(THIRD)
-    run = fleet.run([play(task("first", **{"ansible.builtin.raw": "pwd"}))])
+    plays = [
+        play(raw("local", "pwd"), hosts=f"{FIRST}:{SECOND}", connection="local"),
+        play(raw("where", "pwd"), connection="remoteit.fleet.ssh"),
+    ]
+    run = fleet.run(plays)
     assert run.rc == 0
-    assert run.stdout_of("first") == {
+    assert set(run.stdout_of("local").values()) == {str(fleet.project)}
+    assert run.stdout_of("where") == {
         FIRST: str(fleet.simulator.home(FIRST)),
         SECOND: str(fleet.project),
         THIRD: str(fleet.simulator.home(THIRD)),
     }
-    assert connections_by_device(run) == {FIRST: 1}
-
-
-def test_play_keyword_opens_only_its_hosts(fleet: Fleet) -> None:
-    """Without ``ansible_connection`` the keyword of the play counts, and the hosts of another play are not opened."""
-    del fleet.inventory["fleet"]["vars"]["ansible_connection"]
-    plays = [
-        play(who(), hosts=FIRST, connection="remoteit.fleet.ssh"),
-        play(task("local", **{"ansible.builtin.raw": "pwd"}), connection="local"),
-    ]
-    run = fleet.run(plays)
-    assert run.rc == 0
-    assert run.stdout_of("who") == {FIRST: FIRST}
-    assert set(run.stdout_of("local").values()) == {str(fleet.project)}
     assert connections_by_device(run) == {FIRST: 1}
 
 
@@ -466,12 +409,9 @@ def _dead_api(fleet: Fleet) -> None:
             fleet.environ[name] = "http://127.0.0.1:1/"
 
 
-@pytest.mark.parametrize(("api", "engine"), [(REST, ENGINES[0]), (GRAPHQL, ENGINES[-1])], ids=[REST, GRAPHQL])
-@pytest.mark.parametrize(
-    ("cause", "code"), [(_wrong_key, "auth"), (_dead_api, "network")], ids=["wrong key", "dead API"]
-)
-def test_shared_cause_is_explained_once(fleet: Fleet, cause: Callable[[Fleet], None], code: str, engine: Path) -> None:
-    fleet.ansible_playbook = str(engine)
+@pytest.mark.each_api
+@pytest.mark.parametrize(("cause", "code"), [(_wrong_key, "auth"), (_dead_api, "network")], ids=["wrong key", "no API"])
+def test_shared_cause_is_explained_once(fleet: Fleet, cause: Callable[[Fleet], None], code: str) -> None:
     names = use_devices(fleet, 20)
     cause(fleet)
     run = fleet.run([play(who())], "--forks", "10")
@@ -487,10 +427,9 @@ def test_shared_cause_is_explained_once(fleet: Fleet, cause: Callable[[Fleet], N
     assert run.connections == []
 
 
-@pytest.mark.parametrize(("api", "engine"), [(REST, ENGINES[0]), (GRAPHQL, ENGINES[-1])], ids=[REST, GRAPHQL])
-def test_host_that_cannot_be_opened_leaves_the_others(fleet: Fleet, engine: Path) -> None:
+@pytest.mark.each_api
+def test_host_that_cannot_be_opened_leaves_the_others(fleet: Fleet) -> None:
     """An unknown ID, a name of two devices, no credentials, and no service: one message each."""
-    fleet.ansible_playbook = str(engine)
     names = {"REMOTEIT_TOKEN": "token", "REMOTEIT_DEVELOPER_KEY": "developer_key"}
     names |= {"R3_ACCESS_KEY_ID": "access_key_id", "R3_SECRET_ACCESS_KEY": "secret_access_key"}
     account = {f"remoteit_{option}": fleet.environ.pop(name) for name, option in names.items() if name in fleet.environ}
@@ -524,6 +463,23 @@ def test_host_that_cannot_be_opened_leaves_the_others(fleet: Fleet, engine: Path
     assert connections_by_device(run) == {FIRST: 1, SECOND: 1}
 
 
+@pytest.mark.each_api
+def test_connection_above_the_limit_says_what_to_do(fleet: Fleet) -> None:
+    """The module reports it as throttled."""
+    fleet.simulator.settings(max_connections=2)
+    connect = {"deviceaddress": fleet.services, "fail_on": "none"}
+    run = fleet.run([play(task("open", **{CONNECT: connect}), hosts="localhost"), play(who())])
+    assert run.rc == 4
+    assert len(run.result("open")["connections"]) == 2
+    (failure,) = run.result("open")["failures"].values()
+    assert failure["code"] == "throttled"
+    statuses = run.status("who")
+    assert sorted(statuses.values()) == ["changed", "changed", "unreachable"]
+    (refused,) = (host for host, status in statuses.items() if status == "unreachable")
+    assert "serial on the play and the role remoteit_session" in run.message("who", refused)
+    assert [entry["closed_by"] for entry in run.connections] == ["stop"] * 2
+
+
 # -- credentials -------------------------------------------------------------------------------------------------------
 
 
@@ -555,17 +511,14 @@ def without_environment(fleet: Fleet) -> None:
         del fleet.environ[name]
 
 
-@pytest.mark.parametrize("engine", ENGINES, ids=engine_of)
-@pytest.mark.parametrize(("api", "other"), [(REST, GRAPHQL), (GRAPHQL, GRAPHQL)], ids=["two APIs", "two access keys"])
-def test_two_accounts_in_one_play(
-    fleet: Fleet, second_simulator: Simulator, api: str, other: str, engine: Path
-) -> None:
+@every_engine
+@pytest.mark.each_api
+def test_two_accounts_in_one_play(fleet: Fleet, second_simulator: Simulator, api: str) -> None:
     """The services of both accounts have the same IDs, and each host has a connection of its own account."""
-    fleet.ansible_playbook = str(engine)
     without_environment(fleet)
     groups = {
         "ours": (fleet.simulator, api, {f"ours-{number}": service for number, service in enumerate(fleet.services)}),
-        "theirs": (second_simulator, other, {f"theirs-{n}": service for n, service in enumerate(fleet.services)}),
+        "theirs": (second_simulator, GRAPHQL, {f"theirs-{n}": service for n, service in enumerate(fleet.services)}),
     }
     children = {}
     homes = {}
@@ -576,7 +529,7 @@ def test_two_accounts_in_one_play(
         children[name] = {"hosts": {host: {"remoteit_deviceaddress": service} for host, service in services.items()}}
         homes |= {host: str(simulator.home(device)) for host, device in zip(services, DEVICES)}
     fleet.inventory = {"fleet": {"children": children, "vars": fleet.inventory["fleet"]["vars"]}}
-    tasks = [task("where", **{"ansible.builtin.raw": "pwd"}), task("again", **{"ansible.builtin.command": "pwd"})]
+    tasks = [raw("where", "pwd"), task("again", **{"ansible.builtin.command": "pwd"})]
     run = fleet.run([play(*tasks)], "-vvvv")
     assert run.rc == 0
     assert run.stdout_of("where") == homes
@@ -590,56 +543,13 @@ def test_two_accounts_in_one_play(
     assert run.recap == "opened 6, closed 6, left open 0"
 
 
-@pytest.mark.parametrize("engine", ENGINES, ids=engine_of)
-@pytest.mark.parametrize("shape", ["list", "mapping"])
-def test_credential_of_a_wrong_type_is_not_shown(fleet: Fleet, shape: str, engine: Path) -> None:
-    fleet.ansible_playbook = str(engine)
-    without_environment(fleet)
-    variables = account_variables(fleet.simulator, GRAPHQL) | account_variables(fleet.simulator, REST)
-    for option in ("token", "developer_key", "access_key_id", "secret_access_key"):
-        secret = variables[f"remoteit_{option}"]
-        variables[f"remoteit_{option}"] = [secret] if shape == "list" else {"key": secret}
-    variables["remoteit_username"] = [fleet.simulator.state["username"]]
-    variables["remoteit_api_password"] = variables["remoteit_password"] = {"p": fleet.simulator.state["password"]}
-    fleet.inventory["fleet"]["vars"] |= variables
-    run = fleet.run([play(who())], "-vvvv")  # which looks for secrets
-    assert run.rc == 4
-    assert set(run.status("who").values()) == {"unreachable"}
-    assert run.connections == []
-
-
-@pytest.mark.parametrize("engine", ENGINES, ids=engine_of)
-@pytest.mark.parametrize(
-    ("kind", "plugin", "option"),
-    [("connection", "remoteit.fleet.ssh", "api_timeout"), ("inventory", "remoteit.fleet.services", "use_application")],
-    ids=["connection", "inventory"],
-)
-def test_config_dump_shows_no_secret(fleet: Fleet, kind: str, plugin: str, option: str, engine: Path) -> None:
-    """Every credential is in the environment of the command."""
-    fleet.ansible_playbook = str(engine)
-    state = fleet.simulator.state
-    fleet.environ |= {
-        "REMOTEIT_TOKEN": state["token"],
-        "REMOTEIT_DEVELOPER_KEY": state["developer_key"],
-        "R3_DEVELOPER_API_KEY": state["developer_key"],
-        "REMOTEIT_USERNAME": state["username"],
-        "REMOTEIT_PASSWORD": state["password"],
-        "R3_ACCESS_KEY_ID": state["access_key_id"],
-        "R3_SECRET_ACCESS_KEY": state["secret_access_key"],
-    }
-    done = execute(fleet, program(fleet, "ansible-config"), "dump", "-t", kind, plugin)  # which looks for secrets
-    assert done.returncode == 0
-    assert option in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [("remoteit_concurrency", "many"), ("remoteit_prefetch", -1), ("remoteit_wait_timeout", "soon")],
-)
-def test_number_of_a_wrong_type_names_its_variable(fleet: Fleet, variable: str, value: Any) -> None:
-    fleet.inventory["fleet"]["hosts"][SECOND][variable] = value
+def test_number_of_a_wrong_type_names_its_variable(fleet: Fleet) -> None:
+    wrong = {"remoteit_concurrency": "many", "remoteit_prefetch": -1, "remoteit_wait_timeout": "soon"}
+    hosts = fleet.inventory["fleet"]["hosts"]
+    hosts |= {variable: {**hosts[SECOND], variable: value} for variable, value in wrong.items()}
     run = fleet.run([play(who())])
     assert run.rc in (2, 4)
-    assert run.status("who")[SECOND] in ("unreachable", "failed")
-    assert {host: run.stdout_of("who")[host] for host in (FIRST, THIRD)} == themselves(FIRST, THIRD)
-    assert variable in one_line(run.result("who", SECOND)["msg"])
+    assert {host: run.stdout_of("who")[host] for host in DEVICES} == themselves(*DEVICES)
+    for variable in wrong:
+        assert run.status("who")[variable] in ("unreachable", "failed")
+        assert variable in run.message("who", variable)
