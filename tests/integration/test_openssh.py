@@ -17,10 +17,9 @@ from typing import Any
 
 import openssh
 import pytest
-from conftest import ENGINES, Fleet, Run
+from conftest import ENGINES, Fleet, Run, play, raw
 from openssh import Server, User
 from support import Simulator
-from termination_table import engine_of
 
 pytestmark = [
     pytest.mark.skipif(openssh.SSHD is None, reason="sshd is not installed"),
@@ -29,9 +28,10 @@ pytestmark = [
 needs_root = pytest.mark.skipif(not openssh.IS_ROOT, reason="only root can make a user with a password")
 needs_sudo = pytest.mark.skipif(openssh.SUDO is None, reason="sudo is not installed")
 needs_sshpass = pytest.mark.skipif(openssh.SSHPASS is None, reason="sshpass is not installed")
-each_engine = pytest.mark.parametrize("engine", ENGINES, ids=engine_of)
+every_engine = pytest.mark.every_engine
 
-WHO = {"name": "who", "ansible.builtin.raw": "printenv DEVICE"}
+DEVICES = ("pi-0001", "pi-0002")
+WHO = raw("who", "printenv DEVICE")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,25 +67,28 @@ def site(fleet: Fleet, user: User) -> Iterator[Site]:
     with openssh.public_folder() as folder:
         servers: dict[str, Server] = {}
         try:
-            for device in fleet.devices:
+            for device in DEVICES:
                 servers[device] = Server(folder, device)
-            lead_to(fleet.simulator, servers)
+            forward_to(fleet.simulator, servers)
             site = Site(folder, user, servers)
             fleet.inventory["fleet"]["vars"] |= site.login
+            fleet.inventory["fleet"]["hosts"] = {
+                device: {"remoteit_deviceaddress": fleet.simulator.service(device)} for device in servers
+            }
             yield site
         finally:
             for server in servers.values():
                 server.end()
 
 
-def lead_to(simulator: Simulator, servers: dict[str, Server]) -> None:
-    """Have the proxies of the devices lead to the servers."""
+def forward_to(simulator: Simulator, servers: dict[str, Server]) -> None:
+    """Forward the proxies of the devices to the servers."""
     for device, server in servers.items():
         simulator.device(device, ports={simulator.service(device): server.port})
 
 
-def play(*tasks: dict[str, Any], **keywords: Any) -> list[dict[str, Any]]:
-    return [{"hosts": "fleet", "gather_facts": False, "tasks": list(tasks), **keywords}]
+def plays_of(*tasks: dict[str, Any], **keywords: Any) -> list[dict[str, Any]]:
+    return [play(*tasks, **keywords)]
 
 
 def assert_who(run: Run, site: Site, task: str = "who") -> None:
@@ -98,45 +101,49 @@ def assert_who(run: Run, site: Site, task: str = "who") -> None:
 # -- transfer ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("variables", "session"),
-    [
-        ({"ansible_ssh_transfer_method": "sftp"}, "subsystem 'sftp'"),
-        ({"ansible_ssh_transfer_method": "scp"}, "subsystem 'sftp'"),  # scp of OpenSSH 9
-        ({"ansible_ssh_transfer_method": "scp", "ansible_scp_extra_args": "-O"}, "command"),
-        ({"ansible_ssh_transfer_method": "piped"}, "command"),
-        ({"ansible_ssh_transfer_method": "smart"}, "subsystem 'sftp'"),
-    ],
-    ids=["sftp", "scp", "scp -O", "piped", "smart"],
-)
-@pytest.mark.parametrize("engine", [ENGINES[0], ENGINES[-1]], ids=engine_of)
-def test_files_are_transferred_by_every_method(
-    fleet: Fleet, site: Site, variables: dict[str, str], session: str, engine: Path
-) -> None:
-    """Modules as well, because there is no pipelining."""
-    fleet.ansible_playbook = str(engine)
+METHODS: dict[str, tuple[dict[str, str], str]] = {
+    "sftp": ({"ansible_ssh_transfer_method": "sftp"}, "subsystem 'sftp'"),
+    "scp": ({"ansible_ssh_transfer_method": "scp"}, "subsystem 'sftp'"),  # scp of OpenSSH 9
+    "scp -O": ({"ansible_ssh_transfer_method": "scp", "ansible_scp_extra_args": "-O"}, "command"),
+    "piped": ({"ansible_ssh_transfer_method": "piped"}, "command"),
+    "smart": ({"ansible_ssh_transfer_method": "smart"}, "subsystem 'sftp'"),
+}
+
+
+@every_engine
+def test_files_are_transferred_by_every_method(fleet: Fleet, site: Site, subtests: Any) -> None:
+    """By another one for each device. Modules as well, because there is no pipelining."""
     fleet.environ["ANSIBLE_PIPELINING"] = "0"
-    fleet.inventory["fleet"]["vars"] |= variables
+    devices = dict(zip(METHODS, (f"pi-{number:04}" for number in range(1, 1 + len(METHODS))), strict=True))
+    for device in devices.values():
+        if device not in site.servers:
+            site.servers[device] = Server(site.folder, device)
+    forward_to(fleet.simulator, site.servers)
+    fleet.inventory["fleet"]["hosts"] = {
+        device: {"remoteit_deviceaddress": fleet.simulator.service(device), **METHODS[method][0]}
+        for method, device in devices.items()
+    }
     content = "words with spaces, %h and 'quotes'\n" * 3000
     fleet.write("a file", content)
     copied = str(site.copied("{{ inventory_hostname }}"))
     copy = {"src": "a file", "dest": copied}
     fetch = {"src": copied, "dest": "fetched/{{ inventory_hostname }}", "flat": True}
-    run = fleet.run(play(WHO, {"name": "copy", "copy": copy}, {"name": "fetch", "fetch": fetch}, gather_facts=True))
+    run = fleet.run(plays_of(WHO, {"name": "copy", "copy": copy}, {"name": "fetch", "fetch": fetch}))
     assert run.rc == 0
     assert_who(run, site)
-    for device, server in site.servers.items():
-        assert site.copied(device).read_text() == content
-        assert (fleet.project / "fetched" / device).read_text() == content
-        assert server.sessions(session) >= 2
-        masters = 2 if "ansible_scp_extra_args" in variables else 1  # arguments of scp can choose another user
-        assert server.logins() == [("publickey", site.user.name)] * masters
+    for method, device in devices.items():
+        with subtests.test(method):
+            server = site.servers[device]
+            assert site.copied(device).read_text() == content
+            assert (fleet.project / "fetched" / device).read_text() == content
+            assert server.sessions(METHODS[method][1]) >= 2
+            masters = 2 if method == "scp -O" else 1  # arguments of scp can choose another user
+            assert server.logins() == [("publickey", site.user.name)] * masters
 
 
-@each_engine
-def test_pipelining_transfers_no_module(fleet: Fleet, site: Site, engine: Path) -> None:
-    fleet.ansible_playbook = str(engine)
-    run = fleet.run(play(WHO, {"name": "module", "ansible.builtin.command": "printenv DEVICE"}, gather_facts=True))
+@every_engine
+def test_pipelining_transfers_no_module(fleet: Fleet, site: Site) -> None:
+    run = fleet.run(plays_of(WHO, {"name": "module", "ansible.builtin.command": "printenv DEVICE"}))
     assert run.rc == 0
     assert_who(run, site)
     assert_who(run, site, "module")
@@ -144,17 +151,16 @@ def test_pipelining_transfers_no_module(fleet: Fleet, site: Site, engine: Path) 
 
 
 @pytest.mark.parametrize("arguments", [None, "-tt"], ids=["by default", "-tt"])
-@each_engine
-def test_terminal_is_allocated(fleet: Fleet, site: Site, arguments: str | None, engine: Path) -> None:
+@every_engine
+def test_terminal_is_allocated(fleet: Fleet, site: Site, arguments: str | None) -> None:
     """Without pipelining ansible-core asks for a terminal; ``-tt`` in the arguments asks for one always."""
-    fleet.ansible_playbook = str(engine)
     if arguments is None:
         fleet.environ["ANSIBLE_PIPELINING"] = "0"
     else:
         fleet.environ["ANSIBLE_SSH_USETTY"] = "0"
         fleet.inventory["fleet"]["vars"]["ansible_ssh_extra_args"] = arguments
     fleet.record_ssh()
-    run = fleet.run(play({"name": "tty", "ansible.builtin.raw": "tty; printenv DEVICE"}))
+    run = fleet.run(plays_of({"name": "tty", "ansible.builtin.raw": "tty; printenv DEVICE"}))
     assert run.rc == 0
     for device in site.servers:
         terminal, name = run.stdout_of("tty")[device].split()
@@ -170,15 +176,14 @@ def test_terminal_is_allocated(fleet: Fleet, site: Site, arguments: str | None, 
 @needs_root
 @needs_sudo
 @pytest.mark.parametrize("pipelining", ["0", "1"], ids=["terminal", "pipelining"])
-@each_engine
-def test_become_with_a_password(fleet: Fleet, site: Site, pipelining: str, engine: Path) -> None:
-    fleet.ansible_playbook = str(engine)
+@every_engine
+def test_become_with_a_password(fleet: Fleet, site: Site, pipelining: str) -> None:
     fleet.environ["ANSIBLE_PIPELINING"] = pipelining
     fleet.inventory["fleet"]["vars"]["ansible_become_password"] = site.user.password
     command = {"name": "command", "ansible.builtin.command": "printenv USER SUDO_USER"}
     copy = {"content": "root's\n", "dest": str(site.copied("{{ inventory_hostname }}")), "mode": "0600"}
     run = fleet.run(
-        play(
+        plays_of(
             {**WHO, "become": False},
             command,
             {"name": "raw", "ansible.builtin.raw": "id -u"},
@@ -201,11 +206,11 @@ def test_become_with_a_password(fleet: Fleet, site: Site, pipelining: str, engin
 @needs_sudo
 def test_wrong_become_password_is_no_lost_connection(fleet: Fleet, site: Site) -> None:
     """The task fails on its host, and the host stays reachable."""
-    first, *others = fleet.devices
+    first, *others = site.servers
     fleet.inventory["fleet"]["vars"]["ansible_become_password"] = site.user.password
     fleet.inventory["fleet"]["hosts"][first]["ansible_become_password"] = "wrong"
     become = {"name": "become", "ansible.builtin.command": "id -un", "become": True, "ignore_errors": True}
-    run = fleet.run(play(become, WHO))
+    run = fleet.run(plays_of(become, WHO))
     assert run.rc == 0
     assert run.status("become") == {first: "ignored", **dict.fromkeys(others, "changed")}
     assert_who(run, site)
@@ -215,21 +220,18 @@ def test_wrong_become_password_is_no_lost_connection(fleet: Fleet, site: Site) -
 @pytest.mark.parametrize(
     ("engine", "mechanism"),
     [
-        pytest.param(ENGINES[0], None, marks=needs_sshpass, id="oldest, sshpass"),
-        pytest.param(ENGINES[-1], "sshpass", marks=needs_sshpass, id="newest, sshpass"),
-        pytest.param(ENGINES[-1], "ssh_askpass", id="newest, askpass"),
+        pytest.param(ENGINES[0], "sshpass", marks=needs_sshpass, id="sshpass"),
+        pytest.param(ENGINES[-1], "ssh_askpass", id="askpass"),
     ],
 )
-def test_login_with_a_password(fleet: Fleet, site: Site, engine: Path, mechanism: str | None) -> None:
-    fleet.ansible_playbook = str(engine)
+def test_login_with_a_password(fleet: Fleet, site: Site, engine: Path, mechanism: str) -> None:
     fleet.environ["ANSIBLE_PIPELINING"] = "0"
     variables = fleet.inventory["fleet"]["vars"]
     del variables["ansible_ssh_private_key_file"]
     variables |= {"ansible_password": site.user.password}
-    if mechanism:
-        variables["ansible_ssh_password_mechanism"] = mechanism
+    variables["ansible_ssh_password_mechanism"] = mechanism
     copy = {"content": "copied\n", "dest": str(site.copied("{{ inventory_hostname }}"))}
-    run = fleet.run(play(WHO, {"name": "copy", "ansible.builtin.copy": copy}))
+    run = fleet.run(plays_of(WHO, {"name": "copy", "ansible.builtin.copy": copy}))
     assert run.rc == 0
     assert_who(run, site)
     for device, server in site.servers.items():
@@ -239,25 +241,23 @@ def test_login_with_a_password(fleet: Fleet, site: Site, engine: Path, mechanism
     assert site.user.password not in run.text
 
 
-@each_engine
-def test_login_with_an_agent(fleet: Fleet, site: Site, engine: Path) -> None:
-    fleet.ansible_playbook = str(engine)
+@every_engine
+def test_login_with_an_agent(fleet: Fleet, site: Site) -> None:
     del fleet.inventory["fleet"]["vars"]["ansible_ssh_private_key_file"]
     with openssh.agent(site.folder / "client") as socket:
         (site.folder / "client").unlink()
         fleet.environ["SSH_AUTH_SOCK"] = str(socket)
-        run = fleet.run(play(WHO, {"name": "module", "ansible.builtin.ping": {}}))
+        run = fleet.run(plays_of(WHO, {"name": "module", "ansible.builtin.ping": {}}))
     assert run.rc == 0
     assert_who(run, site)
     for server in site.servers.values():
         assert server.logins() == [("publickey", site.user.name)]
 
 
-@each_engine
-def test_reset_connection_ends_the_login(fleet: Fleet, site: Site, engine: Path) -> None:
+@every_engine
+def test_reset_connection_ends_the_login(fleet: Fleet, site: Site) -> None:
     """A new login is needed afterwards, through the same proxy connection."""
-    fleet.ansible_playbook = str(engine)
-    run = fleet.run(play(WHO, {"meta": "reset_connection"}, {**WHO, "name": "again"}))
+    run = fleet.run(plays_of(WHO, {"meta": "reset_connection"}, {**WHO, "name": "again"}))
     assert run.rc == 0
     assert_who(run, site)
     assert_who(run, site, "again")
@@ -286,38 +286,37 @@ def far_simulator(tmp_path: Path, network: openssh.Network) -> Iterator[Simulato
     simulator.end()
 
 
-@pytest.mark.parametrize(
-    ("api", "hostip", "restriction"),
-    [
-        ("rest", "255.255.255.255", "latching"),
-        ("graphql", None, "latching"),
-        ("rest", "its address", "address"),
-        ("graphql", "its address", "address"),
-    ],
-)
-@pytest.mark.parametrize("engine", [ENGINES[0], ENGINES[-1]], ids=engine_of)
+@pytest.mark.each_api
+@pytest.mark.parametrize("restriction", ["latching", "address"])
 def test_jump_host_is_the_only_client_of_the_proxies(
     far_simulator: Simulator, network: openssh.Network, user: User, tmp_path: Path,
-    api: str, hostip: str | None, restriction: str, engine: Path,
+    api: str, restriction: str, engine: Path,
 ) -> None:  # fmt: skip
     """The batch is opened ahead, one task at a time: nothing but the jump host connects to a proxy meanwhile."""
     (tmp_path / "fleet").mkdir()
     with tempfile.TemporaryDirectory(prefix="rf-", dir="/tmp") as runtime, openssh.public_folder() as folder:
         fleet = Fleet(far_simulator, tmp_path / "fleet", Path(runtime), api)
         fleet.ansible_playbook = str(engine)
-        servers = {device: Server(folder, device) for device in fleet.devices}
+        for device in fleet.devices:
+            if device not in DEVICES:
+                del fleet.inventory["fleet"]["hosts"][device]
+        servers = {device: Server(folder, device) for device in DEVICES}
         jump_host = Server(folder, "jump", network.there, network.prefix)
-        lead_to(far_simulator, servers)
+        forward_to(far_simulator, servers)
         site = Site(folder, user, servers)
         fleet.inventory["fleet"]["vars"] |= site.login
-        if hostip:
-            fleet.inventory["fleet"]["vars"]["remoteit_hostip"] = network.there if "address" in hostip else hostip
+        if restriction == "address":
+            fleet.inventory["fleet"]["vars"]["remoteit_hostip"] = network.there
+        elif api == "rest":  # GraphQL latches by default
+            fleet.inventory["fleet"]["vars"]["remoteit_hostip"] = "255.255.255.255"
         config = fleet.write("ssh_config", jump_config(site, jump_host, fleet.known_hosts))
         fleet.environ["ANSIBLE_SSH_ARGS"] = f"-o ControlMaster=auto -o ControlPersist=60s -F {config} -J jump"
         fleet.environ["ANSIBLE_PIPELINING"] = "0"
         try:
             module = {"name": "module", "ansible.builtin.command": "printenv DEVICE"}
-            run = fleet.run(play(WHO, module, {"meta": "reset_connection"}, {**WHO, "name": "again"}), "--forks", "1")
+            run = fleet.run(
+                plays_of(WHO, module, {"meta": "reset_connection"}, {**WHO, "name": "again"}), "--forks", "1"
+            )
         finally:
             fleet.end()
             for server in (*servers.values(), jump_host):
@@ -326,7 +325,7 @@ def test_jump_host_is_the_only_client_of_the_proxies(
     for name in ("who", "module", "again"):
         assert_who(run, site, name)
     assert {entry["restriction"] for entry in run.connections} == {restriction}
-    assert [(entry["uses"], entry["refused"]) for entry in run.connections] == [(2, 0)] * 3
+    assert [(entry["uses"], entry["refused"]) for entry in run.connections] == [(2, 0)] * len(DEVICES)
     if restriction == "latching":
         assert {entry["latched"] for entry in run.connections} == {network.there}
 

@@ -9,15 +9,15 @@ import contextlib
 import itertools
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Fleet
+from conftest import CONNECT, Fleet, play, role_play, who
 
-CONNECT = "remoteit.fleet.remoteit_connect"
 TASKS: list[dict[str, Any]] = [
-    {"name": "who", "ansible.builtin.raw": "cat device-name"},
+    who(),
     {"name": "facts", "ansible.builtin.setup": {"gather_subset": "env"}},
     {"name": "refused", CONNECT: {"deviceaddress": "80:00:00:00:01:FF:FF:F1"}, "ignore_errors": True},
     {
@@ -121,26 +121,53 @@ def test_secrets_are_nowhere(fleet: Fleet, source: str) -> None:
         assert [path for path in files if fleet.secrets_in(path.read_text(errors="replace"))] == []
 
 
-@pytest.mark.parametrize(
-    "dump", [("-t", "connection"), ("-t", "inventory"), ()], ids=["connection", "inventory", "settings"]
-)
-def test_config_dump_shows_no_secret(fleet: Fleet, dump: tuple[str, ...]) -> None:
+@pytest.mark.every_engine
+def test_config_dump_shows_no_secret(fleet: Fleet) -> None:
+    """Every credential is in the environment of the command."""
     state = fleet.simulator.state
+    names = ("username", "password", "token", "developer_key")
+    fleet.environ |= {f"REMOTEIT_{name.upper()}": state[name] for name in names}
     fleet.environ |= {
-        "REMOTEIT_USERNAME": state["username"],
-        "REMOTEIT_PASSWORD": state["password"],
+        "R3_DEVELOPER_API_KEY": state["developer_key"],
         "R3_ACCESS_KEY_ID": state["access_key_id"],
         "R3_SECRET_ACCESS_KEY": state["secret_access_key"],
     }
-    command = [fleet.ansible_playbook.replace("ansible-playbook", "ansible-config"), "dump", *dump]
-    done = subprocess.run(command, cwd=fleet.project, env=fleet.environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0
-    assert fleet.secrets_in(done.stdout, done.stderr) == []
+    config = fleet.ansible_playbook.replace("ansible-playbook", "ansible-config")
+    plugins = {"connection": ("remoteit.fleet.ssh", "api_timeout")}
+    plugins["inventory"] = ("remoteit.fleet.services", "use_application")
+    for kind, (plugin, option) in plugins.items():
+        command = [config, "dump", "-t", kind, plugin]
+        done = subprocess.run(
+            command, cwd=fleet.project, env=fleet.environ, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0
+        assert option in done.stdout
+        assert fleet.secrets_in(done.stdout, done.stderr) == []
 
 
-@pytest.mark.parametrize("name", ["token", "developer_key", "secret_access_key", "password"])
-def test_secret_of_the_wrong_type_is_not_shown(fleet: Fleet, name: str) -> None:
-    """Of a host variable that is a list, by mistake."""
-    fleet.write("group_vars/fleet.yml", {f"remoteit_{name}": [fleet.simulator.state[name]]})
-    run = fleet.session([{"name": "who", "ansible.builtin.raw": "true"}], "-vvvv")  # which searches its output
+@pytest.mark.every_engine
+@pytest.mark.parametrize("way", ["plugin", "role"])
+def test_secret_of_the_wrong_type_is_not_shown(fleet: Fleet, way: str) -> None:
+    """A variable of each host is a list or a mapping, by mistake."""
+    for name in fleet.credentials:
+        del fleet.environ[name]
+    state = fleet.simulator.state
+    secrets = {
+        name: state[name] for name in ("token", "developer_key", "access_key_id", "secret_access_key", "password")
+    }
+    shapes: dict[str, Callable[[str], Any]] = {"list": lambda secret: [secret], "map": lambda secret: {"key": secret}}
+    hosts = fleet.inventory["fleet"]["hosts"]
+    service = hosts["pi-0001"]
+    hosts.clear()
+    for shape, mistake in shapes.items():
+        for name, secret in secrets.items():
+            mistakes = [f"remoteit_{name}", *(["remoteit_api_password"] if name == "password" else [])]
+            credentials = {f"remoteit_{other}": state[other] for other in ("token", "developer_key") if other != name}
+            variables = {**credentials, **dict.fromkeys(mistakes, mistake(secret))}
+            fleet.write(f"host_vars/{shape}_{name}.yml", variables)
+            hosts[f"{shape}_{name}"] = service
+    fleet.write("on_the_devices.yml", [who()])
+    run = fleet.run([role_play() if way == "role" else play(who())], "-vvvv")  # which searches its output
+    assert run.rc in (2, 4)
+    assert {entry["status"] for entry in run.entries("who")} <= {"unreachable", "changed"}
     assert run.journal
