@@ -19,48 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ENGINES, Fleet, Run, one_line
+from conftest import ROLE, Fleet, Run, play, raw, role_play, task, themselves
 from support import TIMEOUT, wait_until
-from termination_table import engine_of
 
 DECOY, JUMP_HOST = "pi-0010", "pi-0009"
 FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
-ROLE = "remoteit.fleet.remoteit_session"
-
-each_engine = pytest.mark.parametrize("engine", ENGINES, ids=engine_of)
-
 Variables = dict[str, Any]
 
 
-@pytest.fixture
-def engine() -> Path:
-    return ENGINES[-1]
-
-
-@pytest.fixture(autouse=True)
-def use_engine(fleet: Fleet, engine: Path) -> None:
-    fleet.ansible_playbook = str(engine)
-
-
-def task(name: str, **action: Any) -> dict[str, Any]:
-    return {"name": name, **action}
-
-
 def who(name: str = "who", **more: Any) -> dict[str, Any]:
-    """A task that proves which device was reached, and leaves a trace there."""
-    return task(name, **{"ansible.builtin.raw": "touch reached; cat device-name"}, **more)
-
-
-def play(*tasks: dict[str, Any], **keywords: Any) -> dict[str, Any]:
-    return {"hosts": "fleet", "gather_facts": False, "tasks": list(tasks), **keywords}
-
-
-def themselves(*hosts: str) -> dict[str, str]:
-    return {host: host for host in hosts}
-
-
-def message_of(run: Run, name: str, host: str) -> str:
-    return one_line(str(run.result(name, host)["msg"]))
+    """Return a task that proves which device was reached, and leaves a trace there."""
+    return raw(name, "touch reached; cat device-name", **more)
 
 
 # -- the decoy -----------------------------------------------------------------------------------------------------
@@ -263,7 +232,7 @@ def assert_isolated(run: Run, name: str, case: Case, device: str) -> None:
         assert run.status(name)[case.name] == "changed"
     else:
         assert run.status(name)[case.name] == "unreachable"
-        assert case.refused in message_of(run, name, case.name)
+        assert case.refused in run.message(name, case.name)
     assert {entry["device"] for entry in run.connections} == {
         f"pi-{n:04}" for n in range(11, 11 + len(run.connections))
     }
@@ -290,7 +259,6 @@ def test_decoy_is_where_plain_ssh_would_go(fleet: Fleet, decoy: Decoy) -> None:
 
 
 @pytest.mark.every_engine
-@each_engine
 def test_ssh_arguments_lead_to_no_other_device(fleet: Fleet, decoy: Decoy, subtests: Any) -> None:
     devices = one_host_each(fleet, decoy, SSH_CASES)
     run = fleet.run([play(who())])
@@ -326,7 +294,6 @@ def test_file_arguments_lead_to_no_other_device(fleet: Fleet, decoy: Decoy, subt
 
 
 @pytest.mark.every_engine
-@each_engine
 def test_extra_variables_lead_to_no_other_device(fleet: Fleet, decoy: Decoy) -> None:
     variables = {**ADDRESS.variables(decoy), **in_args(COMMON_ARGS, HOST_AND_PORT).variables(decoy)}
     fleet.environ["ANSIBLE_REMOTE_PORT"] = str(decoy.port)
@@ -337,7 +304,6 @@ def test_extra_variables_lead_to_no_other_device(fleet: Fleet, decoy: Decoy) -> 
 
 
 @pytest.mark.every_engine
-@each_engine
 def test_facts_lead_to_no_other_device(fleet: Fleet, decoy: Decoy) -> None:
     variables = ADDRESS.variables(decoy)
     lie_with(fleet, SECOND, {**variables, "ansible_ssh_args": "-F /dev/null", "ansible_connection": "local"})
@@ -357,65 +323,31 @@ def test_facts_lead_to_no_other_device(fleet: Fleet, decoy: Decoy) -> None:
 # -- users ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"ansible_user": "nobody"},
-        {"ansible_ssh_private_key_file": "/dev/null"},
-        {"ansible_user": None, "ansible_ssh_common_args": "-l nobody"},
-        {"ansible_user": None, "ansible_ssh_extra_args": "-l nobody"},
-    ],
-    ids=["user", "key", "common_args", "extra_args"],
-)
-def test_hosts_of_one_service_log_in_on_their_own(fleet: Fleet, other: Variables) -> None:
+def test_hosts_of_one_service_log_in_on_their_own(fleet: Fleet, subtests: Any) -> None:
     """They share a connection, and no control master."""
     hosts = fleet.inventory["fleet"]["hosts"]
-    if "ansible_ssh_common_args" in other:
-        trust = fleet.host_keys["ansible_ssh_common_args"]
-        other = {**other, "ansible_ssh_common_args": f"{trust} {other['ansible_ssh_common_args']}"}
-    hosts["other"] = {**hosts[FIRST], **other}
+    trust = fleet.host_keys["ansible_ssh_common_args"]
+    others: dict[str, Variables] = {
+        "user": {"ansible_user": "nobody"},
+        "key": {"ansible_ssh_private_key_file": "/dev/null"},
+        "common_args": {"ansible_user": None, "ansible_ssh_common_args": f"{trust} -l nobody"},
+        "extra_args": {"ansible_user": None, "ansible_ssh_extra_args": "-l nobody"},
+    }
+    hosts |= {name: {**hosts[FIRST], **other} for name, other in others.items()}
     del hosts[SECOND], hosts[THIRD]
     own = who("own", when=f"inventory_hostname == '{FIRST}'")
     run = fleet.run([play(own, who(), who("again"))])
     assert run.rc == 4
-    assert run.stdout_of("who") == {FIRST: FIRST, "other": ""}
-    assert run.status("who")["other"] == "unreachable"
     assert run.stdout_of("again") == themselves(FIRST)
+    for name in others:
+        with subtests.test(name):
+            assert run.stdout_of("who")[name] == ""
+            assert run.status("who")[name] == "unreachable"
+    assert run.stdout_of("who")[FIRST] == FIRST
     assert [entry["device"] for entry in run.connections] == [FIRST]
 
 
-def test_hosts_of_one_service_share_its_connection(fleet: Fleet) -> None:
-    hosts = fleet.inventory["fleet"]["hosts"]
-    hosts["other"] = dict(hosts[FIRST])
-    run = fleet.run([play(who())])
-    assert run.rc == 0
-    assert run.stdout_of("who") == {**themselves(*ALL), "other": FIRST}
-    assert len(run.connections) == 3
-
-
 # -- several runs --------------------------------------------------------------------------------------------------
-
-
-def in_journal(fleet: Fleet, name: str, count: int) -> bool:
-    return (fleet.folder / "journal").read_text().count(f'"task": "{name}"') >= count
-
-
-def waiting(fleet: Fleet) -> dict[str, Any]:
-    """A task on the controller that lasts until the file ``go on`` exists."""
-    wait = {"ansible.builtin.wait_for": {"path": str(fleet.folder / "go on"), "sleep": 1}}
-    return task("wait", **wait, delegate_to="localhost", run_once=True)
-
-
-def meanwhile(fleet: Fleet, name: str, count: int, action: Callable[[], None]) -> Callable[[], None]:
-    """Return what does something once, when a task has ended on so many hosts, and then lets the run go on."""
-    go_on = fleet.folder / "go on"
-
-    def step() -> None:
-        if not go_on.exists() and in_journal(fleet, name, count):
-            action()
-            go_on.touch()
-
-    return step
 
 
 def test_host_name_of_two_runs_has_two_devices(fleet: Fleet) -> None:
@@ -430,8 +362,8 @@ def test_host_name_of_two_runs_has_two_devices(fleet: Fleet) -> None:
         environ = {**fleet.environ, "TEST_JOURNAL": str(journal)}
         subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, check=True, timeout=TIMEOUT)
 
-    plays = [play(who(), waiting(fleet), who("again"))]
-    run = fleet.run(plays, while_running=meanwhile(fleet, "who", 1, run_other))
+    plays = [play(who(), fleet.wait_here(), who("again"))]
+    run = fleet.run(plays, while_running=fleet.once(lambda: fleet.has_ended("who", 1), run_other))
     assert run.rc == 0
     assert run.stdout_of("who") == run.stdout_of("again") == {"kiosk": FIRST}
     (entry,) = map(json.loads, journal.read_text().splitlines())
@@ -444,11 +376,13 @@ def test_killed_keeper_leads_to_no_other_device(fleet: Fleet) -> None:
     hosts["other"] = {**hosts[FIRST], "ansible_user": "nobody"}
 
     def kill() -> None:
-        (keeper,) = (pid for pid, words in fleet.processes().items() if "_keeper/process.py" in words)
+        (keeper,) = fleet.keepers()
         os.kill(keeper, signal.SIGKILL)
 
     own = who("own", when="inventory_hostname != 'other'")
-    run = fleet.run([play(own, waiting(fleet), who())], while_running=meanwhile(fleet, "own", 4, kill))
+    run = fleet.run(
+        [play(own, fleet.wait_here(), who())], while_running=fleet.once(lambda: fleet.has_ended("own", 4), kill)
+    )
     assert run.rc == 4
     assert run.stdout_of("who") == {**themselves(*ALL), "other": ""}
     assert run.status("who")["other"] == "unreachable"
@@ -482,7 +416,7 @@ def deceive(fleet: Fleet, decoy: Decoy, device: str = SECOND) -> None:
 def assert_refused(run: Run, name: str, decoy: Decoy) -> None:
     assert run.rc == 4
     assert run.status(name)[SECOND] == "unreachable"
-    assert "remoteit_deviceaddress, remoteit_hostip" in message_of(run, name, SECOND)
+    assert "remoteit_deviceaddress, remoteit_hostip" in run.message(name, SECOND)
     assert run.stdout_of(name) == {**themselves(FIRST, THIRD), SECOND: ""}
     assert DECOY not in {entry["device"] for entry in run.connections}
     assert "public" not in {entry["restriction"] for entry in run.connections}
@@ -491,7 +425,6 @@ def assert_refused(run: Run, name: str, decoy: Decoy) -> None:
 
 
 @pytest.mark.every_engine
-@each_engine
 @pytest.mark.parametrize("strategy", ["linear", "free"])
 def test_device_chooses_nothing_by_its_facts(fleet: Fleet, decoy: Decoy, strategy: str) -> None:
     deceive(fleet, decoy)
@@ -514,7 +447,6 @@ def test_device_chooses_nothing_by_a_fact_cache(fleet: Fleet, decoy: Decoy) -> N
 
 
 @pytest.mark.every_engine
-@each_engine
 def test_device_chooses_nothing_for_a_delegated_task(fleet: Fleet, decoy: Decoy) -> None:
     deceive(fleet, decoy)
     gather = task("gather", **{"ansible.builtin.setup": None}, delegate_to=SECOND, delegate_facts=True, run_once=True)
@@ -522,7 +454,7 @@ def test_device_chooses_nothing_for_a_delegated_task(fleet: Fleet, decoy: Decoy)
     looped = who("looped", delegate_to="{{ item }}", loop=[THIRD, SECOND], ignore_unreachable=True)
     run = fleet.run([play(gather, delegated, looped, who(), hosts=f"{FIRST},{THIRD}")])
     assert run.status("delegated") == dict.fromkeys([FIRST, THIRD], "unreachable")
-    assert "remoteit_deviceaddress, remoteit_hostip" in message_of(run, "delegated", FIRST)
+    assert "remoteit_deviceaddress, remoteit_hostip" in run.message("delegated", FIRST)
     for result in run.results("looped").values():
         of_third, of_second = result["results"]
         assert of_third["stdout"].strip() == THIRD
@@ -534,7 +466,6 @@ def test_device_chooses_nothing_for_a_delegated_task(fleet: Fleet, decoy: Decoy)
 
 
 @pytest.mark.every_engine
-@each_engine
 @pytest.mark.parametrize("liar", [FIRST, SECOND])
 def test_device_chooses_nothing_for_the_role(fleet: Fleet, decoy: Decoy, liar: str) -> None:
     """The first host of a batch is the one whose variables count for a task that runs once."""
@@ -554,14 +485,12 @@ def test_device_chooses_nothing_for_the_role(fleet: Fleet, decoy: Decoy, liar: s
 
 
 @pytest.mark.every_engine
-@each_engine
 def test_device_chooses_no_directory_of_the_role(fleet: Fleet, decoy: Decoy) -> None:
     """Only a role that includes this one may add a directory in which the tasks file is looked for."""
     fleet.write("elsewhere/tasks/on_the_devices.yml", [who("chosen by the device")])
     fleet.write("on_the_devices.yml", [who()])
     lie_with(fleet, FIRST, {"ansible_parent_role_paths": [str(fleet.project / "elsewhere")]})
-    role = {"role": ROLE, "vars": {"remoteit_session_tasks": "on_the_devices.yml"}}
-    run = fleet.run([{"hosts": "fleet", "gather_facts": True}, play(roles=[role])])
+    run = fleet.run([{"hosts": "fleet", "gather_facts": True}, role_play()])
     assert run.rc != 0
     assert run.status("chosen by the device") == {}
     assert {host: seen for host, seen in run.stdout_of("who").items() if seen} == themselves(SECOND, THIRD)

@@ -13,50 +13,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ENGINES, Fleet, Run, one_line
+from conftest import Fleet, one_line, play, themselves, who
 from support import TIMEOUT
-from termination_table import engine_of
 
 FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
-WHO: dict[str, Any] = {"name": "who", "ansible.builtin.raw": "cat device-name"}
-PLAYS = [{"hosts": "fleet", "gather_facts": False, "tasks": [WHO]}]
+PLAYS = [play(who())]
 ALL_UNREACHABLE = dict.fromkeys(ALL, "unreachable")
-
-each_engine = pytest.mark.parametrize("engine", ENGINES, ids=engine_of)
-
-
-@pytest.fixture
-def engine() -> Path:
-    return ENGINES[-1]
-
-
-@pytest.fixture(autouse=True)
-def use_engine(fleet: Fleet, engine: Path) -> None:
-    fleet.ansible_playbook = str(engine)
 
 
 def alias(service: str) -> str:
     return f"remoteit-{service.lower().replace(':', '-')}"
 
 
-def themselves(*hosts: str) -> dict[str, str]:
-    return {host: host for host in hosts}
-
-
-def check_keys(fleet: Fleet, how: str | None, known_hosts: Path | None = None) -> None:
-    """Set how ssh checks host keys; ``None`` leaves it to ssh."""
+def check_keys(
+    fleet: Fleet, how: str | None, known_hosts: Path | None = None, variables: dict[str, Any] | None = None
+) -> None:
+    """Set how ssh checks host keys, for all hosts or in these variables; ``None`` leaves it to ssh."""
     words = [f"-o 'UserKnownHostsFile=\"{known_hosts or fleet.known_hosts}\"'"]
     if how is not None:
         words.append(f"-o StrictHostKeyChecking={how}")
-    fleet.inventory["fleet"]["vars"]["ansible_ssh_common_args"] = " ".join(words)
-
-
-def message_of(run: Run, host: str) -> str:
-    return one_line(str(run.result("who", host)["msg"]))
+    target = fleet.inventory["fleet"]["vars"] if variables is None else variables
+    target["ansible_ssh_common_args"] = " ".join(words)
 
 
 @pytest.mark.every_engine
-@each_engine
 def test_unknown_key_is_refused_and_says_how_to_record_it(fleet: Fleet) -> None:
     check_keys(fleet, None)
     fleet.inventory["fleet"]["vars"]["remoteit_wait_timeout"] = 600  # waiting does not help
@@ -64,8 +44,8 @@ def test_unknown_key_is_refused_and_says_how_to_record_it(fleet: Fleet) -> None:
     assert run.rc == 4
     assert run.status("who") == ALL_UNREACHABLE
     for device, service in zip(ALL, fleet.services, strict=True):
-        assert "--ssh-common-args='-o StrictHostKeyChecking=accept-new'" in message_of(run, device)
-        assert alias(service) in message_of(run, device)
+        assert "--ssh-common-args='-o StrictHostKeyChecking=accept-new'" in run.message("who", device)
+        assert alias(service) in run.message("who", device)
     assert not fleet.known_hosts.exists()
     assert [entry["uses"] for entry in run.connections] == [1, 1, 1]
 
@@ -76,10 +56,10 @@ def test_advice_for_an_unknown_key_records_it(fleet: Fleet) -> None:
     fleet.inventory["fleet"]["vars"]["ansible_ssh_args"] = f"-F /dev/null -o UserKnownHostsFile={fleet.known_hosts}"
     run = fleet.run(PLAYS)
     assert run.status("who") == ALL_UNREACHABLE
-    advice = re.search(r"--ssh-common-args='[^']+'", message_of(run, FIRST))
+    advice = re.search(r"--ssh-common-args='[^']+'", run.message("who", FIRST))
     assert advice
     assert fleet.run(PLAYS, *shlex.split(advice.group())).rc == 0
-    assert fleet.run(PLAYS).stdout_of("who") == themselves(*ALL)
+    assert len(fleet.known_hosts.read_text().splitlines()) == 3
 
 
 @pytest.mark.skipif(shutil.which("script") is None, reason="script is not installed")
@@ -98,7 +78,6 @@ def test_unknown_key_with_a_terminal(fleet: Fleet) -> None:
 
 
 @pytest.mark.every_engine
-@each_engine
 def test_recorded_keys_outlive_the_ports(fleet: Fleet) -> None:
     check_keys(fleet, "accept-new")
     first = fleet.run(PLAYS)
@@ -113,27 +92,39 @@ def test_recorded_keys_outlive_the_ports(fleet: Fleet) -> None:
     assert {entry["port"] for entry in first.connections}.isdisjoint(entry["port"] for entry in second.connections)
 
 
-@pytest.mark.parametrize(
-    ("checking", "name"),
-    [(None, "known_hosts"), ("yes", "known_hosts"), ("accept-new", "known_hosts"), (None, "known hosts: mine")],
-)
-def test_changed_key_is_refused_and_says_how_to_remove_it(fleet: Fleet, checking: str | None, name: str) -> None:
-    known_hosts = fleet.folder / name
-    check_keys(fleet, "accept-new", known_hosts)
-    assert fleet.run(PLAYS).rc == 0
-    recorded = known_hosts.read_text()
-    fleet.simulator.device(SECOND, rekey=True)
-    check_keys(fleet, checking, known_hosts)
+def test_changed_key_is_refused_and_says_how_to_remove_it(fleet: Fleet, subtests: Any) -> None:
+    """Each host checks keys in another way. The file of the last one has a path with blanks."""
+    checks: dict[str, tuple[str | None, str]] = {
+        FIRST: (None, "known_hosts"),
+        SECOND: ("yes", "known_hosts"),
+        THIRD: ("accept-new", "known_hosts"),
+        "pi-0004": (None, "known hosts: mine"),
+    }
+    hosts = fleet.inventory["fleet"]["hosts"]
+    hosts |= {name: {"remoteit_deviceaddress": fleet.simulator.service(name)} for name in ("pi-0004", "pi-0005")}
+
+    def record() -> None:
+        for host in hosts:
+            check_keys(fleet, "accept-new", fleet.folder / checks.get(host, (None, "known_hosts"))[1], hosts[host])
+        assert fleet.run(PLAYS).stdout_of("who") == themselves(*hosts)
+
+    record()
+    recorded = {name: (fleet.folder / name).read_text() for _unused, name in checks.values()}
+    for host, (checking, name) in checks.items():
+        fleet.simulator.device(host, rekey=True)
+        check_keys(fleet, checking, fleet.folder / name, hosts[host])
     run = fleet.run(PLAYS)
     assert run.rc == 4
-    assert run.status("who")[SECOND] == "unreachable"
-    assert run.stdout_of("who") == {**themselves(FIRST, THIRD), SECOND: ""}
-    assert known_hosts.read_text() == recorded
-    remove = ["ssh-keygen", "-R", alias(fleet.services[1]), "-f", str(known_hosts)]
-    assert f"{shlex.join(remove)}. " in message_of(run, SECOND)
-    subprocess.run(remove, check=True, capture_output=True)
-    check_keys(fleet, "accept-new", known_hosts)
-    assert fleet.run(PLAYS).stdout_of("who") == themselves(*ALL)
+    assert run.stdout_of("who") == {**themselves("pi-0005"), **dict.fromkeys(checks, "")}
+    assert {name: (fleet.folder / name).read_text() for name in recorded} == recorded
+    for host, (_unused, name) in checks.items():
+        with subtests.test(host):
+            assert run.status("who")[host] == "unreachable"
+            address = hosts[host]["remoteit_deviceaddress"]
+            remove = ["ssh-keygen", "-R", alias(address), "-f", str(fleet.folder / name)]
+            assert f"{shlex.join(remove)}. " in run.message("who", host)
+            subprocess.run(remove, check=True, capture_output=True)
+    record()
 
 
 def test_proxy_of_another_device_is_refused(fleet: Fleet) -> None:
@@ -145,7 +136,7 @@ def test_proxy_of_another_device_is_refused(fleet: Fleet) -> None:
     run = fleet.run(PLAYS)
     assert run.rc == 4
     assert run.stdout_of("who") == {**themselves(SECOND, THIRD), FIRST: ""}
-    assert alias(fleet.services[0]) in message_of(run, FIRST)
+    assert alias(fleet.services[0]) in run.message("who", FIRST)
 
 
 def test_checking_follows_the_setting_of_ansible(fleet: Fleet) -> None:
@@ -161,5 +152,5 @@ def test_refused_login_is_reported_without_waiting(fleet: Fleet) -> None:
     run = fleet.run(PLAYS)
     assert run.rc == 4
     assert run.status("who") == ALL_UNREACHABLE
-    assert all("ansible_user" in message_of(run, device) for device in ALL)
+    assert all("ansible_user" in run.message("who", device) for device in ALL)
     assert [entry["uses"] for entry in run.connections] == [1, 1, 1]

@@ -8,51 +8,13 @@ A command notes each execution in a file of its device.
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ENGINES, Fleet, Run, one_line
-from support import wait_until
-from termination_table import engine_of
+from conftest import Fleet, play, raw, task, themselves, who
 
 FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
 COUNT = "echo executed >>executions"
-
-each_engine = pytest.mark.parametrize("engine", ENGINES, ids=engine_of)
-
-
-@pytest.fixture
-def engine() -> Path:
-    return ENGINES[-1]
-
-
-@pytest.fixture(autouse=True)
-def use_engine(fleet: Fleet, engine: Path) -> None:
-    fleet.ansible_playbook = str(engine)
-
-
-def task(name: str, **action: Any) -> dict[str, Any]:
-    return {"name": name, **action}
-
-
-def raw(name: str, command: str, **more: Any) -> dict[str, Any]:
-    return task(name, **{"ansible.builtin.raw": command}, **more)
-
-
-def who(name: str = "who", **more: Any) -> dict[str, Any]:
-    return raw(name, "cat device-name", **more)
-
-
-def play(*tasks: dict[str, Any], **keywords: Any) -> dict[str, Any]:
-    return {"hosts": "fleet", "gather_facts": False, "tasks": list(tasks), **keywords}
-
-
-def themselves(*hosts: str) -> dict[str, str]:
-    return {host: host for host in hosts}
 
 
 def executions(fleet: Fleet, device: str) -> int:
@@ -60,47 +22,11 @@ def executions(fleet: Fleet, device: str) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def message_of(run: Run, name: str, host: str) -> str:
-    return one_line(str(run.result(name, host)["msg"]))
-
-
-def waiting(fleet: Fleet) -> dict[str, Any]:
-    """A task on the controller that lasts until the file ``go on`` exists."""
-    wait = {"ansible.builtin.wait_for": {"path": str(fleet.folder / "go on"), "sleep": 1}}
-    return task("wait", **wait, delegate_to="localhost", run_once=True)
-
-
-def once(fleet: Fleet, ready: Callable[[], Any], action: Callable[[], None]) -> Callable[[], None]:
-    """Return what does something once, when a condition is true, and then lets the run go on."""
-    go_on = fleet.folder / "go on"
-
-    def step() -> None:
-        if not go_on.exists() and ready():
-            action()
-            go_on.touch()
-
-    return step
-
-
-def after(fleet: Fleet, name: str, count: int = 3) -> Callable[[], bool]:
-    """Return whether a task has ended on so many hosts."""
-    return lambda: (fleet.folder / "journal").read_text().count(f'"task": "{name}"') >= count
-
-
-def assert_all_closed(run: Run) -> None:
-    count = len(run.connections)
-    assert run.recap == f"opened {count}, closed {count}, left open 0"
-
-
 # -- between two tasks ---------------------------------------------------------------------------------------------
 
 
 def _idle(fleet: Fleet) -> None:
     fleet.simulator.advance(15 * 60 + 1)
-
-
-def _expire(fleet: Fleet) -> None:
-    fleet.simulator.advance(8 * 3600 + 1)
 
 
 def _override(fleet: Fleet) -> None:
@@ -114,16 +40,14 @@ def _stop(fleet: Fleet) -> None:
         fleet.simulator.stop(entry)
 
 
-LOSSES = {"idle": _idle, "expired": _expire, "overridden": _override, "stop": _stop}
+LOSSES = {"overridden": _override, "stop": _stop}
 
 
 @pytest.mark.each_api
 @pytest.mark.parametrize("loss", LOSSES)
 def test_lost_connection_is_opened_for_the_next_task(fleet: Fleet, loss: str) -> None:
-    if loss == "idle":
-        fleet.environ["ANSIBLE_SSH_ARGS"] = "-F /dev/null"  # a control master would keep it in use
-    plays = [play(who(), waiting(fleet), raw("again", f"{COUNT}; cat device-name"))]
-    run = fleet.run(plays, while_running=once(fleet, after(fleet, "who"), lambda: LOSSES[loss](fleet)))
+    plays = [play(who(), fleet.wait_here(), raw("again", f"{COUNT}; cat device-name"))]
+    run = fleet.run(plays, while_running=fleet.once(lambda: fleet.has_ended("who", 3), lambda: LOSSES[loss](fleet)))
     assert run.rc == 0
     assert run.stdout_of("again") == themselves(*ALL)
     assert [executions(fleet, device) for device in ALL] == [1, 1, 1]
@@ -134,48 +58,12 @@ def test_lost_connection_is_opened_for_the_next_task(fleet: Fleet, loss: str) ->
 
 def test_lost_connection_is_opened_in_spite_of_no_log(fleet: Fleet) -> None:
     """The error of such a task does not contain what ssh says."""
-    fleet.environ["ANSIBLE_SSH_ARGS"] = "-F /dev/null"
-    plays = [play(who(), waiting(fleet), raw("again", f"{COUNT}; cat device-name", no_log=True))]
-    run = fleet.run(plays, while_running=once(fleet, after(fleet, "who"), lambda: _idle(fleet)))
+    fleet.environ["ANSIBLE_SSH_ARGS"] = "-F /dev/null"  # a control master would keep it in use
+    plays = [play(who(), fleet.wait_here(), raw("again", f"{COUNT}; cat device-name", no_log=True))]
+    run = fleet.run(plays, while_running=fleet.once(lambda: fleet.has_ended("who", 3), lambda: _idle(fleet)))
     assert run.rc == 0
     assert [executions(fleet, device) for device in ALL] == [1, 1, 1]
     assert len(run.connections) == 6
-
-
-@pytest.mark.every_engine
-@each_engine
-def test_killed_keeper_is_replaced(fleet: Fleet) -> None:
-    """The keeper of the next task takes over what the ledger lists."""
-
-    def kill() -> None:
-        (keeper,) = (pid for pid, words in fleet.processes().items() if "_keeper/process.py" in words)
-        os.kill(keeper, signal.SIGKILL)
-        wait_until(lambda: keeper not in fleet.processes())
-
-    run = fleet.run([play(who(), waiting(fleet), who("again"))], while_running=once(fleet, after(fleet, "who"), kill))
-    assert run.rc == 0
-    assert run.stdout_of("who") == run.stdout_of("again") == themselves(*ALL)
-    assert {entry["closed_by"] for entry in run.connections} == {"stop"}
-    assert_all_closed(run)
-    assert fleet.ledgers() == []
-
-
-@pytest.mark.every_engine
-@each_engine
-def test_reset_connection_does_not_end_the_run(fleet: Fleet) -> None:
-    """One host is offline, one drops every link, and one has an invalid variable."""
-    hosts = fleet.inventory["fleet"]["hosts"]
-    hosts |= {name: {"remoteit_deviceaddress": fleet.simulator.service(name)} for name in ("pi-0004", "pi-0005")}
-    hosts[THIRD]["remoteit_deviceaddress"] = "not an ID"
-    fleet.inventory["fleet"]["vars"]["remoteit_wait_timeout"] = 1
-    fleet.simulator.device("pi-0004", online=False)
-    fleet.simulator.device("pi-0005", drop=True)
-    reset = {"meta": "reset_connection"}
-    run = fleet.run([play(reset, who(ignore_unreachable=True), reset, who("again", ignore_unreachable=True))])
-    for name in ("who", "again"):
-        assert run.stdout_of(name).items() >= themselves(FIRST, SECOND).items()
-        assert set(run.status(name).items()) >= {(host, "unreachable") for host in (THIRD, "pi-0004", "pi-0005")}
-    assert_all_closed(run)
 
 
 # -- while a command runs ------------------------------------------------------------------------------------------
@@ -190,14 +78,13 @@ def _command_of(kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.every_engine
-@each_engine
 @pytest.mark.parametrize("kind", ["raw", "module"])
 def test_command_that_lost_its_connection_ran_once(fleet: Fleet, kind: str) -> None:
     """It is unreachable, and the next task opens another connection."""
     fleet.inventory["fleet"]["vars"]["ansible_ssh_retries"] = 3
     run = fleet.run(
         [play(_command_of(kind), who())],
-        while_running=once(fleet, lambda: all(executions(fleet, device) for device in ALL), lambda: _stop(fleet)),
+        while_running=fleet.once(lambda: all(executions(fleet, device) for device in ALL), lambda: _stop(fleet)),
     )
     assert run.status("long") == dict.fromkeys(ALL, "unreachable")
     assert run.stdout_of("who") == themselves(*ALL)
@@ -217,7 +104,7 @@ def test_silent_link_ends_the_command(fleet: Fleet) -> None:
 
     run = fleet.run(
         [play(raw("long", RUNNING), hosts=SECOND)],
-        while_running=once(fleet, lambda: executions(fleet, SECOND), hang),
+        while_running=fleet.once(lambda: executions(fleet, SECOND), hang),
     )
     fleet.simulator.device(SECOND, hang=False)
     assert run.rc == 4
@@ -244,7 +131,6 @@ LOOKALIKES = {
 
 
 @pytest.mark.every_engine
-@each_engine
 @pytest.mark.parametrize("kind", ["raw", "module"])
 def test_command_that_exits_255_runs_once(fleet: Fleet, kind: str, subtests: Any) -> None:
     """It is the first one on its connection, and then the second one. A module runs by pipelining."""
@@ -286,7 +172,10 @@ def test_command_that_names_its_proxy_runs_once(fleet: Fleet) -> None:
             (fleet.simulator.home(entry["device"]) / "text").write_text(line)
 
     command = raw("fails", f"{COUNT}; cat text >&2; exit 255", ignore_unreachable=True)
-    run = fleet.run([play(who(), waiting(fleet), command)], while_running=once(fleet, after(fleet, "who"), write_ports))
+    run = fleet.run(
+        [play(who(), fleet.wait_here(), command)],
+        while_running=fleet.once(lambda: fleet.has_ended("who", 3), write_ports),
+    )
     assert run.status("fails") == dict.fromkeys(ALL, "unreachable")
     assert [executions(fleet, device) for device in ALL] == [1, 1, 1]
     assert len(run.connections) == 3
@@ -295,20 +184,22 @@ def test_command_that_names_its_proxy_runs_once(fleet: Fleet) -> None:
 # -- a device that does not respond yet ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["drop", "hang"])
-def test_device_that_responds_late_is_waited_for(fleet: Fleet, way: str) -> None:
+def test_device_that_responds_late_is_waited_for(fleet: Fleet) -> None:
+    """One drops its links until then, and the other one is silent."""
     fleet.inventory["fleet"]["vars"]["ansible_timeout"] = 2
-    fleet.simulator.device(SECOND, **{way: True})
+    late = {SECOND: "drop", THIRD: "hang"}
+    for device, way in late.items():
+        fleet.simulator.device(device, **{way: True})
 
-    def has_tried_twice() -> bool:
-        return any(entry["device"] == SECOND and entry["uses"] >= 2 for entry in fleet.simulator.open_connections())
+    def have_tried_twice() -> bool:
+        return {entry["device"] for entry in fleet.simulator.open_connections() if entry["uses"] >= 2} >= set(late)
 
     def respond() -> None:
-        fleet.simulator.device(SECOND, **{way: False})
+        for device, way in late.items():
+            fleet.simulator.device(device, **{way: False})
 
     run = fleet.run(
-        [play(raw("who", f"{COUNT}; cat device-name"))],
-        while_running=once(fleet, has_tried_twice, respond),
+        [play(raw("who", f"{COUNT}; cat device-name"))], while_running=fleet.once(have_tried_twice, respond)
     )
     assert run.rc == 0
     assert run.stdout_of("who") == themselves(*ALL)
@@ -316,19 +207,16 @@ def test_device_that_responds_late_is_waited_for(fleet: Fleet, way: str) -> None
     assert len(run.connections) == 3
 
 
-@pytest.mark.parametrize("way", ["drop", "hang"])
-@pytest.mark.parametrize("wait_timeout", [0, 3])
-def test_device_that_never_responds_is_unreachable(fleet: Fleet, way: str, wait_timeout: int) -> None:
-    fleet.inventory["fleet"]["vars"] |= {"ansible_timeout": 2, "remoteit_wait_timeout": wait_timeout}
-    fleet.simulator.device(SECOND, **{way: True})
-    run = fleet.run([play(who(), who("again"))])
-    fleet.simulator.device(SECOND, **{way: False})
+def test_device_that_never_responds_is_unreachable(fleet: Fleet) -> None:
+    fleet.inventory["fleet"]["vars"]["ansible_timeout"] = 2
+    hosts = {f"{way}-{timeout}": (way, timeout) for way in ("drop", "hang") for timeout in (0, 3)}
+    for number, (host, (way, timeout)) in enumerate(hosts.items(), 4):
+        device = f"pi-{number:04}"
+        fleet.simulator.device(device, **{way: True})
+        service = {"remoteit_deviceaddress": fleet.simulator.service(device), "remoteit_wait_timeout": timeout}
+        fleet.inventory["fleet"]["hosts"][host] = service
+    run = fleet.run([play(who())], "--forks", "10")
     assert run.rc == 4
-    assert run.status("who")[SECOND] == "unreachable"
-    assert f"did not respond over SSH within {wait_timeout} seconds (remoteit_wait_timeout)" in message_of(
-        run, "who", SECOND
-    )
-    assert run.stdout_of("again") == themselves(FIRST, THIRD)
-    (entry,) = (entry for entry in run.connections if entry["device"] == SECOND)
-    assert entry["uses"] == 1 if wait_timeout == 0 else entry["uses"] > 1
-    assert_all_closed(run)
+    assert {host for host, status in run.status("who").items() if status == "unreachable"} == set(hosts)
+    for host, (_unused, timeout) in hosts.items():
+        assert f"within {timeout} seconds (remoteit_wait_timeout)" in run.message("who", host)
