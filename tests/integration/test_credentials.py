@@ -8,14 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Fleet
+from conftest import CONNECT, DISCONNECT, OPEN, Fleet, play, raw, themselves, who
 
-CONNECT = "remoteit.fleet.remoteit_connect"
 URLS = {"REMOTEIT_API_URL": "api_url", "REMOTEIT_GRAPHQL_URL": "graphql_url"}
 ACCESS_KEY = {"R3_ACCESS_KEY_ID": "access_key_id", "R3_SECRET_ACCESS_KEY": "secret_access_key"}
 FILE = {"REMOTEIT_CREDENTIALS_FILE": "file", "REMOTEIT_PROFILE": "profile"}
-WHO = {"name": "who", "ansible.builtin.raw": "cat device-name"}
-
 #: The variables of each way to give credentials, with what they hold.
 ENVIRONMENTS: dict[str, dict[str, str]] = {
     "token": {"REMOTEIT_TOKEN": "token", "REMOTEIT_DEVELOPER_KEY": "developer_key"},
@@ -43,39 +40,46 @@ def write_secrets(fleet: Fleet, *names: str) -> dict[str, str]:
 
 
 def play_of(*tasks: dict[str, Any], hosts: str = "localhost", **keywords: Any) -> list[dict[str, Any]]:
-    play = {"hosts": hosts, "gather_facts": False, "vars_files": ["secrets.yml"], "tasks": list(tasks), **keywords}
-    return [play]
+    return [play(*tasks, hosts=hosts, vars_files=["secrets.yml"], **keywords)]
 
 
 @pytest.mark.parametrize("way", ENVIRONMENTS)
 def test_environment_of_the_process(fleet: Fleet, way: str) -> None:
-    """It serves a module, ``hosts``, the connection plugin and the teardown."""
+    """A module, ``hosts``, the connection plugin and the teardown use it."""
     state = {**fleet.simulator.state, "profile": "work"}
     in_file = {"R3_DEVELOPER_API_KEY": "developer_key"} if way.startswith("developer") else ACCESS_KEY
     lines = [f"{name} = {state[key]}" for name, key in in_file.items()]
     state["file"] = str(fleet.write("credentials", "\n".join(["[DEFAULT]", "R3_ACCESS_KEY_ID = x", "[work]", *lines])))
     fleet.environ |= {name: state[key] for name, key in ENVIRONMENTS[way].items()}
     fleet.write("secrets.yml", {})
-    module = {"name": "module", CONNECT: {"deviceaddress": fleet.services[0], "detach": True}, "run_once": True}
+    has_teardown = way in ("login", "access key in a file")
+    del fleet.inventory["fleet"]["hosts"]["pi-0003"]
+    connect = {"deviceaddress": fleet.services[0], "detach": has_teardown}
+    module = {"name": "module", CONNECT: connect, "run_once": True}
     hosts = {"name": "hosts", CONNECT: {"hosts": ["pi-0002"]}, "run_once": True}
-    run = fleet.run(play_of(module, hosts, WHO, hosts="fleet"), leaves_open=1)
+    run = fleet.run(play_of(module, hosts, who(), hosts="fleet"), leaves_open=int(has_teardown))
     assert run.rc == 0
-    assert run.stdout_of("who") == {device: device for device in fleet.devices}
+    assert run.stdout_of("who") == themselves("pi-0001", "pi-0002")
     assert {request["api"] for request in run.requests} == {"graphql" if way.startswith("access") else "rest"}
     logins = [request for request in run.requests if request["call"] == "login"]
     assert len(logins) == (1 if way == "login" else 0)
-    teardown = fleet.run("remoteit.fleet.teardown")
-    assert teardown.rc == 0
+    if has_teardown:
+        assert fleet.run("remoteit.fleet.teardown").rc == 0
     assert fleet.ledgers() == []
 
 
-@pytest.mark.parametrize("way", [way for way in ENVIRONMENTS if "file" not in way])
-def test_environment_of_a_task(fleet: Fleet, way: str) -> None:
-    templates = write_secrets(fleet, *ENVIRONMENTS[way].values())
-    environment = {name: templates[key] for name, key in ENVIRONMENTS[way].items()}
-    task = {"name": "open", CONNECT: {"deviceaddress": fleet.services[0]}, "environment": environment}
-    run = fleet.run(play_of(task))
-    assert run.status("open") == {"localhost": "changed"}
+def test_environment_of_a_task(fleet: Fleet) -> None:
+    """Each task of a run has other credentials."""
+    ways = {way: names for way, names in ENVIRONMENTS.items() if "file" not in way}
+    templates = write_secrets(fleet, *{key for names in ways.values() for key in names.values()})
+    connect = {"deviceaddress": fleet.services[0], "reuse": False}
+    tasks = [
+        {"name": way, CONNECT: connect, "environment": {name: templates[key] for name, key in names.items()}}
+        for way, names in ways.items()
+    ]
+    run = fleet.run(play_of(*tasks))
+    assert run.rc == 0
+    assert {way: run.status(way)["localhost"] for way in ways} == dict.fromkeys(ways, "changed")
 
 
 def test_environment_of_a_task_precedes_the_process(fleet: Fleet) -> None:
@@ -90,23 +94,23 @@ def test_environment_of_a_task_precedes_the_process(fleet: Fleet) -> None:
     assert [request["api"] for request in run.requests if request["call"] == "connect"] == ["rest", "graphql"]
 
 
-@pytest.mark.parametrize("user", ["hosts", "plugin", "role"])
-def test_environment_of_a_task_is_not_for_hosts(fleet: Fleet, user: str) -> None:
-    """It is for the module alone; hosts have their variables, and the environment of the process."""
+def test_environment_of_a_task_is_not_for_hosts(fleet: Fleet) -> None:
+    """It is for the module alone. Hosts have their variables, and the environment of the process."""
     templates = write_secrets(fleet, "token", "developer_key")
     environment = {f"REMOTEIT_{name.upper()}": value for name, value in templates.items()}
-    role = {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}
-    task = {
-        "hosts": {CONNECT: {"hosts": ["pi-0001"]}},
-        "plugin": {"ansible.builtin.raw": "true"},
-        "role": {"import_role": role},
-    }[user]
-    run = fleet.run(play_of(task, hosts="pi-0001", environment=environment))
-    assert run.rc == (4 if user == "plugin" else 2)
+    tasks = [
+        {"name": "hosts", CONNECT: {"hosts": ["pi-0001"]}, "ignore_errors": True},
+        raw("plugin", "true", ignore_unreachable=True),
+        {"import_role": OPEN["include_role"]},
+    ]
+    run = fleet.run(play_of(*tasks, hosts="pi-0001", environment=environment))
+    statuses = sorted(entry["status"] for entry in run.journal if entry["status"] not in ("ok", "skipped"))
+    assert statuses == ["failed", "ignored", "unreachable"]
     assert run.requests == []
     fleet.environ |= {name: fleet.simulator.state[key] for name, key in ACCESS_KEY.items()}
-    run = fleet.run(play_of(task, hosts="pi-0001", environment=environment))
+    run = fleet.run(play_of(*tasks, hosts="pi-0001", environment=environment))
     assert run.rc == 0
+    assert {entry["status"] for entry in run.journal} <= {"ok", "changed", "skipped"}
     assert {request["api"] for request in run.requests} == {"graphql"}
 
 
@@ -124,20 +128,25 @@ def test_environment_of_a_task_stays_on_the_controller(fleet: Fleet) -> None:
         assert "R3_" not in printed
 
 
-@pytest.mark.parametrize("names", [("token", "developer_key"), ("username", "password", "developer_key"),
-                                   ("access_key_id", "secret_access_key")], ids="-".join)  # fmt: skip
-def test_host_variables_precede_the_environment(fleet: Fleet, names: tuple[str, ...]) -> None:
-    """In the role and in the connection plugin; they may be templates."""
+def test_host_variables_precede_the_environment(fleet: Fleet) -> None:
+    """In the role and in the connection plugin. They may be templates, and each host has another account."""
     fleet.environ |= {"REMOTEIT_TOKEN": "of-another-account", "REMOTEIT_DEVELOPER_KEY": "of-another-account"}
-    templates = write_secrets(fleet, *names)
-    fleet.inventory["fleet"]["vars"] |= {f"remoteit_{name}": value for name, value in templates.items()}
-    role = {"import_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}}
-    run = fleet.run([*play_of(WHO, hosts="pi-0001"), *play_of(role, WHO, hosts="fleet")])
+    sets = [
+        ("token", "developer_key"),
+        ("username", "password", "developer_key"),
+        ("access_key_id", "secret_access_key"),
+    ]
+    templates = write_secrets(fleet, *{name for names in sets for name in names})
+    for device, names in zip(fleet.devices, sets, strict=True):
+        fleet.inventory["fleet"]["hosts"][device] |= {f"remoteit_{name}": templates[name] for name in names}
+    run = fleet.run([*play_of(who("first"), hosts="pi-0001"), *play_of(OPEN, who(), hosts="fleet")])
     assert run.rc == 0
-    assert len(run.entries("who")) == 4
+    assert run.stdout_of("first") == themselves("pi-0001")
+    assert run.stdout_of("who") == themselves(*fleet.devices)
     assert len(run.connections) == 3
-    assert {request["api"] for request in run.requests} == {"graphql" if "access_key_id" in names else "rest"}
-    assert len([r for r in run.requests if r["call"] == "login"]) == (1 if "username" in names else 0)
+    apis = {request["deviceaddress"]: request["api"] for request in run.requests if request["call"] == "connect"}
+    assert apis == dict(zip(fleet.services, ["rest", "rest", "graphql"], strict=True))
+    assert len([r for r in run.requests if r["call"] == "login"]) == 1
 
 
 def test_credentials_of_options_and_module_defaults(fleet: Fleet) -> None:
@@ -157,7 +166,7 @@ def test_credentials_of_options_and_module_defaults(fleet: Fleet) -> None:
             *play_of(
                 {"name": "login", CONNECT: connect, "register": "opened", "loop": [1, 2]},
                 {"name": "find", "remoteit.fleet.remoteit_service_info": {"device": "pi-0001"}},
-                {"name": "logout", "remoteit.fleet.remoteit_disconnect": {"connections": "{{ opened.results[0] }}"}},
+                {"name": "logout", DISCONNECT: {"connections": "{{ opened.results[0] }}"}},
                 module_defaults={"group/remoteit.fleet.remoteit": login},
             ),
         ]

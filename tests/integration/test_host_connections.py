@@ -9,11 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import Fleet, Run
-
-CONNECT = "remoteit.fleet.remoteit_connect"
-DISCONNECT = "remoteit.fleet.remoteit_disconnect"
-WHO = {"name": "who", "ansible.builtin.raw": "cat device-name"}
+from conftest import CONNECT, DISCONNECT, Fleet, Run, play, themselves, who
 
 
 def open_all(**options: Any) -> dict[str, Any]:
@@ -26,26 +22,7 @@ def close_all(name: str = "close") -> dict[str, Any]:
 
 def run_tasks(fleet: Fleet, *tasks: dict[str, Any], arguments: tuple[str, ...] = (), **keywords: Any) -> Run:
     """Run tasks on the fleet."""
-    return fleet.run([{"hosts": "fleet", "gather_facts": False, "tasks": list(tasks), **keywords}], *arguments)
-
-
-def control(fleet: Fleet, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Return a task that changes the simulator."""
-    url = f"{fleet.simulator.state['control_url']}/{path}"
-    call = {"url": url, "method": "POST", "body_format": "json", "body": body}
-    return {"name": path, "ansible.builtin.uri": call, "delegate_to": "localhost", "run_once": True}
-
-
-def look(fleet: Fleet, name: str = "look") -> dict[str, Any]:
-    """Return a task that records the vendor's connections."""
-    url = f"{fleet.simulator.state['control_url']}/connections"
-    return {"name": name, "ansible.builtin.uri": {"url": url}, "delegate_to": "localhost", "run_once": True}
-
-
-def open_at(run: Run, name: str = "look") -> list[str]:
-    """Return the run's connections that were open at the look."""
-    ours = {entry["connectionid"] for entry in run.connections}
-    return [c["connectionid"] for c in run.result(name)["json"] if c["open"] and c["connectionid"] in ours]
+    return fleet.run([play(*tasks, **keywords)], *arguments)
 
 
 # -- hosts -------------------------------------------------------------------------------------------------------------
@@ -54,25 +31,35 @@ def open_at(run: Run, name: str = "look") -> list[str]:
 @pytest.mark.each_api
 def test_hosts_are_the_keys_of_connections_and_failures(fleet: Fleet) -> None:
     fleet.simulator.device("pi-0002", online=False)
-    run = run_tasks(fleet, open_all(fail_on="none"), look(fleet), close_all(), look(fleet, "look again"))
+    run = run_tasks(fleet, open_all(fail_on="none"), fleet.look(), close_all(), fleet.look("look again"))
     assert run.rc == 0
     result = run.result("open")
     opened = {host: entry["deviceaddress"] for host, entry in result["connections"].items()}
     assert opened == {"pi-0001": fleet.services[0], "pi-0003": fleet.services[2]}
     assert {host: failure["code"] for host, failure in result["failures"].items()} == {"pi-0002": "offline"}
     ids = sorted(entry["connectionid"] for entry in result["connections"].values())
-    assert sorted(open_at(run)) == ids
+    assert sorted(run.open_at()) == ids
     assert sorted(entry["connectionid"] for entry in run.result("close")["closed"]) == ids
-    assert open_at(run, "look again") == []
+    assert run.open_at("look again") == []
 
 
-@pytest.mark.parametrize(("fail_on", "offline", "fails"), [("any", 1, True), ("all", 1, False), ("all", 3, True)])
-def test_hosts_fail_as_fail_on_says(fleet: Fleet, fail_on: str, offline: int, fails: bool) -> None:
-    for device in fleet.devices[:offline]:
-        fleet.simulator.device(device, online=False)
-    run = run_tasks(fleet, open_all(fail_on=fail_on))
-    assert run.rc == (2 if fails else 0)
-    assert sorted(run.result("open")["failures"]) == fleet.devices[:offline]
+def test_hosts_fail_as_fail_on_says(fleet: Fleet) -> None:
+    fleet.simulator.device("pi-0001", online=False)
+    tasks = {
+        "any of two": ({"hosts": ["pi-0001", "pi-0002"], "fail_on": "any"}, "ignored"),
+        "all of two": ({"hosts": ["pi-0001", "pi-0003"], "fail_on": "all"}, "changed"),
+        "all of one": ({"hosts": ["pi-0001"], "fail_on": "all"}, "ignored"),
+    }
+    run = run_tasks(
+        fleet,
+        *[
+            {"name": name, CONNECT: options, "run_once": True, "ignore_errors": True}
+            for name, (options, _unused) in tasks.items()
+        ],
+    )
+    for name, (_unused, status) in tasks.items():
+        assert run.status(name) == {"pi-0001": status}
+        assert list(run.result(name)["failures"]) == ["pi-0001"]
 
 
 def test_hosts_have_their_own_accounts_and_hostips(fleet: Fleet) -> None:
@@ -81,16 +68,16 @@ def test_hosts_have_their_own_accounts_and_hostips(fleet: Fleet) -> None:
     access_key = {f"remoteit_{name}": state[name] for name in ("access_key_id", "secret_access_key", "graphql_url")}
     fleet.write("host_vars/pi-0002.yml", {**access_key, "remoteit_hostip": "127.0.0.1"})
     fleet.write("host_vars/pi-0003.yml", {"remoteit_hostip": "{{ latching }}", "latching": "255.255.255.255"})
-    run = run_tasks(fleet, open_all(), WHO, close_all(), look(fleet))
+    run = run_tasks(fleet, open_all(), who(), close_all(), fleet.look())
     assert run.rc == 0
-    assert run.stdout_of("who") == {device: device for device in fleet.devices}
+    assert run.stdout_of("who") == themselves(*fleet.devices)
     apis = {r["deviceaddress"]: r["api"] for r in run.requests if r["call"] == "connect"}
     assert apis == dict(zip(fleet.services, ["rest", "graphql", "rest"], strict=True))
     hostips = {c["deviceaddress"]: c["hostip"] for c in run.connections}
     assert hostips[fleet.services[1]] == "127.0.0.1"
     assert hostips[fleet.services[2]] == "255.255.255.255"
     assert len(run.result("close")["closed"]) == 3
-    assert open_at(run) == []
+    assert run.open_at() == []
 
 
 @pytest.mark.each_api
@@ -101,7 +88,7 @@ def test_hosts_are_found_by_their_names(fleet: Fleet) -> None:
         "by-id": {"remoteit_deviceaddress": fleet.services[2].lower()},
         "nowhere": {"remoteit_device": "no such device"},
     }
-    run = run_tasks(fleet, open_all(fail_on="none"), WHO, look(fleet), close_all())
+    run = run_tasks(fleet, open_all(fail_on="none"), who(), fleet.look(), close_all())
     opened = {host: entry["deviceaddress"] for host, entry in run.result("open")["connections"].items()}
     assert opened == {
         "by-device": fleet.services[0],
@@ -112,19 +99,18 @@ def test_hosts_are_found_by_their_names(fleet: Fleet) -> None:
     found = {host: out for host, out in run.stdout_of("who").items() if out}
     assert found == {"by-device": "pi-0001", "by-service": "pi-0002", "by-id": "pi-0003"}
     assert [request["call"] for request in run.requests][:4] == ["list", "connect", "connect", "connect"]
-    assert len(run.connections) == len(open_at(run)) == 3
+    assert len(run.connections) == len(run.open_at()) == 3
 
 
 def test_hosts_of_the_task_alone_without_lockstep(fleet: Fleet) -> None:
     """With ``free``, which runs a ``run_once`` task on every host, each opens and closes its own."""
-    run = run_tasks(fleet, open_all(), WHO, close_all(), strategy="free")
+    run = run_tasks(fleet, open_all(), who(), close_all(), strategy="free")
     assert run.rc == 0
     assert {host: list(result["connections"]) for host, result in run.results("open").items()} == {
         device: [device] for device in fleet.devices
     }
     assert {len(result["closed"]) for result in run.results("close").values()} == {1}
-    for call in ("connect", "stop"):
-        assert sorted(r["deviceaddress"] for r in run.requests if r["call"] == call) == fleet.services
+    assert run.calls("connect") == run.calls("stop") == fleet.services
 
 
 def test_hosts_refuse_what_comes_from_their_variables(fleet: Fleet, subtests: Any) -> None:
@@ -139,9 +125,11 @@ def test_hosts_refuse_what_comes_from_their_variables(fleet: Fleet, subtests: An
     for name in ("token", "profile"):
         given = {"hosts": fleet.devices, **options[name]}
         tasks.append({"name": f"close {name}", DISCONNECT: given, "run_once": True, "ignore_errors": True})
-    run = run_tasks(fleet, *tasks)
+    unknown = {"name": "unknown", CONNECT: {"hosts": ["pi-0001", "no-such-host"]}, "run_once": True}
+    run = run_tasks(fleet, *tasks, {**unknown, "ignore_errors": True})
     assert run.rc == 0
-    assert run.requests == []
+    assert run.calls("connect") == fleet.services[:1]  # by the last task
+    assert run.result("unknown")["failures"]["no-such-host"]["code"] == "options"
     for task in tasks:
         with subtests.test(task["name"]):
             result = run.result(task["name"])
@@ -149,20 +137,19 @@ def test_hosts_refuse_what_comes_from_their_variables(fleet: Fleet, subtests: An
             assert task["name"].removeprefix("close ") in result["msg"]
 
 
-@pytest.mark.parametrize("missing", ["all", "one"])
-def test_hosts_without_credentials_fail_the_task(fleet: Fleet, missing: str) -> None:
+def test_hosts_without_credentials_fail_the_task(fleet: Fleet) -> None:
     given = {f"remoteit_{name.removeprefix('REMOTEIT_').lower()}": value for name, value in fleet.credentials.items()}
     for name in fleet.credentials:
         if not name.endswith("_URL"):
             del fleet.environ[name]
-    if missing == "one":
-        for device in ("pi-0001", "pi-0003"):
-            fleet.write(f"host_vars/{device}.yml", given)
-    run = run_tasks(fleet, open_all(fail_on="none"))
-    assert run.rc == 2
-    result = run.result("open")
-    assert result["failure"]["code"] == "auth"
-    assert sorted(result["failures"]) == (["pi-0002"] if missing == "one" else fleet.devices)
+    for device in ("pi-0001", "pi-0003"):
+        fleet.write(f"host_vars/{device}.yml", given)
+    alone = {"name": "alone", CONNECT: {"hosts": ["pi-0002"], "fail_on": "none"}, "run_once": True}
+    run = run_tasks(fleet, *[{**each, "ignore_errors": True} for each in (open_all(fail_on="none"), alone)])
+    for name in ("open", "alone"):
+        assert set(run.status(name).values()) == {"ignored"}
+        assert run.result(name)["failure"]["code"] == "auth"
+        assert list(run.result(name)["failures"]) == ["pi-0002"]
 
 
 def test_hosts_in_check_mode_send_nothing(fleet: Fleet) -> None:
@@ -178,71 +165,59 @@ def test_hosts_in_check_mode_send_nothing(fleet: Fleet) -> None:
     assert run.recap is None
 
 
-def test_unknown_host_is_an_option_error(fleet: Fleet) -> None:
-    run = run_tasks(fleet, {"name": "open", CONNECT: {"hosts": ["pi-0001", "no-such-host"]}, "run_once": True})
-    assert run.rc == 2
-    assert {host: failure["code"] for host, failure in run.result("open")["failures"].items()} == {
-        "no-such-host": "options"
-    }
-
-
 # -- what disconnect closes --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["reconnect", "connect again"])
-def test_disconnect_of_hosts_closes_the_replacement(fleet: Fleet, how: str) -> None:
-    """It needs no registered result, and closes whichever connection a host has by now."""
-    again = [] if how == "reconnect" else [{**open_all(), "name": "open again"}]
-    run = run_tasks(
-        fleet, open_all(), control(fleet, "clock", {"advance": 30000}), *again, WHO, close_all(), look(fleet)
-    )
+def test_disconnect_of_hosts_closes_the_replacement(fleet: Fleet) -> None:
+    """It needs no registered result, and closes whichever connection a host has by now.
+
+    One host is opened again by the module, and the others by their next task.
+    """
+    again = {"name": "open again", CONNECT: {"hosts": ["pi-0001"]}, "run_once": True}
+    expire = fleet.post("clock", "clock", {"advance": 30000})
+    run = run_tasks(fleet, open_all(), expire, again, who(), close_all(), fleet.look())
     assert run.rc == 0
-    assert run.stdout_of("who") == {device: device for device in fleet.devices}
+    assert run.stdout_of("who") == themselves(*fleet.devices)
     assert len(run.connections) == 6
     assert {c["closed_by"] for c in run.connections[:3]} <= {"idle", "expired"}
     closed = {entry["connectionid"] for entry in run.result("close")["closed"]}
     assert closed == {c["connectionid"] for c in run.connections[3:]}
     assert [c["closed_by"] for c in run.connections[3:]] == ["stop"] * 3
-    assert open_at(run) == []
+    assert run.open_at() == []
 
 
 def test_disconnect_of_hosts_leaves_other_openings(fleet: Fleet) -> None:
     """Those of the connection plugin alone, and those that another task holds."""
     other = {"name": "other", CONNECT: {"deviceaddress": fleet.services[0]}, "run_once": True}
     run = run_tasks(
-        fleet, WHO, close_all("close first"), look(fleet), other, open_all(), close_all(), look(fleet, "look again")
+        fleet, who(), close_all("close first"), fleet.look(), other, open_all(), close_all(), fleet.look("look again")
     )
     assert run.rc == 0
     assert run.result("close first")["closed"] == []
-    assert len(open_at(run)) == 3
+    assert len(run.open_at()) == 3
     assert [entry["deviceaddress"] for entry in run.result("close")["still_used"]] == [fleet.services[0]]
     assert len(run.result("close")["closed"]) == 2
-    assert len(open_at(run, "look again")) == 1
+    assert len(run.open_at("look again")) == 1
     assert len(run.connections) == 3
     assert run.recap == "opened 3, closed 3, left open 0"
 
 
-def test_disconnect_of_hosts_closes_for_a_lying_device(fleet: Fleet) -> None:
-    """What was opened before the device returned a fact that is refused."""
+def test_disconnect_of_hosts_twice_closes_once(fleet: Fleet) -> None:
+    """Hosts that opened twice hold their connection once.
+
+    The connection of a device that then returned a fact, which is refused, is closed too.
+    """
     answer = json.dumps({"changed": False, "ansible_facts": {"remoteit_hostip": "0.0.0.0"}})
     python = fleet.write("python", f"#!/bin/sh\ncat >/dev/null\ncat <<'END'\n{answer}\nEND\n")
     python.chmod(0o755)
     fleet.inventory["fleet"]["hosts"]["pi-0002"]["ansible_python_interpreter"] = str(python)
-    lie = {"name": "lie", "ansible.builtin.ping": {}}
-    run = run_tasks(fleet, open_all(), lie, close_all(), look(fleet))
-    assert run.rc == 0
-    assert len(run.result("close")["closed"]) == 3
-    assert open_at(run) == []
-
-
-def test_disconnect_of_hosts_twice_closes_once(fleet: Fleet) -> None:
-    """Hosts that opened twice hold their connection once."""
-    run = run_tasks(fleet, open_all(), open_all(), close_all(), close_all("close again"), look(fleet))
+    lie = {"name": "lie", "ansible.builtin.ping": {}, "when": "inventory_hostname == 'pi-0002'"}
+    run = run_tasks(fleet, open_all(), open_all(), lie, close_all(), close_all("close again"), fleet.look())
     assert run.rc == 0
     assert len(run.result("close")["closed"]) == 3
     assert run.result("close again")["closed"] == []
-    assert len([r for r in run.requests if r["call"] == "stop"]) == 3
-    assert open_at(run) == []
+    assert len(run.calls("stop")) == 3
+    assert run.open_at() == []
 
 
 def test_disconnect_waits_for_a_running_command(fleet: Fleet) -> None:
@@ -320,15 +295,16 @@ def test_modules_are_not_delegated_to_another_host(fleet: Fleet, subtests: Any) 
             assert repr(task["delegate_to"]) in result["msg"]
 
 
-@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
-def test_modules_are_delegated_to_the_controller(fleet: Fleet, name: str) -> None:
-    tasks: list[dict[str, Any]] = [
-        {"name": "open", CONNECT: {"hosts": fleet.devices}, "register": "opened"},
-        {"name": "close", DISCONNECT: {"connections": "{{ opened }}"}},
-        {"name": "info", "remoteit.fleet.remoteit_connection_info": {}},
-        {"name": "find", "remoteit.fleet.remoteit_service_info": {"device": "pi-0001"}},
+def test_modules_are_delegated_to_the_controller(fleet: Fleet) -> None:
+    """Under each name that Ansible takes as the controller's."""
+    tasks: list[tuple[dict[str, Any], str]] = [
+        ({"name": "open", CONNECT: {"hosts": fleet.devices}, "register": "opened"}, "localhost"),
+        ({"name": "open again", CONNECT: {"hosts": fleet.devices}}, "127.0.0.1"),
+        ({"name": "close", DISCONNECT: {"connections": "{{ opened }}"}}, "127.0.0.1"),
+        ({"name": "info", "remoteit.fleet.remoteit_connection_info": {}}, "localhost"),
+        ({"name": "find", "remoteit.fleet.remoteit_service_info": {"device": "pi-0001"}}, "127.0.0.1"),
     ]
-    run = run_tasks(fleet, *[{**task, "delegate_to": name, "run_once": True} for task in tasks])
+    run = run_tasks(fleet, *[{**task, "delegate_to": name, "run_once": True} for task, name in tasks])
     assert run.rc == 0
     assert len(run.result("open")["connections"]) == 3
     assert [device["name"] for device in run.result("find")["devices"]] == ["pi-0001"]

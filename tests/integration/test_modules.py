@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Fleet
+from conftest import CONNECT, DISCONNECT, Fleet
 
 pytestmark = pytest.mark.each_api
 
@@ -172,23 +172,15 @@ def test_connect_reuses_within_a_run(fleet: Fleet) -> None:
 
 
 def test_connect_ignores_the_case_of_ids(fleet: Fleet) -> None:
-    fleet.inventory = {}
     service = fleet.simulator.service("pi-0010")
     spellings = [service, service.lower()]
     assert len(set(spellings)) == 2
-    run = fleet.run(
-        """\
-        - hosts: localhost
-          gather_facts: false
-          tasks:
-            - name: open
-              remoteit.fleet.remoteit_connect:
-                deviceaddress: "{{ spellings }}"
-            - name: another
-              remoteit.fleet.remoteit_connect: {deviceaddress: "{{ spellings[1] }}"}
-        """,
-        "-e", str({"spellings": [*spellings, service]}),
-    )  # fmt: skip
+    run = fleet.on_localhost(
+        [
+            {"name": "open", CONNECT: {"deviceaddress": [*spellings, service]}},
+            {"name": "another", CONNECT: {"deviceaddress": spellings[1]}},
+        ]
+    )
     assert run.rc == 0
     assert len(run.connections) == 1
     opened = run.result("open")["connections"]
@@ -197,16 +189,8 @@ def test_connect_ignores_the_case_of_ids(fleet: Fleet) -> None:
     assert list(run.result("another")["connections"]) == spellings[1:]
 
 
-@pytest.mark.parametrize(
-    ("variables", "prefix"),
-    [
-        ({"REMOTEIT_RUN_ID": "nightly 7", "GITHUB_RUN_ID": "1"}, "nightly-7-"),
-        ({"CI_JOB_ID": "4711"}, "4711-"),
-        ({}, ""),
-    ],
-)
-def test_run_id_begins_with_the_job_id(fleet: Fleet, variables: dict[str, str], prefix: str) -> None:
-    fleet.environ.update(variables)
+def test_run_id_begins_with_the_job_id(fleet: Fleet) -> None:
+    fleet.environ |= {"REMOTEIT_RUN_ID": "nightly 7", "GITHUB_RUN_ID": "1"}
     run = fleet.run("""\
         - hosts: fleet
           gather_facts: false
@@ -214,8 +198,8 @@ def test_run_id_begins_with_the_job_id(fleet: Fleet, variables: dict[str, str], 
             - {name: open, remoteit.fleet.remoteit_connect: {deviceaddress: "{{ remoteit_deviceaddress }}"}}
         """)
     (run_id,) = {result["run_id"] for result in run.results("open").values()}
-    assert run_id.startswith(prefix)
-    assert run_id != prefix
+    assert run_id.startswith("nightly-7-")
+    assert run_id != "nightly-7-"
 
 
 def test_check_mode_of_modules_sends_nothing(fleet: Fleet) -> None:
@@ -235,30 +219,11 @@ def test_check_mode_of_modules_sends_nothing(fleet: Fleet) -> None:
 
 
 def test_detached_connection_outlives_its_run(fleet: Fleet) -> None:
-    fleet.inventory = {}
-    service = ("-e", f"service={fleet.services[0]}")
-    opening = fleet.run(
-        """\
-        - hosts: localhost
-          gather_facts: false
-          tasks:
-            - name: open
-              remoteit.fleet.remoteit_connect: {deviceaddress: "{{ service }}", detach: true}
-        """,
-        *service,
-        leaves_open=1,
-    )
+    service = fleet.services[0]
+    opening = fleet.on_localhost([{"name": "open", CONNECT: {"deviceaddress": service, "detach": True}}], leaves_open=1)
     assert opening.rc == 0
-    closing = fleet.run(
-        """\
-        - hosts: localhost
-          gather_facts: false
-          tasks:
-            - name: close
-              remoteit.fleet.remoteit_disconnect: {deviceaddress: "{{ service }}", connectionid: "{{ id }}"}
-        """,
-        *service, "-e", f"id={opening.result('open')['connectionid']}",
-    )  # fmt: skip
+    connection = {"deviceaddress": service, "connectionid": opening.result("open")["connectionid"]}
+    closing = fleet.on_localhost([{"name": "close", DISCONNECT: connection}])
     assert closing.status("close") == {"localhost": "changed"}
     assert fleet.simulator.open_connections() == []
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Fleet
+from conftest import CONNECT, Fleet
 from support import WEB
 
 pytestmark = pytest.mark.each_api
 
 INFO = "remoteit.fleet.remoteit_service_info"
-CONNECT = "remoteit.fleet.remoteit_connect"
 
 
 def test_connect_by_names(fleet: Fleet) -> None:
@@ -45,21 +44,16 @@ def test_connect_by_names(fleet: Fleet) -> None:
     assert len(run.connections) == 3
 
 
-def test_services_with_one_key_are_refused(fleet: Fleet) -> None:
-    wanted = [{"device": "pi-0001", "application": "ssh"}, {"device": "pi-0001", "service": "ssh"}]
-    run = fleet.on_localhost([{"name": "open", CONNECT: {"services": wanted}}])
-    assert run.result("open")["failure"]["code"] == "options"
-    assert run.requests == []
-
-
 def test_connect_by_name_and_by_id(fleet: Fleet) -> None:
     by_name = {"services": [{"device": "pi-0001", "application": "ssh"}]}
+    one_key = {"services": [*by_name["services"], {"device": "pi-0001", "service": "ssh"}]}
     run = fleet.on_localhost(
         [
             {"name": "check", CONNECT: by_name, "check_mode": True},
             {"name": "one", CONNECT: by_name},
             {"name": "fact", "ansible.builtin.debug": {"msg": "{{ remoteit_connection.deviceaddress }}"}},
             {"name": "both", CONNECT: {"deviceaddress": fleet.services[0].lower(), **by_name}},
+            {"name": "one key", CONNECT: one_key, "ignore_errors": True},
         ]
     )
     assert run.rc == 0
@@ -70,6 +64,7 @@ def test_connect_by_name_and_by_id(fleet: Fleet) -> None:
     both = run.result("both")["connections"]
     assert sorted(both) == sorted([fleet.services[0].lower(), "pi-0001/ssh"])
     assert len({entry["connectionid"] for entry in both.values()}) == 1
+    assert run.result("one key")["failure"]["code"] == "options"
     assert len(run.connections) == 1
 
 
