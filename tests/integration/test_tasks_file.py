@@ -9,18 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Fleet, Run
-
-ROLE = "remoteit.fleet.remoteit_session"
+from conftest import ROLE, Fleet, Run, raw, role_play, themselves, who
 
 
-def tasks(name: str) -> list[dict[str, Any]]:
-    return [{"name": name, "ansible.builtin.raw": "cat device-name"}]
-
-
-def play(file: str | None) -> list[dict[str, Any]]:
-    variables = {} if file is None else {"remoteit_session_tasks": file}
-    return [{"hosts": "fleet", "gather_facts": False, "roles": [{"role": ROLE, "vars": variables}]}]
+def play_of(file: str) -> dict[str, Any]:
+    play = role_play()
+    play["roles"][0]["vars"]["remoteit_session_tasks"] = file
+    return play
 
 
 def assert_ran(run: Run, name: str) -> None:
@@ -38,33 +33,42 @@ def elsewhere(fleet: Fleet) -> Path:
 
 
 @pytest.mark.parametrize("on_failure", ["fail", "skip"])
-@pytest.mark.parametrize("name", ["open.yml", "sub/skip.yml"])
-def test_tasks_file_beside_the_playbook(fleet: Fleet, elsewhere: Path, name: str, on_failure: str) -> None:
-    """Never one of the role's own; an include in it is relative to it."""
+def test_tasks_file_beside_the_playbook(fleet: Fleet, elsewhere: Path, on_failure: str) -> None:
+    """Never one of the role's own files. An include is relative to the file that has it."""
     fleet.inventory["fleet"]["vars"]["remoteit_session_on_failure"] = on_failure
-    fleet.write(name, [*tasks("mine"), {"include_tasks": "beside.yml"}])
-    fleet.write(str(Path(name).with_name("beside.yml")), tasks("beside"))
-    run = fleet.run(play(name), cwd=elsewhere)
-    assert_ran(run, "mine")
-    assert_ran(run, "beside")
+    names = {"open.yml": "mine", "sub/skip.yml": "below"}
+    for name, task in names.items():
+        fleet.write(name, [who(task), {"include_tasks": f"beside_{task}.yml"}])
+        fleet.write(str(Path(name).with_name(f"beside_{task}.yml")), [who(f"beside {task}")])
+    run = fleet.run([play_of(name) for name in names], cwd=elsewhere)
+    assert run.rc == 0
+    for task in names.values():
+        assert run.stdout_of(task) == run.stdout_of(f"beside {task}") == themselves(*fleet.devices)
 
 
 def test_tasks_file_in_the_current_directory_or_absolute(fleet: Fleet, elsewhere: Path) -> None:
-    fleet.write("../elsewhere/open.yml", tasks("elsewhere"))
-    assert_ran(fleet.run(play("open.yml"), cwd=elsewhere), "elsewhere")
-    fleet.write("open.yml", tasks("beside"))
-    assert_ran(fleet.run(play(str(elsewhere / "open.yml"))), "elsewhere")
-    assert_ran(fleet.run(play("open.yml"), cwd=elsewhere), "beside")
+    fleet.write("../elsewhere/open.yml", [who("elsewhere")])
+    assert_ran(fleet.run([play_of("open.yml")], cwd=elsewhere), "elsewhere")
+    fleet.write("open.yml", [who("beside")])
+    plays = [play_of("open.yml"), play_of(str(elsewhere / "open.yml"))]
+    run = fleet.run(plays, cwd=elsewhere)
+    assert run.rc == 0
+    assert run.stdout_of("beside") == run.stdout_of("elsewhere") == themselves(*fleet.devices)
 
 
-@pytest.mark.parametrize("how", ["include_role", "import_role"])
-def test_tasks_file_of_a_calling_role(fleet: Fleet, how: str) -> None:
-    fleet.write("roles/caller/tasks/open.yml", tasks("of the role"))
-    fleet.write("open.yml", tasks("beside"))
-    call = {how: {"name": ROLE}, "vars": {"remoteit_session_tasks": "open.yml"}}
-    fleet.write("roles/caller/tasks/main.yml", [call])
-    run = fleet.run([{"hosts": "fleet", "gather_facts": False, "roles": ["caller"]}])
-    assert_ran(run, "of the role")
+def test_tasks_file_of_a_calling_role(fleet: Fleet) -> None:
+    """By ``include_role`` and ``import_role``."""
+    fleet.write("open.yml", [who("beside")])
+    plays = []
+    for how in ("include_role", "import_role"):
+        fleet.write(f"roles/{how}/tasks/open.yml", [who(how)])
+        call = {how: {"name": ROLE}, "vars": {"remoteit_session_tasks": "open.yml"}}
+        fleet.write(f"roles/{how}/tasks/main.yml", [call])
+        plays.append({"hosts": "fleet", "gather_facts": False, "roles": [how]})
+    run = fleet.run(plays)
+    assert run.rc == 0
+    assert run.stdout_of("include_role") == run.stdout_of("import_role") == themselves(*fleet.devices)
+    assert run.status("beside") == {}
 
 
 def test_tasks_file_is_missing(fleet: Fleet, elsewhere: Path) -> None:
@@ -80,21 +84,21 @@ def test_tasks_file_is_missing(fleet: Fleet, elsewhere: Path) -> None:
         assert str(folder) in reason
 
 
-@pytest.mark.parametrize("empty", [None, ""])
-def test_tasks_file_is_not_set(fleet: Fleet, empty: str | None) -> None:
-    run = fleet.run(play(empty))
+def test_tasks_file_is_not_set(fleet: Fleet) -> None:
+    run = fleet.run([play_of("")])
     assert run.rc == 2
     assert run.requests == []
     (reason,) = run.failures().values()
     assert "remoteit_session_tasks" in reason
+    assert fleet.run("remoteit.fleet.run").rc == 2
 
 
 @pytest.mark.parametrize("pwd", [True, False], ids=["from a shell", "without PWD"])
 def test_run_playbook_from_another_directory(fleet: Fleet, elsewhere: Path, pwd: bool) -> None:
     """Paths are relative to the current directory. Hosts need no ``ansible_connection``."""
     del fleet.inventory["fleet"]["vars"]["ansible_connection"]
-    fleet.write("../elsewhere/run.yml", [{**tasks("mine")[0], "changed_when": True, "notify": "restart"}])
-    fleet.write("../elsewhere/handlers.yml", tasks("restart"))
+    fleet.write("../elsewhere/run.yml", [{**who("mine"), "changed_when": True, "notify": "restart"}])
+    fleet.write("../elsewhere/handlers.yml", [who("restart")])
     run = fleet.run(
         "remoteit.fleet.run",
         "-e", "remoteit_run_hosts=pi-0001,pi-0003",
@@ -109,19 +113,15 @@ def test_run_playbook_from_another_directory(fleet: Fleet, elsewhere: Path, pwd:
 
 
 def test_run_playbook_with_tags(fleet: Fleet) -> None:
-    file = fleet.write("main.yml", [{**tasks(name)[0], "tags": [name]} for name in ("mine", "other")])
+    file = fleet.write("main.yml", [{**who(name), "tags": [name]} for name in ("mine", "other")])
     run = fleet.run("remoteit.fleet.run", "-e", f"remoteit_session_tasks={file}", "--tags", "mine")
     assert_ran(run, "mine")
     assert run.status("other") == {}
 
 
 def test_run_playbook_with_absolute_paths(fleet: Fleet, elsewhere: Path) -> None:
-    """With handlers and without; without tasks it is red."""
-    file = fleet.write("main.yml", tasks("mine"))
-    handlers = fleet.write("handlers.yml", [{"name": "unused", "ansible.builtin.raw": "false"}])
-    arguments = ("-e", f"remoteit_session_tasks={file}")
+    """The handlers are not notified."""
+    file = fleet.write("main.yml", [who("mine")])
+    handlers = fleet.write("handlers.yml", [raw("unused", "false")])
+    arguments = ("-e", f"remoteit_session_tasks={file}", "-e", f"remoteit_session_handlers={handlers}")
     assert_ran(fleet.run("remoteit.fleet.run", *arguments, cwd=elsewhere), "mine")
-    assert_ran(fleet.run("remoteit.fleet.run", *arguments, "-e", f"remoteit_session_handlers={handlers}"), "mine")
-    none = fleet.run("remoteit.fleet.run")
-    assert none.rc == 2
-    assert none.requests == []
