@@ -37,7 +37,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from support import TIMEOUT, Simulator, wait_until
-from termination_table import Matrix, engine_of, is_product
+from termination_table import TerminationTable, engine_of, is_product
 
 ANSIBLE_PLAYBOOK = os.environ.get("TEST_ANSIBLE_PLAYBOOK", str(Path(sys.executable).with_name("ansible-playbook")))
 ENGINES = [
@@ -521,7 +521,7 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--matrix") and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Matrix())
+        config.pluginmanager.register(TerminationTable())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

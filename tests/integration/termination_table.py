@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The matrix of endings: every way to end a run, by every way to start it, on every version of ansible-core.
+"""The endings of a run: every way to end it, by every way to start it, on every version of ansible-core.
 
 A test that is decorated with ``ends`` is parametrized with a ``case``. ``make test`` tries each ending once and spreads
 the endings over the ways and the versions. With ``TEST_PRODUCT=1`` each is tried in every way on every version.
@@ -24,10 +24,8 @@ import pytest
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "docsite" / "rst" / "teardown.rst"
 AD_HOC, PLAY, ROLE = WAYS = ("ad hoc", "play", "role")
 _TABLE = re.compile(r"(?<=^\.\. table\n\n).*?(?=\n\.\. end of table$)", re.DOTALL | re.MULTILINE)
-_LINE = re.compile(r'^   "(.*)", "(.*)"((?:, .)+)$', re.MULTILINE)
+_ROW = re.compile(r'^   "(.*?)", "(.*?)", ', re.MULTILINE)
 _APIS = {"rest": "REST", "graphql": "GraphQL"}
-_NOT_RUN, _NO_CASE = "-", "·"
-_SIGNS = {"failed": "✘", "skipped": _NOT_RUN, "passed": "✔"}  # the worst first
 _counter = itertools.count()
 
 
@@ -35,19 +33,21 @@ _counter = itertools.count()
 class Ending:
     """One way in which a run can end.
 
-    :ivar kind: the group of the table in which it is listed.
-    :ivar row: its line of the table. Several endings may share one.
+    :ivar kind: the row of the table in which it is listed.
+    :ivar name: its name there. Several endings may share one.
     :ivar ways: how such a run can be started.
+    :ivar group: of the endings of a group, ``make test`` tries one, another one for each group.
     """
 
     kind: str
-    row: str
+    name: str
     ways: Sequence[str]
     variant: str = ""
-    number: int = dataclasses.field(default_factory=lambda: next(_counter), compare=False)
+    group: str = ""
+    order: int = dataclasses.field(default_factory=lambda: next(_counter), compare=False)
 
     def __str__(self) -> str:
-        return f"{self.row}, {self.variant}" if self.variant else self.row
+        return f"{self.name}, {self.variant}" if self.variant else self.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,36 +81,40 @@ def ends(*endings: Ending) -> Callable[[Any], Any]:
 
 
 def is_product() -> bool:
-    """Whether every ending is tried in every way on every version."""
+    """Return whether every ending is tried in every way on every version."""
     return bool(os.environ.get("TEST_PRODUCT"))
 
 
-def cases_of(endings: Iterable[Ending], engines: Sequence[Path]) -> list[Case]:
-    """Return the whole product, or each ending once."""
+def cases_of(endings: Sequence[Ending], engines: Sequence[Path]) -> list[Case]:
+    """Return the whole product, or one case for each ending or group of endings."""
     if is_product():
         return [Case(*case) for ending in endings for case in itertools.product([ending], ending.ways, engines)]
-    return [
-        Case(
-            ending,
-            ending.ways[(ending.number // len(engines)) % len(ending.ways)],
-            engines[ending.number % len(engines)],
-        )
-        for ending in endings
-    ]
+    cases = []
+    for number, ending in enumerate(_one_of_each_group(endings), endings[0].order):
+        way = ending.ways[(number // len(engines)) % len(ending.ways)]
+        cases.append(Case(ending, way, engines[number % len(engines)]))
+    return cases
 
 
-class Matrix:
+def _one_of_each_group(endings: Iterable[Ending]) -> list[Ending]:
+    groups: dict[Any, list[Ending]] = {}
+    for ending in endings:
+        groups.setdefault(ending.group or ending.order, []).append(ending)
+    # the shift after every fourth group lets each signal meet each target
+    return [group[(number + number // 4) % len(group)] for number, group in enumerate(groups.values())]
+
+
+class TerminationTable:
     """Collects the outcome of each case, of all workers, and writes the table."""
 
     def __init__(self) -> None:
-        self.outcomes: dict[tuple[str, str, str], set[str]] = {}
+        self.outcomes: dict[str, dict[str, str]] = {}
         self.versions: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         properties = dict(report.user_properties)
-        if "row" in properties and (report.when == "call" or report.outcome != "passed"):
-            key = (properties["kind"], properties["row"], properties["way"])
-            self.outcomes.setdefault(key, set()).add(report.outcome)
+        if "kind" in properties and (report.when == "call" or report.outcome != "passed"):
+            self.outcomes.setdefault(properties["kind"], {})[report.nodeid] = report.outcome
             self.versions.add(properties["version"])
 
     def pytest_sessionfinish(self) -> None:
@@ -118,14 +122,16 @@ class Matrix:
 
     def _lines(self) -> list[str]:
         importlib.import_module("test_termination")  # pytest-xdist collects in its workers only
-        rows = dict.fromkeys((ending.kind, ending.row) for ending in ENDINGS)
-        heads = ", ".join(f'"{head}"' for head in ("", "how the run ends", *WAYS))
-        lines = [self._extent(), "", ".. csv-table::", f"   :header: {heads}", ""]
-        last = None
-        for kind, row in rows:
-            signs = ", ".join(self._sign(kind, row, way) for way in WAYS)
-            lines.append(f'   "{kind if kind != last else ""}", "{row}", {signs}')
-            last = kind
+        lines = [
+            self._extent(),
+            "",
+            ".. csv-table::",
+            '   :header: "kind", "endings", "cases"',
+            "   :widths: 20 70 10",
+            "",
+        ]
+        for kind, names in endings_by_kind().items():
+            lines.append(f'   "{kind}", "{"; ".join(names)}", "{self._count(kind)}"')
         return lines
 
     def _extent(self) -> str:
@@ -134,18 +140,25 @@ class Matrix:
             return "No case was run."
         names = ", ".join(f"{version} ({_APIS[api_of(version)]})" for version in sorted(self.versions))
         extent = (
-            "Each case was run on each of these versions"
+            "Each ending was run in every way to start a run, on each of these versions"
             if is_product()
             else "Each ending was run once, on one of these versions"
         )
         return f"{extent} of ansible-core: {names}."
 
-    def _sign(self, kind: str, row: str, way: str) -> str:
-        outcomes = self.outcomes.get((kind, row, way), set())
-        has_case = any(way in ending.ways for ending in ENDINGS if (ending.kind, ending.row) == (kind, row))
-        return next(
-            (sign for outcome, sign in _SIGNS.items() if outcome in outcomes), _NOT_RUN if has_case else _NO_CASE
-        )
+    def _count(self, kind: str) -> str:
+        """Return how many cases passed, and of how many if there are others."""
+        outcomes = list(self.outcomes.get(kind, {}).values())
+        passed = outcomes.count("passed")
+        return str(passed) if passed == len(outcomes) else f"{passed} of {len(outcomes)}"
+
+
+def endings_by_kind() -> dict[str, list[str]]:
+    """Return the names of the endings that are tested."""
+    kinds: dict[str, dict[str, None]] = {}
+    for ending in ENDINGS:
+        kinds.setdefault(ending.kind, {})[ending.name] = None
+    return {kind: list(names) for kind, names in kinds.items()}
 
 
 def engine_of(ansible_playbook: Path) -> str:
@@ -156,13 +169,8 @@ def api_of(engine: str) -> str:
     return "graphql" if engine in ("2.17", "2.19") else "rest"
 
 
-def rows_of_the_page() -> set[tuple[str, str, str]]:
-    """Return the kind, the ending and the way of each sign in the documentation."""
+def endings_of_the_page() -> dict[str, list[str]]:
+    """Return the endings that the documentation lists, by kind."""
     table = _TABLE.search(PAGE.read_text())
     assert table
-    found, last = set(), ""
-    for kind, row, signs in _LINE.findall(table.group()):
-        last = kind or last
-        tried = zip(WAYS, signs.removeprefix(", ").split(", "))
-        found |= {(last, row, way) for way, sign in tried if sign != _NO_CASE}
-    return found
+    return {kind: names.split("; ") for kind, names in _ROW.findall(table.group())}

@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nothing stays open: every way to end a run, judged at the vendor's side.
+"""Nothing stays open: every way to end a run, judged by the vendor's connections.
 
-``matrix.py`` spreads the endings over ad hoc commands, plays and the role, and over the versions of ansible-core. On
-some of them the API is GraphQL, on the others REST. The inventory is handwritten, so nothing of the collection is
-imported in the controller's main process before the first task.
+``termination_table.py`` spreads the endings over ad hoc commands, plays and the role, and over the versions of
+ansible-core. On some of them the API is GraphQL, on the others REST. The inventory is handwritten, so nothing of the
+collection is imported in the controller's main process before the first task.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ENGINES, Fleet, Run
+from conftest import CONNECT, ENGINES, OPEN, Fleet, Run, play, raw, role_play, task, who
 from support import SSH, TIMEOUT, Simulator, wait_until
 from termination_table import AD_HOC, PLAY, ROLE, WAYS, Case, Ending, api_of, cases_of, ends
 
@@ -31,8 +31,6 @@ pytestmark = pytest.mark.every_engine
 END_SECONDS = 30  # after a signal everything has to be closed within so many seconds
 FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
 PLAYBOOKS = (PLAY, ROLE)
-OPEN = {"include_role": {"name": "remoteit.fleet.remoteit_session", "tasks_from": "open"}}
-
 Tasks = list[dict[str, Any]]
 
 
@@ -46,67 +44,41 @@ def api(case: Case) -> str:
     return api_of(case.version)
 
 
+@pytest.fixture
+def engine(case: Case) -> Path:
+    return case.ansible_playbook
+
+
 @pytest.fixture(autouse=True)
-def started_as(case: Case, fleet: Fleet, record_property: Callable[[str, str], None]) -> None:
-    fleet.ansible_playbook = str(case.ansible_playbook)
+def set_up_case(case: Case, fleet: Fleet, record_property: Callable[[str, str], None]) -> None:
     fleet.inventory["fleet"]["vars"]["remoteit_wait_timeout"] = 3
     record_property("kind", case.ending.kind)
-    record_property("row", case.ending.row)
-    record_property("way", case.way)
     record_property("version", case.version)
 
 
-def task(name: str, **action: Any) -> dict[str, Any]:
-    return {"name": name, **action}
-
-
-def reach(name: str = "reach", **more: Any) -> dict[str, Any]:
-    """A task that proves which device was reached."""
-    return task(name, **{"ansible.builtin.raw": "cat device-name"}, **more)
-
-
 def fail(*hosts: str) -> dict[str, Any]:
-    return task("fail", **{"ansible.builtin.raw": "false"}, when=f"inventory_hostname in {list(hosts)}")
-
-
-def control(fleet: Fleet, name: str, path: str, body: Any) -> dict[str, Any]:
-    """A task on the controller that asks the simulator for something."""
-    action = {"url": f"{fleet.simulator.state['control_url']}/{path}", "method": "POST", "body": body}
-    uri = {"ansible.builtin.uri": {**action, "body_format": "json"}}
-    return task(name, **uri, delegate_to="localhost", run_once=True)
+    return raw("fail", "false", when=f"inventory_hostname in {list(hosts)}")
 
 
 def drop(fleet: Fleet, *devices: str) -> dict[str, Any]:
-    """A task that cuts the links to the devices, which accept no new ones."""
-    return control(fleet, "drop", "devices", [{"name": device, "drop": True} for device in devices])
-
-
-def wait_here(fleet: Fleet) -> dict[str, Any]:
-    """A task on the controller that waits for ``go_on``."""
-    wait = {"ansible.builtin.wait_for": {"path": str(fleet.folder / "go on"), "sleep": 1}}
-    return task("wait", **wait, delegate_to="localhost", run_once=True)
-
-
-def go_on(fleet: Fleet) -> None:
-    (fleet.folder / "go on").touch()
+    """Return a task that cuts the links to the devices, which accept no new ones."""
+    return fleet.post("drop", "devices", [{"name": device, "drop": True} for device in devices])
 
 
 def connect(fleet: Fleet, **more: Any) -> dict[str, Any]:
-    return task("connect", **{"remoteit.fleet.remoteit_connect": {"deviceaddress": fleet.services}}, **more)
+    return task("connect", **{CONNECT: {"deviceaddress": fleet.services}}, **more)
 
 
 def plays_of(fleet: Fleet, way: str, tasks: Tasks, **keywords: Any) -> list[dict[str, Any]]:
     """Return a play on the fleet, by the role or without it."""
-    play = {"hosts": "fleet", "gather_facts": False, **keywords}
     if way == PLAY:
-        return [{**play, "tasks": tasks}]
+        return [play(*tasks, **keywords)]
     fleet.write("on_the_devices.yml", tasks)
-    role = {"role": "remoteit.fleet.remoteit_session", "vars": {"remoteit_session_tasks": "on_the_devices.yml"}}
-    return [{**play, "roles": [role]}]
+    return [role_play(**keywords)]
 
 
 def on_localhost(*tasks: dict[str, Any]) -> dict[str, Any]:
-    return {"hosts": "localhost", "gather_facts": False, "tasks": list(tasks)}
+    return play(*tasks, hosts="localhost")
 
 
 def run_it(fleet: Fleet, way: str, tasks: Tasks, command: str, **options: Any) -> Run:
@@ -117,7 +89,7 @@ def run_it(fleet: Fleet, way: str, tasks: Tasks, command: str, **options: Any) -
 
 
 def reach_it(fleet: Fleet, way: str, **options: Any) -> Run:
-    return run_it(fleet, way, [reach()], "cat device-name", **options)
+    return run_it(fleet, way, [who()], "cat device-name", **options)
 
 
 def command_of(fleet: Fleet, way: str, tasks: Tasks, command: str) -> list[str]:
@@ -128,12 +100,6 @@ def command_of(fleet: Fleet, way: str, tasks: Tasks, command: str) -> list[str]:
         return [ansible, "-i", inventory, "fleet", "-m", "raw", "-a", command]
     playbook = fleet.write("play.yml", plays_of(fleet, way, tasks))
     return [fleet.ansible_playbook, "-i", inventory, str(playbook)]
-
-
-def assert_all_closed(run: Run) -> None:
-    count = len(run.connections)
-    assert count
-    assert run.recap == f"opened {count}, closed {count}, left open 0"
 
 
 # -- the run ends by itself ----------------------------------------------------------------------------------------
@@ -152,7 +118,7 @@ class Row(Ending):
     """
 
     codes: Sequence[int] = (0,)
-    tasks: Callable[[Fleet], Tasks] = lambda _fleet: [reach()]
+    tasks: Callable[[Fleet], Tasks] = lambda _fleet: [who()]
     command: str = "cat device-name"
     play: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False, hash=False)
     then: dict[str, Any] | None = dataclasses.field(default=None, compare=False, hash=False)
@@ -166,55 +132,55 @@ ROWS = [
     Row(_TASKS, "every task succeeds", WAYS),
     Row(
         _TASKS, "a task fails on one device", WAYS, codes=[2],
-        tasks=lambda _: [reach(), fail(SECOND), reach()], command=f'test "$(cat device-name)" != {SECOND}',
+        tasks=lambda _: [who(), fail(SECOND), who()], command=f'test "$(cat device-name)" != {SECOND}',
     ),
     Row(
         _TASKS, "a task fails on every device", WAYS, codes=[2],
-        tasks=lambda _: [reach(), fail(*ALL), reach()], command="false",
+        tasks=lambda _: [who(), fail(*ALL), who()], command="false",
     ),
     Row(_TASKS, "one device does not respond", WAYS, codes=[4], before=[FIRST]),
     Row(_TASKS, "every device does not respond", WAYS, codes=[4], before=ALL),
     Row(
         _TASKS, "one device becomes unreachable", PLAYBOOKS, codes=[4],
-        tasks=lambda fleet: [reach(), drop(fleet, FIRST), reach("again")],
+        tasks=lambda fleet: [who(), drop(fleet, FIRST), who("again")],
     ),
     Row(
         _TASKS, "every device becomes unreachable", PLAYBOOKS, codes=[4],
-        tasks=lambda fleet: [reach(), drop(fleet, *ALL), reach("again")],
+        tasks=lambda fleet: [who(), drop(fleet, *ALL), who("again")],
     ),
     Row(
         _TASKS, "a task cannot be templated", PLAYBOOKS, codes=[2],
-        tasks=lambda _: [reach(), task("bad", **{"ansible.builtin.raw": "{{ nowhere }}"})],
+        tasks=lambda _: [who(), raw("bad", "{{ nowhere }}")],
     ),
     Row(
         _TASKS, "an included file is not YAML", PLAYBOOKS, codes=[1, 2, 4, 250],
-        tasks=lambda _: [reach(), task("bad", include_tasks="broken.yml")],
+        tasks=lambda _: [who(), task("bad", include_tasks="broken.yml")],
     ),
-    Row(_TASKS, "a rescue succeeds", PLAYBOOKS, tasks=lambda _: [{"block": [fail(*ALL)], "rescue": [reach()]}]),
+    Row(_TASKS, "a rescue succeeds", PLAYBOOKS, tasks=lambda _: [{"block": [fail(*ALL)], "rescue": [who()]}]),
     Row(
         _TASKS, "an always fails", PLAYBOOKS, codes=[2],
-        tasks=lambda _: [{"block": [fail(FIRST)], "always": [reach(), fail(*ALL)]}],
+        tasks=lambda _: [{"block": [fail(FIRST)], "always": [who(), fail(*ALL)]}],
     ),
     Row(
-        _TASKS, "a handler fails", PLAYBOOKS, codes=[2], tasks=lambda _: [reach(notify=RESTART, changed_when=True)],
+        _TASKS, "a handler fails", PLAYBOOKS, codes=[2], tasks=lambda _: [who(notify=RESTART, changed_when=True)],
         play={"handlers": [task(RESTART, **{"ansible.builtin.raw": "false"})]},
     ),
     Row(
         _TASKS, "a handler is forced", PLAYBOOKS, codes=[2],
-        tasks=lambda _: [reach(notify=RESTART, changed_when=True), fail(*ALL)],
+        tasks=lambda _: [who(notify=RESTART, changed_when=True), fail(*ALL)],
         play={"force_handlers": True, "handlers": [task(RESTART, **{"ansible.builtin.raw": "true"})]},
     ),
     Row(
         _PLAYS, "any_errors_fatal, and a device becomes unreachable", PLAYBOOKS, codes=[2, 4, 6],
-        tasks=lambda fleet: [reach(), drop(fleet, SECOND), reach("again")], play={"any_errors_fatal": True},
+        tasks=lambda fleet: [who(), drop(fleet, SECOND), who("again")], play={"any_errors_fatal": True},
     ),
     Row(
         _PLAYS, "max_fail_percentage is exceeded", PLAYBOOKS, codes=[2],
-        tasks=lambda _: [reach(), fail(SECOND), reach()], play={"max_fail_percentage": 10},
+        tasks=lambda _: [who(), fail(SECOND), who()], play={"max_fail_percentage": 10},
     ),
     Row(
         _PLAYS, "serial, and the first batch fails", PLAYBOOKS, codes=[2],
-        tasks=lambda _: [reach(), fail(FIRST), reach()], play={"serial": 1},
+        tasks=lambda _: [who(), fail(FIRST), who()], play={"serial": 1},
     ),
     Row(
         _PLAYS, "serial, and the first batch does not respond", PLAYBOOKS, codes=[4], before=[FIRST],
@@ -222,15 +188,15 @@ ROWS = [
     ),
     Row(
         _PLAYS, "meta end_play, and a later play", PLAYBOOKS,
-        tasks=lambda _: [reach(), {"meta": "end_play"}], then={},
+        tasks=lambda _: [who(), {"meta": "end_play"}], then={},
     ),
     Row(
         _PLAYS, "meta end_host, and a later play", PLAYBOOKS,
-        tasks=lambda _: [reach(), {"meta": "end_host", "when": f"inventory_hostname == '{FIRST}'"}], then={},
+        tasks=lambda _: [who(), {"meta": "end_host", "when": f"inventory_hostname == '{FIRST}'"}], then={},
     ),
     Row(
         _PLAYS, "meta end_batch, and a later play", PLAYBOOKS,
-        tasks=lambda _: [reach(), {"meta": "end_batch"}], play={"serial": 2}, then={},
+        tasks=lambda _: [who(), {"meta": "end_batch"}], play={"serial": 2}, then={},
     ),
     Row(
         _PLAYS, "a later play cannot be templated", PLAYBOOKS, codes=[1, 2, 4, 250],
@@ -239,7 +205,7 @@ ROWS = [
     *[
         Row(
             _STRATEGIES, f"{strategy}, and a task fails", PLAYBOOKS, codes=[2],
-            tasks=lambda _: [reach(), fail(SECOND), reach()], play={"strategy": strategy},
+            tasks=lambda _: [who(), fail(SECOND), who()], play={"strategy": strategy},
         )
         for strategy in ("free", "host_pinned")
     ],
@@ -262,11 +228,11 @@ def test_run_ends(fleet: Fleet, case: Case) -> None:
     else:
         plays = plays_of(fleet, case.way, row.tasks(fleet), **row.play)
         if row.then is not None:
-            plays.append({"hosts": "fleet", "gather_facts": False, "tasks": [reach("later")], **row.then})
+            plays.append({"hosts": "fleet", "gather_facts": False, "tasks": [who("later")], **row.then})
         run = fleet.run(plays)
     assert run.rc in row.codes
-    assert_all_closed(run)
-    for device, seen in {**run.stdout_of("reach"), **run.stdout_of("later")}.items():
+    run.assert_all_closed()
+    for device, seen in {**run.stdout_of("who"), **run.stdout_of("later")}.items():
         assert seen in (device, "")
     if row.then == {}:
         assert run.status("later") == dict.fromkeys(ALL, "changed")
@@ -285,7 +251,7 @@ def test_opening_fails(fleet: Fleet, case: Case) -> None:
     assert run.rc == (2 if case.way == ROLE and case.ending.variant == "credentials" else 4)
     if case.ending.variant == "offline":
         assert len(run.connections) == 2
-        assert_all_closed(run)
+        run.assert_all_closed()
     else:
         assert run.connections == []
 
@@ -294,20 +260,20 @@ def test_opening_fails(fleet: Fleet, case: Case) -> None:
 def test_connect_without_disconnect(fleet: Fleet, case: Case) -> None:
     if case.way == AD_HOC:
         options = json.dumps({"deviceaddress": fleet.services})
-        run = fleet.ad_hoc("localhost", "-m", "remoteit.fleet.remoteit_connect", "-a", options)
+        run = fleet.ad_hoc("localhost", "-m", CONNECT, "-a", options)
     else:
         run = fleet.run([on_localhost(connect(fleet))])
     assert run.rc == 0
-    assert_all_closed(run)
+    run.assert_all_closed()
 
 
 @ends(Ending("the modules are used", "one remoteit_connect for each host, and a task fails", (PLAY,)))
 def test_connect_for_each_host(fleet: Fleet, case: Case) -> None:
-    options = {"remoteit.fleet.remoteit_connect": {"deviceaddress": "{{ remoteit_deviceaddress }}"}}
+    options = {CONNECT: {"deviceaddress": "{{ remoteit_deviceaddress }}"}}
     run = fleet.run(plays_of(fleet, case.way, [task("connect", **options), fail(SECOND)]))
     assert run.rc == 2
     assert len(run.connections) == 3
-    assert_all_closed(run)
+    run.assert_all_closed()
 
 
 @ends(
@@ -316,22 +282,22 @@ def test_connect_for_each_host(fleet: Fleet, case: Case) -> None:
 )
 def test_open_without_close(fleet: Fleet, case: Case) -> None:
     fails = case.ending.variant == "fails"
-    tasks = [OPEN, fail(SECOND) if fails else drop(fleet, *ALL), reach()]
+    tasks = [OPEN, fail(SECOND) if fails else drop(fleet, *ALL), who()]
     run = fleet.run(plays_of(fleet, PLAY, tasks))
     assert run.rc == (2 if fails else 4)
     assert len(run.connections) == 3
-    assert_all_closed(run)
+    run.assert_all_closed()
 
 
 @ends(Ending("another way to start", "two playbooks in one call, and the second fails", PLAYBOOKS))
 def test_two_playbooks_in_one_call(fleet: Fleet, case: Case) -> None:
-    plays = plays_of(fleet, case.way, [reach()])
+    plays = plays_of(fleet, case.way, [who()])
     second = fleet.write("second.yml", [*plays, on_localhost(task("fail here", **{"ansible.builtin.fail": {}}))])
     opening = [OPEN] if case.way == ROLE else []
-    run = fleet.run(plays_of(fleet, PLAY, [*opening, reach()]), str(second))
+    run = fleet.run(plays_of(fleet, PLAY, [*opening, who()]), str(second))
     assert run.rc == 2
     assert len(run.connections) == 3  # the second playbook uses what the first has left open
-    assert_all_closed(run)
+    run.assert_all_closed()
 
 
 @ends(Ending("another way to start", "ansible-runner, and a task fails", PLAYBOOKS))
@@ -343,7 +309,7 @@ def test_run_by_ansible_runner(fleet: Fleet, case: Case) -> None:
     (data / "project").mkdir(parents=True)
     (data / "inventory").mkdir()
     (data / "inventory" / "hosts.json").write_text(json.dumps(fleet.inventory))
-    tasks = [reach(), fail(SECOND)]
+    tasks = [who(), fail(SECOND)]
     (data / "project" / "play.yml").write_text(json.dumps(plays_of(fleet, case.way, tasks)))
     (data / "project" / "on_the_devices.yml").write_text(json.dumps(tasks))
     done = subprocess.run(
@@ -372,7 +338,7 @@ def test_run_by_ansible_console(fleet: Fleet, case: Case) -> None:
 # -- signals -------------------------------------------------------------------------------------------------------
 
 LONG_COMMAND = "touch reached; sleep 30"
-WAIT = [task("wait", **{"ansible.builtin.raw": LONG_COMMAND})]
+WAIT = [raw("wait", LONG_COMMAND)]
 
 
 def call_under_way(fleet: Fleet, call: str) -> Callable[[], bool]:
@@ -433,7 +399,7 @@ def await_nothing_open(fleet: Fleet, seconds: float = END_SECONDS) -> None:
     *[
         Signal(
             "SIGINT, SIGTERM, SIGHUP or SIGKILL", moment, WAYS, f"{number.name} to the {target}",
-            number=number, to_group=target == "group",
+            number=number, to_group=target == "group", group=f"{number.name} {moment}",
         )
         for moment in MOMENTS
         for number in SIGNALS
@@ -443,11 +409,11 @@ def await_nothing_open(fleet: Fleet, seconds: float = END_SECONDS) -> None:
 def test_signal(fleet: Fleet, case: Case) -> None:
     ending = case.ending
     assert isinstance(ending, Signal)
-    moment, number = ending.row, ending.number
+    moment, number = ending.name, ending.number
     # what is to be hit has to last
     fleet.simulator.settings(latency=1.0, stop_latency=2.0 if moment == CLOSING else 0.5)
     short = moment == CLOSING
-    command = command_of(fleet, case.way, [reach()] if short else WAIT, "cat device-name" if short else LONG_COMMAND)
+    command = command_of(fleet, case.way, [who()] if short else WAIT, "cat device-name" if short else LONG_COMMAND)
     with running(fleet, command) as process:
         wait_until(MOMENTS[moment](fleet))
         (os.killpg if ending.to_group else os.kill)(process.pid, number)
@@ -514,7 +480,7 @@ def use_inventory(fleet: Fleet, source: str) -> None:
     *[
         Container(
             "a container ends", f"{first}, {how}", (AD_HOC, PLAY), f"inventory {source}",
-            source=source, how=how, first=first,
+            source=source, how=how, first=first, group=f"{first}, {how}",
         )
         for first in (PID_1, LAST)
         for how in (SUCCESS, FAILURE, signal.SIGTERM.name, signal.SIGKILL.name)
@@ -534,7 +500,7 @@ def test_container_ends(fleet: Fleet, case: Case) -> None:
         init = fleet.write("init", INIT)
         init.chmod(0o755)
         before.append(str(init))
-    by_itself = {SUCCESS: ([reach()], "cat device-name", 0), FAILURE: ([reach(), fail(*ALL)], "false", 2)}
+    by_itself = {SUCCESS: ([who()], "cat device-name", 0), FAILURE: ([who(), fail(*ALL)], "false", 2)}
     tasks, command, expected = by_itself.get(ending.how, (WAIT, LONG_COMMAND, None))
     with running(fleet, [*before, *command_of(fleet, case.way, tasks, command)]) as process:
         if expected is None:
@@ -584,26 +550,17 @@ def teardown(fleet: Fleet, code: int = 0) -> Run:
 _KILLED = "a process is killed"
 
 
-def the_keeper(fleet: Fleet) -> int:
-    return next(pid for pid, words in fleet.processes().items() if "_keeper/process.py" in words)
-
-
-def in_journal(fleet: Fleet, name: str, count: int = 1) -> bool:
-    journal = fleet.folder / "journal"
-    return journal.exists() and journal.read_text().count(f'"task": "{name}"') >= count
-
-
 @ends(Ending(_KILLED, "the keeper, between two tasks", PLAYBOOKS))
 def test_keeper_is_killed_between_two_tasks(fleet: Fleet, case: Case) -> None:
     """The keeper of the next task takes its ledger over."""
-    command = command_of(fleet, case.way, [reach(), wait_here(fleet), reach("again")], "")
+    command = command_of(fleet, case.way, [who(), fleet.wait_here(), who("again")], "")
     with running(fleet, command) as process:
-        wait_until(lambda: in_journal(fleet, "reach", 3))
-        os.kill(the_keeper(fleet), signal.SIGKILL)
-        go_on(fleet)
+        wait_until(lambda: fleet.has_ended("who", 3))
+        os.kill(fleet.keepers()[0], signal.SIGKILL)
+        fleet.go_on()
         assert process.wait(TIMEOUT) == 0
         wait_until(lambda: not fleet.processes())
-    assert in_journal(fleet, "again", 3)
+    assert fleet.has_ended("again", 3)
     assert ", left open 0" in output(fleet)
     assert not fleet.simulator.open_connections()
     assert fleet.ledgers() == []
@@ -612,16 +569,16 @@ def test_keeper_is_killed_between_two_tasks(fleet: Fleet, case: Case) -> None:
 @ends(Ending(_KILLED, "the keeper, while a command runs", PLAYBOOKS))
 def test_keeper_is_killed_while_a_command_runs(fleet: Fleet, case: Case) -> None:
     """The command goes on: only ssh carries it."""
-    long = task("long", **{"ansible.builtin.raw": "touch reached; until [ -e 'go on' ]; do sleep 0.2; done"})
-    command = command_of(fleet, case.way, [long, reach("again")], "")
+    long = raw("long", "touch reached; until [ -e 'go on' ]; do sleep 0.2; done")
+    command = command_of(fleet, case.way, [long, who("again")], "")
     with running(fleet, command) as process:
         wait_until(tasks_run(fleet))
-        os.kill(the_keeper(fleet), signal.SIGKILL)
+        os.kill(fleet.keepers()[0], signal.SIGKILL)
         for device in ALL:
             (fleet.simulator.home(device) / "go on").touch()
         assert process.wait(TIMEOUT) == 0
         wait_until(lambda: not fleet.processes())
-    assert in_journal(fleet, "again", 3)
+    assert fleet.has_ended("again", 3)
     assert not fleet.simulator.open_connections()
     assert fleet.ledgers() == []
 
@@ -633,7 +590,7 @@ def test_keeper_is_killed_while_a_command_runs(fleet: Fleet, case: Case) -> None
 def test_keeper_is_killed_after_the_last_task(fleet: Fleet, case: Case) -> None:
     """The role closes by another keeper; without the role the run reports what is left, and a teardown closes it."""
     fleet.simulator.settings(stop_latency=0.5)
-    tasks = [connect(fleet, run_once=True) if case.ending.variant == "module" else reach(), wait_here(fleet)]
+    tasks = [connect(fleet, run_once=True) if case.ending.variant == "module" else who(), fleet.wait_here()]
     # the only place where an ad hoc command can wait on the controller is a callback or the device
     long = "touch reached; until [ -e 'go on' ]; do sleep 0.2; done"
     with running(fleet, command_of(fleet, case.way, tasks, long)) as process:
@@ -641,9 +598,9 @@ def test_keeper_is_killed_after_the_last_task(fleet: Fleet, case: Case) -> None:
             wait_until(tasks_run(fleet))
         else:
             wait_until(lambda: len(fleet.simulator.open_connections()) == 3)
-            wait_until(lambda: in_journal(fleet, "connect" if case.ending.variant == "module" else "reach"))
-        os.kill(the_keeper(fleet), signal.SIGKILL)
-        go_on(fleet)
+            wait_until(lambda: fleet.has_ended("connect" if case.ending.variant == "module" else "who"))
+        os.kill(fleet.keepers()[0], signal.SIGKILL)
+        fleet.go_on()
         for device in ALL:
             (fleet.simulator.home(device) / "go on").touch()
         assert process.wait(TIMEOUT) == 0
@@ -657,7 +614,7 @@ def test_keeper_is_killed_after_the_last_task(fleet: Fleet, case: Case) -> None:
 @ends(Ending(_KILLED, "the workers, while they open", WAYS))
 def test_workers_are_killed(fleet: Fleet, case: Case) -> None:
     fleet.simulator.settings(latency=3.0)
-    with running(fleet, command_of(fleet, case.way, [reach()], "cat device-name")) as process:
+    with running(fleet, command_of(fleet, case.way, [who()], "cat device-name")) as process:
         wait_until(call_under_way(fleet, "connect"))
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         for child in children:
@@ -677,7 +634,7 @@ def test_bulk_call_is_killed_half_way(fleet: Fleet, case: Case, request: pytest.
     request.addfinalizer(large.end)
     fleet.environ |= fleet.credentials_of(large)
     services = [service["deviceaddress"] for service in large.state["services"] if service["application"] == SSH]
-    options = {"remoteit.fleet.remoteit_connect": {"deviceaddress": services, "concurrency": 64}}
+    options = {CONNECT: {"deviceaddress": services, "concurrency": 64}}
     playbook = fleet.write("play.yml", [on_localhost(task("connect", **options))])
     with running(fleet, [fleet.ansible_playbook, str(playbook)]) as process:
         wait_until(lambda: len(large.connections()) > 500)
@@ -699,7 +656,7 @@ def test_stop_fails_three_times(fleet: Fleet, case: Case) -> None:
         fleet.simulator.inject_fault(service, call="stop", fault="http", status=500, times=3)
     run = reach_it(fleet, case.way)
     assert run.rc == 0
-    assert_all_closed(run)
+    run.assert_all_closed()
 
 
 @ends(Ending(_API, "the stop always fails", WAYS))
@@ -745,12 +702,12 @@ def test_connection_expires_between_two_tasks(fleet: Fleet, case: Case) -> None:
     """It is opened again for the next task."""
     seconds = 8 * 3600 + 1 if case.ending.variant == "8 hours" else 15 * 60 + 1
     fleet.environ["ANSIBLE_SSH_ARGS"] = "-F /dev/null"  # a control master would keep it in use
-    expire = control(fleet, "expire", "clock", {"advance": seconds})
-    run = run_it(fleet, case.way, [reach(), expire, reach("again")], "")
+    expire = fleet.post("expire", "clock", {"advance": seconds})
+    run = run_it(fleet, case.way, [who(), expire, who("again")], "")
     assert run.rc == 0
     assert run.stdout_of("again") == {device: device for device in ALL}
     assert len(run.connections) == 6
-    assert_all_closed(run)
+    run.assert_all_closed()
 
 
 @ends(*[Ending(_API, f"two runs on the same devices, and the API {way}", PLAYBOOKS, variant) for variant, way in [
@@ -759,15 +716,15 @@ def test_connection_expires_between_two_tasks(fleet: Fleet, case: Case) -> None:
 def test_two_runs_on_the_same_devices(fleet: Fleet, case: Case) -> None:
     """Neither run closes the other's connections, and one that was ended is opened again for the next command."""
     fleet.simulator.settings(second_connect=case.ending.variant)
-    command = command_of(fleet, case.way, [reach(), wait_here(fleet), reach("again")], "")
+    command = command_of(fleet, case.way, [who(), fleet.wait_here(), who("again")], "")
     with running(fleet, command) as one, running(fleet, command) as two:
-        wait_until(lambda: in_journal(fleet, "reach", 6))
-        go_on(fleet)
+        wait_until(lambda: fleet.has_ended("who", 6))
+        fleet.go_on()
         codes = {one.wait(TIMEOUT), two.wait(TIMEOUT)}
         # two runs that end each other's connections may do so while a command runs, which is not repeated
         assert codes <= ({0, 4} if case.ending.variant == "override" else {0})
         await_nothing_open(fleet)
-    assert in_journal(fleet, "again", 6)
+    assert fleet.has_ended("again", 6)
     assert fleet.ledgers() == []
 
 
@@ -809,7 +766,7 @@ def test_home_cannot_be_used(fleet: Fleet, case: Case) -> None:
         fleet.environ["HOME"] = case.ending.variant
     run = reach_it(fleet, case.way)
     assert run.rc == 0
-    assert_all_closed(run)
+    run.assert_all_closed()
 
 
 @ends(Ending(_SYSTEM, "a random user ID", (PLAY,)))
@@ -834,4 +791,4 @@ def test_long_temporary_path(fleet: Fleet, case: Case) -> None:
     fleet.environ.pop("XDG_RUNTIME_DIR")
     run = reach_it(fleet, case.way)
     assert run.rc == 0
-    assert_all_closed(run)
+    run.assert_all_closed()

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import test_termination
-from termination_table import ENDINGS, rows_of_the_page
+from termination_table import endings_by_kind, endings_of_the_page
 
 
 def test_page_lists_every_ending_that_is_tested() -> None:
     assert test_termination
-    assert rows_of_the_page() == {(ending.kind, ending.row, way) for ending in ENDINGS for way in ending.ways}
+    assert endings_of_the_page() == endings_by_kind()
