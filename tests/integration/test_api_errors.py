@@ -1,17 +1,19 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Faults of the REST API: each has its own error, nothing is opened twice, and nothing is left open."""
+"""Faults of both APIs: each has its own error, nothing is opened twice, and nothing is left open."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import socket
+import os
+import signal
 from typing import Any
 
 import pytest
-from conftest import Fleet, one_line
+from conftest import CONNECT, DISCONNECT, Fleet, one_line, themselves, who
+from support import TIMEOUT, wait_until
+from test_termination import running
 
 
 @dataclasses.dataclass
@@ -28,60 +30,87 @@ class Trouble:
     """The number of connections that the vendor opened, each of which has to be stopped."""
 
 
-def evil(name: str, words: str, **connection: Any) -> Trouble:
-    """A connection that is real, but whose proxy cannot be used."""
+def unusable(name: str, words: str, **connection: Any) -> Trouble:
+    """Return a connection of REST that is real, but whose proxy cannot be used."""
     fault = {"fault": "body", "override": {"connection": connection}}
     return Trouble(name, "bad_answer", words, fault, opened=1)
 
 
+def unusable_graphql(name: str, words: str, **connection: Any) -> Trouble:
+    fault = {"fault": "body", "override": {"data": {"connect": connection}}}
+    return Trouble(name, "bad_answer", words, fault, opened=1)
+
+
 MISSING_COMMA = '{"status": "true" "connection": {"proxy": "http://proxy1.rt3.io:33333"}}'
+UNKNOWN, FOREIGN = "80:00:00:00:01:FF:FF:F1", "80:00:00:00:02:00:00:11"
 
-TROUBLES = [
-    Trouble("wrong developer key", "auth", "developer key", options={"developer_key": "A" * 40}),
-    Trouble("expired token", "auth", "token", options={"token": "b" * 32}),
-    Trouble("unknown service", "not_found", "0861", service="80:00:00:00:01:FF:FF:F1"),
-    Trouble("service of somebody else", "not_shared", "0405", service="80:00:00:00:02:00:00:11"),
-    Trouble("HTML", "bad_answer", "HTML page", {"fault": "html"}),
-    Trouble("HTML and success", "bad_answer", "HTML page", {"fault": "html", "status": 200}),
-    Trouble("empty body", "bad_answer", "empty body", {"fault": "empty"}),
-    Trouble("the page's sample", "bad_answer", "not JSON", {"fault": "body", "text": MISSING_COMMA}),
-    Trouble("a list", "bad_answer", "list", {"fault": "body", "json": []}),
+BOTH = [
+    Trouble("HTML", "bad_answer", "", {"fault": "html"}),
+    Trouble("empty body", "bad_answer", "", {"fault": "empty"}),
+    Trouble("a list", "bad_answer", "", {"fault": "body", "json": []}),
     Trouble("429", "throttled", "429", {"fault": "throttle"}),
-    Trouble("429 with a pause", "throttled", "429", {"fault": "throttle", "retry_after": 1}),
     Trouble("500", "api", "500", {"fault": "http", "status": 500}),
-    Trouble("503", "api", "too busy", {"fault": "http", "status": 503, "reason": "too busy"}),
-    Trouble("dropped", "network", "no answer", {"fault": "drop"}),
-    Trouble("time-out", "timeout", "1 second", {"fault": "http", "seconds": 2}, {"timeout": 1}),
-    Trouble("no reason", "api", "no reason", {"fault": "body", "json": {"status": "false"}}),
-    evil("option as host", "host", proxy="http://-oProxyCommand=evil:{port}", proxyserver="-oProxyCommand=evil"),
-    evil("option as host in the URL", "host", proxy="http://-oProxyCommand=evil:{port}", proxyserver=None),
-    evil("blank in the host", "host", proxyserver="a b"),
-    evil("port 0", "port", proxy="http://127.0.0.1:0", proxyport="0", proxyServerPort=0),
-    evil("port 70000", "port", proxyport="70000", proxyServerPort=70000),
-    evil("port with an option", "port", proxyport="22 -oProxyCommand=x", proxyServerPort=None),
-    evil("no URL", "proxy", proxy="nonsense"),
-    evil("line break", "proxy", proxy="http://127.0.0.1:80\n-oProxyCommand=x"),
-    evil("user in the URL", "proxy", proxy="http://user@127.0.0.1:80"),
-    evil("another service", "another service", deviceaddress="80:00:00:00:01:00:00:21"),
+    Trouble("dropped", "network", "", {"fault": "drop"}),
 ]
+TROUBLES: dict[str, list[Trouble]] = {
+    "rest": [
+        *BOTH,
+        Trouble("wrong developer key", "auth", "", options={"developer_key": "A" * 40}),
+        Trouble("expired token", "auth", "", options={"token": "b" * 32}),
+        Trouble("unknown service", "not_found", "0861", service=UNKNOWN),
+        Trouble("service of somebody else", "not_shared", "0405", service=FOREIGN),
+        Trouble("HTML and success", "bad_answer", "", {"fault": "html", "status": 200}),
+        Trouble("the page's sample", "bad_answer", "", {"fault": "body", "text": MISSING_COMMA}),
+        Trouble("429 with a pause", "throttled", "429", {"fault": "throttle", "retry_after": 1}),
+        Trouble("503", "api", "too busy", {"fault": "http", "status": 503, "reason": "too busy"}),
+        Trouble("time-out", "timeout", "1 second", {"fault": "http", "seconds": 2}, {"timeout": 1}),
+        Trouble("no reason", "api", "", {"fault": "body", "json": {"status": "false"}}),
+        unusable(
+            "option as host", "host", proxy="http://-oProxyCommand=evil:{port}", proxyserver="-oProxyCommand=evil"
+        ),
+        unusable("option as host in the URL", "host", proxy="http://-oProxyCommand=evil:{port}", proxyserver=None),
+        unusable("blank in the host", "host", proxyserver="a b"),
+        unusable("port 0", "port", proxy="http://127.0.0.1:0", proxyport="0", proxyServerPort=0),
+        unusable("port 70000", "port", proxyport="70000", proxyServerPort=70000),
+        unusable("port with an option", "port", proxyport="22 -oProxyCommand=x", proxyServerPort=None),
+        unusable("no URL", "proxy", proxy="nonsense"),
+        unusable("line break", "proxy", proxy="http://127.0.0.1:80\n-oProxyCommand=x"),
+        unusable("user in the URL", "proxy", proxy="http://user@127.0.0.1:80"),
+        unusable("another service", "", deviceaddress="80:00:00:00:01:00:00:21"),
+    ],
+    "graphql": [
+        *BOTH,
+        Trouble("unknown service", "not_found", "", service=UNKNOWN),
+        Trouble("service of somebody else", "not_shared", "", service=FOREIGN),
+        Trouble("no data", "bad_answer", "", {"fault": "body", "json": {"data": None}}),
+        Trouble("an error", "api", "it is Monday", {"fault": "http", "status": 200, "reason": "it is Monday"}),
+        Trouble("forbidden", "auth", "", {"fault": "http", "status": 403, "reason": "Forbidden"}),
+        unusable_graphql("option as host", "host", host="-oProxyCommand=evil"),
+        unusable_graphql("blank in the host", "host", host="a b"),
+        unusable_graphql("port 0", "port", port=0),
+        unusable_graphql("port as a text with an option", "port", port="22 -oProxyCommand=x"),
+        Trouble("answer lost", "network", "", {"fault": "lost"}, opened=1),
+    ],
+}
 
 
+@pytest.mark.parametrize("api", ["rest", "graphql"], ids=["REST", "GraphQL"])
 def test_connect_reports_each_fault(fleet: Fleet, subtests: Any) -> None:
     """One run has them all, each with its own service."""
-    fleet.inventory = {}
     tasks: list[dict[str, Any]] = []
-    for number, trouble in enumerate(TROUBLES, 11):
+    troubles = TROUBLES[fleet.api]
+    for number, trouble in enumerate(troubles, 11):
         service = trouble.service or fleet.simulator.service(f"pi-{number:04}")
         if trouble.fault:
             fleet.simulator.inject_fault(service, call="connect", **trouble.fault)
         connect = {"deviceaddress": service, **trouble.options}
-        tasks.append({"name": trouble.name, "remoteit.fleet.remoteit_connect": connect, "ignore_errors": True})
+        tasks.append({"name": trouble.name, CONNECT: connect, "ignore_errors": True})
     run = fleet.on_localhost(tasks)
     assert run.rc == 0
-    assert len([request for request in run.requests if request["call"] == "connect"]) == len(TROUBLES)
-    assert len(run.connections) == sum(trouble.opened for trouble in TROUBLES)
+    assert len([request for request in run.requests if request["call"] == "connect"]) == len(troubles)
+    assert len(run.connections) == sum(trouble.opened for trouble in troubles)
     assert {entry["closed_by"] for entry in run.connections} == {"stop"}
-    for trouble in TROUBLES:
+    for trouble in troubles:
         with subtests.test(trouble.name):
             result = run.result(trouble.name)
             assert run.status(trouble.name) == {"localhost": "ignored"}
@@ -156,72 +185,44 @@ def test_login_is_refused(fleet: Fleet, subtests: Any) -> None:
             assert words in run.result(name)["msg"]
 
 
-@pytest.mark.parametrize("way", ["role", "plugin"])
-def test_api_that_refuses_connections(fleet: Fleet, way: str) -> None:
-    """The reason is explained once, and the other hosts refer to it."""
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as server:
-        port = server.getsockname()[1]
-    fleet.environ["REMOTEIT_API_URL"] = f"http://127.0.0.1:{port}/apv/v27"
-    task = {"name": "never", "ansible.builtin.raw": "true"}
-    run = fleet.session([task]) if way == "role" else fleet.run([{"hosts": "fleet", "tasks": [task]}])
-    assert run.rc == 4
-    (name,) = {entry["task"] for entry in run.journal if entry["status"] == "unreachable"}
-    reasons = {host: result["msg"] for host, result in run.results(name).items()}
-    assert sorted(reasons) == fleet.devices
-    (explained,) = (host for host, reason in reasons.items() if str(port) in reason and "refused" in reason)
-    assert all(f"same reason as {explained}" in reason for host, reason in reasons.items() if host != explained)
+#: The faults, what the task does then, and how many calls it makes.
+STOPS: dict[str, tuple[list[dict[str, Any]], str, int]] = {
+    "no fault": ([], "changed", 1),
+    "500 three times": ([{"fault": "http", "status": 500, "times": 3}], "changed", 4),
+    "429": ([{"fault": "throttle", "retry_after": 1}], "changed", 2),
+    "HTML": ([{"fault": "html", "status": 502}], "changed", 2),
+    "answer lost": ([{"fault": "lost"}], "ok", 2),
+    "500 always": ([{"fault": "http", "status": 500, "times": 5}], "ignored", 5),
+}
 
 
-STOPS = """\
-- hosts: localhost
-  gather_facts: false
-  tasks:
-    - name: open
-      remoteit.fleet.remoteit_connect: {deviceaddress: "{{ service }}", detach: true}
-      register: opened
-    - name: faults
-      ansible.builtin.uri: {url: "{{ control_url }}/faults", method: POST, body_format: json, body: "{{ faults }}"}
-    - name: stop
-      remoteit.fleet.remoteit_disconnect: {connections: "{{ opened }}"}
-      ignore_errors: true
-    - name: stop again
-      remoteit.fleet.remoteit_disconnect: {connections: "{{ opened }}"}
-    - name: stop once more, without its keeper
-      remoteit.fleet.remoteit_disconnect: {deviceaddress: "{{ service }}", connectionid: "{{ opened.connectionid }}"}
-"""
-
-
-@pytest.mark.parametrize(
-    ("faults", "status", "stops"),
-    [
-        pytest.param([], "changed", 1, id="well"),
-        pytest.param([{"fault": "http", "status": 500, "times": 3}], "changed", 4, id="500 three times"),
-        pytest.param([{"fault": "throttle", "retry_after": 1}], "changed", 2, id="429"),
-        pytest.param([{"fault": "html", "status": 502}], "changed", 2, id="HTML"),
-        pytest.param([{"fault": "lost"}], "ok", 2, id="answer lost"),
-        pytest.param([{"fault": "http", "status": 500, "times": 5}], "ignored", 5, id="500 always"),
-    ],
-)
-def test_stop_is_repeated(fleet: Fleet, faults: list[Any], status: str, stops: int) -> None:
-    fleet.inventory = {}
-    variables = {
-        "service": fleet.services[0],
-        "control_url": fleet.simulator.state["control_url"],
-        "faults": [{**fault, "call": "stop"} for fault in faults],
-    }
-    run = fleet.run(STOPS, "-e", str(variables))
+def test_stop_is_repeated(fleet: Fleet, subtests: Any) -> None:
+    """One run has all faults, each with another service."""
+    tasks: list[dict[str, Any]] = []
+    services = {name: fleet.simulator.service(f"pi-{number:04}") for number, name in enumerate(STOPS, 1)}
+    for name, (faults, _unused, _unused) in STOPS.items():
+        for fault in faults:
+            fleet.simulator.inject_fault(services[name], call="stop", **fault)
+        registered = {"connections": "{{ opened }}"}
+        by_id = {"deviceaddress": services[name], "connectionid": "{{ opened.connectionid }}"}
+        tasks += [
+            {"name": "open", CONNECT: {"deviceaddress": services[name], "detach": True}, "register": "opened"},
+            {"name": name, DISCONNECT: registered, "ignore_errors": True},
+            {"name": f"{name}, again", DISCONNECT: registered},
+            {"name": f"{name}, by ID", DISCONNECT: by_id},
+        ]
+    run = fleet.on_localhost(tasks)
     assert run.rc == 0
-    assert run.status("stop") == {"localhost": status}
-    assert run.status("stop again") == {"localhost": "changed" if status == "ignored" else "ok"}
-    assert len(run.result("stop once more, without its keeper")["already_closed"]) == 1
-    calls = [request["call"] for request in run.requests]
-    assert calls.count("connect") == 1
-    assert [c["closed_by"] for c in run.connections] == ["stop"]
-    until_it_stopped = stops + (1 if status == "ignored" else 0)
-    assert calls.count("stop") in (
-        until_it_stopped,
-        until_it_stopped + 1,
-    )  # an id that is not held any more is asked for
+    for name, (_unused, status, stops) in STOPS.items():
+        with subtests.test(name):
+            assert run.status(name) == {"localhost": status}
+            assert run.status(f"{name}, again") == {"localhost": "changed" if status == "ignored" else "ok"}
+            assert len(run.result(f"{name}, by ID")["already_closed"]) == 1
+            assert run.calls("connect").count(services[name]) == 1
+            until_it_stopped = stops + (1 if status == "ignored" else 0)
+            # the module asks the API for an ID that the run does not hold any more
+            assert run.calls("stop").count(services[name]) in (until_it_stopped, until_it_stopped + 1)
+    assert [c["closed_by"] for c in run.connections] == ["stop"] * len(STOPS)
 
 
 def test_stop_with_wrong_credentials_is_a_failure(fleet: Fleet) -> None:
@@ -262,34 +263,99 @@ def test_stop_with_wrong_credentials_is_a_failure(fleet: Fleet) -> None:
     assert fleet.simulator.open_connections() == []
 
 
-@pytest.mark.parametrize("way", ["bare", "bare-everywhere"])
-def test_api_that_gives_no_reasons(fleet: Fleet, way: str) -> None:
+def test_api_that_gives_no_reasons(fleet: Fleet) -> None:
     """A device fails, and a connection that is gone is not a failure."""
-    fleet.simulator.settings(failures=way)
     fleet.simulator.device("pi-0002", online=False)
     gone = fleet.simulator.connect("pi-0003")
     fleet.simulator.stop(gone)
-    fleet.inventory = {}
-    run = fleet.run(
-        """\
-        - hosts: localhost
-          gather_facts: false
-          tasks:
-            - name: open
-              remoteit.fleet.remoteit_connect: {deviceaddress: "{{ services }}", fail_on: all}
-            - name: gone
-              remoteit.fleet.remoteit_disconnect: {deviceaddress: "{{ services[2] }}", connectionid: "{{ gone }}"}
-        """,
-        "-e", str({"services": fleet.services, "gone": gone["connectionid"]}),
-    )  # fmt: skip
+    connection = {"deviceaddress": fleet.services[2], "connectionid": gone["connectionid"]}
+    tasks = [
+        task
+        for way in ("bare", "bare-everywhere")
+        for task in (
+            fleet.post(f"set {way}", "settings", {"failures": way}),
+            {"name": f"open {way}", CONNECT: {"deviceaddress": fleet.services, "fail_on": "all"}},
+            {"name": f"gone {way}", DISCONNECT: connection},
+        )
+    ]
+    run = fleet.on_localhost(tasks)
     assert run.rc == 0
-    assert list(run.result("open")["failures"]) == [fleet.services[1]]
-    assert run.status("gone") == {"localhost": "ok"}
+    for way in ("bare", "bare-everywhere"):
+        assert list(run.result(f"open {way}")["failures"]) == [fleet.services[1]]
+        assert run.status(f"gone {way}") == {"localhost": "ok"}
 
 
 @pytest.mark.parametrize(("body", "connectionid"), [("minimal", "inner"), ("override", "top")])
 def test_every_form_of_an_answer_is_read(fleet: Fleet, body: str, connectionid: str) -> None:
     fleet.simulator.settings(body=body, connectionid=connectionid, nulls=True, extra_keys=True, numbers="strings")
-    run = fleet.session([{"name": "who", "ansible.builtin.raw": "cat device-name"}])
+    run = fleet.session([who()])
     assert run.rc == 0
-    assert run.stdout_of("who") == {device: device for device in fleet.devices}
+    assert run.stdout_of("who") == themselves(*fleet.devices)
+
+
+# -- GraphQL ----------------------------------------------------------------------------------------------------------
+
+graphql = pytest.mark.parametrize("api", ["graphql"], ids=["GraphQL"])
+
+
+@graphql
+def test_refused_signature_is_explained(fleet: Fleet, subtests: Any) -> None:
+    refusals: dict[str, tuple[dict[str, Any], str]] = {
+        "disabled": ({"access_key": False}, "disabled"),
+        "slow clock": ({"access_key": True, "clock_skew": 1000}, "behind"),
+        "fast clock": ({"access_key": True, "clock_skew": -1000}, "ahead"),
+        "unauthorized": ({"access_key": False, "clock_skew": 0, "graphql_refusal": "unauthorized"}, "HTTP 401"),
+    }
+    tasks = [
+        task
+        for name, (settings, _unused) in refusals.items()
+        for task in (
+            fleet.post("set", "settings", settings),
+            {"name": name, CONNECT: {"deviceaddress": fleet.services[0]}, "ignore_errors": True},
+        )
+    ]
+    run = fleet.on_localhost(tasks)
+    assert run.connections == []
+    for name, (_unused, words) in refusals.items():
+        with subtests.test(name):
+            assert run.result(name)["failure"]["code"] == "auth"
+            assert words in run.message(name)
+            assert "access key" in run.message(name)
+
+
+@graphql
+def test_stop_of_a_gone_connection_is_no_failure(fleet: Fleet) -> None:
+    """The API returns ``false`` or an error for an unknown connection, and may do so for an open one."""
+    gone, stays = fleet.simulator.connect("pi-0001"), fleet.simulator.connect("pi-0002")
+    fleet.simulator.stop(gone)
+    stopped = {"data": {"disconnect": False}}
+    fleet.simulator.inject_fault(fleet.services[1], call="stop", fault="body", json=stopped, times=2)
+    tasks = []
+    for way in ("false", "error"):
+        tasks.append(fleet.post("set", "settings", {"disconnect_unknown": way}))
+        for name, service, entry in (("gone", fleet.services[0], gone), ("stays", fleet.services[1], stays)):
+            connection = {"deviceaddress": service, "connectionid": entry["connectionid"]}
+            tasks.append({"name": f"{name} {way}", DISCONNECT: connection, "ignore_errors": True})
+    run = fleet.on_localhost(tasks)
+    for way in ("false", "error"):
+        assert run.status(f"gone {way}") == {"localhost": "ok"}
+        assert run.status(f"stays {way}") == {"localhost": "ignored"}
+    fleet.simulator.stop(stays)
+
+
+@graphql
+def test_teardown_finds_an_unrecorded_connection(fleet: Fleet) -> None:
+    """The ledger has an intent, and the account's sessions show its connection. Those of others stay open."""
+    other = fleet.simulator.session_of("somebody@example.com", fleet.services[0])
+    fleet.simulator.settings(latency=3)
+    task = {CONNECT: {"deviceaddress": fleet.services[0]}}
+    playbook = fleet.write("play.yml", [{"hosts": "localhost", "gather_facts": False, "tasks": [task]}])
+    with running(fleet, [fleet.ansible_playbook, str(playbook)]) as process:
+        wait_until(lambda: any(request["call"] == "connect" for request in fleet.simulator.requests()))
+        os.kill(fleet.keepers()[0], signal.SIGKILL)
+        assert process.wait(TIMEOUT) != 0
+    wait_until(lambda: len(fleet.simulator.open_connections()) == 2)
+    teardown = fleet.run("remoteit.fleet.teardown")
+    assert teardown.rc == 0
+    assert [entry["connectionid"] for entry in fleet.simulator.open_connections()] == [other["connectionid"]]
+    assert fleet.ledgers() == []

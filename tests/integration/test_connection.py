@@ -454,7 +454,7 @@ def test_host_that_cannot_be_opened_leaves_the_others(fleet: Fleet) -> None:
         "unknown": unknown,
         "twin": "pi-0007" if "pi-0007" in failed["twin"] else "twin",
         "stranger": "R3_ACCESS_KEY_ID",
-        "nothing": "neither remoteit_deviceaddress nor remoteit_device",
+        "nothing": "remoteit_deviceaddress",
     }
     assert set(failed) == set(expected)
     for host, part in expected.items():
