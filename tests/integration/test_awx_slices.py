@@ -15,11 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ENGINES, Fleet
+from conftest import Fleet, raw, role_play, themselves, who
 from support import TIMEOUT, wait_until
-from termination_table import engine_of
-
-REACH = {"ansible.builtin.raw": "cat device-name"}
 
 
 class Slice:
@@ -39,15 +36,9 @@ class Slice:
         hosts = {device: {"remoteit_deviceaddress": service} for device, service in zip(devices, self.services)}
         inventory = {"fleet": {"hosts": hosts, "vars": fleet.inventory["fleet"]["vars"]}}
         (self.data / "inventory" / "hosts.json").write_text(json.dumps(inventory))
-        wait = {"ansible.builtin.wait_for": {"path": str(self.may_go_on), "sleep": 1}}
-        tasks = [
-            {"name": "reach", **REACH},
-            {"name": "wait", **wait, "delegate_to": "localhost", "run_once": True},
-            {"name": "again", **REACH},
-        ]
-        role = {"role": "remoteit.fleet.remoteit_session", "remoteit_session_tasks": "on_the_devices.yml"}
-        play = {"hosts": "all", "gather_facts": False, "roles": [role]}
-        (self.data / "project" / "site.yml").write_text(json.dumps([play]))
+        script = f"until [ -e '{self.may_go_on}' ]; do sleep 0.1; done"
+        tasks = [who(), raw("wait", script, delegate_to="localhost", run_once=True), who("again")]
+        (self.data / "project" / "site.yml").write_text(json.dumps([role_play()]))
         (self.data / "project" / "on_the_devices.yml").write_text(json.dumps(tasks))
         bin_folder = Path(fleet.ansible_playbook).parent
         self.environ = {
@@ -74,8 +65,8 @@ class Slice:
         }
 
     def await_devices(self) -> None:
-        wait_until(lambda: len(self.results("reach")) == len(self.devices) or self.process.poll() is not None)
-        assert self.results("reach") == {device: device for device in self.devices}
+        wait_until(lambda: len(self.results("who")) == len(self.devices) or self.process.poll() is not None)
+        assert self.results("who") == themselves(*self.devices)
 
     def goes_on(self) -> int:
         """Let it work on to its end."""
@@ -149,15 +140,12 @@ def slices(fleet: Fleet, *parts: list[str], shared: bool) -> Iterator[list[Slice
 
 
 @pytest.mark.every_engine
-@pytest.mark.parametrize(
-    ("engine", "whole", "shared"),
-    [*((engine, True, True) for engine in ENGINES), (ENGINES[-1], True, False), (ENGINES[-1], False, True)],
-    ids=lambda value: engine_of(value) if isinstance(value, Path) else str(value),
-)
-def test_a_slice_is_killed(fleet: Fleet, engine: Path, whole: bool, shared: bool) -> None:
-    fleet.ansible_playbook = str(engine)
+@pytest.mark.parametrize("killed", ["whole", "controller"])
+def test_killed_slice_leaves_the_other_one_alone(fleet: Fleet, killed: str) -> None:
+    """Both keep their ledgers in one directory."""
+    whole = killed == "whole"
     devices = [f"pi-{number:04}" for number in range(1, 5)]
-    with slices(fleet, devices[:2], devices[2:], shared=shared) as (dead, alive):
+    with slices(fleet, devices[:2], devices[2:], shared=True) as (dead, alive):
         before = alive.open()
         assert (len(dead.open()), len(before)) == (2, 2)
         dead.is_killed(whole=whole)
@@ -170,17 +158,16 @@ def test_a_slice_is_killed(fleet: Fleet, engine: Path, whole: bool, shared: bool
         assert dead.open() == set()
         assert alive.open() == before
         assert alive.goes_on() == 0
-        assert alive.results("again") == {device: device for device in alive.devices}
+        assert alive.results("again") == themselves(*alive.devices)
 
 
 @pytest.mark.each_api
-@pytest.mark.parametrize(("way", "shared"), [("reuse", True), ("reuse", False), ("override", True)])
+@pytest.mark.parametrize(("way", "shared"), [("reuse", False), ("override", True)])
 def test_slices_of_the_same_devices(fleet: Fleet, way: str, shared: bool) -> None:
     """Whatever the vendor does with a second connection to a service, a slice reaches its devices again."""
-    fleet.ansible_playbook = str(ENGINES[-1])
     fleet.simulator.settings(second_connect=way)
     devices = ["pi-0001", "pi-0002"]
     with slices(fleet, devices, devices, shared=shared) as both:
         for each in both:
             assert each.goes_on() == 0
-            assert each.results("again") == {device: device for device in devices}
+            assert each.results("again") == themselves(*devices)

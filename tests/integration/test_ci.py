@@ -13,16 +13,18 @@ import signal
 import subprocess
 import xml.etree.ElementTree
 from pathlib import Path
+from typing import Any
 
 import ci_recipes as ci
 import pytest
 from conftest import ANSIBLE_PLAYBOOK, Fleet
 from documentation import BLOCKS
 from support import TIMEOUT, wait_until
+from termination_table import is_product
 
 ROOT = ci.RECIPES.parents[1]
 
-#: Each on another ansible-core, if it is there.
+#: The function that runs the recipe, and the version of ansible-core, if it is there.
 SYSTEMS = {
     "github-actions": (ci.github_actions, "2.16"),
     "gitlab": (ci.gitlab, "2.19"),
@@ -36,6 +38,11 @@ TASKS = {
     "canceled": "touch reached; sleep 30",
 }
 END = {"killed": signal.SIGKILL, "canceled": signal.SIGINT}
+
+
+def systems(*chosen: str) -> pytest.MarkDecorator:
+    """Parametrize a test with these CI systems, or with all for the product."""
+    return pytest.mark.parametrize("system", SYSTEMS if is_product() else chosen)
 
 
 @pytest.fixture
@@ -110,8 +117,8 @@ def nothing_is_left(fleet: Fleet, machine: ci.Machine) -> None:
     assert not any(key in text for text in texts)
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_all_is_well(project: Fleet, system: str) -> None:
+@systems("jenkins")
+def test_recipe_succeeds(project: Fleet, system: str) -> None:
     succeeds, machine = run(project, system, "green")
     assert succeeds
     assert {step.code for step in machine.steps} == {0}
@@ -123,8 +130,8 @@ def test_all_is_well(project: Fleet, system: str) -> None:
     nothing_is_left(project, machine)
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_a_task_fails(project: Fleet, system: str) -> None:
+@systems("awx")
+def test_recipe_fails_if_a_task_fails(project: Fleet, system: str) -> None:
     """The CI says so, although the teardown after it is green."""
     succeeds, machine = run(project, system, "red")
     assert not succeeds
@@ -137,19 +144,19 @@ def test_a_task_fails(project: Fleet, system: str) -> None:
     nothing_is_left(project, machine)
 
 
-@pytest.mark.parametrize("trouble", ["wrong key", "API down"])
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_inventory_that_cannot_be_read_is_red(project: Fleet, system: str, trouble: str) -> None:
-    fault = {"fault": "http", "status": 503} if trouble == "API down" else {"fault": "http", "status": 403}
-    project.simulator.inject_fault(call="list", times="always", **fault)
+@systems(*SYSTEMS)
+@pytest.mark.parametrize("status", [403, 503])
+def test_recipe_fails_without_an_inventory(project: Fleet, system: str, status: int) -> None:
+    """The key is wrong, or the API is down."""
+    project.simulator.inject_fault(call="list", fault="http", status=status, times="always")
     project.simulator.clear_requests()
     succeeds, _machine = run(project, system, "green")
     assert not succeeds
     assert not project.simulator.requests("connect")
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_the_run_and_its_keeper_are_killed(project: Fleet, system: str) -> None:
+@systems("github-actions")
+def test_recipe_closes_after_kill_of_run_and_keeper(project: Fleet, system: str) -> None:
     """What the ledger tells is closed by what always runs."""
     succeeds, machine = run(project, system, "killed")
     assert not succeeds
@@ -161,7 +168,7 @@ def test_the_run_and_its_keeper_are_killed(project: Fleet, system: str) -> None:
     nothing_is_left(project, machine)
 
 
-def test_gitlabs_container_is_killed(project: Fleet) -> None:
+def test_gitlab_closes_after_kill_of_its_container(project: Fleet) -> None:
     """There is no after_script then, and the last job closes what the artifact tells of."""
     succeeds, machine = run(project, "gitlab", "killed", and_container=True)
     assert not succeeds
@@ -169,7 +176,7 @@ def test_gitlabs_container_is_killed(project: Fleet) -> None:
     nothing_is_left(project, machine)
 
 
-def test_github_cancels_a_job(project: Fleet) -> None:
+def test_github_closes_after_a_canceled_job(project: Fleet) -> None:
     """SIGINT reaches the first process of a step and no other; what always runs is run."""
     succeeds, machine = run(project, "github-actions", "canceled")
     assert not succeeds
@@ -180,7 +187,7 @@ def test_github_cancels_a_job(project: Fleet) -> None:
     nothing_is_left(project, machine)
 
 
-def test_legs_of_a_matrix_are_told_apart(project: Fleet) -> None:
+def test_github_matrix_jobs_have_their_own_run_ids(project: Fleet) -> None:
     """Two runners with one folder for their ledgers are lost; the teardown of one job closes what that job had open."""
     project.simulator.settings(second_connect="add")
     state = project.folder / "state"
@@ -206,8 +213,8 @@ def test_legs_of_a_matrix_are_told_apart(project: Fleet) -> None:
         assert {entry["connectionid"] for entry in project.simulator.open_connections()} == left
 
 
-@pytest.mark.parametrize("system", ["gitlab", "awx"])
-def test_a_teardown_that_cannot_close_is_seen(project: Fleet, system: str) -> None:
+@systems("gitlab")
+def test_recipe_fails_if_the_teardown_cannot_close(project: Fleet, system: str) -> None:
     """Also where the CI does not look at the code of what always runs."""
     project.simulator.inject_fault(call="stop", fault="http", status=500, times="always")
     succeeds, machine = run(project, system, "killed")
@@ -217,7 +224,7 @@ def test_a_teardown_that_cannot_close_is_seen(project: Fleet, system: str) -> No
     project.simulator.clear_faults()
 
 
-def test_the_host_keys_are_recorded_as_the_page_says(project: Fleet) -> None:
+def test_page_command_records_the_host_keys(project: Fleet) -> None:
     recorded = (project.project / "known_hosts").read_text()
     (project.project / "known_hosts").unlink()
     project.write("tasks.yml", [{"name": "Work", "ansible.builtin.raw": "touch reached"}])
@@ -245,12 +252,13 @@ SHOWN = {
 }
 
 
-@pytest.mark.parametrize("name", SHOWN)
-def test_the_page_shows_what_is_run(name: str) -> None:
-    """The files are what is run; the page shows them without the licence."""
-    text = (ci.RECIPES / SHOWN[name]).read_text().split("\n", 3)[3]
-    assert shown(name) == text.removeprefix("---\n").lstrip("\n"), "copy the file into the page"
+def test_page_shows_the_files_that_are_run(subtests: Any) -> None:
+    """Without their license."""
+    for name, file in SHOWN.items():
+        with subtests.test(name):
+            text = (ci.RECIPES / file).read_text().split("\n", 3)[3]
+            assert shown(name) == text.removeprefix("---\n").lstrip("\n"), "copy the file into the page"
 
 
-def test_every_recipe_is_shown() -> None:
+def test_page_shows_every_recipe() -> None:
     assert {str(path.relative_to(ci.RECIPES)) for path in ci.RECIPES.rglob("*") if path.is_file()} == {*SHOWN.values()}

@@ -14,17 +14,11 @@ import subprocess
 from typing import Any
 
 import pytest
-from conftest import ENGINES, Fleet
+from conftest import Fleet
 from support import TIMEOUT
-from termination_table import engine_of
 
 MANY = 20
 LINE = r"remote\.it: {}: (\d+) of 20 done, (\d+) failed, [\d.]+/s *"
-
-
-@pytest.fixture(params=ENGINES, ids=engine_of)
-def engine(request: pytest.FixtureRequest, fleet: Fleet) -> None:
-    fleet.ansible_playbook = str(request.param)
 
 
 def many(fleet: Fleet) -> list[str]:
@@ -70,7 +64,6 @@ def is_shown(doing: str, seen: str) -> bool:
 
 
 @pytest.mark.every_engine
-@pytest.mark.usefixtures("engine")
 def test_progress_of_modules_on_a_terminal(fleet: Fleet) -> None:
     fleet.simulator.settings(latency=0.25, stop_latency=0.25)
     seen = on_a_terminal(fleet, [{"hosts": "localhost", "gather_facts": False, "tasks": connect(fleet, 4)}])
@@ -93,7 +86,6 @@ def test_progress_of_the_role_on_a_terminal(fleet: Fleet) -> None:
 
 
 @pytest.mark.every_engine
-@pytest.mark.usefixtures("engine")
 def test_progress_in_a_log(fleet: Fleet) -> None:
     fleet.simulator.settings(latency=1.05)
     fleet.simulator.device("pi-0002", online=False)
