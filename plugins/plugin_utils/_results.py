@@ -14,7 +14,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 
 def failed(error: RemoteItError) -> dict[str, t.Any]:
     """Return the result of a task that raised this error."""
-    details = {key: value for key, value in error.details.items() if key != "unexplained"}
+    details = error.details
     failure = {**error.as_failure(), "details": details}
     return {"failed": True, "changed": False, "msg": error.message, "failure": failure}
 

@@ -441,7 +441,7 @@ def test_odd_device_does_not_end_the_run(account: Account) -> None:
     assert len(listing.variables) == DEVICES - 1
     assert "remoteit_deviceaddress" not in listing.variables["pi-0001"]
     assert listing.groups["rack_none"] == {"pi-0001"}
-    assert "a device is passed over, because it has no usable id: 'pi-0002'" in listing.stderr
+    assert "skipped a device without a valid ID: 'pi-0002'" in listing.stderr
     assert "host pi-0003 is not in all of its constructed groups: Invalid group name format" in listing.stderr
 
 

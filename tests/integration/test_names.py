@@ -37,7 +37,7 @@ def test_connect_by_names(fleet: Fleet) -> None:
     }
     failures = {key: failure["message"] for key, failure in result["failures"].items()}
     assert {failure["code"] for failure in result["failures"].values()} == {"not_found"}
-    assert "no device called 'PI-0002'" in failures["PI-0002/ssh"]
+    assert "no device is named 'PI-0002'" in failures["PI-0002/ssh"]
     assert fleet.simulator.service("pi-0005") in failures["pi-0005/ssh"]
     assert all(device in failures["pi-0004/ssh"] for device in ("80:00:00:00:01:00:00:30", "80:00:00:00:01:00:00:40"))
     assert [request["call"] for request in run.requests].count("list") == 1

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The vendor's API: accounts, connections, devices, and the errors that the API gives.
+"""The client of the vendor's API: accounts, connections, devices and errors.
 
-It knows nothing of Ansible and imports nothing but itself and ``requests``. Start with ``account.py``: an ``Account``
-returns an ``Api``, which ``rest.py`` and ``graphql.py`` implement. ``connection.py`` parses the response of a connect
-call, and ``device_lists.py`` the lists of devices.
+This package does not import Ansible or another package of the collection, but only itself and ``requests``. Start with
+``account.py``: an ``Account`` returns an ``Api``, which is implemented in ``rest.py`` and ``graphql.py``. Both send
+their requests with ``http.py``. ``connection.py`` parses the response of a connect call, ``device_lists.py`` the lists
+of devices. ``bulk.py`` opens and closes many connections at once.
 """

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""An account: its credentials, and which of the vendor's APIs they speak."""
+"""An account: its credentials, and the API that they are for."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if t.TYPE_CHECKING:
 
 
 class Api(t.Protocol):
-    """One account, whichever of the vendor's APIs it speaks."""
+    """One of the vendor's APIs, for one account."""
 
     def connect(self, service_id: str, hostip: str | None = None, wait: bool = True) -> Connection:
-        """Open a connection. Never sent twice: a lost answer may be the answer of an open connection.
+        """Open a connection. The call is never repeated, because a lost response may be that of an open connection.
 
-        :raises BadAnswerError: with C(connectionid) in its details when there is something to stop.
+        :raises RemoteItError: with ``outcome`` and ``connectionid`` as far as the API layer knows them.
         """
 
     def disconnect(self, service_id: str, connectionid: str) -> bool:
-        """Stop a connection; true when this call ended it, false when it was gone already."""
+        """Close a connection. Return true if this call closed it, false if it was closed before."""
 
     def devices(self, wanted: DeviceFilter, warn: Warn) -> t.Iterator[Device]:
-        """The devices that are wanted, fetched while they are consumed. What is odd or missing is told.
+        """Yield the devices that match, fetched while they are consumed. Odd or missing data is reported to ``warn``.
 
-        :raises OptionsError: at once, if this API cannot tell what is asked for.
+        :raises OptionsError: at once, if this API does not have a property of the filter.
         """
 
     def sessions(self) -> list[ApiSession] | None:
-        """The connections that are open on everything the account sees; none if this API cannot tell."""
+        """Return the open connections to everything that the account sees, or ``None`` if this API cannot list them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """Everything that is needed to speak for one account; safe to print."""
+    """The credentials and settings for the requests of one account. Printing it shows no secret."""
 
     credentials: Credentials
     transport: Transport = dataclasses.field(default_factory=Transport)
@@ -51,11 +51,11 @@ class Account:
     concurrency: int = 16
 
     def api(self, http: HttpClient | None = None) -> Api:
-        """The API that the credentials speak.
+        """Return the API that the credentials are for.
 
-        :param http: the way to it; none for one of its own.
+        :param http: the client for its requests; a new one by default.
         """
-        # workers send no requests: they do without the import
+        # workers send no requests, and do without the import
         from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.graphql import GraphQlApi
         from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient
         from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.rest import RestApi

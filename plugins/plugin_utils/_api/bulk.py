@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Open and close many connections at once, bounded: what the keeper and a teardown share."""
+"""Open and close many connections with a bounded number of threads, for the keeper and for teardowns."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STILL_USED = "still_used"
 
 @dataclasses.dataclass(frozen=True)
 class ConnectRequest:
-    """What to open, and how."""
+    """The services to open, and how to open them."""
 
     services: tuple[str, ...]
     hostip: str | None = None
@@ -47,29 +47,30 @@ class ConnectRequest:
 
 
 ConnectResult = tuple[str, Connection | RemoteItError]
-#: C((service id, connection id)), and what became of it.
+#: ``(service ID, connection ID)``
 ConnectionRef = tuple[str, str]
+#: A connection, and ``CLOSED``, ``ALREADY_CLOSED``, ``STILL_USED`` or the error.
 DisconnectResult = tuple[ConnectionRef, str | RemoteItError]
 
 
 class ConnectionBackend(t.Protocol):
-    """Who finds, opens and closes: this process itself, or the keeper of the run."""
+    """Find devices, open and close connections: in this process, or through the keeper of the run."""
 
     def connect_all(self, account: Account, request: ConnectRequest) -> t.Iterator[ConnectResult]:
-        """Each service, with its connection or the reason why there is none, as the answers come in."""
+        """Yield each service with its connection or the error, in the order of the responses."""
 
     def disconnect_all(self, account: Account, refs: t.Sequence[ConnectionRef]) -> t.Iterator[DisconnectResult]:
-        """Each connection, with what became of it or the reason why nothing did."""
+        """Yield each connection with its outcome."""
 
     def find_services(self, account: Account, names: t.Collection[ServiceName], warn: Warn) -> FoundServices:
-        """What each target is."""
+        """Return the service of each name, or the error for it."""
 
     def list_devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
-        """The devices that are wanted."""
+        """Return the devices that match."""
 
 
 class DirectBackend:
-    """Opens and closes from this process, with one login for an account."""
+    """A backend that sends the requests from this process, with one login for each account."""
 
     def __init__(self) -> None:
         self._apis: list[tuple[Account, Api]] = []
@@ -99,7 +100,7 @@ class DirectBackend:
 
 
 def connect_one(api: Api, service: str, request: ConnectRequest) -> Connection:
-    """Open one connection. One that cannot be used is closed before the error is raised.
+    """Open one connection. If its response cannot be used, close it before the error is raised.
 
     :raises RemoteItError: with its ``outcome``.
     """
@@ -110,22 +111,22 @@ def connect_one(api: Api, service: str, request: ConnectRequest) -> Connection:
     failure.call_ended = failure.outcome is ConnectOutcome.UNKNOWN
     failure.outcome = failure.outcome or _outcome_of(failure)
     if failure.outcome is ConnectOutcome.UNKNOWN:
-        ending = "a connection may be open all the same; it ends by itself 15 minutes after its last use"
+        ending = "a connection may be open; it expires 15 minutes after its last use"
     elif failure.connectionid is None:
         raise failure
     else:
         try:
             api.disconnect(service, failure.connectionid)
         except RemoteItError as error:
-            ending = f"the connection {failure.connectionid} could not be stopped: {error.message}"
+            ending = f"the connection {failure.connectionid} could not be closed: {error.message}"
         else:
-            ending = f"the connection {failure.connectionid} was stopped"
+            ending = f"the connection {failure.connectionid} was closed again"
             failure.outcome, failure.connectionid = ConnectOutcome.REFUSED, None
     raise failure.reworded(f"{failure.message}; {ending}")
 
 
 def _outcome_of(error: RemoteItError) -> ConnectOutcome:
-    """Return what an error shows of a connect call if the API layer does not know more."""
+    """Return the outcome of a failed connect call for which the API layer did not set one."""
     status = error.details.get("http_status", 0)
     if status >= 500:
         return ConnectOutcome.UNKNOWN
@@ -136,6 +137,7 @@ def _outcome_of(error: RemoteItError) -> ConnectOutcome:
 
 
 def disconnect_one(api: Api, stop: ConnectionRef) -> str:
+    """Close one connection, and return ``CLOSED`` or ``ALREADY_CLOSED``."""
     return CLOSED if api.disconnect(*stop) else ALREADY_CLOSED
 
 
@@ -154,7 +156,7 @@ def map_concurrently(
 
 
 def to_remoteit_error(error: Exception) -> RemoteItError:
-    """Whatever happened to one item, as an error that does not lose the others."""
+    """Return any exception as an error of ours, so that it does not end the work on other items."""
     if isinstance(error, RemoteItError):
         return error
     return RemoteItError(

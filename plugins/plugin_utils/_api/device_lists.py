@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Read devices, services and sessions from the responses of both APIs, so that no oddity of one loses the others."""
+"""Read devices, services and sessions from the responses of both APIs. Invalid entries are skipped with a warning."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import 
     truthy,
 )
 
+#: The deepest nesting of attributes. Deeper ones are dropped, because code that processes them is recursive.
 MAX_DEPTH = 20
-#: Each separator in a name is looked at, so that a name of nothing else takes time.
+#: The part of a name that is searched for separators, because the search takes time for each of them.
 MAX_NAME_LENGTH = 500
 _UTC = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?Z")
 
@@ -40,26 +41,15 @@ DEVICE_FIELDS = (
 
 
 def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
-    """Read one of C(devices.items); none, with a warning, if nothing can be done with it."""
+    """Read an item of ``devices.items``. Return ``None``, with a warning, if it has no valid ID."""
     if not isinstance(item, dict) or not _is_id(item.get("id")):
-        warn(f"a device is passed over, because it has no usable id: {_describe_item(item)}")
+        warn(f"skipped a device without a valid ID: {_describe_item(item)}")
         return None
-    services = []
-    for entry in _list(item.get("services")):
-        if isinstance(entry, dict) and entry.get("application") == BULK_SERVICE:
-            continue  # every device has one
-        service = _service_from_graphql(entry)
-        if service is None:
-            warn(
-                f"a service of device {item['id']} is passed over, because it has no usable id: {_describe_item(entry)}"
-            )
-        elif service.application != BULK_SERVICE:
-            services.append(service)
     endpoint = dict_or_empty(item.get("endpoint"))
     tags = [_text(dict_or_empty(tag).get("name")) for tag in _list(item.get("tags"))]
     attributes = dict_or_empty(item.get("attributes"))
     if exceeds_max_depth(attributes):
-        warn(f"the attributes of device {item['id']} are passed over, because they are nested too deep")
+        warn(f"skipped the attributes of device {item['id']}, because they are nested too deeply")
         attributes = {}
     return Device(
         id=item["id"],
@@ -74,8 +64,22 @@ def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
         owner=_text(dict_or_empty(item.get("owner")).get("email")),
         external_address=_text(endpoint.get("externalAddress")),
         internal_address=_text(endpoint.get("internalAddress")),
-        services=tuple(services),
+        services=_services_from_graphql(item, warn),
     )
+
+
+def _services_from_graphql(item: dict[str, t.Any], warn: Warn) -> tuple[Service, ...]:
+    """Read the services of a device, except for its Bulk service, which is the device itself."""
+    services = []
+    for entry in _list(item.get("services")):
+        if isinstance(entry, dict) and entry.get("application") == BULK_SERVICE:
+            continue
+        service = _service_from_graphql(entry)
+        if service is None:
+            warn(f"skipped a service of device {item['id']} without a valid ID: {_describe_item(entry)}")
+        else:
+            services.append(service)
+    return tuple(services)
 
 
 def _service_from_graphql(entry: t.Any) -> Service | None:
@@ -93,80 +97,97 @@ def _service_from_graphql(entry: t.Any) -> Service | None:
 
 
 def _is_online(item: dict[str, t.Any]) -> bool:
-    """The vendor's own app goes by the state; C(online) stands in for a missing one."""
+    """Return whether a device or service is online. Like the vendor's app, prefer ``state`` over ``online``."""
     state = item.get("state")
     return state in ("active", "connected") if isinstance(state, str) else truthy(item.get("online"))
 
 
 def session_from_graphql(item: t.Any, account_id: t.Any) -> ApiSession:
-    """Read one of C(sessions). What it does not tell is none: it may be anybody's."""
+    """Read a session. Missing and invalid fields become ``None``.
+
+    :param account_id: the user ID of the account.
+    """
     item = dict_or_empty(item)
     target, proxy = dict_or_empty(item.get("target")), dict_or_empty(item.get("endpoint")).get("proxy")
-    user_id, mine = _text(dict_or_empty(item.get("user")).get("id")), _text(account_id)
+    user_id, own_id = _text(dict_or_empty(item.get("user")).get("id")), _text(account_id)
     return ApiSession(
         id=item["id"] if is_connection_id(item.get("id")) else None,
         service_id=target["id"] if _is_id(target.get("id")) else None,
         started=_utc(item.get("timestamp")),
-        is_ours=user_id == mine if user_id and mine else None,
+        is_ours=user_id == own_id if user_id and own_id else None,
         is_proxy=proxy if isinstance(proxy, bool) else None,
     )
 
 
-def devices_from_rest(rows: t.Any, warn: Warn) -> list[Device]:
-    """Read the rows of C(/device/list/all): U(https://docs.remote.it/api-reference/devices/list)
+class _RowKeys(t.NamedTuple):
+    """The fields of a row that show which device it belongs to."""
 
-    There is a row for each service, and one for the device, whose application is "Bulk Service"; the vendor's page
-    names nothing that tells which belong together. They are put together when both carry the same C(hardwareid), as
-    other calls' rows do. Where a row has none, four things together have to say so: the same owner, the same external
-    and the same internal address, and a name that begins with the device's, as the vendor's own tools name services
-    ("kiosk-1" and "kiosk-1-ssh"; the longest such name counts, and two devices of one name count for nothing).
-    A service that is not put to a device so stands alone, as a device of its own id and name.
+    hardware_id: str | None
+    place: tuple[str, ...]  # owner and addresses; empty if one is missing
+    name: str
+
+    @classmethod
+    def of(cls, row: dict[str, t.Any]) -> _RowKeys:
+        place = tuple(_text(row.get(key)) or "" for key in ("ownerusername", "devicelastip", "lastinternalip"))
+        name = (_text(row.get("devicealias")) or "")[:MAX_NAME_LENGTH]
+        return cls(_text(row.get("hardwareid")), place if all(place) else (), name)
+
+
+class _RowIndex:
+    """The devices of a REST list, to find that of a service."""
+
+    def __init__(self, devices: t.Iterable[tuple[dict[str, t.Any], list[Service]]]) -> None:
+        self._by_hardware: dict[str, list[list[Service]]] = collections.defaultdict(list)
+        self._by_name: dict[tuple[str, ...], list[list[Service]]] = collections.defaultdict(list)
+        for row, services in devices:
+            keys = _RowKeys.of(row)
+            if keys.hardware_id:
+                self._by_hardware[keys.hardware_id].append(services)
+            if keys.place and keys.name:
+                self._by_name[(*keys.place, keys.name)].append(services)
+
+    def services_of_device(self, row: dict[str, t.Any]) -> list[Service] | None:
+        """Return the list of services of the device that a row belongs to, or ``None`` if it is not certain."""
+        keys = _RowKeys.of(row)
+        found: list[list[Service]] = []
+        if keys.hardware_id:
+            found = self._by_hardware.get(keys.hardware_id, [])
+        elif keys.place:
+            ends = [match.start() for match in re.finditer(r"[-_ ]", keys.name)]
+            names = [(*keys.place, keys.name[:end]) for end in reversed(ends)]
+            found = next((self._by_name[name] for name in names if name in self._by_name), [])
+        return found[0] if len(found) == 1 else None
+
+
+def devices_from_rest(rows: t.Any, warn: Warn) -> list[Device]:
+    """Read the rows of ``/device/list/all``: https://docs.remote.it/api-reference/devices/list
+
+    There is a row for each service, and one for the device, whose application is "Bulk Service". The vendor's page does
+    not describe how to find the rows of one device. They are combined if they have the same ``hardwareid``, as rows of
+    other calls do. Rows without one are combined if the owner, the external and the internal address are equal, and the
+    name of the service begins with that of the device, as in the vendor's tools ("kiosk-1" and "kiosk-1-ssh"). The
+    longest such name counts; if two devices have it, none does. A service without a device becomes a device.
     """
     devices: list[tuple[dict[str, t.Any], list[Service]]] = []
     services: list[tuple[dict[str, t.Any], Service]] = []
     for row in _list(rows):
         if not isinstance(row, dict) or not _is_id(row.get("deviceaddress")):
-            warn(f"a row is passed over, because it has no usable deviceaddress: {_describe_item(row)}")
+            warn(f"skipped a row without a valid deviceaddress: {_describe_item(row)}")
             continue
         service = _service_from_row(row)
         if service.application == BULK_SERVICE:
             devices.append((row, []))
         else:
             services.append((row, service))
-
-    by_hardware: dict[str, list[list[Service]]] = collections.defaultdict(list)
-    by_name: dict[tuple[str, ...], list[list[Service]]] = collections.defaultdict(list)
-    for row, own in devices:
-        hardware, place, name = _match_keys(row)
-        if hardware:
-            by_hardware[hardware].append(own)
-        if place and name:
-            by_name[(*place, name)].append(own)
-
+    index = _RowIndex(devices)
     alone: list[tuple[dict[str, t.Any], list[Service]]] = []
     for row, service in services:
-        hardware, place, name = _match_keys(row)
-        found: list[list[Service]] = []
-        if hardware:
-            found = by_hardware.get(hardware, [])
-        elif place:
-            ends = [match.start() for match in re.finditer(r"[-_ ]", name)]
-            found = next((by_name[key] for end in ends[::-1] for key in [(*place, name[:end])] if key in by_name), [])
-        if len(found) == 1:
-            found[0].append(service)
-        else:
+        found = index.services_of_device(row)
+        if found is None:
             alone.append((row, [service]))
-    return [_device_from_row(row, own) for row, own in (*devices, *alone)]
-
-
-def _match_keys(row: dict[str, t.Any]) -> tuple[str | None, tuple[str, ...], str]:
-    """What tells whose row it is: C((hardware id, owner and addresses, name))."""
-    place = tuple(_text(row.get(key)) or "" for key in ("ownerusername", "devicelastip", "lastinternalip"))
-    return (
-        _text(row.get("hardwareid")),
-        place if all(place) else (),
-        (_text(row.get("devicealias")) or "")[:MAX_NAME_LENGTH],
-    )
+        else:
+            found.append(service)
+    return [_device_from_row(row, found) for row, found in (*devices, *alone)]
 
 
 def _device_from_row(row: dict[str, t.Any], services: t.Iterable[Service]) -> Device:
@@ -188,7 +209,7 @@ def _device_from_row(row: dict[str, t.Any], services: t.Iterable[Service]) -> De
 
 
 def _service_from_row(row: dict[str, t.Any]) -> Service:
-    """Octets 1 and 2 of the device type are the application, 11 and 12 the port."""
+    """Read a row as a service. Octets 1 and 2 of its device type are the application, 11 and 12 the port."""
     octets: list[int] = []
     devicetype = row.get("devicetype")
     if isinstance(devicetype, str) and re.fullmatch(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){11,15}", devicetype):
@@ -207,7 +228,7 @@ def _service_from_row(row: dict[str, t.Any]) -> Service:
 
 
 def exceeds_max_depth(value: t.Any, depth: int = 0) -> bool:
-    """Whether it is nested more than anybody could mean; what it gets handed to recurses."""
+    """Return whether a JSON value is nested deeper than ``MAX_DEPTH``."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return depth > MAX_DEPTH or any(
         exceeds_max_depth(item, depth + 1) for item in inner if isinstance(item, (dict, list))
@@ -231,12 +252,12 @@ def _is_id(value: t.Any) -> bool:
 
 
 def _utc(value: t.Any) -> str | None:
-    """A moment as ISO 8601 in UTC, to the second."""
+    """Return a time as ISO 8601 in UTC, to the second, or ``None`` if it cannot be parsed."""
     if not isinstance(value, str):
         return None
     match = _UTC.fullmatch(value)
     try:
-        if match:  # as nearly always, and much quicker
+        if match:  # the usual format, without the slow strptime
             datetime.datetime.fromisoformat(match.group(1))
             return f"{match.group(1)}Z"
         form = "%Y-%m-%dT%H:%M:%S.%f%z" if "." in value else "%Y-%m-%dT%H:%M:%S%z"
@@ -246,5 +267,5 @@ def _utc(value: t.Any) -> str | None:
 
 
 def _describe_item(item: t.Any) -> str:
-    """What it is instead, in a few words."""
+    """Return the name of an item that has no valid ID, or else a description of it."""
     return describe(item.get("name", item.get("devicealias")) if isinstance(item, dict) else item)

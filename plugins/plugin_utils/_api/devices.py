@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Devices, services and sessions: what the API tells of an account, read so that no oddity of one loses the others.
+"""The devices, services and sessions of an account, and the filter for devices.
 
-Names, tags and attributes are chosen by whoever owns a device: they are data, never templates, and nothing relies on
-their form. Facts about the fields: https://docs.remote.it/developer-tools/api/usage
+Names, tags and attributes are chosen by the owners of devices. They are data, never templates, and can have any form.
+The fields: https://docs.remote.it/developer-tools/api/usage
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 
 Warn = t.Callable[[str], None]
 
-#: How a warning begins that says so of a list.
-INCOMPLETE = "the API's answer is not complete"
+#: The beginning of a warning about a list of devices from which something is missing.
+INCOMPLETE = "the API's response is incomplete"
 
-#: The application that is the device itself. Nothing connects to it.
+#: The application that stands for the device itself. Nothing can connect to it.
 BULK_SERVICE = 35
 
-#: The ids of the vendor's applications: https://github.com/remoteit/desktop (common/src/applications.ts)
+#: The IDs of the vendor's applications: https://github.com/remoteit/desktop (common/src/applications.ts)
 APPLICATIONS: dict[str, int] = {
     "tcp": 1, "vnc": 4, "rdp": 5, "http": 7, "https": 8, "ssh": 28, "generic-tcp": 29, "basic-web": 30,
     "secure-web": 33, "samba": 34, "nxwitness": 37, "nextcloud": 38, "openvpn-tcp": 39, "minecraft": 41,
@@ -37,9 +37,9 @@ _NAMES = {number: name for name, number in APPLICATIONS.items()}
 
 
 def application_id(application: str | int) -> int:
-    """The id of an application that is given by its name or its id; an id need not be a known one.
+    """Return the ID of an application that is given by name or ID. Unknown IDs are accepted.
 
-    :raises OptionsError: the name is not known, or it is no service's.
+    :raises OptionsError: the name is unknown, or the application is not that of a service.
     """
     text = re.sub(r"[\s_-]+", "-", str(application).strip().lower())
     if re.fullmatch(r"[0-9]{1,5}", text):
@@ -47,23 +47,26 @@ def application_id(application: str | int) -> int:
     elif text in APPLICATIONS:
         number = APPLICATIONS[text]
     else:
-        raise OptionsError(f"unknown application {text!r}; give its id, or one of {', '.join(APPLICATIONS)}")
+        raise OptionsError(f"unknown application {text!r}; give its ID, or one of {', '.join(APPLICATIONS)}")
     if number == BULK_SERVICE:
-        raise OptionsError(f"the application {BULK_SERVICE} is the device itself, which nothing can connect to")
+        raise OptionsError(
+            f"application {BULK_SERVICE} is the device itself, which cannot be connected to; give another one"
+        )
     return number
 
 
 def application_name(number: int | None) -> str | None:
+    """Return the name of an application, or ``None`` if it is unknown."""
     return None if number is None else _NAMES.get(number)
 
 
 class Service(t.NamedTuple):
-    """Something on a device that can be connected to."""
+    """A service of a device: a port that can be connected to."""
 
     id: str
     name: str | None
     application: int | None
-    title: str | None  # what the vendor calls the application
+    title: str | None  # the vendor's name of the application
     port: int | None
     online: bool
     enabled: bool
@@ -81,21 +84,21 @@ class Device(t.NamedTuple):
     attributes: dict[str, t.Any]
     created: str | None
     last_reported: str | None
-    owner: str | None  # an e-mail address
+    owner: str | None  # an email address
     external_address: str | None
     internal_address: str | None
     services: tuple[Service, ...]
 
     def as_result(self) -> dict[str, t.Any]:
-        """In plain types, which JSON knows."""
+        """Return the device in plain types, for JSON."""
         services = [service._asdict() for service in self.services]
         return {**self._asdict(), "tags": list(self.tags), "services": services}
 
 
 class ApiSession(t.NamedTuple):
-    """Somebody's connection to a service, at this moment. None stands for what the API did not tell."""
+    """An open connection of any user to a service. Fields that the API did not send are ``None``."""
 
-    id: str | None  # of a proxy connection, also its connectionid
+    id: str | None  # for a proxy connection, also its connection ID
     service_id: str | None
     started: str | None  # ISO 8601, UTC
     is_ours: bool | None
@@ -104,10 +107,10 @@ class ApiSession(t.NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class DeviceFilter:
-    """Which devices, and which of their services. Empty is everything; names and tags are exact.
+    """A filter for devices and their services. Empty fields match everything. Names and tags are case-sensitive.
 
-    :param state: C(active) or C(inactive).
-    :param organisation: the id, the e-mail address or the name of an organisation that the account is a member of.
+    :param state: ``active`` or ``inactive``.
+    :param organisation: the ID, email address or name of an organization that the account is a member of.
     """
 
     devices: t.Collection[str] = ()
@@ -120,9 +123,9 @@ class DeviceFilter:
 
     @classmethod
     def from_options(cls, options: t.Mapping[str, t.Any]) -> DeviceFilter:
-        """The filter that the options of a module or of an inventory's source describe.
+        """Return the filter that the options of a module or of an inventory source describe.
 
-        :raises OptionsError: an application is not known.
+        :raises OptionsError: an application is unknown.
         """
         texts = {
             name: frozenset(map(str, options[name] or ())) for name in ("device", "service", "tags_any", "tags_all")
@@ -138,24 +141,28 @@ class DeviceFilter:
         )
 
     def matches(self, device: Device) -> Device | None:
-        """The device with those of its services that are wanted; none if it is not, or has no such service.
+        """Return the device with those of its services that match, or ``None`` if none do.
 
-        The API filters as well, but coarsely: by a part of a name, in any case.
+        The filter of the API is less exact: it matches a part of a name, in any case.
         """
-        if self.devices and device.name not in self.devices:
-            return None
-        if self.state and device.online != (self.state == "active"):
-            return None
-        if self.tags_any and not any(tag in self.tags_any for tag in device.tags):
-            return None
-        if self.tags_all and not all(tag in device.tags for tag in self.tags_all):
+        if not (self._matches_device(device) and self._matches_tags(device)):
             return None
         if not self.services and not self.applications:
             return device
-        services = tuple(
-            service
-            for service in device.services
-            if (not self.services or service.name in self.services)
-            and (not self.applications or service.application in self.applications)
-        )
+        services = tuple(filter(self._matches_service, device.services))
         return device._replace(services=services) if services else None
+
+    def _matches_device(self, device: Device) -> bool:
+        if self.devices and device.name not in self.devices:
+            return False
+        return not self.state or device.online == (self.state == "active")
+
+    def _matches_tags(self, device: Device) -> bool:
+        if self.tags_any and not any(tag in self.tags_any for tag in device.tags):
+            return False
+        return all(tag in device.tags for tag in self.tags_all)
+
+    def _matches_service(self, service: Service) -> bool:
+        if self.services and service.name not in self.services:
+            return False
+        return not self.applications or service.application in self.applications

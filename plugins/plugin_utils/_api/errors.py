@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""What can go wrong. Everything below the modules raises these and nothing else.
+"""The errors of the collection. Everything below the actions and plugins raises these and no others.
 
-Each class carries the C(code) that users see in C(failure.code) and C(failures[...].code); the list is closed.
+Each class has the ``code`` that users see in ``failure.code`` and ``failures[...].code``. The list of codes is closed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import typing as t
 
 
 class ConnectOutcome(enum.Enum):
-    """What a failed call to open a connection may have left behind."""
+    """The effect of a connect call that failed."""
 
     NOT_SENT = "not sent"  # the request did not leave this machine
-    REFUSED = "refused"  # the API responded that it opened nothing, or what it opened was closed again
+    REFUSED = "refused"  # the API opened nothing, or the connection is closed again
     UNKNOWN = "unknown"  # a connection may be open: no response, or one that does not show it
     OPENED = "opened"  # a connection is open and could not be closed: ``connectionid``
 
@@ -26,10 +26,11 @@ class ConnectOutcome(enum.Enum):
 class RemoteItError(Exception):
     """The API refused a request, and none of the subclasses describes why.
 
-    :ivar details: what ``failure.details`` shows, for example ``http_status``.
-    :ivar outcome: set if a call to open a connection failed.
-    :ivar connectionid: the connection that such a call opened all the same.
+    :ivar details: the content of ``failure.details``, for example ``http_status``.
+    :ivar outcome: set if a connect call failed.
+    :ivar connectionid: the connection that the failed connect call has opened.
     :ivar call_ended: whether the API has responded to a call whose outcome is unknown.
+    :ivar is_ambiguous: whether the API refused a call for a reason that may be about its connection or its credentials.
     :ivar first: the inventory host that was the first to fail with this message.
     """
 
@@ -44,6 +45,7 @@ class RemoteItError(Exception):
         self.outcome = ConnectOutcome.OPENED if connectionid is not None else outcome
         self.connectionid = connectionid
         self.call_ended = False
+        self.is_ambiguous = False
         self.first: str | None = None
 
     def as_failure(self) -> dict[str, t.Any]:
@@ -58,7 +60,7 @@ class RemoteItError(Exception):
     def reworded(self, message: str) -> RemoteItError:
         """Return the same error with another message."""
         error = type(self)(message, outcome=self.outcome, connectionid=self.connectionid, **self.details)
-        error.call_ended = self.call_ended
+        error.call_ended, error.is_ambiguous = self.call_ended, self.is_ambiguous
         return error
 
 
@@ -69,13 +71,13 @@ class OptionsError(RemoteItError):
 
 
 class AuthError(RemoteItError):
-    """The API does not accept the credentials, or there are none."""
+    """The API does not accept the credentials, or they are incomplete."""
 
     code = "auth"
 
 
 class NoCredentialsError(AuthError):
-    """There are none, at least no complete ones."""
+    """No complete set of credentials was found."""
 
 
 class NotFoundError(RemoteItError):
@@ -103,26 +105,26 @@ class ThrottledError(RemoteItError):
 
 
 class CallTimeoutError(RemoteItError):
-    """No answer in time. An opening call may have succeeded all the same."""
+    """The API did not respond in time. A connect call may have succeeded nevertheless."""
 
     code = "timeout"
 
 
 class NetworkError(RemoteItError):
-    """The API could not be reached, or the line broke before its answer arrived."""
+    """The API could not be reached, or the network failed before its response arrived."""
 
     code = "network"
 
 
 class BadAnswerError(RemoteItError):
-    """The API answered something that cannot be read or must not be trusted."""
+    """The response of the API cannot be read or must not be trusted."""
 
     code = "bad_answer"
 
 
 _CLASSES: tuple[type[RemoteItError], ...] = (RemoteItError, *RemoteItError.__subclasses__())
 
-#: By its code, every error with which a task can fail, or but for C(options) one service of a bulk call.
+#: The class of each code. All but ``options`` can be the failure of one service of a bulk call.
 BY_CODE = {error.code: error for error in _CLASSES}
 
 
@@ -135,24 +137,23 @@ def from_failure(failure: t.Mapping[str, t.Any]) -> RemoteItError:
     )
 
 
-# -- what the API's refusals mean ------------------------------------------------------------------------------------
+# -- the API's reasons for a refusal -----------------------------------------------------------------------------------
 
-#: A pattern of the API's words, the error that they are, and what to do about it.
+#: A pattern of the API's reason, the error that it means, and how to fix it.
 Reason = tuple[str, type[RemoteItError], str]
 
-_FEWER = (
+_TOO_MANY_CONNECTIONS_HELP = (
     "the account has too many open connections: open fewer at a time, with serial on the play and the role"
-    " remoteit_session, which closes the connections of a batch before the next batch"
+    " remoteit_session, which closes the connections of each batch before the next one"
 )
 
-#: What the API's reasons are known to contain. The numbers in brackets are the stable part of a reason; its HTTP code
-#: and its C(code) tell nothing.
+#: The known reasons. The number in brackets is the stable part of a reason; the HTTP status and ``code`` vary.
 REASONS: tuple[Reason, ...] = (
     (r"\[0102\]|missing user", AuthError, "check the user name and the password"),
     (r"api key|apikey|application key|developer ?key", AuthError, "check the developer key"),
     (r"api token|token expired|invalid token", AuthError, "the token is wrong or has expired; log in for a new one"),
     (r"invalid date|INVALID_AUTH", AuthError, "check the clock of this machine"),
-    (r"\[0861\]", NotFoundError, "check the service id (it is the service's, not the device's)"),
+    (r"\[0861\]", NotFoundError, "check the service ID; the ID of a device does not work"),
     (r"\[0405\]|not shared", NotSharedError, "ask its owner to share it with this account"),
     (r"inactive|offline|not online", OfflineError, "the device is not connected to remote.it"),
     (
@@ -161,6 +162,6 @@ REASONS: tuple[Reason, ...] = (
             r"|\b(connection|session)s?\b.*\b(limit|quota|maximum)\b"
         ),
         ThrottledError,
-        _FEWER,
+        _TOO_MANY_CONNECTIONS_HELP,
     ),
 )

@@ -5,7 +5,7 @@
 # PRIVATE to the collection: it may change or vanish in any release.
 """The vendor's GraphQL API: https://docs.remote.it/developer-tools/api/usage
 
-Only fields of the vendor's schema are asked for. Values travel as variables; one that is not set is not declared.
+The queries contain only fields of the vendor's schema. Values are sent as variables. Unset variables are not declared.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Ht
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.signature import Signature
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import dict_or_empty, sanitize, truthy
 
-#: The largest page that the vendor's documentation allows, and more pages than any account fills.
+#: The largest page that the vendor's documentation allows.
 PAGE_SIZE = 1000
+#: More pages than any account has.
 MAX_PAGES = 1000
-
-#: How often a page is read again in an account whose devices vanish all the time.
+#: How often a page is read again, if devices vanish from the account while it is listed.
 MAX_REREADS = 3
 
-#: Clocks that differ by less than so many seconds are called equal.
-_SAME_TIME = 30
+#: Clocks that differ by fewer seconds count as equal.
+_CLOCK_TOLERANCE_SECONDS = 30
 
-#: What this API may say beyond what REST is known to say; the texts are not documented.
+#: Reasons that this API may have in addition to those of REST. Their texts are not documented.
 _REASONS: tuple[Reason, ...] = (
     *REASONS,
     (r"^(unauthori[sz]ed|forbidden)\b", AuthError, "check the access key"),
@@ -62,9 +62,9 @@ _REASONS: tuple[Reason, ...] = (
     (
         r"\b(service|device|target)\b.*(not found|unknown|not exist)|(unknown|no such|invalid) (service|device|target)",
         NotFoundError,
-        "check the service id (it is the service's, not the device's)",
+        "check the service ID; the ID of a device does not work",
     ),
-    (r"time[ds]?[ -]?out", CallTimeoutError, "the API itself waited in vain"),
+    (r"time[ds]?[ -]?out", CallTimeoutError, "a timeout inside the API"),
 )
 
 _CONNECTION = "id host port url reverseProxy timeout"
@@ -79,7 +79,7 @@ _TYPES = {
 
 
 class GraphQlApi:
-    """One account. Any number of threads may use it at once."""
+    """The GraphQL API for one account. It can be used by any number of threads."""
 
     def __init__(self, credentials: Credentials, http: HttpClient) -> None:
         self._url = credentials.graphql_url
@@ -87,115 +87,107 @@ class GraphQlApi:
         self._http = http
         self._signature = Signature(credentials.access_key_id or "", credentials.secret_access_key or "")
 
-    # -- connections -----------------------------------------------------------------------------------------------
+    # -- connections ---------------------------------------------------------------------------------------------------
 
     def connect(self, service_id: str, hostip: str | None = None, wait: bool = True) -> Connection:
-        """Open a connection. Never sent twice: a lost answer may be the answer of an open connection.
+        """Open a connection. The call is never repeated, because a lost response may be that of an open connection.
 
-        :param wait: makes no difference, this API always waits.
-        :raises BadAnswerError: with the ``connectionid`` if there is something to close.
+        :param wait: ignored, because this API always waits.
+        :raises BadAnswerError: with the ``connectionid`` if there is a connection to close.
         """
         variables = _drop_none({"serviceId": service_id, "hostIP": hostip})
         fields = f"connect{_field_arguments(variables)} {{ {_CONNECTION} }}"
         document = f"mutation Connect{_variable_declarations(variables)} {{ {fields} }}"
         data, refusal = self._send(document, variables, retry=False)
-        answer = data.get("connect")
+        content = data.get("connect")
         if refusal is not None:
-            connectionid = dict_or_empty(answer).get("id")
+            connectionid = dict_or_empty(content).get("id")
             if is_connection_id(connectionid):
                 refusal.outcome, refusal.connectionid = ConnectOutcome.OPENED, connectionid
             elif refusal.code == RemoteItError.code and not 400 <= refusal.details["http_status"] < 500:
-                # for all that is known, it went wrong after the connection had been opened
+                # an unknown error may have occurred after the connection was opened
                 refusal.outcome = ConnectOutcome.UNKNOWN
             raise refusal
-        if not isinstance(answer, dict):
-            raise BadAnswerError("the API's answer has no connection")
+        if not isinstance(content, dict):
+            raise BadAnswerError("the API's response has no connection")
         try:
-            return Connection.from_graphql(answer, service_id, hostip)
+            return Connection.from_graphql(content, service_id, hostip)
         except BadAnswerError as error:
             raise error.reworded(sanitize(error.message, self._secrets)) from None
 
     def disconnect(self, service_id: str, connectionid: str) -> bool:
-        """Stop a connection; true when this call ended it, false when it was gone already.
+        """Close a connection. Return true if this call closed it, false if it was closed before.
 
-        What the API says about an unknown connection is not documented. Whatever it refuses with, the account's
-        sessions tell whether the connection is there; they also prove that the credentials are good.
+        The response for an unknown connection is not documented. If the API refuses, its list of sessions shows whether
+        the connection is open, and that the credentials are valid.
 
-        :raises RemoteItError: it is still there.
+        :raises RemoteItError: the connection is still open, or may be.
         """
         variables = {"connectionId": connectionid, "serviceId": service_id}
         document = (
             f"mutation Disconnect{_variable_declarations(variables)} {{ disconnect{_field_arguments(variables)} }}"
         )
         data, refusal = self._send(document, variables, retry=True)
-        said_false = refusal is None
-        if refusal is None:
-            if data.get("disconnect") is True:
-                return True
-            if data.get("disconnect") is not False:
-                raise BadAnswerError("the API's answer does not tell whether the connection was stopped")
-            refusal = RemoteItError("the API did not stop the connection, and gave no reason")
-        elif isinstance(refusal, AuthError) or refusal.details["http_status"] >= 500:
+        is_closed = data.get("disconnect")
+        if refusal is None and not isinstance(is_closed, bool):
+            raise BadAnswerError("the API's response does not show whether the connection was closed")
+        if refusal is None and is_closed:
+            return True
+        if refusal is not None and (isinstance(refusal, AuthError) or refusal.details["http_status"] >= 500):
             raise refusal
         sessions = self.sessions()
-        if sessions is None and said_false:
+        if sessions is None and refusal is None:
             return False
         if sessions is None or any(
             session.id is None or session.id.lower() == connectionid.lower() for session in sessions
         ):
-            raise refusal
+            raise refusal or RemoteItError("the API did not close the connection and gave no reason")
         return False
 
     def sessions(self) -> list[ApiSession] | None:
-        """The connections that are open on everything the account sees, those of other users included.
+        """Return the open connections to everything that the account sees, including those of other users.
 
-        None, if the API does not tell.
+        Return ``None`` if the response has no list.
         """
-        login = self._login(f"query Sessions {{ login {{ id sessions {{ {_SESSION} }} }} }}", {}, None)
+        login = self._query_login(f"query Sessions {{ login {{ id sessions {{ {_SESSION} }} }} }}", {}, None)
         items = login.get("sessions")
         if items is None:
             return None
         if not isinstance(items, list):
-            raise BadAnswerError("the API's answer has no list of sessions")
+            raise BadAnswerError("the API's response has no list of sessions")
         return [session_from_graphql(item, login.get("id")) for item in items]
 
-    # -- devices ---------------------------------------------------------------------------------------------------
+    # -- devices -------------------------------------------------------------------------------------------------------
 
     def devices(self, wanted: DeviceFilter, warn: Warn) -> t.Iterator[Device]:
-        """The devices that are wanted, page by page while they are consumed.
+        """Yield the devices that match. Pages are fetched while they are consumed. Duplicates are dropped.
 
-        A device that vanishes between two pages moves those behind it forward, so the page is read again from as far
-        before; what comes twice is dropped.
-
-        :raises NotFoundError, OptionsError: the organisation is not one of the account's, or two are called so.
-        :raises BadAnswerError: the API sends no list, or one without end.
+        :raises NotFoundError: the account is not a member of the organization.
+        :raises OptionsError: several organizations have the name.
+        :raises BadAnswerError: the response has no list, or the list does not end.
         """
-        account = self._organisation(wanted.organisation) if wanted.organisation else None
+        account = self._find_organization(wanted.organisation) if wanted.organisation else None
         filters = _filters(wanted)
+        position = _Position()
         seen: set[str] = set()
-        start, total, again = 0, None, 0
         for _unused in range(MAX_PAGES):
-            page = self._page(account, {**filters, "from": start}, warn)
+            page = self._query_devices(account, {**filters, "from": position.start}, warn)
             known = len(seen)
             for device in filter(None, (device_from_graphql(item, warn) for item in page["items"])):
-                if device.id.upper() in seen:
-                    continue
-                seen.add(device.id.upper())
-                chosen = wanted.matches(device)
-                if chosen is not None:
-                    yield chosen
-            before, total = total, page.get("total")
-            if isinstance(before, int) and isinstance(total, int) and total < before and again < MAX_REREADS:
-                start, again = max(0, start - (before - total)), again + 1
-                continue
-            if not page["items"] or not truthy(page.get("hasMore")):
+                if device.id.upper() not in seen:
+                    seen.add(device.id.upper())
+                    match = wanted.matches(device)
+                    if match is not None:
+                        yield match
+            if not position.advance(page, found_new=len(seen) > known):
                 return
-            if len(seen) == known and not again:
-                break
-            start, again = start + len(page["items"]), 0
-        raise BadAnswerError(f"the API's list of devices does not end: nothing new comes after {len(seen)} devices")
+        raise BadAnswerError(_ENDLESS_LIST)
 
-    def _page(self, account: str | None, filters: dict[str, t.Any], warn: Warn) -> dict[str, t.Any]:
+    def _query_devices(self, account: str | None, filters: dict[str, t.Any], warn: Warn) -> dict[str, t.Any]:
+        """Return one page of devices.
+
+        :param account: the account of an organization; by default the user's own.
+        """
         variables = _drop_none({**filters, "account": account})
         tags = "tags { name }" if account is None else "tags(accountId: $account) { name }"
         fields = (
@@ -203,57 +195,68 @@ class GraphQlApi:
         )
         if account is not None:
             fields = f"account(id: $account) {{ {fields} }}"
-        missing: list[str] = []
-        login = self._login(
-            f"query Devices{_variable_declarations(variables)} {{ login {{ {fields} }} }}", variables, missing.append
-        )
+        document = f"query Devices{_variable_declarations(variables)} {{ login {{ {fields} }} }}"
+        warnings: list[str] = []
+        login = self._query_login(document, variables, warnings.append)
         owner = login if account is None else login.get("account")
         page = dict_or_empty(dict_or_empty(owner).get("devices"))
         if not isinstance(page.get("items"), list):
-            raise BadAnswerError("; ".join(["the API's answer has no list of devices", *missing]))
-        for message in missing:
-            warn(message)
+            raise BadAnswerError("; ".join(["the API's response has no list of devices", *warnings]))
+        for warning in warnings:
+            warn(warning)
         return page
 
-    def _organisation(self, wanted: str) -> str | None:
-        """The account id of an organisation; none if it is the account itself."""
-        login = self._login(f"query Organisations {{ login {{ id email membership {{ {_MEMBERSHIP} }} }} }}", {}, None)
-        if wanted.lower() in _names(login.get("id"), login.get("email")):
+    # -- organizations -------------------------------------------------------------------------------------------------
+
+    def _find_organization(self, wanted: str) -> str | None:
+        """Return the account ID of an organization, or ``None`` if it is the user's own account.
+
+        :raises NotFoundError: the account is not a member of the organization. The message lists those that it is in.
+        :raises OptionsError: several organizations have the name.
+        """
+        login = self._query_login(
+            f"query Organizations {{ login {{ id email membership {{ {_MEMBERSHIP} }} }} }}", {}, None
+        )
+        if wanted.lower() in _lower_texts(login.get("id"), login.get("email")):
             return None
         found: dict[str, str] = {}
         known: list[str] = []
         memberships = login.get("membership")
         for membership in memberships if isinstance(memberships, list) else []:
-            organisation = dict_or_empty(dict_or_empty(membership).get("organization"))
-            account = dict_or_empty(organisation.get("account"))
+            organization = dict_or_empty(dict_or_empty(membership).get("organization"))
+            account = dict_or_empty(organization.get("account"))
             if not isinstance(account.get("id"), str):
                 continue
-            name = sanitize(organisation.get("name"), self._secrets) or "without a name"
+            name = sanitize(organization.get("name"), self._secrets) or "without a name"
             label = f"{name} ({sanitize(account.get('email') or account['id'], self._secrets)})"
             known.append(label)
-            names = _names(organisation.get("id"), account["id"], account.get("email"))
-            if wanted == organisation.get("name") or wanted.lower() in names:
+            identifiers = _lower_texts(organization.get("id"), account["id"], account.get("email"))
+            if wanted == organization.get("name") or wanted.lower() in identifiers:
                 found[account["id"]] = label
         if not found:
             raise NotFoundError(
-                f"this account is not a member of an organisation {wanted!r}; it is one of {', '.join(known) or 'none'}"
+                f"this account is not a member of an organization {wanted!r}; its organizations:"
+                f" {', '.join(known) or 'none'}"
             )
         if len(found) > 1:
             raise OptionsError(
-                f"several organisations are called {wanted!r}: {', '.join(found.values())}; give the e-mail address"
+                f"several organizations are named {wanted!r}: {', '.join(found.values())}; give the email address"
             )
         return next(iter(found))
 
-    # -- calls -----------------------------------------------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------------------------------------------
 
-    def _login(self, document: str, variables: dict[str, t.Any], warn: Warn | None) -> dict[str, t.Any]:
-        """What the answer has under C(login), when something is missing from it as well."""
+    def _query_login(self, document: str, variables: dict[str, t.Any], warn: Warn | None) -> dict[str, t.Any]:
+        """Send a query and return the field ``login`` of its response.
+
+        :param warn: reports errors in a response that has a ``login`` nevertheless. By default, they are raised.
+        """
         data, error = self._send(document, variables, retry=True)
         login = data.get("login")
         if error is not None and (warn is None or not isinstance(login, dict) or isinstance(error, AuthError)):
             raise error
         if not isinstance(login, dict):
-            raise AuthError("the API's answer has no login, as if nobody had signed the request; check the access key")
+            raise AuthError("the API's response has no login, as for an unsigned request; check the access key")
         if error is not None and warn is not None:
             warn(f"{INCOMPLETE}: {error.message}")
         return login
@@ -261,35 +264,68 @@ class GraphQlApi:
     def _send(
         self, document: str, variables: dict[str, t.Any], *, retry: bool
     ) -> tuple[dict[str, t.Any], RemoteItError | None]:
-        """The data of the answer, and what the API says is wrong with it."""
+        """Send a request. Return the data of its response, and the error in it if there is one."""
         body = {"query": document, "variables": variables}
-        answer = self._http.request("POST", self._url, headers={}, body=body, retry=retry, auth=self._signature)
-        if answer.status in (401, 403):
-            raise self._unauthorised(answer)
-        content = answer.json_object()
-        return dict_or_empty(content.get("data")), self._refusal(answer, content)
+        response = self._http.request("POST", self._url, headers={}, body=body, retry=retry, auth=self._signature)
+        if response.status in (401, 403):
+            raise self._signature_error(response)
+        content = response.json_object()
+        return dict_or_empty(content.get("data")), self._refusal(response, content)
 
-    def _refusal(self, answer: Response, content: dict[str, t.Any]) -> RemoteItError | None:
-        errors = content.get("errors")
-        if answer.ok and not errors:
+    def _refusal(self, response: Response, content: dict[str, t.Any]) -> RemoteItError | None:
+        """Return the error for the errors in a response, or ``None`` if there are no errors."""
+        if response.ok and not content.get("errors"):
             return None
         reason = sanitize(_messages(content), self._secrets)
-        said = f"the API says: {reason}" if reason else "the API refused and gave no reason"
-        for pattern, error, advice in _REASONS:
+        for pattern, error_class, advice in _REASONS:
             if reason and re.search(pattern, reason, re.IGNORECASE):
-                clock = _clock(answer) if error is AuthError else ""
-                return error(f"{said} ({advice}{clock})", http_status=answer.status)
-        return RemoteItError(f"{said} (HTTP {answer.status})", http_status=answer.status)
+                clock = _clock_difference(response) if error_class is AuthError else ""
+                return error_class(f"the API says: {reason} ({advice}{clock})", http_status=response.status)
+        message = f"the API says: {reason}" if reason else "the API refused the request without a reason"
+        return RemoteItError(f"{message} (HTTP {response.status})", http_status=response.status)
 
-    def _unauthorised(self, answer: Response) -> AuthError:
-        """HTTP 401 and 403 say nothing else about a signature that is refused."""
-        reason = sanitize(_messages(dict_or_empty(answer.body)), self._secrets)
+    def _signature_error(self, response: Response) -> AuthError:
+        """Return the error for HTTP 401 and 403, which this API sends only for a wrong signature."""
+        reason = sanitize(_messages(dict_or_empty(response.body)), self._secrets)
         return AuthError(
-            f"the API does not accept the signed request (HTTP {answer.status}{': ' + reason if reason else ''}): the"
-            " access key is disabled or deleted, or the secret access key is not the one that belongs to it, or this"
-            f" machine's clock is wrong{_clock(answer)}",
-            http_status=answer.status,
+            f"the API does not accept the signed request (HTTP {response.status}{': ' + reason if reason else ''}): the"
+            " access key is disabled or deleted, or the secret access key does not belong to it, or the clock of this"
+            f" machine is wrong{_clock_difference(response)}",
+            http_status=response.status,
         )
+
+
+_ENDLESS_LIST = "the API's list of devices does not end"
+
+
+class _Position:
+    """The position in a list of devices from which devices can vanish while it is read."""
+
+    def __init__(self) -> None:
+        self.start = 0
+        self._total: t.Any = None
+        self._rereads = 0
+
+    def advance(self, page: dict[str, t.Any], *, found_new: bool) -> bool:
+        """Go to the next page and return whether there is one.
+
+        A device that vanishes moves those behind it forward, past the start of the next page. Then go back that far.
+
+        :raises BadAnswerError: the list does not end.
+        """
+        before, self._total = self._total, page.get("total")
+        vanished = before - self._total if isinstance(before, int) and isinstance(self._total, int) else 0
+        if vanished > 0 and self._rereads < MAX_REREADS:
+            self.start = max(0, self.start - vanished)
+            self._rereads += 1
+            return True
+        if not page["items"] or not truthy(page.get("hasMore")):
+            return False
+        if not found_new and not self._rereads:
+            raise BadAnswerError(_ENDLESS_LIST)
+        self.start += len(page["items"])
+        self._rereads = 0
+        return True
 
 
 def _drop_none(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -297,17 +333,20 @@ def _drop_none(values: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 def _variable_declarations(variables: t.Iterable[str]) -> str:
-    """The declaration of an operation's variables."""
+    """Return the declarations of an operation's variables."""
     return "(" + ", ".join(f"${name}: {_TYPES[name]}" for name in variables) + ")"
 
 
 def _field_arguments(variables: t.Iterable[str]) -> str:
-    """The arguments of a field, which are variables of the same names."""
+    """Return the arguments of a field, which are variables of the same names."""
     return "(" + ", ".join(f"{name}: ${name}" for name in variables) + ")"
 
 
 def _filters(wanted: DeviceFilter) -> dict[str, t.Any]:
-    """What the API can do of the filter. Its C(name) finds any part of a name, so it gets what all have in common."""
+    """Return the part of the filter that the API supports. Its ``name`` matches any part of a name.
+
+    For several names, that is their common prefix. The API takes one tag filter.
+    """
     tags = {"operator": "ALL", "values": sorted(wanted.tags_all)} if wanted.tags_all else None
     if wanted.tags_any and not tags:
         tags = {"operator": "ANY", "values": sorted(wanted.tags_any)}
@@ -321,7 +360,7 @@ def _filters(wanted: DeviceFilter) -> dict[str, t.Any]:
 
 
 def _messages(content: dict[str, t.Any]) -> str:
-    """Everything that an answer says is wrong; a gateway says it without C(errors)."""
+    """Return all error messages of a response. That of a gateway is not in ``errors``."""
     errors = content.get("errors") or [content]
     messages = [
         dict_or_empty(error).get("message", error) for error in (errors if isinstance(errors, list) else [errors])
@@ -329,15 +368,15 @@ def _messages(content: dict[str, t.Any]) -> str:
     return "; ".join(dict.fromkeys(message for message in messages if isinstance(message, str) and message))
 
 
-def _names(*values: t.Any) -> list[str]:
+def _lower_texts(*values: t.Any) -> list[str]:
     return [value.lower() for value in values if isinstance(value, str)]
 
 
-def _clock(answer: Response) -> str:
-    """What the answer's date says about this machine's clock."""
-    ahead = seconds_until(answer.date)
+def _clock_difference(response: Response) -> str:
+    """Return how the clock of this machine differs from the date of a response."""
+    ahead = seconds_until(response.date)
     if ahead is None:
         return ""
-    if abs(ahead) < _SAME_TIME:
+    if abs(ahead) < _CLOCK_TOLERANCE_SECONDS:
         return "; it agrees with the API's"
     return f"; it is {abs(ahead):.0f} seconds {'behind' if ahead > 0 else 'ahead of'} the API's"

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""One pooled HTTP session: the only place that knows C(requests)."""
+"""The HTTP client: one pooled session, with retries. No other file sends requests."""
 
 from __future__ import annotations
 
@@ -43,30 +43,28 @@ else:
     HAS_REQUESTS = True
     REQUESTS_IMPORT_ERROR = None
     for _name in ("urllib3.connection", "urllib3.connectionpool"):  # the second before urllib3 2
-        # a broken header may repeat what we have sent, and Ansible's log file takes every warning
+        # a malformed header may contain a secret that we have sent, and Ansible's log file records all warnings
         logging.getLogger(_name).addFilter(lambda record: "parse headers" not in str(record.msg))
 
-#: Equal to C(version) in galaxy.yml; a unit test compares them.
+#: Equal to ``version`` in galaxy.yml; a unit test compares them.
 VERSION = "1.1.0"
 
-#: How often a call that may be repeated is tried, and the longest pause between two tries in seconds.
+#: Attempts of a call that may be repeated.
 MAX_ATTEMPTS = 5
+#: The longest pause between two attempts.
 MAX_BACKOFF_SECONDS = 30.0
-
-#: The largest answer, REST's list of ten thousand devices with three services each, has half as many bytes.
+#: Twice the size of the largest response, REST's list of ten thousand devices with three services each.
 MAX_BODY_BYTES = 64 * 1024 * 1024
-
-
-#: What is shorter than any key of the vendor could be a part of anything.
+#: Shorter texts are not masked in responses: all keys of the vendor are longer, and short texts occur by chance.
 MIN_SECRET_LENGTH = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Response:
-    """An answer whose body has been read before its status."""
+    """A response with its parsed body. The vendor puts the status of a call into the body, whatever the HTTP status."""
 
     status: int
-    body: t.Any  # parsed JSON, or None when it is not JSON
+    body: t.Any  # parsed JSON, or None if the body is not JSON
     text: str = dataclasses.field(repr=False)
     date: str | None = None
 
@@ -75,29 +73,29 @@ class Response:
         return 200 <= self.status < 300
 
     def json_object(self) -> dict[str, t.Any]:
-        """The body, which must be a JSON object.
+        """Return the body, which must be a JSON object.
 
-        :raises BadAnswerError: saying what came instead. The text is not shown: it could hold anything.
+        :raises BadAnswerError: it is not. The message describes the body without its text, which may contain secrets.
         """
         if isinstance(self.body, dict):
             return self.body
         if not self.text.strip():
-            what = "an empty body"
+            found = "an empty body"
         elif self.text.lstrip()[:1] == "<":
-            what = "an HTML page"
+            found = "an HTML page"
         elif self.body is not None:
-            what = f"a JSON {type(self.body).__name__} where an object belongs"
+            found = f"a JSON {type(self.body).__name__} instead of an object"
         else:
-            what = f"{len(self.text)} characters that are not JSON"
-        raise BadAnswerError(f"the API answered HTTP {self.status} with {what}", http_status=self.status)
+            found = f"{len(self.text)} characters that are not JSON"
+        raise BadAnswerError(f"the API responded with HTTP {self.status} and {found}", http_status=self.status)
 
 
 class HttpClient:
-    """POST and GET with a time-out, for any number of threads.
+    """Send requests with a timeout and retries, for any number of threads.
 
-    :param timeout: seconds for a call: for the TCP connection, and again for each silence while the answer arrives.
-    :param pool_size: how many calls may be under way at once.
-    :raises OptionsError: C(requests) is not installed.
+    :param timeout: seconds to connect, and seconds for each read of the response.
+    :param pool_size: the number of concurrent calls for which TCP connections are kept open.
+    :raises OptionsError: ``requests`` is not installed.
     """
 
     def __init__(self, transport: Transport, *, timeout: float, pool_size: int) -> None:
@@ -108,11 +106,11 @@ class HttpClient:
             )
         self._timeout = timeout
         self.session = requests.Session()
-        # a redirect is not followed, so its target need not be readable either, nor its body be read as a whole
+        # Redirects are not followed. Without this, requests parses their target and reads their body nevertheless.
         self.session.get_redirect_target = lambda response: None  # type: ignore[method-assign,assignment]
-        self.session.trust_env = False  # no .netrc: its Authorization header would replace ours
+        self.session.trust_env = False  # a .netrc would replace our Authorization header
         self.session.proxies = dict(transport.proxies)
-        self._of_proxies = _proxy_secrets(transport.proxies.values())
+        self._proxy_secrets = _proxy_secrets(transport.proxies.values())
         self.session.verify = transport.ca_bundle or True
         self.session.headers["User-Agent"] = f"remoteit.fleet/{VERSION} (Ansible collection)"
         adapter = requests.adapters.HTTPAdapter(pool_connections=2, pool_maxsize=pool_size)
@@ -121,6 +119,7 @@ class HttpClient:
 
     @property
     def timeout(self) -> float:
+        """Return the timeout of the next call, in seconds."""
         return self._timeout
 
     def request(
@@ -133,30 +132,31 @@ class HttpClient:
         retry: bool = False,
         auth: t.Any = None,
     ) -> Response:
-        """Send one call.
+        """Send a request and return the response.
 
-        :param retry: the call may be sent again after HTTP 429, 5xx or a broken line.
-        :raises ThrottledError, CallTimeoutError, NetworkError: the last try ended so.
+        :param retry: whether the request may be repeated after HTTP 429 or 5xx and after a network failure.
+        :raises ThrottledError, CallTimeoutError, NetworkError: the last attempt ended so.
         """
-        tries = MAX_ATTEMPTS if retry else 1
-        for attempt in range(tries):
+        attempts = MAX_ATTEMPTS if retry else 1
+        for attempt in range(attempts):
             try:
-                answer, retry_after = self._send(method, url, headers, body, auth)
+                response, retry_after = self._send(method, url, headers, body, auth)
             except (NetworkError, CallTimeoutError):
-                if attempt + 1 == tries:
+                if attempt + 1 == attempts:
                     raise
                 retry_after = None
             else:
-                if (answer.status != 429 and answer.status < 500) or attempt + 1 == tries:
+                if (response.status != 429 and response.status < 500) or attempt + 1 == attempts:
                     break
             time.sleep(_backoff(attempt, retry_after))
-        if answer.status == 429:
-            raise ThrottledError("the API asks for fewer requests (HTTP 429); wait, or lower the concurrency")
-        return answer
+        if response.status == 429:
+            raise ThrottledError("rate limit exceeded (HTTP 429); retry later or lower the concurrency")
+        return response
 
     def _send(
         self, method: str, url: str, headers: t.Mapping[str, str], body: t.Any, auth: t.Any
     ) -> tuple[Response, float | None]:
+        """Send a request once. Return the response and the seconds of its ``Retry-After``."""
         data = None if body is None else json.dumps(body).encode()
         try:
             response = self.session.request(
@@ -166,43 +166,44 @@ class HttpClient:
                 headers={"Content-Type": "application/json", **headers},
                 auth=auth,
                 timeout=self.timeout,
-                allow_redirects=False,  # the headers hold credentials
+                allow_redirects=False,  # the headers contain credentials
                 stream=True,
             )
             with response:
                 text = _read(response)
         except requests.exceptions.RequestException as error:
             raise self._translate(error, _origin(url)) from error
-        body = _parse(text, _secrets_pattern([*_credentials_in(response.request.headers), *self._of_proxies]))
-        answer = Response(response.status_code, body, text, response.headers.get("Date"))
-        return answer, _retry_after(response.headers.get("Retry-After"))
+        body = _parse(text, _secrets_pattern([*_credentials_in(response.request.headers), *self._proxy_secrets]))
+        parsed = Response(response.status_code, body, text, response.headers.get("Date"))
+        return parsed, _retry_after(response.headers.get("Retry-After"))
 
-    def _translate(self, error: requests.exceptions.RequestException, where: str) -> NetworkError | CallTimeoutError:
+    def _translate(self, error: requests.exceptions.RequestException, origin: str) -> NetworkError | CallTimeoutError:
         if isinstance(error, requests.exceptions.SSLError):
             outcome = ConnectOutcome.NOT_SENT if isinstance(_root_cause(error), ssl.SSLCertVerificationError) else None
-            return NetworkError(f"TLS to {where} failed: {self._cause(error)}", outcome=outcome)
+            return NetworkError(f"TLS to {origin} failed: {self._cause(error)}", outcome=outcome)
         outcome = ConnectOutcome.NOT_SENT if _could_not_connect(error) else None
         if isinstance(error, requests.exceptions.Timeout):
-            return CallTimeoutError(f"{where} did not answer within {self.timeout:g} seconds", outcome=outcome)
-        return NetworkError(f"no answer from {where}: {self._cause(error)}", outcome=outcome)
+            return CallTimeoutError(f"no response from {origin} within {self.timeout:g} seconds", outcome=outcome)
+        return NetworkError(f"no response from {origin}: {self._cause(error)}", outcome=outcome)
 
     def _cause(self, error: BaseException) -> str:
-        """The innermost reason in a line; C(requests) wraps it in layers of object names."""
+        """Return the innermost reason as one line. The outer exceptions of ``requests`` contain names of objects."""
         error = _root_cause(error)
-        if not isinstance(error, OSError):  # its words would be those that came
-            return f"what came is not an answer of HTTP ({type(error).__name__})"
-        text = sanitize(str(error.strerror or error), self._of_proxies)  # those of a proxy may be among them
+        if not isinstance(error, OSError):  # its text may be a part of the response
+            return f"invalid HTTP response ({type(error).__name__})"
+        text = sanitize(str(error.strerror or error), self._proxy_secrets)  # it may contain the URL of the proxy
         return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
 def _backoff(attempt: int, retry_after: float | None) -> float:
+    """Return the seconds to wait after an attempt; the first one has the number 0."""
     if retry_after is not None:
         return max(0.0, min(retry_after, MAX_BACKOFF_SECONDS))
     return random.uniform(0.5, 1.0) * min(0.5 * 2**attempt, MAX_BACKOFF_SECONDS)
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds of a C(Retry-After), which is a number or a date."""
+    """Return the seconds of a ``Retry-After`` header, which is a number or a date."""
     if not value:
         return None
     try:
@@ -213,32 +214,37 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def seconds_until(date: str | None) -> float | None:
-    """How far ahead the date of an HTTP header is by the clock of this machine; none if it is not a date."""
+    """Return the seconds between now and the date of an HTTP header, or ``None`` if it cannot be parsed."""
     try:
-        moment = email.utils.parsedate_to_datetime(date or "")
-        return (moment - datetime.datetime.now(moment.tzinfo or datetime.timezone.utc)).total_seconds()
+        parsed = email.utils.parsedate_to_datetime(date or "")
+        return (parsed - datetime.datetime.now(parsed.tzinfo or datetime.timezone.utc)).total_seconds()
     except (TypeError, ValueError, OverflowError):
         return None
 
 
 def _read(response: requests.Response) -> str:
-    """The body, as UTF-8 whatever the answer claims, and not more of it than any true answer has."""
+    """Return the body as text. JSON is always UTF-8 (RFC 8259), whatever the headers say.
+
+    :raises BadAnswerError: it is larger than ``MAX_BODY_BYTES``.
+    """
     content = bytearray()
     for chunk in response.iter_content(65536):
         content += chunk
         if len(content) > MAX_BODY_BYTES:
-            raise BadAnswerError(f"the API answered HTTP {response.status_code} with more than {MAX_BODY_BYTES} bytes")
+            raise BadAnswerError(
+                f"the API responded with HTTP {response.status_code} and more than {MAX_BODY_BYTES} bytes"
+            )
     return content.decode("utf-8-sig", "replace")
 
 
 def _credentials_in(headers: t.Mapping[str, t.Any]) -> list[str]:
-    """The credentials that a request has shown, should the answer repeat them."""
+    """Return the credentials in the headers of a request, to mask them in its response."""
     found = [headers.get(name) or "" for name in ("developerkey", "token")]
     return found + re.findall(r'(?:keyId|signature)="([^"]+)"', headers.get("Authorization") or "")
 
 
 def _proxy_secrets(proxies: t.Iterable[str]) -> list[str]:
-    """Those of the proxies, as they are and as they are sent."""
+    """Return the passwords of the proxies, in plain text and Basic-encoded."""
     found = []
     for user, password in filter(all, map(requests.utils.get_auth_from_url, proxies)):
         found += [password, base64.b64encode(f"{user}:{password}".encode("latin-1", "replace")).decode()]
@@ -246,19 +252,22 @@ def _proxy_secrets(proxies: t.Iterable[str]) -> list[str]:
 
 
 def _secrets_pattern(secrets: t.Iterable[str]) -> re.Pattern[str] | None:
-    """What finds the secrets."""
+    """Compile a pattern that matches any of the secrets. Return ``None`` if there are no secrets."""
     found = sorted((secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, found))) if found else None
 
 
 def _parse(text: str, secrets: re.Pattern[str] | None) -> t.Any:
-    """The JSON, or none; without NaN and half characters, which could not be written again, and without the secrets."""
+    """Parse JSON and mask the secrets. Return ``None`` if the text is not JSON.
+
+    NaN, infinite numbers and lone surrogates are replaced, because they cannot be written as JSON again.
+    """
     try:
         parsed = json.loads(text, parse_constant=lambda name: None, parse_float=_float, parse_int=_int)
-        plain = text.replace("\\/", "/")  # how some write a slash; another escape could stand for anything
+        plain = text.replace("\\/", "/")  # PHP escapes slashes; any other escape may hide a secret
         if secrets and ("\\" in plain or secrets.search(plain)):
             parsed = mask_secrets(parsed, secrets)
-        if re.search(r"\\u[dD]", text):  # perhaps half of a pair
+        if re.search(r"\\u[dD]", text):  # the range of surrogates
             parsed = json.loads(json.dumps(parsed, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
@@ -266,31 +275,34 @@ def _parse(text: str, secrets: re.Pattern[str] | None) -> t.Any:
 
 
 def _float(text: str) -> float | None:
-    """A number that JSON can write again."""
+    """Return the number, or ``None`` if it is infinite."""
     value = float(text)
     return value if math.isfinite(value) else None
 
 
 def _int(text: str) -> int | None:
+    """Return the number, or ``None`` if it is so long that Python cannot print it."""
     return int(text) if len(text) <= 300 else None
 
 
 def _could_not_connect(error: requests.exceptions.RequestException) -> bool:
-    """Whether there was no line to the API. Whatever else goes wrong may do so after the request has left.
+    """Return whether there was no connection to the API. All other failures may occur after the request was sent.
 
-    Of a line through a proxy urllib3 says that it could not connect also when it broke later.
+    For connections through a proxy, urllib3 reports a failure to connect even if the connection broke later.
     """
     reason = getattr(error.__context__, "reason", None)
     cause = getattr(reason, "original_error", reason)
-    no_line = (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError)
-    return isinstance(cause, no_line) or str(cause).startswith("Tunnel connection failed")
+    unconnected = (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError)
+    return isinstance(cause, unconnected) or str(cause).startswith("Tunnel connection failed")
 
 
 def _origin(url: str) -> str:
+    """Return the scheme, host and port of a URL."""
     return "/".join(url.split("/", 3)[:3])
 
 
 def _root_cause(error: BaseException) -> BaseException:
+    """Return the innermost exception."""
     while error.__context__ is not None:
         error = error.__context__
     return error

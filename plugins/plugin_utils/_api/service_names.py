@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Services by name: which one is meant, if it is one."""
+"""Find services by the names of the device and of the service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 
 
 class ServiceName(t.NamedTuple):
-    """A service of a device, by the service's name or else by its application."""
+    """The name of a device, with the name or the application of one of its services."""
 
     device: str
     service: str | None = None
@@ -30,32 +30,33 @@ class ServiceName(t.NamedTuple):
 
     @classmethod
     def parse(cls, device: str, service: str | None = None, application: str | None = None) -> ServiceName:
-        """What a user has written.
+        """Return the service name for the options of a user.
 
-        :raises OptionsError: the application is not known, or a name is empty.
+        :raises OptionsError: the application is unknown, or a name is empty.
         """
         if not device or not (service or application):
             raise OptionsError("services: give each entry the name of a device, and a service or an application")
         return cls(device, service) if service else cls(device, None, application_id(application or ""))
 
     @property
-    def what(self) -> str:
+    def label(self) -> str:
+        """Return the name or the application of the service."""
         return self.service or application_name(self.application) or str(self.application)
 
     def __str__(self) -> str:
-        return f"{self.device}/{self.what}"
+        return f"{self.device}/{self.label}"
 
     def select(self, devices: t.Sequence[Device]) -> Service:
-        """The one service that is meant.
+        """Return the service that has this name.
 
-        :param devices: those that have the name.
-        :raises NotFoundError: there is none, or there are several, which are listed.
+        :param devices: all devices that have the name of the device.
+        :raises NotFoundError: no service has it, or several do. The message lists the candidates.
         """
         if not devices:
-            raise NotFoundError(f"this account sees no device called {self.device!r}; names are compared to the letter")
+            raise NotFoundError(f"no device is named {self.device!r} in this account; names are case-sensitive")
         if len(devices) > 1:
             listed = "; ".join(f"{device.id} ({device.state}: {_listed(device.services)})" for device in devices)
-            raise NotFoundError(f"{len(devices)} devices are called {self.device!r}; give a service id: {listed}")
+            raise NotFoundError(f"{len(devices)} devices are named {self.device!r}; give a service ID: {listed}")
         services = [service for service in devices[0].services if service.enabled]
         found = [
             service
@@ -63,10 +64,11 @@ class ServiceName(t.NamedTuple):
             if (service.name == self.service if self.service else service.application == self.application)
         ]
         if not found:
-            raise NotFoundError(f"the device {self.device!r} has no service {self.what}; it has: {_listed(services)}")
+            raise NotFoundError(f"the device {self.device!r} has no service {self.label}; it has: {_listed(services)}")
         if len(found) > 1:
+            listed = _listed(found)
             raise NotFoundError(
-                f"the device {self.device!r} has {len(found)} services {self.what}; give a service id: {_listed(found)}"
+                f"the device {self.device!r} has {len(found)} services {self.label}; give a service ID: {listed}"
             )
         return found[0]
 
@@ -75,14 +77,14 @@ class DeviceSource(t.Protocol):
     """The part of an API that finds devices."""
 
     def devices(self, wanted: DeviceFilter, warn: Warn) -> t.Iterator[Device]:
-        """Those that are wanted. What is odd or missing is told."""
+        """Yield the devices that match. Odd or missing data is reported to ``warn``."""
 
 
 FoundServices = dict[ServiceName, Service | NotFoundError]
 
 
 def find_services(api: DeviceSource, targets: t.Collection[ServiceName], warn: Warn) -> FoundServices:
-    """The service of each target, by one query for all of them."""
+    """Return the service of each name, or the error for it. All devices are found with one query."""
     named: dict[str | None, list[Device]] = collections.defaultdict(list)
     for device in api.devices(DeviceFilter(devices=frozenset(target.device for target in targets)), warn):
         named[device.name].append(device)

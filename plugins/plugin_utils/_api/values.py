@@ -12,69 +12,72 @@ import json
 import re
 import typing as t
 
-_FORMAT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_UTC_FORMAT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_MASK = "********"
+#: JSON that is nested deeper than this is cut off, because functions that walk it are recursive.
+_MAX_MASK_DEPTH = 100
+_MAX_DESCRIPTION_LENGTH = 80
+_MAX_TEXT_LENGTH = 300
 
 
 def utc_now() -> datetime.datetime:
+    """Return the current time in UTC, to the second."""
     return datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
 
 
-def format_utc(when: datetime.datetime) -> str:
-    return f"{when.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+def format_utc(time: datetime.datetime) -> str:
+    """Return a UTC time in ISO 8601, for example ``2026-01-15T23:20:00Z``."""
+    return f"{time.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def parse_utc(text: str) -> datetime.datetime:
-    """The opposite of C(iso).
+    """Parse the result of ``format_utc``.
 
-    :raises ValueError: it is no such text.
+    :raises ValueError: the text has another format, or is not a time.
     """
-    if not _FORMAT.fullmatch(text):
+    if not _UTC_FORMAT.fullmatch(text):
         raise ValueError(text)
     return datetime.datetime.fromisoformat(text[:-1]).replace(tzinfo=datetime.timezone.utc)
 
 
 def truthy(value: t.Any) -> bool:
-    """Read a flag that arrives as a boolean or as the string of one."""
+    """Return whether a flag is set. The API sends flags as booleans or as strings."""
     return value is True or (isinstance(value, str) and value.strip().lower() == "true")
 
 
 def dict_or_empty(value: t.Any) -> dict[str, t.Any]:
-    """The dictionary, or an empty one in place of anything else."""
+    """Return the value if it is a dictionary, else an empty dictionary."""
     return value if isinstance(value, dict) else {}
 
 
 def describe(value: t.Any) -> str:
-    """A value of unknown origin in printable ASCII, and not much of it; of one that holds others, only what it is."""
+    """Return a short description of a value in printable ASCII. Of a container, it contains only the type."""
     if not (value is None or isinstance(value, (str, int, float))):
         return f"a {type(value).__name__}"
-    text = ascii(value[:80] if isinstance(value, str) else value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    text = ascii(value[:_MAX_DESCRIPTION_LENGTH] if isinstance(value, str) else value)
+    return text if len(text) <= _MAX_DESCRIPTION_LENGTH else text[: _MAX_DESCRIPTION_LENGTH - 3] + "..."
 
 
-_MASK = "********"
-_DEEPEST = 100
-
-
-def sanitize(words: t.Any, secrets: t.Iterable[str | None] = ()) -> str:
-    """The words in one line, without anything that must not be shown."""
-    text = " ".join(words.split()) if isinstance(words, str) else ""
-    forms = {
-        " ".join(form.split())
+def sanitize(text: t.Any, secrets: t.Iterable[str | None] = ()) -> str:
+    """Return the text as one printable line of limited length, with the secrets masked."""
+    line = " ".join(text.split()) if isinstance(text, str) else ""
+    spellings = {
+        " ".join(spelling.split())
         for secret in filter(None, secrets)
-        for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+        for spelling in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
     }
-    for form in sorted(filter(None, forms), key=len, reverse=True):
-        text = text.replace(form, _MASK)
-    return "".join(character if character.isprintable() else "?" for character in text[:300])
+    for spelling in sorted(filter(None, spellings), key=len, reverse=True):
+        line = line.replace(spelling, _MASK)
+    return "".join(character if character.isprintable() else "?" for character in line[:_MAX_TEXT_LENGTH])
 
 
 def mask_secrets(value: t.Any, secrets: re.Pattern[str], depth: int = 0) -> t.Any:
-    """The same value of JSON without these secrets, and without what is nested more than anybody could mean."""
+    """Return a copy of a JSON value with the secrets masked, without what is nested deeper than ``_MAX_MASK_DEPTH``."""
     if isinstance(value, str):
         return secrets.sub(_MASK, value)
     if isinstance(value, dict):
-        inner = value.items() if depth < _DEEPEST else ()
-        return {secrets.sub(_MASK, key): mask_secrets(item, secrets, depth + 1) for key, item in inner}
+        items = value.items() if depth < _MAX_MASK_DEPTH else ()
+        return {secrets.sub(_MASK, key): mask_secrets(item, secrets, depth + 1) for key, item in items}
     if isinstance(value, list):
-        return [mask_secrets(item, secrets, depth + 1) for item in (value if depth < _DEEPEST else ())]
+        return [mask_secrets(item, secrets, depth + 1) for item in (value if depth < _MAX_MASK_DEPTH else ())]
     return value

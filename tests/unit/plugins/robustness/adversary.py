@@ -202,7 +202,7 @@ WELL: dict[str, t.Any] = {
     "mutation Disconnect": {"data": {"disconnect": True}},
     "query Sessions": {"data": {"login": {"id": "me", "sessions": [_session(), _session("another")]}}},
     "query Devices": {"data": {"login": {"devices": _LISTED, "account": {"devices": _LISTED}}}},
-    "query Organisations": {"data": {"login": {"id": "me", "email": "me@example.com", "membership": [_ORGANISATION]}}},
+    "query Organizations": {"data": {"login": {"id": "me", "email": "me@example.com", "membership": [_ORGANISATION]}}},
 }
 _REFUSED: t.Any = [
     {"status": "false", "reason": "connection not found", "code": "GENERAL_ERROR"},

@@ -116,7 +116,7 @@ def test_graphql_sessions(adversary: Adversary, sessions: list[Wire]) -> None:
 
 @given(
     a_few("query Devices"),
-    a_few("query Organisations"),
+    a_few("query Organizations"),
     st.sampled_from(
         [DeviceFilter(), DeviceFilter(organisation="museums"), DeviceFilter(devices=["kiosk-1"], tags_any=["kiosk"])]
     ),
@@ -125,7 +125,7 @@ def test_graphql_devices(
     adversary: Adversary, pages: list[Wire], organisations: list[Wire], wanted: DeviceFilter
 ) -> None:
     warnings: list[str] = []
-    answers = {"query Devices": pages, "query Organisations": organisations}
+    answers = {"query Devices": pages, "query Organizations": organisations}
 
     def listed(api: Api) -> list[Device]:
         try:

@@ -22,7 +22,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Co
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import DeviceFilter
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BadAnswerError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import account_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
@@ -34,16 +34,13 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary 
     ID,
     LOGIN,
     REST,
-    VALUES,
     A,
     Adversary,
     B,
-    Choices,
     Wire,
     check_connection,
     check_error,
     check_no_secret,
-    drawn,
     wires,
 )
 
@@ -186,19 +183,3 @@ def test_a_teardown(adversary: Adversary, run: Run, said: tuple[Credentials, Ans
         if isinstance(outcome, RemoteItError):
             check_error(outcome, adversary)
             assert not connectionid or connectionid in pathlib.Path(ledger.path).read_text()
-
-
-@given(drawn)
-def test_from_result_takes_no_odd_entry(adversary: Adversary, drawn: bytes) -> None:
-    """The keeper and its clients may be of two versions of the collection."""
-    choices = Choices(drawn)
-    entry = Connection(A, ID, "http://127.0.0.1:1", "127.0.0.1", 1, "tcp", False, "caller", 28800).as_result()
-    for _unused in range(choices.one_of(range(1, 4))):
-        entry[choices.one_of(list(entry))] = choices.one_of([value for value in VALUES if not isinstance(value, str)])
-        entry[choices.one_of(list(entry))] = choices.one_of([value for value in VALUES if isinstance(value, str)])
-    try:
-        connection = Connection.from_result(entry)
-    except BadAnswerError as error:
-        assert error.message.isprintable()
-    else:
-        check_connection(connection)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many at once: one that fails does not lose the others, and there are never more than allowed."""
+"""Accounts, and opening and closing many connections at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BadAnswerError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    BadAnswerError,
+    ConnectOutcome,
+    RemoteItError,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.graphql import GraphQlApi
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.rest import RestApi
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
@@ -40,7 +44,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     refused,
 )
 
-ORDER = ConnectRequest((SERVICE,))
+REQUEST = ConnectRequest((SERVICE,))
 
 
 @pytest.mark.parametrize(
@@ -52,20 +56,20 @@ ORDER = ConnectRequest((SERVICE,))
         Reply({"status": "true", "connectionid": ID}),
     ],
 )
-def test_a_connection_that_cannot_be_used_is_stopped(conversation: Conversation, answer: Reply) -> None:
+def test_connect_one_closes_unusable_connection(conversation: Conversation, answer: Reply) -> None:
     conversation.expect_open(SERVICE, answer)
     conversation.expect_stop(SERVICE, ID, STOPPED)
-    with pytest.raises(BadAnswerError, match=f"the connection {ID} was stopped") as caught:
-        connect_one(account().api(), SERVICE, ORDER)
-    assert caught.value.connectionid is None
+    with pytest.raises(BadAnswerError) as caught:
+        connect_one(account().api(), SERVICE, REQUEST)
+    assert (caught.value.outcome, caught.value.connectionid) == (ConnectOutcome.REFUSED, None)
 
 
-def test_one_that_cannot_be_stopped_either_is_named(conversation: Conversation) -> None:
+def test_connect_one_names_connection_it_cannot_close(conversation: Conversation) -> None:
     conversation.expect_open(SERVICE, opened(proxy="nonsense"))
     conversation.expect_stop(SERVICE, ID, refused("api key failed validation"))
-    with pytest.raises(BadAnswerError, match=f"the connection {ID} could not be stopped: .*developer key") as caught:
-        connect_one(account().api(), SERVICE, ORDER)
-    assert caught.value.connectionid == ID
+    with pytest.raises(BadAnswerError, match=f"the connection {ID} could not be closed: .*developer key") as caught:
+        connect_one(account().api(), SERVICE, REQUEST)
+    assert (caught.value.outcome, caught.value.connectionid) == (ConnectOutcome.OPENED, ID)
 
 
 @pytest.mark.parametrize(
@@ -79,13 +83,14 @@ def test_one_that_cannot_be_stopped_either_is_named(conversation: Conversation) 
         requests.exceptions.ConnectionError("Connection aborted."),
     ],
 )
-def test_what_may_be_open_all_the_same_is_said_and_when_it_ends(conversation: Conversation, answer: Answer) -> None:
+def test_connect_one_reports_unknown_outcome(conversation: Conversation, answer: Answer) -> None:
     conversation.expect_open(SERVICE, answer)
-    with pytest.raises(RemoteItError, match="may be open all the same; it ends by itself 15 minutes after"):
-        connect_one(account().api(), SERVICE, ORDER)
+    with pytest.raises(RemoteItError, match="a connection may be open; it expires 15 minutes after") as caught:
+        connect_one(account().api(), SERVICE, REQUEST)
+    assert caught.value.outcome is ConnectOutcome.UNKNOWN
 
 
-def test_one_failing_of_many(conversation: Conversation) -> None:
+def test_open_keeps_results_if_one_service_fails(conversation: Conversation) -> None:
     conversation.in_any_order = True
     conversation.expect_open(SERVICES[0], opened(SERVICES[0], "id-0"))
     conversation.expect_open(SERVICES[1], refused("[0861]", 200))
@@ -99,7 +104,7 @@ def test_one_failing_of_many(conversation: Conversation) -> None:
     assert isinstance(outcomes[SERVICES[1]], _errors.NotFoundError)
 
 
-def test_closing_many(conversation: Conversation) -> None:
+def test_close_returns_the_outcome_of_each_connection(conversation: Conversation) -> None:
     conversation.in_any_order = True
     stops = [(service, f"id-{number}") for number, service in enumerate(SERVICES[:3])]
     conversation.expect_stop(*stops[0], STOPPED)
@@ -111,27 +116,27 @@ def test_closing_many(conversation: Conversation) -> None:
     assert isinstance(outcomes[stops[2]], _errors.AuthError)
 
 
-def test_the_width_is_used_and_kept(conversation: Conversation) -> None:
+def test_open_uses_all_threads_and_no_more(conversation: Conversation) -> None:
     width, waves = 3, 4
-    together = threading.Barrier(width)  # is passed only when so many calls are under way at once
+    concurrent = threading.Barrier(width)
     threads: set[int] = set()
 
-    def answer(request: requests.PreparedRequest) -> Reply:
+    def respond(request: requests.PreparedRequest) -> Reply:
         threads.add(threading.get_ident())
-        together.wait(30)
+        concurrent.wait(30)
         return opened("")
 
     services = SERVICES[: width * waves]
     conversation.in_any_order = True
     for service in services:
-        conversation.expect_open(service, answer)
+        conversation.expect_open(service, respond)
     outcomes = dict(DirectBackend().connect_all(account(concurrency=width), ConnectRequest(services)))
     assert len(outcomes) == len(services)
     assert all(isinstance(outcome, Connection) for outcome in outcomes.values())
     assert len(threads) == width
 
 
-def test_an_account_is_safe_to_print() -> None:
+def test_account_repr_has_no_secret() -> None:
     assert TOKEN not in repr(account())
     assert not any(secret in repr(account(WITH_ACCESS_KEY)) for secret in WITH_ACCESS_KEY.secrets())
 
@@ -139,12 +144,12 @@ def test_an_account_is_safe_to_print() -> None:
 @pytest.mark.parametrize(
     ("credentials", "api"), [(WITH_TOKEN, RestApi), (WITH_PASSWORD, RestApi), (WITH_ACCESS_KEY, GraphQlApi)]
 )
-def test_the_credentials_choose_the_api(credentials: Credentials, api: type[object]) -> None:
+def test_account_returns_the_api_of_its_credentials(credentials: Credentials, api: type[object]) -> None:
     assert isinstance(account(credentials).api(), api)
     assert isinstance(account(Credentials(**credentials.as_options())).api(), api)
 
 
-def test_many_over_graphql(conversation: Conversation) -> None:
+def test_open_and_close_over_graphql(conversation: Conversation) -> None:
     conversation.in_any_order = True
     connection = {"id": ID, "host": "proxy18.rt3.io", "port": 37488, "reverseProxy": False, "timeout": 28800}
     conversation.expect_query({"serviceId": SERVICES[0]}, Reply({"data": {"connect": connection}}))
@@ -158,7 +163,7 @@ def test_many_over_graphql(conversation: Conversation) -> None:
     }
 
 
-def test_the_codes_of_failures_are_a_closed_list_and_survive_a_journey() -> None:
+def test_error_codes_are_a_closed_list() -> None:
     assert set(_errors.BY_CODE) == {
         "auth", "not_found", "not_shared", "offline", "throttled", "timeout", "network", "bad_answer", "api", "options",
     }  # fmt: skip

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The vendor's GraphQL API: what is sent, what its refusals mean, and how its pages are read."""
+"""The GraphQL API: requests, refusals, sessions, pages of devices and organizations."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
     BadAnswerError,
+    ConnectOutcome,
     NotFoundError,
     OptionsError,
     RemoteItError,
@@ -78,7 +79,7 @@ def query(conversation: Conversation, number: int = -1) -> str:
 
 
 def listed(wanted: DeviceFilter | None = None) -> tuple[list[Device], list[str]]:
-    """All that is wanted, and the warnings."""
+    """Return the devices that match, and the warnings."""
     warnings: list[str] = []
     return list(api().devices(wanted or DeviceFilter(), warnings.append)), warnings
 
@@ -88,10 +89,10 @@ def names(found: tuple[list[Device], list[str]]) -> list[str | None]:
     return [device.name for device in found[0]]
 
 
-# -- opening -----------------------------------------------------------------------------------------------------------
+# -- connect -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_opening_call(conversation: Conversation) -> None:
+def test_connect_sends_a_signed_mutation(conversation: Conversation) -> None:
     conversation.expect_query({"serviceId": SERVICE}, opened())
     connection = api().connect(SERVICE)
     assert (connection.connectionid, connection.proxy) == (ID, "http://proxy18.rt3.io:37488")
@@ -106,7 +107,7 @@ def test_the_opening_call(conversation: Conversation) -> None:
     assert not {"token", "developerkey"} & {name.lower() for name in headers}
 
 
-def test_hostip_is_a_variable(conversation: Conversation) -> None:
+def test_connect_sends_hostip_as_a_variable(conversation: Conversation) -> None:
     conversation.expect_query({"serviceId": SERVICE, "hostIP": "203.0.113.7"}, opened())
     assert api().connect(SERVICE, "203.0.113.7", wait=False).restriction == "address"
     assert query(conversation).startswith(
@@ -114,7 +115,7 @@ def test_hostip_is_a_variable(conversation: Conversation) -> None:
     )
 
 
-TROUBLE = [
+FAILURES = [
     Reply("", 500),
     Reply({"message": "Internal server error"}, 502),
     Reply("", 503, {"Retry-After": "0"}),
@@ -124,15 +125,15 @@ TROUBLE = [
 ]
 
 
-@pytest.mark.parametrize("trouble", [*TROUBLE, Reply("")])
-def test_the_opening_call_is_never_repeated(conversation: Conversation, pauses: list[float], trouble: t.Any) -> None:
-    conversation.expect_query({"serviceId": SERVICE}, trouble)
+@pytest.mark.parametrize("failure", [*FAILURES, Reply("")])
+def test_connect_is_not_repeated(conversation: Conversation, pauses: list[float], failure: t.Any) -> None:
+    conversation.expect_query({"serviceId": SERVICE}, failure)
     with pytest.raises(RemoteItError):
         api().connect(SERVICE)
     assert pauses == []
 
 
-def test_many_threads(conversation: Conversation) -> None:
+def test_connect_in_many_threads(conversation: Conversation) -> None:
     conversation.in_any_order = True
     for service in SERVICES[:8]:
         conversation.expect_query({"serviceId": service}, opened(id=f"id-{service}"))
@@ -146,45 +147,44 @@ def test_many_threads(conversation: Conversation) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "code", "words"),
+    ("reply", "code"),
     [
-        (errors("Service is inactive"), "offline", "not connected to remote.it"),
-        (errors("Maximum number of connections reached"), "throttled", "remoteit_session"),
-        (errors("Device not found"), "not_found", "check the service id"),
-        (errors("Unknown service 80:00"), "not_found", "check the service id"),
-        (errors("[0861] x"), "not_found", "check the service id"),
-        (errors("You have no permission to connect"), "not_shared", "no permission"),
-        (errors("Invalid Date"), "auth", "check the clock"),
-        (errors("Unauthorized", status=400), "auth", "check the access key"),
-        (errors("upstream request timed out"), "timeout", "waited in vain"),
-        (errors("one", "two", "one"), "api", "the API says: one; two (HTTP 200)"),
-        (errors('Cannot query field "x" on type "Device".', status=400), "api", "HTTP 400"),
-        (errors("some", data={"connect": None}), "api", "the API says: some"),
-        (Reply({"errors": "odd"}), "api", "the API says: odd"),
-        (Reply({"errors": [None, 7, {}, {"message": 7}, "text"]}), "api", "the API says: text"),
-        (Reply({"errors": [{}]}), "api", "gave no reason"),
-        (Reply({"errors": {"message": "one alone"}}), "api", "one alone"),
-        (Reply({"message": "Internal server error"}, 502), "api", "Internal server error (HTTP 502)"),
-        (Reply({"data": {"connect": CONNECTION}}, 500), "api", "HTTP 500"),
-        (Reply("", 429), "throttled", "fewer requests"),
-        (Reply({"data": None}), "bad_answer", "no connection"),
-        (Reply({"data": {"connect": []}}), "bad_answer", "no connection"),
-        (Reply({}), "bad_answer", "no connection"),
-        (Reply("<h1>404</h1>", 404), "bad_answer", "HTTP 404 with an HTML page"),
-        (Reply(""), "bad_answer", "an empty body"),
-        (Reply([]), "bad_answer", "a JSON list"),
+        (errors("Service is inactive"), "offline"),
+        (errors("Maximum number of connections reached"), "throttled"),
+        (errors("Device not found"), "not_found"),
+        (errors("Unknown service 80:00"), "not_found"),
+        (errors("[0861] x"), "not_found"),
+        (errors("You have no permission to connect"), "not_shared"),
+        (errors("Invalid Date"), "auth"),
+        (errors("Unauthorized", status=400), "auth"),
+        (errors("upstream request timed out"), "timeout"),
+        (errors("one", "two", "one"), "api"),
+        (errors('Cannot query field "x" on type "Device".', status=400), "api"),
+        (errors("some", data={"connect": None}), "api"),
+        (Reply({"errors": "odd"}), "api"),
+        (Reply({"errors": [None, 7, {}, {"message": 7}, "text"]}), "api"),
+        (Reply({"errors": [{}]}), "api"),
+        (Reply({"errors": {"message": "one alone"}}), "api"),
+        (Reply({"message": "Internal server error"}, 502), "api"),
+        (Reply({"data": {"connect": CONNECTION}}, 500), "api"),
+        (Reply("", 429), "throttled"),
+        (Reply({"data": None}), "bad_answer"),
+        (Reply({"data": {"connect": []}}), "bad_answer"),
+        (Reply({}), "bad_answer"),
+        (Reply("<h1>404</h1>", 404), "bad_answer"),
+        (Reply(""), "bad_answer"),
+        (Reply([]), "bad_answer"),
     ],
 )
-def test_every_known_refusal(conversation: Conversation, reply: Reply, code: str, words: str) -> None:
+def test_refusal_has_the_code_of_its_reason(conversation: Conversation, reply: Reply, code: str) -> None:
     conversation.expect_query(None, reply)
     with pytest.raises(RemoteItError) as caught:
         api().connect(SERVICE)
     assert caught.value.code == code
-    assert words in caught.value.message
 
 
 def at(seconds: int) -> dict[str, str]:
-    """The headers of an answer by a clock that differs so much from ours."""
+    """Return the headers of a response, from a clock that is ahead by these seconds."""
     return {"Date": email.utils.formatdate(time.time() + seconds, usegmt=True)}
 
 
@@ -192,13 +192,12 @@ def at(seconds: int) -> dict[str, str]:
 @pytest.mark.parametrize(
     "body", ["Unauthorized", "", "<html>", {"message": "Forbidden"}, {"errors": [{"message": "no"}]}]
 )
-def test_a_refused_signature_is_explained(conversation: Conversation, status: int, body: t.Any) -> None:
+def test_refused_signature_is_an_auth_error(conversation: Conversation, status: int, body: t.Any) -> None:
     conversation.expect_query(None, Reply(body, status))
     with pytest.raises(AuthError) as caught:
         api().connect(SERVICE)
-    for words in (f"HTTP {status}", "disabled", "secret access key is not", "clock is wrong"):
-        assert words in caught.value.message
-    assert "seconds" not in caught.value.message  # there was no date to compare with
+    assert f"HTTP {status}" in caught.value.message
+    assert "seconds" not in caught.value.message  # the response has no date
 
 
 @pytest.mark.parametrize("reply", [Reply("Unauthorized", 403), errors("Invalid Date")])
@@ -206,7 +205,7 @@ def test_a_refused_signature_is_explained(conversation: Conversation, status: in
     ("seconds", "words"),
     [(3600, "(3599|3600) seconds behind"), (-431, "43[12] seconds ahead of"), (0, "agrees with"), (-9, "agrees with")],
 )
-def test_the_clock_is_compared(conversation: Conversation, reply: Reply, seconds: int, words: str) -> None:
+def test_auth_error_compares_the_clocks(conversation: Conversation, reply: Reply, seconds: int, words: str) -> None:
     conversation.expect_query(None, lambda request: Reply(reply.body, reply.status, at(seconds)))
     with pytest.raises(AuthError) as caught:
         api().connect(SERVICE)
@@ -214,14 +213,14 @@ def test_the_clock_is_compared(conversation: Conversation, reply: Reply, seconds
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Tue, 99 Jun 2022 20:51:35 GMT", "1"])
-def test_a_date_that_is_none(conversation: Conversation, date: str) -> None:
+def test_auth_error_ignores_invalid_date(conversation: Conversation, date: str) -> None:
     conversation.expect_query(None, Reply("", 403, {"Date": date}))
-    with pytest.raises(AuthError, match=r"clock is wrong$"):
+    with pytest.raises(AuthError, match=r"clock of this machine is wrong$"):
         api().connect(SERVICE)
 
 
 @pytest.mark.parametrize("status", [200, 403])
-def test_what_echoes_a_secret_is_masked(conversation: Conversation, status: int) -> None:
+def test_refusal_masks_secrets(conversation: Conversation, status: int) -> None:
     def echo(request: requests.PreparedRequest) -> Reply:
         return errors(f"no: {request.headers['Authorization']} {SECRET_ACCESS_KEY} \x1b[31m", status=status)
 
@@ -233,43 +232,45 @@ def test_what_echoes_a_secret_is_masked(conversation: Conversation, status: int)
         assert secret not in caught.value.message
 
 
-def test_a_proxy_that_echoes_a_secret_is_masked(conversation: Conversation) -> None:
+def test_bad_response_masks_secrets(conversation: Conversation) -> None:
     conversation.expect_query(None, opened(host=f"{SECRET_ACCESS_KEY} x"))
-    with pytest.raises(BadAnswerError, match="not a host name") as caught:
+    with pytest.raises(BadAnswerError) as caught:
         api().connect(SERVICE)
     assert SECRET_ACCESS_KEY not in caught.value.message
 
 
 @pytest.mark.parametrize("reply", [opened(host="-oX"), errors("half done", data={"connect": CONNECTION})])
-def test_a_connection_that_cannot_be_used_is_stopped(conversation: Conversation, reply: Reply) -> None:
+def test_connect_one_closes_unusable_connection(conversation: Conversation, reply: Reply) -> None:
     conversation.expect_query({"serviceId": SERVICE}, reply)
     conversation.expect_query(STOP, stopped())
-    with pytest.raises(RemoteItError, match=f"the connection {ID} was stopped"):
+    with pytest.raises(RemoteItError) as caught:
         connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
+    assert (caught.value.outcome, caught.value.connectionid) == (ConnectOutcome.REFUSED, None)
 
 
 @pytest.mark.parametrize(
     "reply",
-    [*TROUBLE[:3], *TROUBLE[4:], errors("timed out"), errors("Internal error"), Reply({"data": {}}), opened(id=None)],
+    [*FAILURES[:3], *FAILURES[4:], errors("timed out"), errors("Internal error"), Reply({"data": {}}), opened(id=None)],
 )
-def test_what_may_be_open_all_the_same_is_said(conversation: Conversation, reply: t.Any) -> None:
-    conversation.expect_query({"serviceId": SERVICE}, reply)
-    with pytest.raises(RemoteItError, match="may be open all the same"):
-        connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
-
-
-@pytest.mark.parametrize("reply", [errors("inactive"), Reply("", 403), Reply("", 429), errors("bad field", status=400)])
-def test_what_was_refused_is_not_open(conversation: Conversation, reply: t.Any) -> None:
+def test_connect_one_has_outcome_unknown(conversation: Conversation, reply: t.Any) -> None:
     conversation.expect_query({"serviceId": SERVICE}, reply)
     with pytest.raises(RemoteItError) as caught:
         connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
-    assert "may be open" not in caught.value.message
+    assert caught.value.outcome is ConnectOutcome.UNKNOWN
 
 
-# -- stopping ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("reply", [errors("inactive"), Reply("", 403), Reply("", 429), errors("bad field", status=400)])
+def test_connect_one_has_outcome_refused(conversation: Conversation, reply: t.Any) -> None:
+    conversation.expect_query({"serviceId": SERVICE}, reply)
+    with pytest.raises(RemoteItError) as caught:
+        connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
+    assert caught.value.outcome is ConnectOutcome.REFUSED
 
 
-def test_a_stop(conversation: Conversation) -> None:
+# -- disconnect --------------------------------------------------------------------------------------------------------
+
+
+def test_disconnect_closes_the_connection(conversation: Conversation) -> None:
     conversation.expect_query(STOP, stopped())
     assert api().disconnect(SERVICE, ID) is True
     assert query(conversation) == (
@@ -278,9 +279,9 @@ def test_a_stop(conversation: Conversation) -> None:
     )
 
 
-@pytest.mark.parametrize("trouble", TROUBLE)
-def test_a_stop_is_repeated(conversation: Conversation, pauses: list[float], trouble: t.Any) -> None:
-    conversation.expect_query(STOP, *[trouble] * 3, stopped())
+@pytest.mark.parametrize("failure", FAILURES)
+def test_disconnect_is_retried(conversation: Conversation, pauses: list[float], failure: t.Any) -> None:
+    conversation.expect_query(STOP, *[failure] * 3, stopped())
     assert api().disconnect(SERVICE, ID) is True
     assert len(pauses) == 3
 
@@ -295,31 +296,31 @@ REFUSED_STOPS = [
 
 
 @pytest.mark.parametrize("reply", REFUSED_STOPS)
-def test_gone_already_because_no_session_is_left(conversation: Conversation, reply: Reply) -> None:
+def test_refused_disconnect_without_session_is_already_closed(conversation: Conversation, reply: Reply) -> None:
     conversation.expect_query(STOP, reply)
-    conversation.expect_query({}, sessions("another", user="somebody else"))
+    conversation.expect_query({}, sessions("another", user="another user"))
     assert api().disconnect(SERVICE, ID) is False
 
 
 @pytest.mark.parametrize("reply", REFUSED_STOPS)
-def test_a_connection_whose_session_is_there_is_not_gone(conversation: Conversation, reply: Reply) -> None:
+def test_refused_disconnect_with_session_is_an_error(conversation: Conversation, reply: Reply) -> None:
     conversation.expect_query(STOP, reply)
     conversation.expect_query({}, sessions("another", ID.upper()))
-    with pytest.raises(RemoteItError, match=r"the API (says|did not stop)"):
+    with pytest.raises(RemoteItError):
         api().disconnect(SERVICE, ID)
 
 
-def test_a_session_that_is_odd_otherwise_is_there_all_the_same(conversation: Conversation) -> None:
+def test_refused_disconnect_with_invalid_session_is_an_error(conversation: Conversation) -> None:
     conversation.expect_query(STOP, stopped(False))
     conversation.expect_query({}, Reply({"data": {"login": {"sessions": [None, {"id": ID, "target": None}]}}}))
-    with pytest.raises(RemoteItError, match="did not stop"):
+    with pytest.raises(RemoteItError):
         api().disconnect(SERVICE, ID)
 
 
 @pytest.mark.parametrize(
     "proof", [Reply("", 403), errors("no"), errors("half", data={"login": {"sessions": []}}), Reply("")]
 )
-def test_sessions_that_cannot_be_read_prove_nothing(conversation: Conversation, proof: Reply) -> None:
+def test_refused_disconnect_without_readable_sessions_fails(conversation: Conversation, proof: Reply) -> None:
     conversation.expect_query(STOP, stopped(False))
     conversation.expect_query({}, proof)
     with pytest.raises(RemoteItError):
@@ -339,7 +340,7 @@ def test_sessions_that_cannot_be_read_prove_nothing(conversation: Conversation, 
         (Reply(""), 1, "bad_answer"),
     ],
 )
-def test_a_stop_that_is_no_stop(
+def test_failed_disconnect_has_the_code_of_its_reason(
     conversation: Conversation, pauses: list[float], reply: t.Any, times: int, code: str
 ) -> None:
     conversation.expect_query(STOP, *[reply] * times)
@@ -351,7 +352,7 @@ def test_a_stop_that_is_no_stop(
 # -- sessions ----------------------------------------------------------------------------------------------------------
 
 
-def test_sessions(conversation: Conversation) -> None:
+def test_sessions_reads_all_fields(conversation: Conversation) -> None:
     conversation.expect_query({}, Reply("", 500, {"Retry-After": "0"}), sessions(ID, "another"))
     found = api().sessions()
     assert found is not None
@@ -365,39 +366,39 @@ def test_sessions(conversation: Conversation) -> None:
 
 
 @pytest.mark.parametrize(("items", "count"), [(None, None), ([], 0), ([None, {}, {"id": ID}], 3)])
-def test_sessions_that_tell_nothing(conversation: Conversation, items: t.Any, count: int | None) -> None:
-    """No list is not an empty one, and what cannot be read is somebody's."""
+def test_sessions_keeps_invalid_entries(conversation: Conversation, items: t.Any, count: int | None) -> None:
+    """A missing list is not an empty one. An entry that cannot be read may be any session."""
     conversation.expect_query({}, Reply({"data": {"login": {"id": "me", "sessions": items}}}))
     found = api().sessions()
     assert (None if found is None else len(found)) == count
 
 
-@pytest.mark.parametrize(("said_false", "items", "gone"), [
+@pytest.mark.parametrize(("is_false", "items", "is_closed"), [
     (True, None, True), (True, [], True), (False, [], True), (False, None, False), (True, [None], False),
 ])  # fmt: skip
-def test_a_stop_that_was_refused_is_proven_by_sessions_that_can_be_read(
-    conversation: Conversation, said_false: bool, items: t.Any, gone: bool
+def test_refused_disconnect_depends_on_the_sessions(
+    conversation: Conversation, is_false: bool, items: t.Any, is_closed: bool
 ) -> None:
-    refusal = Reply({"data": {"disconnect": False}}) if said_false else errors("Something went wrong")
+    refusal = Reply({"data": {"disconnect": False}}) if is_false else errors("Something went wrong")
     conversation.expect_query({"connectionId": ID, "serviceId": SERVICE}, refusal)
     conversation.expect_query({}, Reply({"data": {"login": {"id": "me", "sessions": items}}}))
-    if gone:
+    if is_closed:
         assert api().disconnect(SERVICE, ID) is False
     else:
         with pytest.raises(RemoteItError):
             api().disconnect(SERVICE, ID)
 
 
-def test_a_login_of_nobody(conversation: Conversation) -> None:
+def test_missing_login_is_an_auth_error(conversation: Conversation) -> None:
     conversation.expect_query({}, Reply({"data": {"login": None}}))
-    with pytest.raises(AuthError, match="no login"):
+    with pytest.raises(AuthError):
         api().sessions()
 
 
 # -- devices -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_list(conversation: Conversation) -> None:
+def test_devices_queries_all_fields(conversation: Conversation) -> None:
     conversation.expect_query(PAGE, Reply("", 502, {"Retry-After": "0"}), paged(item(1), item(2)))
     assert names(listed()) == ["kiosk-1", "kiosk-2"]
     assert query(conversation) == (
@@ -408,7 +409,7 @@ def test_the_list(conversation: Conversation) -> None:
     )
 
 
-def test_pages_are_fetched_while_they_are_consumed(conversation: Conversation) -> None:
+def test_devices_fetches_pages_while_they_are_consumed(conversation: Conversation) -> None:
     conversation.expect_query(PAGE, paged(item(1), item(2), more=True))
     devices = api().devices(DeviceFilter(), pytest.fail)
     assert conversation.sent == []
@@ -418,67 +419,67 @@ def test_pages_are_fetched_while_they_are_consumed(conversation: Conversation) -
     assert [device.name for device in devices] == ["kiosk-3"]
 
 
-def test_pages_advance_by_what_arrived(conversation: Conversation) -> None:
+def test_devices_advances_by_the_items_of_a_page(conversation: Conversation) -> None:
     conversation.expect_query(PAGE, paged(item(1), None, item(2), more=True))
     conversation.expect_query({**PAGE, "from": 3}, paged(item(3), more="true"))
-    conversation.expect_query({**PAGE, "from": 4}, paged(more=True))  # an empty page is the end
+    conversation.expect_query({**PAGE, "from": 4}, paged(more=True))
     devices, warnings = listed()
     assert [device.name for device in devices] == ["kiosk-1", "kiosk-2", "kiosk-3"]
     assert len(warnings) == 1
 
 
-def test_what_comes_twice_is_dropped(conversation: Conversation) -> None:
+def test_devices_drops_duplicates(conversation: Conversation) -> None:
     conversation.expect_query(PAGE, paged(item(1), item(2), more=True))
     conversation.expect_query({**PAGE, "from": 2}, paged(item(2), item(3), {**item(1), "id": SERVICES[1].lower()}))
     assert names(listed()) == ["kiosk-1", "kiosk-2", "kiosk-3"]
 
 
-def test_a_device_that_vanishes_between_pages_hides_no_other(conversation: Conversation) -> None:
+def test_devices_rereads_if_a_device_vanishes(conversation: Conversation) -> None:
     conversation.expect_query(PAGE, paged(item(1), item(2), item(3), more=True, total=5))
-    # the first one is gone, the fourth has become the third, and this page begins behind it
+    # the first device has vanished, so the fourth is now the third and not on the second page
     conversation.expect_query({**PAGE, "from": 3}, paged(item(5), total=4))
     conversation.expect_query({**PAGE, "from": 2}, paged(item(4), item(5), total=4))
     assert sorted(map(str, names(listed()))) == [f"kiosk-{number}" for number in range(1, 6)]
 
 
-def test_one_that_vanishes_further_on_is_no_list_without_end(conversation: Conversation) -> None:
+def test_devices_accepts_a_reread_without_new_devices(conversation: Conversation) -> None:
     conversation.expect_query(PAGE, paged(item(1), item(2), more=True, total=9))
     conversation.expect_query({**PAGE, "from": 2}, paged(item(3), more=True, total=8))
-    conversation.expect_query({**PAGE, "from": 1}, paged(item(2), item(3), more=True, total=8))  # nothing new
+    conversation.expect_query({**PAGE, "from": 1}, paged(item(2), item(3), more=True, total=8))  # no new device
     conversation.expect_query({**PAGE, "from": 3}, paged(item(4), total=8))
     assert names(listed()) == ["kiosk-1", "kiosk-2", "kiosk-3", "kiosk-4"]
 
 
-def test_totals_that_fall_for_ever_are_an_error(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_limits_the_pages(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_graphql, "MAX_PAGES", 3)
     for start, total in ((0, 9), (1, 8), (0, 7)):
         conversation.expect_query({**PAGE, "from": start}, paged(item(1), more=True, total=total))
-    with pytest.raises(BadAnswerError, match="does not end"):
+    with pytest.raises(BadAnswerError):
         listed()
 
 
 @pytest.mark.parametrize("more", [None, "no", 0, "false"])
-def test_an_odd_end(conversation: Conversation, more: t.Any) -> None:
+def test_devices_ends_if_hasmore_is_not_true(conversation: Conversation, more: t.Any) -> None:
     conversation.expect_query(PAGE, paged(item(1), more=more))
     assert names(listed()) == ["kiosk-1"]
 
 
-def test_a_list_without_end_is_an_error(conversation: Conversation) -> None:
+def test_devices_rejects_an_endless_list(conversation: Conversation) -> None:
     conversation.expect_query(PAGE, paged(item(1), more=True))
     conversation.expect_query({**PAGE, "from": 1}, paged(item(1), more=True))
     devices = api().devices(DeviceFilter(), pytest.fail)
     assert next(devices).name == "kiosk-1"
-    with pytest.raises(BadAnswerError, match="does not end"):
+    with pytest.raises(BadAnswerError):
         list(devices)
 
 
-def test_partial_data_is_told(conversation: Conversation) -> None:
+def test_devices_warns_of_partial_data(conversation: Conversation) -> None:
     data = {"login": {"devices": page(item(1), None)}}
     conversation.expect_query(PAGE, errors("tags are not available", data=data))
     devices, warnings = listed()
     assert [device.name for device in devices] == ["kiosk-1"]
-    assert "not complete: the API says: tags are not available" in warnings[0]
-    assert "passed over" in warnings[1]
+    assert warnings[0] == "the API's response is incomplete: the API says: tags are not available (HTTP 200)"
+    assert len(warnings) == 2
 
 
 @pytest.mark.parametrize(
@@ -495,7 +496,7 @@ def test_partial_data_is_told(conversation: Conversation) -> None:
         errors("Invalid Date", data={"login": {"devices": page(item(1))}}),
     ],
 )
-def test_a_missing_list_is_an_error(conversation: Conversation, reply: Reply) -> None:
+def test_devices_without_list_is_an_error(conversation: Conversation, reply: Reply) -> None:
     conversation.expect_query(PAGE, reply)
     with pytest.raises(RemoteItError) as caught:
         listed()
@@ -508,7 +509,7 @@ def test_a_missing_list_is_an_error(conversation: Conversation, reply: Reply) ->
     ("wanted", "variables"),
     [
         (DeviceFilter(devices=("kiosk-1",)), {"name": "kiosk-1"}),
-        (DeviceFilter(devices=("kiosk-12", "kiosk-1", "kios")), {"name": "kios"}),  # what all have in common
+        (DeviceFilter(devices=("kiosk-12", "kiosk-1", "kios")), {"name": "kios"}),  # the common prefix
         (DeviceFilter(devices=frozenset({"b", "a"})), {}),
         (DeviceFilter(state="inactive"), {"state": "inactive"}),
         (DeviceFilter(applications=(28, 7)), {"application": [7, 28]}),
@@ -519,7 +520,7 @@ def test_a_missing_list_is_an_error(conversation: Conversation, reply: Reply) ->
         (DeviceFilter(devices=('"}) { id } #',)), {"name": '"}) { id } #'}),
     ],
 )
-def test_the_filter_is_sent_as_far_as_the_api_can_do_it(
+def test_devices_sends_the_filter_as_variables(
     conversation: Conversation, wanted: DeviceFilter, variables: dict[str, t.Any]
 ) -> None:
     conversation.expect_query({**PAGE, **variables}, paged())
@@ -530,13 +531,13 @@ def test_the_filter_is_sent_as_far_as_the_api_can_do_it(
     assert "null" not in str(conversation.sent[0].body)
 
 
-def test_names_are_exact(conversation: Conversation) -> None:
+def test_devices_filters_names_exactly(conversation: Conversation) -> None:
     items = [item(1, "kiosk"), item(2, "Kiosk"), item(3, "kiosk-1"), item(4, "")]
     conversation.expect_query({**PAGE, "name": "kiosk"}, paged(*items))
     assert names(listed(DeviceFilter(devices=("kiosk",)))) == ["kiosk"]
 
 
-# -- organisations -----------------------------------------------------------------------------------------------------
+# -- organizations -----------------------------------------------------------------------------------------------------
 
 
 def member(name: str | None, number: int) -> dict[str, t.Any]:
@@ -549,7 +550,7 @@ LOGIN = Reply({"data": {"login": {"id": "me", "email": "me@example.com", "member
 
 
 @pytest.mark.parametrize("spelling", ["Shops", "org-1", "account-1", "owner1@example.com", "OWNER1@example.com"])
-def test_an_organisation(conversation: Conversation, spelling: str) -> None:
+def test_devices_of_an_organization(conversation: Conversation, spelling: str) -> None:
     conversation.expect_query({}, LOGIN)
     data = {"login": {"account": {"devices": page(item(1, tags=[{"name": "theirs"}]))}}}
     conversation.expect_query({**PAGE, "account": "account-1"}, Reply({"data": data}))
@@ -564,30 +565,26 @@ def test_an_organisation(conversation: Conversation, spelling: str) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["me", "Me@example.com"])
-def test_the_account_itself_is_no_organisation(conversation: Conversation, spelling: str) -> None:
+def test_devices_of_the_own_account(conversation: Conversation, spelling: str) -> None:
     conversation.expect_query({}, LOGIN)
     conversation.expect_query(PAGE, paged(item(1)))
     assert names(listed(DeviceFilter(organisation=spelling))) == ["kiosk-1"]
 
 
-def test_an_unknown_organisation_lists_those_that_are_there(conversation: Conversation) -> None:
+def test_unknown_organization_lists_the_known_ones(conversation: Conversation) -> None:
     conversation.expect_query({}, LOGIN)
-    with pytest.raises(
-        NotFoundError, match=r"'shops'.*Shops \(owner1@example\.com\), Ships .*without a name \(owner4@"
-    ):
+    with pytest.raises(NotFoundError, match=r"Shops \(owner1@example\.com\), Ships .*without a name \(owner4@"):
         listed(DeviceFilter(organisation="shops"))
 
 
-def test_an_ambiguous_organisation_lists_the_candidates(conversation: Conversation) -> None:
+def test_ambiguous_organization_lists_the_candidates(conversation: Conversation) -> None:
     conversation.expect_query({}, LOGIN)
-    with pytest.raises(
-        OptionsError, match=r"Ships \(owner2@example\.com\), Ships \(owner3@example\.com\); give the e-"
-    ):
+    with pytest.raises(OptionsError, match=r"Ships \(owner2@example\.com\), Ships \(owner3@example\.com\); "):
         listed(DeviceFilter(organisation="Ships"))
 
 
-def test_an_organisation_that_has_been_left(conversation: Conversation) -> None:
+def test_organization_without_account_is_an_error(conversation: Conversation) -> None:
     conversation.expect_query({}, LOGIN)
     conversation.expect_query(None, Reply({"data": {"login": {"account": None}}}))
-    with pytest.raises(BadAnswerError, match="no list of devices"):
+    with pytest.raises(BadAnswerError):
         listed(DeviceFilter(organisation="Shops"))
