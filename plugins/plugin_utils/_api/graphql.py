@@ -67,6 +67,12 @@ _REASONS: tuple[Reason, ...] = (
     (r"time[ds]?[ -]?out", CallTimeoutError, "a timeout inside the API"),
 )
 
+#: Errors of the validation, as graphql-js writes them. They come with HTTP 200 or 400, and nothing was executed.
+_VALIDATION_ERROR = re.compile(
+    r"^Cannot query field|^Unknown (argument|directive|field|fragment|operation|type)\b|^Syntax Error|^Expected type\b"
+    r"|^Variable \"?\$|^Field \"[^\"]*\" (argument|must|of type)|^Argument \"[^\"]*\" |^Must provide\b"
+)
+
 _CONNECTION = "id host port url reverseProxy timeout"
 _SESSION = "id timestamp user { id } target { id } endpoint { proxy }"
 _MEMBERSHIP = "organization { id name account { id email } }"
@@ -104,9 +110,10 @@ class GraphQlApi:
             connectionid = dict_or_empty(content).get("id")
             if is_connection_id(connectionid):
                 refusal.outcome, refusal.connectionid = ConnectOutcome.OPENED, connectionid
-            elif refusal.code == RemoteItError.code and not 400 <= refusal.details["http_status"] < 500:
+            elif refusal.outcome is None and refusal.code == RemoteItError.code:
                 # an unknown error may have occurred after the connection was opened
-                refusal.outcome = ConnectOutcome.UNKNOWN
+                refused = 400 <= refusal.details["http_status"] < 500
+                refusal.outcome = ConnectOutcome.REFUSED if refused else ConnectOutcome.UNKNOWN
             raise refusal
         if not isinstance(content, dict):
             raise BadAnswerError("the API's response has no connection")
@@ -277,6 +284,12 @@ class GraphQlApi:
         if response.ok and not content.get("errors"):
             return None
         reason = sanitize(_messages(content), self._secrets)
+        if _VALIDATION_ERROR.search(reason):
+            return RemoteItError(
+                f"the API says: {reason} (it did not execute the request)",
+                outcome=ConnectOutcome.REFUSED,
+                http_status=response.status,
+            )
         for pattern, error_class, advice in _REASONS:
             if reason and re.search(pattern, reason, re.IGNORECASE):
                 clock = _clock_difference(response) if error_class is AuthError else ""

@@ -259,7 +259,26 @@ def test_connect_one_has_outcome_unknown(conversation: Conversation, reply: t.An
     assert caught.value.outcome is ConnectOutcome.UNKNOWN
 
 
-@pytest.mark.parametrize("reply", [errors("inactive"), Reply("", 403), Reply("", 429), errors("bad field", status=400)])
+VALIDATION_ERRORS = [
+    'Cannot query field "url" on type "Connection".',
+    'Unknown argument "hostIP" on field "Mutation.connect".',
+    'Unknown type "ListFilter".',
+    'Variable "$serviceId" of required type "String!" was not provided.',
+    'Field "connect" argument "serviceId" of type "String!" is required, but it was not provided.',
+    "Syntax Error: Expected Name, found <EOF>.",
+]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        errors("inactive"),
+        Reply("", 403),
+        Reply("", 429),
+        errors("bad field", status=400),
+        *(errors(message, status=status) for message in VALIDATION_ERRORS for status in (200, 400)),
+    ],
+)
 def test_connect_one_has_outcome_refused(conversation: Conversation, reply: t.Any) -> None:
     conversation.expect_query({"serviceId": SERVICE}, reply)
     with pytest.raises(RemoteItError) as caught:
