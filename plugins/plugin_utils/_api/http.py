@@ -16,11 +16,11 @@ import logging
 import math
 import random
 import re
-import ssl
 import time
 import traceback
 import typing as t
 
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.adapter import Call, CallAdapter, current_call
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     BadAnswerError,
     CallTimeoutError,
@@ -35,7 +35,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import 
 try:
     import requests
     import requests.utils
-    import urllib3
 except ImportError:
     HAS_REQUESTS = False
     REQUESTS_IMPORT_ERROR: str | None = traceback.format_exc()
@@ -113,7 +112,7 @@ class HttpClient:
         self._proxy_secrets = _proxy_secrets(transport.proxies.values())
         self.session.verify = transport.ca_bundle or True
         self.session.headers["User-Agent"] = f"remoteit.fleet/{VERSION} (Ansible collection)"
-        adapter = requests.adapters.HTTPAdapter(pool_connections=2, pool_maxsize=pool_size)
+        adapter = CallAdapter(pool_connections=2, pool_maxsize=pool_size)
         self.session.mount("https://", adapter)
         self.session.mount("http://", adapter)
 
@@ -158,6 +157,8 @@ class HttpClient:
     ) -> tuple[Response, float | None]:
         """Send a request once. Return the response and the seconds of its ``Retry-After``."""
         data = None if body is None else json.dumps(body).encode()
+        call = Call()
+        previous = current_call.set(call)
         try:
             response = self.session.request(
                 method,
@@ -172,18 +173,25 @@ class HttpClient:
             with response:
                 text = _read(response)
         except requests.exceptions.RequestException as error:
-            raise self._translate(error, _origin(url)) from error
+            raise self._translate(error, _origin(url), call) from error
+        finally:
+            current_call.reset(previous)
         body = _parse(text, _secrets_pattern([*_credentials_in(response.request.headers), *self._proxy_secrets]))
         parsed = Response(response.status_code, body, text, response.headers.get("Date"))
         return parsed, _retry_after(response.headers.get("Retry-After"))
 
-    def _translate(self, error: requests.exceptions.RequestException, origin: str) -> NetworkError | CallTimeoutError:
+    def _translate(self, error: Exception, origin: str, call: Call) -> NetworkError | CallTimeoutError:
+        outcome = ConnectOutcome.NOT_SENT if call.is_sent is False else None
         if isinstance(error, requests.exceptions.SSLError):
-            outcome = ConnectOutcome.NOT_SENT if isinstance(_root_cause(error), ssl.SSLCertVerificationError) else None
             return NetworkError(f"TLS to {origin} failed: {self._cause(error)}", outcome=outcome)
-        outcome = ConnectOutcome.NOT_SENT if _could_not_connect(error) else None
         if isinstance(error, requests.exceptions.Timeout):
             return CallTimeoutError(f"no response from {origin} within {self.timeout:g} seconds", outcome=outcome)
+        if isinstance(error, requests.exceptions.InvalidSchema):
+            return NetworkError(
+                f"no request to {origin} was sent: the SOCKS proxy needs the Python library PySocks; install it"
+                " (pip install requests[socks])",
+                outcome=outcome,
+            )
         return NetworkError(f"no response from {origin}: {self._cause(error)}", outcome=outcome)
 
     def _cause(self, error: BaseException) -> str:
@@ -283,17 +291,6 @@ def _float(text: str) -> float | None:
 def _int(text: str) -> int | None:
     """Return the number, or ``None`` if it is so long that Python cannot print it."""
     return int(text) if len(text) <= 300 else None
-
-
-def _could_not_connect(error: requests.exceptions.RequestException) -> bool:
-    """Return whether there was no connection to the API. All other failures may occur after the request was sent.
-
-    For connections through a proxy, urllib3 reports a failure to connect even if the connection broke later.
-    """
-    reason = getattr(error.__context__, "reason", None)
-    cause = getattr(reason, "original_error", reason)
-    unconnected = (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError)
-    return isinstance(cause, unconnected) or str(cause).startswith("Tunnel connection failed")
 
 
 def _origin(url: str) -> str:

@@ -12,23 +12,23 @@ import time
 import typing as t
 
 import pytest
-import requests.adapters
+import requests
 
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import Conversation
 
 
 @pytest.fixture
 def conversation(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Conversation]:
-    """What our client says goes here, and nowhere else."""
+    """Return a mock API that receives all requests of ``requests``."""
     conversation = Conversation()
-    monkeypatch.setattr(requests.adapters, "HTTPAdapter", lambda **options: conversation)
+    monkeypatch.setattr(requests.Session, "get_adapter", lambda session, url: conversation)
     yield conversation
     conversation.verify()
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that our client makes, which take no time."""
+    """Return the list of pauses, which take no time."""
     made: list[float] = []
     monkeypatch.setattr(time, "sleep", made.append)
     return made
@@ -36,7 +36,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def full_disk() -> t.Callable[..., t.ContextManager[None]]:
-    """A disk on which the file grows by C(room) bytes and no more."""
+    """Return a context in which a file cannot grow by more than ``room`` bytes."""
 
     @contextlib.contextmanager
     def full_disk(path: str, room: int = 0) -> t.Iterator[None]:
@@ -52,14 +52,14 @@ def full_disk() -> t.Callable[..., t.ContextManager[None]]:
 
 @pytest.fixture
 def unreadable(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[str], None]:
-    """Makes files ones that this user may not open, as mode and owner cannot if the user is root."""
+    """Return a function that makes a file unreadable. Its mode has no effect for root."""
     paths: list[str] = []
-    really_open = os.open
+    original_open = os.open
 
-    def open_others(path: t.Any, *arguments: t.Any, **options: t.Any) -> int:
+    def refuse_open(path: t.Any, *arguments: t.Any, **options: t.Any) -> int:
         if path in paths:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return really_open(path, *arguments, **options)
+        return original_open(path, *arguments, **options)
 
-    monkeypatch.setattr(os, "open", open_others)
+    monkeypatch.setattr(os, "open", refuse_open)
     return paths.append

@@ -19,6 +19,7 @@ import requests.adapters
 import requests.structures
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.adapter import current_call
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import (
     DEFAULT_API_URL,
     DEFAULT_GRAPHQL_URL,
@@ -106,6 +107,12 @@ def sessions(*ids: str, user: str = "me", service: str = SERVICE, started: str =
 
 def refused(reason: str, status: int = 401, **more: t.Any) -> Reply:
     return Reply({"status": "false", "reason": reason, "code": "GENERAL_ERROR", **more}, status)
+
+
+def not_sent(request: requests.PreparedRequest) -> t.NoReturn:
+    """Fail as if there was no connection to the API."""
+    current_call.get().is_sent = False
+    raise requests.exceptions.ConnectionError
 
 
 STOPPED = Reply({"status": "true", "connectionid": ID})

@@ -14,6 +14,7 @@ import pathlib
 import re
 import socket
 import socketserver
+import struct
 import sys
 import threading
 import typing as t
@@ -150,17 +151,19 @@ def test_transport_repr_has_no_password() -> None:
     assert "hunter2" not in repr(Transport.from_environment({"HTTPS_PROXY": "http://u:hunter2@p:1"}, URL))
 
 
+Server = t.Callable[[t.Callable[[socket.socket], None]], str]
+
+
 @pytest.fixture
-def server() -> t.Iterator[t.Callable[[bytes], str]]:
-    """Return a function that starts a server with a fixed response, and returns its address."""
+def server() -> t.Iterator[Server]:
+    """Return a function that starts a server with a handler for each connection, and returns its address."""
     with contextlib.ExitStack() as stack:
 
-        def start(response: bytes) -> str:
-            class Handler(socketserver.StreamRequestHandler):
+        def start(handle: t.Callable[[socket.socket], None]) -> str:
+            class Handler(socketserver.BaseRequestHandler):
                 def handle(self) -> None:
-                    sent = b"".join(iter(self.rfile.readline, b"\r\n"))
-                    found = re.search(rb"Proxy-Authorization: Basic (\S+)", sent)
-                    self.wfile.write(response.replace(b"AUTHORIZATION", found.group(1) if found else b"none"))
+                    with contextlib.suppress(OSError):
+                        handle(self.request)
 
             listener = stack.enter_context(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
             threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01}).start()
@@ -170,10 +173,25 @@ def server() -> t.Iterator[t.Callable[[bytes], str]]:
         yield start
 
 
+def responds(response: bytes) -> t.Callable[[socket.socket], None]:
+    """Return a handler that reads one request, or one TLS handshake, and sends a response."""
+
+    def handle(connection: socket.socket) -> None:
+        found = re.search(rb"Proxy-Authorization: Basic (\S+)", connection.recv(65536))
+        connection.sendall(response.replace(b"AUTHORIZATION", found.group(1) if found else b"none"))
+
+    return handle
+
+
+def resets(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
 @pytest.mark.parametrize("url", ["http://api.test/x", "https://api.test/x"])
-def test_proxy_password_in_response_is_masked(server: t.Callable[[bytes], str], pauses: list[float], url: str) -> None:
+def test_proxy_password_in_response_is_masked(server: Server, pauses: list[float], url: str) -> None:
     echo = b"hunter2222 AUTHORIZATION"
-    address = server(b'HTTP/1.1 407 %s\r\n\r\n{"message": "%s"}' % (echo, echo))
+    address = server(responds(b'HTTP/1.1 407 %s\r\n\r\n{"message": "%s"}' % (echo, echo)))
     transport = Transport.from_environment({"ALL_PROXY": f"http://someone:hunter2%3222@{address}"}, url)
     try:
         shown = str(http(transport).request("GET", url, headers={}).body)
@@ -184,9 +202,9 @@ def test_proxy_password_in_response_is_masked(server: t.Callable[[bytes], str], 
     assert shown.count("********") == 2
 
 
-def test_malformed_header_is_not_logged(server: t.Callable[[bytes], str], caplog: pytest.LogCaptureFixture) -> None:
+def test_malformed_header_is_not_logged(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     """``ANSIBLE_LOG_PATH`` makes Ansible write the warnings of all libraries to a file."""
-    address = server(b"HTTP/1.1 200 OK\r\nyou sent 7e0f51c3a9d84b62\r\nContent-Length: 2\r\n\r\n{}")
+    address = server(responds(b"HTTP/1.1 200 OK\r\nyou sent 7e0f51c3a9d84b62\r\nContent-Length: 2\r\n\r\n{}"))
     assert http().request("GET", f"http://{address}/", headers={"token": "7e0f51c3a9d84b62"}).status == 200
     assert "7e0f51c3a9d84b62" not in caplog.text
 
@@ -230,23 +248,54 @@ def test_network_failure_is_an_error_without_retry(
         request()
 
 
-def is_not_sent(url: str, proxy: str) -> bool:
+def outcome_of(url: str, proxy: str | None = None) -> ConnectOutcome | None:
     with pytest.raises(NetworkError) as caught:
-        http(Transport({url.split(":")[0]: f"http://{proxy}"})).request("POST", url, headers={})
-    return caught.value.outcome is ConnectOutcome.NOT_SENT
+        http(Transport({url.split(":")[0]: proxy} if proxy else {})).request("POST", url, headers={}, body={})
+    return caught.value.outcome
 
 
-def test_response_lost_by_proxy_is_not_not_sent(
-    server: t.Callable[[bytes], str],
-) -> None:
-    assert not is_not_sent("http://api.invalid/", server(b""))
+HANDSHAKE_FAILURES = {
+    "end of file": responds(b""),
+    "reset": resets,
+    "alert": responds(b"\x15\x03\x03\x00\x02\x02\x28"),
+    "plain HTTP": responds(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("failure", HANDSHAKE_FAILURES)
+def test_failed_handshake_is_not_sent(server: Server, failure: str) -> None:
+    address = server(HANDSHAKE_FAILURES[failure])
+    assert outcome_of(f"https://{address}/") is ConnectOutcome.NOT_SENT
+    assert outcome_of("http://api.invalid/", f"https://{address}") is ConnectOutcome.NOT_SENT
+    assert outcome_of("https://api.invalid/", f"https://{address}") is ConnectOutcome.NOT_SENT
+
+
+@pytest.mark.parametrize("url", ["http://api.invalid/", "https://api.invalid/"])
+def test_failure_to_connect_is_not_sent(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"127.0.0.1:{closed.getsockname()[1]}"
-    assert is_not_sent("http://api.invalid/", address)
+    assert outcome_of(url.replace("api.invalid", address)) is ConnectOutcome.NOT_SENT
+    assert outcome_of(url, f"http://{address}") is ConnectOutcome.NOT_SENT
+    assert outcome_of(url, f"socks5h://{address}") is ConnectOutcome.NOT_SENT  # with and without PySocks
+
+    def fail(*_unused: t.Any, **__: t.Any) -> t.NoReturn:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    assert outcome_of(url) is ConnectOutcome.NOT_SENT
+    assert outcome_of(url, "http://proxy.invalid:3128") is ConnectOutcome.NOT_SENT
 
 
-def test_refused_tunnel_is_not_sent(server: t.Callable[[bytes], str]) -> None:
-    assert is_not_sent(URL, server(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"))
+def test_refused_tunnel_is_not_sent(server: Server) -> None:
+    proxy = server(responds(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"))
+    assert outcome_of(URL, f"http://{proxy}") is ConnectOutcome.NOT_SENT
+
+
+@pytest.mark.parametrize("response", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"])
+def test_lost_response_has_no_outcome(server: Server, response: bytes) -> None:
+    address = server(responds(response))
+    assert outcome_of(f"http://{address}/") is None
+    assert outcome_of("http://api.invalid/", f"http://{address}") is None
 
 
 # -- retries -----------------------------------------------------------------------------------------------------------
