@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import sys
 import typing as t
 
 try:
@@ -22,9 +23,14 @@ except ImportError:
 
 
 class Call:
-    """One HTTP call."""
+    """One HTTP call.
+
+    :ivar is_sent: whether the request was sent, at least in part.
+    :ivar handled: the exception that the thread was handling when the call began, the context of the call's errors.
+    """
 
     def __init__(self) -> None:
+        self.handled = sys.exc_info()[1]
         self.is_sent: bool | None = None  # ``None`` if another adapter is in use, which does not set it
 
 

@@ -183,7 +183,7 @@ class HttpClient:
     def _translate(self, error: Exception, origin: str, call: Call) -> NetworkError | CallTimeoutError:
         outcome = ConnectOutcome.NOT_SENT if call.is_sent is False else None
         if isinstance(error, requests.exceptions.SSLError):
-            return NetworkError(f"TLS to {origin} failed: {self._cause(error)}", outcome=outcome)
+            return NetworkError(f"TLS to {origin} failed: {self._cause(error, call)}", outcome=outcome)
         if isinstance(error, requests.exceptions.Timeout):
             return CallTimeoutError(f"no response from {origin} within {self.timeout:g} seconds", outcome=outcome)
         if isinstance(error, requests.exceptions.InvalidSchema):
@@ -192,11 +192,11 @@ class HttpClient:
                 " (pip install requests[socks])",
                 outcome=outcome,
             )
-        return NetworkError(f"no response from {origin}: {self._cause(error)}", outcome=outcome)
+        return NetworkError(f"no response from {origin}: {self._cause(error, call)}", outcome=outcome)
 
-    def _cause(self, error: BaseException) -> str:
+    def _cause(self, error: BaseException, call: Call) -> str:
         """Return the innermost reason as one line. The outer exceptions of ``requests`` contain names of objects."""
-        error = _root_cause(error)
+        error = _root_cause(error, call)
         if not isinstance(error, OSError):  # its text may be a part of the response
             return f"invalid HTTP response ({type(error).__name__})"
         text = sanitize(str(error.strerror or error), self._proxy_secrets)  # it may contain the URL of the proxy
@@ -298,8 +298,8 @@ def _origin(url: str) -> str:
     return "/".join(url.split("/", 3)[:3])
 
 
-def _root_cause(error: BaseException) -> BaseException:
-    """Return the innermost exception."""
-    while error.__context__ is not None:
+def _root_cause(error: BaseException, call: Call) -> BaseException:
+    """Return the innermost exception that occurred during the call."""
+    while error.__context__ is not None and error.__context__ is not call.handled:
         error = error.__context__
     return error

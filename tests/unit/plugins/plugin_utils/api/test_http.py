@@ -248,6 +248,23 @@ def test_network_failure_is_an_error_without_retry(
         request()
 
 
+def test_network_failure_ignores_an_earlier_exception(conversation: Conversation) -> None:
+    """A call in an ``except`` block. Its own exceptions have the handled one as context."""
+
+    def fail(_unused: requests.PreparedRequest) -> t.NoReturn:
+        try:
+            raise ConnectionRefusedError(111, "Connection refused")
+        except OSError as error:
+            raise requests.exceptions.ConnectionError("x") from error
+
+    conversation.expect("POST", URL, fail)
+    try:
+        raise KeyError("internal")
+    except KeyError:
+        with pytest.raises(NetworkError, match=r"ConnectionRefusedError: Connection refused$"):
+            request()
+
+
 def outcome_of(url: str, proxy: str | None = None) -> ConnectOutcome | None:
     with pytest.raises(NetworkError) as caught:
         http(Transport({url.split(":")[0]: proxy} if proxy else {})).request("POST", url, headers={}, body={})
