@@ -24,8 +24,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import (
     result_of,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import ACCOUNT_OPTIONS
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient, KeeperError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest, KeeperError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import with_progress
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION

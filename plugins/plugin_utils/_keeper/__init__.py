@@ -5,6 +5,7 @@
 # PRIVATE to the collection: it may change or vanish in any release.
 """The keeper: a process that opens the connections of a run, and closes them when the run ends.
 
-It imports ``_api``, ``_ledger``, ``_run`` and ``_ssh``. Start with ``client.py``, the side of the workers, then
-``server.py``, which passes each request to ``keeper.py``.
+It imports ``_api``, ``_ledger``, ``_run`` and ``_ssh``. Start with ``client.py``, the side of the workers. Its
+requests, defined in ``protocol.py``, go to ``server.py`` and from there to ``keeper.py``, which hands out connections.
+``lifecycle.py`` opens and closes each one, and ``connection.py`` has its states.
 """

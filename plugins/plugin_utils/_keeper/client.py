@@ -25,17 +25,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NotFoundError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import FoundServices, ServiceName
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import process, protocol
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import (
-    HostRequest,
-    KeeperError,
-    KeeperUnavailableError,
-)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest, KeeperUnavailableError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.proxy_lease import KILLED, PlayBatch, ProxyLease
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import Recap
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import has_ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, Run, runs_dir
-
-__all__ = ["KeeperClient", "KeeperError", "KeeperUnavailableError", "ProxyLease"]
 
 #: The end of a run waits so long for the keeper, which then continues in the background.
 FINISH_SECONDS = 30.0

@@ -36,8 +36,8 @@ class State(enum.Enum):
     CONNECTING = "the intent is in the ledger, and the connect call is sent"
     OPEN = "open"
     REPLACED = "open; another connection was requested in its place"
-    DRAINING = "open; is closed when the running command has ended"
-    UNUSABLE = "open; can only be closed"
+    DRAINING = "open; it is closed after the running command"
+    UNUSABLE = "open; it can only be closed"
     UNCONFIRMED = "the outcome of the connect call is not known"
     CLOSING = "the stop call is sent"
     CLOSE_FAILED = "the stop call failed"
@@ -57,11 +57,12 @@ class Event(enum.Enum):
     REFUSED = "the API refuses, or nothing could be sent"
     NO_OUTCOME = "the call has no clear response, or does not end with the run"
     TAKE_OVER = "the ledger of a killed keeper lists it"
+    LATE_RESPONSE = "the API returns it after the end of the run has closed another connection for the call"
     TAKE_OVER_UNCONFIRMED = "the ledger of a killed keeper lists its connect call"
     SESSION_FOUND = "the sessions of the account show it"
     NO_SESSION_FOUND = "the sessions of the account show that nothing was opened"
     REPLACE = "it is idle, near its end or refuses ssh, and a task needs the service"
-    CLOSE_AFTER_COMMAND = "its last lease but a running command ends"
+    CLOSE_AFTER_COMMAND = "its last lease ends while a command runs through it"
     NEEDED_AGAIN = "a connect call returns it again"
     CLOSE = "its last lease ends, the API replaced it, or the run ends"
     STOPPED = "the API has closed it, or does not know it any more"
@@ -93,6 +94,7 @@ TRANSITIONS = (
     Transition(State.REQUESTED, Event.SEND, State.CONNECTING, (Actor.CONNECT,)),
     Transition(State.REQUESTED, Event.REFUSED, State.FAILED, (Actor.CONNECT, Actor.RECOVERY)),
     Transition(State.REQUESTED, Event.TAKE_OVER, State.UNUSABLE, (Actor.RECOVERY,)),
+    Transition(State.REQUESTED, Event.LATE_RESPONSE, State.UNUSABLE, (Actor.CONNECT,)),
     Transition(State.REQUESTED, Event.TAKE_OVER_UNCONFIRMED, State.UNCONFIRMED, (Actor.RECOVERY,)),
     Transition(State.CONNECTING, Event.OPENED, State.OPEN, (Actor.CONNECT,)),
     Transition(State.CONNECTING, Event.OPENED_UNUSABLE, State.UNUSABLE, (Actor.CONNECT,)),

@@ -200,14 +200,14 @@ class Lifecycle:
         managed.apply(event)
 
     def _record_late_response(self, managed: ManagedConnection, outcome: Outcome) -> None:
-        """Record a response after the end of the run has decided by the account's sessions. Call it with the lock."""
+        """Record a response that arrives when the sessions have settled its call. Call it with the lock."""
         connectionid = outcome.connectionid
         if connectionid is None or self._registry.find(managed.service, connectionid) is not None:
             return
         late = self._registry.new(managed.client, managed.service)
         with contextlib.suppress(RemoteItError):  # it is closed even if the ledger cannot be written
             self.write_intent(late)
-        self.record_unusable(late, connectionid, Event.TAKE_OVER)
+        self.record_unusable(late, connectionid, Event.LATE_RESPONSE)
         self.submit_disconnect(late)
 
     def set_detached(self, managed: ManagedConnection) -> None:

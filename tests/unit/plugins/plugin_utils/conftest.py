@@ -35,18 +35,19 @@ def keeper(conversation: Conversation, run: Run, ledger: Ledger) -> Keeper:
 
 @pytest.fixture
 def listener() -> t.Iterator[socket.socket]:
-    """A proxy's port that answers."""
+    """Listen on the port of a proxy."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener
 
 
 @pytest.fixture
 def alive(listener: socket.socket) -> str:
+    """Return the URL of a proxy that responds."""
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.fixture
 def dead() -> str:
-    """A proxy whose port does not answer."""
+    """Return the URL of a proxy that is gone."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -38,8 +38,12 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Transport
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import process, protocol
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient, KeeperUnavailableError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest, KeeperError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import (
+    HostRequest,
+    KeeperError,
+    KeeperUnavailableError,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import Recap
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICE, SERVICES

@@ -38,8 +38,11 @@ def as_list() -> str:
     """Return the table of transitions as "How it works" shows it."""
     entries = []
     for state in State:
-        events: dict[Event, State] = {each.event: each.target for each in TRANSITIONS if each.source is state}
-        following = [f"   - to ``{target.name}``: {event.value}\n" for event, target in events.items()]
+        following = [
+            f"   - to ``{each.target.name}``: {each.event.value} ({', '.join(actor.value for actor in each.actors)})\n"
+            for each in TRANSITIONS
+            if each.source is state
+        ]
         entries.append(f"``{state.name}``\n   {state.value}\n" + ("\n" + "".join(following) if following else ""))
     return "\n".join(entries)
 
