@@ -13,7 +13,6 @@ import os
 import shutil
 import signal
 import socket
-import ssl
 import stat
 import subprocess
 import sys
@@ -231,24 +230,17 @@ def test_vendor_samples(sim: Sim, content_type: str | None, wait: bool | str) ->
     address = sim.service()["deviceaddress"]
     data = json.dumps({"deviceaddress": address, "wait": wait, "hostip": "127.0.0.1"})
     headers = {**sim.headers, **({"Content-Type": content_type} if content_type else {})}
-    sim.control("DELETE", "requests")
-    response = requests.post(sim.url("/device/connect"), data=data, headers=headers)
-    assert response.status_code == 200
-    body = response.json()
+    body = requests.post(sim.url("/device/connect"), data=data, headers=headers).json()
     assert body["status"] == "true"
-    assert body["connection"]["deviceaddress"] == address
-    (request,) = sim.control("GET", "requests")
-    assert (request["content_type"], request["wait"]) == (content_type, wait)
     assert greeting(body["connection"]["proxyport"]) == b"SSH-"
 
 
-@pytest.mark.parametrize("path", ["/device/connect", "/device/connect/", "//device/connect"])
-@pytest.mark.parametrize("more", [{}, {"wait": "True"}, {"wait": "true "}, {"wait": True, "hostip": None}])
-def test_forms_of_a_connect(sim: Sim, path: str, more: dict[str, Any]) -> None:
-    address = sim.service()["deviceaddress"].lower()
-    body = sim.call(path, {"deviceaddress": address, **more}).json()
-    assert (body["status"], body["wait"]) == ("true", True)
-    assert sim.entry(body["connectionid"])["restriction"] == "caller"
+def test_connect_accepts_other_forms(sim: Sim) -> None:
+    for path in ("/device/connect", "/device/connect/", "//device/connect"):
+        for more in ({}, {"wait": "True"}, {"wait": "true "}, {"wait": True, "hostip": None}):
+            body = sim.call(path, {"deviceaddress": sim.service()["deviceaddress"].lower(), **more}).json()
+            assert (body["status"], body["wait"]) == ("true", True)
+            assert sim.entry(body["connectionid"])["restriction"] == "caller"
 
 
 # The state file
@@ -274,7 +266,7 @@ def test_state_file(sim: Sim) -> None:
     assert len({service["deviceaddress"] for service in services}) == 302
 
 
-def test_work_folder_is_kept(sim_start: Callable[..., Sim], tmp_path: Path) -> None:
+def test_work_directory_is_kept(sim_start: Callable[..., Sim], tmp_path: Path) -> None:
     work = tmp_path / "work"
     keys = []
     for _unused in range(2):
@@ -291,57 +283,6 @@ def test_work_folder_is_kept(sim_start: Callable[..., Sim], tmp_path: Path) -> N
 # Who may call
 
 
-def test_login_gives_a_token_that_works(sim: Sim) -> None:
-    credentials = {"username": sim.state["username"], "password": sim.state["password"]}
-    body = sim.call("/user/login", credentials, {"DeveloperKey": sim.state["developer_key"]}).json()
-    assert body["status"] == "true"
-    assert len(body["token"]) == 32
-    assert body["token"] != sim.state["token"]
-    assert body["auth_expiration"] > time.time()
-    headers = {"APIKEY": sim.state["developer_key"], "Token": body["token"]}
-    assert sim.session.get(sim.url("/device/list/all"), headers=headers).json()["status"] == "true"
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"password": "wrong"}, "[0102] The username or password is invalid"),
-        ({"username": ""}, "missing user"),
-    ],
-)
-def test_login_refused(sim: Sim, changes: dict[str, str], reason: str) -> None:
-    credentials = {"username": sim.state["username"], "password": sim.state["password"], **changes}
-    response = sim.call("/user/login", credentials)
-    assert response.status_code == 401
-    assert response.json() == {"status": "false", "reason": reason, "code": "GENERAL_ERROR"}
-
-
-def test_login_with_second_factor_is_refused(sim: Sim) -> None:
-    sim.settings(mfa="SOFTWARE_TOKEN_MFA")
-    credentials = {"username": sim.state["username"], "password": sim.state["password"]}
-    body = sim.call("/user/login", credentials).json()
-    assert (body["status"], body["code"]) == ("false", "SOFTWARE_TOKEN_MFA")
-
-
-@pytest.mark.parametrize(
-    ("headers", "reason"),
-    [
-        ({"developerkey": "wrong"}, "api key failed validation"),
-        ({"developerkey": None}, "api key failed validation"),
-        ({"token": None}, "missing api token"),
-        ({"token": "0" * 32}, "missing api token"),
-    ],
-)
-@pytest.mark.parametrize("path", ["/device/connect", "/device/connect/stop"])
-def test_wrong_credentials(sim: Sim, headers: dict[str, Any], reason: str, path: str) -> None:
-    address = sim.service()["deviceaddress"]
-    given = {name: value for name, value in {**sim.headers, **headers}.items() if value is not None}
-    response = sim.call(path, {"deviceaddress": address, "connectionid": "x"}, given)
-    assert response.status_code == 401
-    assert response.json()["reason"] == reason
-    assert sim.entries(address) == []
-
-
 def test_tokens_expire(sim_start: Callable[..., Sim]) -> None:
     simulator = sim_start("--devices", "1")
     address = simulator.service()["deviceaddress"]
@@ -355,7 +296,7 @@ def test_tokens_expire(sim_start: Callable[..., Sim]) -> None:
     assert simulator.connect(address).json()["reason"] == "missing api token"
 
 
-def test_requests_are_noted_without_secrets(sim: Sim) -> None:
+def test_request_log_contains_no_secret(sim: Sim) -> None:
     service = sim.service()
     credentials = {"username": sim.state["username"], "password": sim.state["password"]}
     sim.control("DELETE", "requests")
@@ -384,35 +325,24 @@ def test_requests_are_noted_without_secrets(sim: Sim) -> None:
 # Who may use a connection, and for how long
 
 
-def test_caller_only_by_default(sim: Sim) -> None:
-    connection = sim.opened(sim.service()["deviceaddress"])
-    assert greeting(connection["proxyport"], OTHER) == b""
-    assert greeting(connection["proxyport"]) == b"SSH-"
+def test_restriction_decides_who_may_use_a_proxy(sim: Sim) -> None:
+    """Left out, it is the caller. A latching proxy serves the first address that uses it."""
+
+    def opened(**hostip: str) -> tuple[str, dict[str, Any]]:
+        connection = sim.opened(sim.service()["deviceaddress"], **hostip)
+        return connection["proxyport"], connection
+
+    port, connection = opened()
+    assert (greeting(port, OTHER), greeting(port)) == (b"", b"SSH-")
     entry = sim.entry(connection["connectionid"])
-    assert (entry["hostip"], entry["hostip_sent"], entry["restriction"]) == ("127.0.0.1", None, "caller")
-    assert (entry["uses"], entry["refused"]) == (1, 1)
-
-
-def test_one_address_only(sim: Sim) -> None:
-    connection = sim.opened(sim.service()["deviceaddress"], hostip=OTHER)
-    assert greeting(connection["proxyport"]) == b""
-    assert greeting(connection["proxyport"], OTHER) == b"SSH-"
-    assert connection["filteredIP"] == OTHER
-
-
-def test_public(sim: Sim) -> None:
-    connection = sim.opened(sim.service()["deviceaddress"], hostip="0.0.0.0")
-    assert greeting(connection["proxyport"], OTHER) == b"SSH-"
-    assert greeting(connection["proxyport"]) == b"SSH-"
-
-
-def test_latching(sim: Sim) -> None:
-    connection = sim.opened(sim.service()["deviceaddress"], hostip=LATCHING)
-    assert connection["filteredIP"] == "latching"
-    assert greeting(connection["proxyport"], OTHER) == b"SSH-"
-    assert greeting(connection["proxyport"]) == b""
-    assert greeting(connection["proxyport"], OTHER) == b"SSH-"
-    assert sim.entry(connection["connectionid"])["latched"] == OTHER
+    assert (entry["restriction"], entry["hostip_sent"], entry["uses"], entry["refused"]) == ("caller", None, 1, 1)
+    port, connection = opened(hostip=OTHER)
+    assert (greeting(port), greeting(port, OTHER), connection["filteredIP"]) == (b"", b"SSH-", OTHER)
+    port, _unused = opened(hostip="0.0.0.0")
+    assert (greeting(port, OTHER), greeting(port)) == (b"SSH-", b"SSH-")
+    port, connection = opened(hostip=LATCHING)
+    assert [greeting(port, OTHER), greeting(port), greeting(port, OTHER)] == [b"SSH-", b"", b"SSH-"]
+    assert (connection["filteredIP"], sim.entry(connection["connectionid"])["latched"]) == ("latching", OTHER)
 
 
 def test_idle_counts_from_the_last_stream(sim: Sim) -> None:
@@ -433,7 +363,7 @@ def test_idle_counts_from_the_last_stream(sim: Sim) -> None:
     assert refused(port)
 
 
-def test_life_ends_even_in_use(sim: Sim) -> None:
+def test_connection_expires_even_in_use(sim: Sim) -> None:
     connection = sim.opened(sim.service()["deviceaddress"])
     assert 28790 < int(connection["expirationsec"]) < 28800
     with stream(connection["proxyport"]) as tcp:
@@ -475,32 +405,7 @@ def test_stop_closes_streams_and_only_once(sim: Sim) -> None:
     assert sim.stop(address, connectionid).status_code == 401
 
 
-@pytest.mark.parametrize("way", ["reuse", "override", "add"])
-def test_second_connect(sim: Sim, way: str) -> None:
-    address = sim.service()["deviceaddress"]
-    sim.settings(second_connect=way)
-    first, second = sim.opened(address), sim.opened(address)
-    same = first["connectionid"] == second["connectionid"]
-    states = [(entry["open"], entry["closed_by"]) for entry in sim.entries(address)]
-    if way == "reuse":
-        assert same
-        assert states == [(True, None)]
-        assert first["proxyport"] == second["proxyport"]
-    elif way == "override":
-        assert not same
-        assert states == [(False, "overridden"), (True, None)]
-        assert second["connectionOverridden"] == "true"
-        assert second["previousConnection"] == first["proxy"]
-        assert second["status"] == second["proxy"]
-        assert refused(first["proxyport"])
-    else:
-        assert not same
-        assert states == [(True, None), (True, None)]
-        assert greeting(first["proxyport"]) == b"SSH-"
-    assert greeting(second["proxyport"]) == b"SSH-"
-
-
-def test_second_connect_at_the_same_moment_is_still_a_second_one(sim: Sim) -> None:
+def test_simultaneous_connects_reuse_one_connection(sim: Sim) -> None:
     address = sim.service()["deviceaddress"]
     sim.settings(second_connect="reuse", latency=0.5)
     sim.control("DELETE", "requests")
@@ -520,20 +425,6 @@ def test_second_connect_at_the_same_moment_is_still_a_second_one(sim: Sim) -> No
     assert len(sim.entries(address)) == 1
 
 
-@pytest.mark.parametrize(("way", "is_refused"), [("add", True), ("reuse", False), ("override", False)])
-def test_max_connections_refuses_what_is_above_it(sim: Sim, way: str, is_refused: bool) -> None:
-    open_before = sum(entry["open"] for entry in sim.control("GET", "connections"))
-    sim.settings(max_connections=open_before + 1, second_connect=way)
-    first, other = sim.service()["deviceaddress"], sim.service()["deviceaddress"]
-    sim.opened(first)
-    assert "too many" in sim.connect(other).json()["reason"]
-    assert ("reason" in sim.connect(first).json()) == is_refused
-    assert sim.entries(other) == []
-    (still_open,) = (entry for entry in sim.entries(first) if entry["open"])
-    sim.stop(first, still_open["connectionid"])
-    assert "connection" in sim.connect(other).json()
-
-
 def test_max_connections_counts_calls_at_the_same_time(sim: Sim) -> None:
     open_before = sum(entry["open"] for entry in sim.control("GET", "connections"))
     sim.settings(max_connections=open_before + 3, latency=0.2)
@@ -550,7 +441,7 @@ def test_max_connections_counts_calls_at_the_same_time(sim: Sim) -> None:
 # What answers look like
 
 
-def test_bodies(sim: Sim) -> None:
+def test_response_bodies(sim: Sim) -> None:
     address = sim.service()["deviceaddress"]
     full = sim.connect(address)
     assert "http:\\/\\/127.0.0.1:" in full.text
@@ -570,61 +461,7 @@ def test_bodies(sim: Sim) -> None:
     assert sim.opened(address)["url"] == [None]
 
 
-@pytest.mark.parametrize(
-    ("place", "inner", "top"),
-    [("inner", True, False), ("top", False, True), ("both", True, True), ("absent", False, False)],
-)
-def test_place_of_connectionid(sim: Sim, place: str, inner: bool, top: bool) -> None:
-    sim.settings(connectionid=place)
-    body = sim.connect(sim.service()["deviceaddress"]).json()
-    assert ("connectionid" in body["connection"], "connectionid" in body) == (inner, top)
-
-
-def test_numbers_nulls_and_unknown_keys(sim: Sim) -> None:
-    address = sim.service()["deviceaddress"]
-    sim.settings(numbers="numbers", nulls=True, extra_keys=True)
-    body = sim.connect(address).json()
-    assert isinstance(body["connection"]["expirationsec"], int)
-    assert isinstance(body["connection"]["proxyport"], int)
-    assert body["connection"]["url"] == [None]
-    assert "announcement" in body
-    sim.settings(numbers="strings")
-    assert isinstance(sim.opened(address)["proxyServerPort"], str)
-
-
-def test_failures_without_code_and_reason(sim: Sim) -> None:
-    sim.settings(failures="bare")
-    response = sim.connect("80:00:00:00:01:FF:FF:F1")
-    assert (response.status_code, response.json()) == (200, {"status": "false"})
-    assert sim.stop("x", "y").status_code == 401
-    sim.settings(failures="bare-everywhere")
-    assert sim.stop("x", "y").json() == {"status": "false"}
-
-
-@pytest.mark.parametrize(
-    ("address", "status", "number"),
-    [("80:00:00:00:01:FF:FF:F1", 401, "[0861]"), ("80:00:00:00:02:00:00:11", 403, "[0405]")],
-)
-def test_services_that_cannot_be_had(sim: Sim, address: str, status: int, number: str) -> None:
-    response = sim.connect(address)
-    assert response.status_code == status
-    assert response.json()["reason"].startswith(number)
-
-
-def test_offline_device(sim: Sim) -> None:
-    address = sim.services(SSH)[-1]["deviceaddress"]
-    body = sim.connect(address).json()
-    assert body["status"] == "false"
-    assert "inactive" in body["reason"]
-    assert sim.entries(address) == []
-    service = sim.service()
-    sim.device(service, online=False)
-    assert sim.connect(service["deviceaddress"]).json()["status"] == "false"
-    sim.device(service, online=True)
-    sim.opened(service["deviceaddress"])
-
-
-def test_list(sim: Sim) -> None:
+def test_device_list_rows(sim: Sim) -> None:
     body = sim.session.get(sim.url("/device/list/all?cache=false"), headers=sim.headers).json()
     assert (body["status"], body["length"], len(body["devices"])) == ("true", 453, 453)
     bulk, ssh, web = body["devices"][:3]
@@ -638,69 +475,7 @@ def test_list(sim: Sim) -> None:
 # Faults
 
 
-@pytest.mark.parametrize(
-    ("fault", "status", "text"),
-    [
-        ({"fault": "http", "status": 503, "reason": "busy"}, 503, '"reason": "busy"'),
-        ({"fault": "html", "status": 500}, 500, "Slim Application Error"),
-        ({"fault": "html", "status": 404, "title": "404 Page Not Found"}, 404, "<h1>404 Page Not Found"),
-        ({"fault": "empty"}, 200, ""),
-        ({"fault": "throttle"}, 429, "too many requests"),
-        ({"fault": "body", "text": "not JSON {"}, 200, "not JSON {"),
-        ({"fault": "body", "json": {"status": True}, "status": 201}, 201, '{"status": true}'),
-    ],
-)
-def test_faults_instead_of_an_answer(sim: Sim, fault: dict[str, Any], status: int, text: str) -> None:
-    address = sim.service()["deviceaddress"]
-    sim.inject_fault(call="connect", times=2, **fault)
-    for _unused in range(2):
-        response = sim.connect(address)
-        assert response.status_code == status
-        assert text in response.text
-        assert bool(response.text) == bool(text)
-        assert "Retry-After" not in response.headers
-    assert sim.entries(address) == []
-    sim.opened(address)
-
-
-def test_fault_throttle_with_retry_after(sim: Sim) -> None:
-    sim.inject_fault(call="list", fault="throttle", retry_after=7)
-    response = sim.session.get(sim.url("/device/list/all"), headers=sim.headers)
-    assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
-
-
-def test_fault_delay(sim: Sim) -> None:
-    address = sim.service()["deviceaddress"]
-    sim.inject_fault(call="connect", fault="delay", seconds=2)
-    sim.control("DELETE", "requests")
-    sim.opened(address)
-    sim.opened(address)
-    first, second = (entry["answered"] - entry["time"] for entry in sim.control("GET", "requests"))
-    assert second < 2 <= first
-
-
-@pytest.mark.parametrize(("kind", "created"), [("drop", 0), ("lost", 1)])
-def test_faults_without_an_answer(sim: Sim, kind: str, created: int) -> None:
-    address = sim.service()["deviceaddress"]
-    sim.inject_fault(call="connect", fault=kind)
-    with pytest.raises(requests.ConnectionError):
-        sim.connect(address)
-    assert len(sim.entries(address)) == created
-    assert all(entry["open"] for entry in sim.entries(address))
-
-
-def test_fault_body_may_use_the_real_connection(sim: Sim) -> None:
-    address = sim.service()["deviceaddress"]
-    evil = "http://-oProxyCommand=evil:{port}"
-    sim.inject_fault(call="connect", fault="body", override={"connection": {"proxy": evil}})
-    sim.inject_fault(call="connect", fault="body", create=True, json={"id": "{connectionid}"})
-    spoiled = sim.opened(address)
-    assert spoiled["proxy"] == f"http://-oProxyCommand=evil:{spoiled['proxyport']}"
-    second = sim.connect(address).json()["id"]
-    assert [entry["connectionid"] for entry in sim.entries(address)] == [spoiled["connectionid"], second]
-
-
-def test_faults_meet_their_calls_in_order(sim: Sim) -> None:
+def test_faults_apply_in_order(sim: Sim) -> None:
     one, two = sim.service()["deviceaddress"], sim.service()["deviceaddress"]
     sim.control(
         "POST",
@@ -716,37 +491,33 @@ def test_faults_meet_their_calls_in_order(sim: Sim) -> None:
     sim.opened(one)
 
 
-@pytest.mark.parametrize(
-    ("what", "body"),
-    [
-        ("faults", [{"fault": "magic"}]),
-        ("faults", [{"fault": "drop", "tiems": 2}]),
-        ("settings", {"second_connect": "sometimes"}),
-        ("settings", {"latenzy": 1}),
-        ("clock", {"advance": -1}),
-        ("devices", {"name": "nobody", "online": True}),
-        ("devices", {"name": "pi-0001", "sleepy": True}),
-    ],
-)
-def test_controls_refuse_what_they_do_not_know(sim: Sim, what: str, body: Any) -> None:
-    assert sim.session.post(f"{sim.state['control_url']}/{what}", json=body).status_code == 400
+CONTROLS: list[tuple[str, Any]] = [
+    ("faults", [{"fault": "magic"}]),
+    ("faults", [{"fault": "drop", "tiems": 2}]),
+    ("settings", {"second_connect": "sometimes"}),
+    ("settings", {"latenzy": 1}),
+    ("clock", {"advance": -1}),
+    ("devices", {"name": "nobody", "online": True}),
+    ("devices", {"name": "pi-0001", "sleepy": True}),
+    ("devices", {"name": "pi-0001", "fields": {"nmae": "x"}}),
+    ("devices", {"name": "pi-0001", "fields": None}),
+    ("devices", {"name": "pi-0001", "services": {"unknown": {}}}),
+    ("devices", {"name": "pi-0001", "services": {"80:00:00:00:01:00:00:11": {"platform": 1}}}),
+    ("sessions", {"deviceaddress": "unknown"}),
+    ("settings", {"pages": "few"}),
+    ("settings", {"signature_window": -1}),
+]
+
+
+def test_controls_refuse_what_they_do_not_know(sim: Sim) -> None:
+    for what, body in CONTROLS:
+        assert sim.session.post(f"{sim.state['control_url']}/{what}", json=body).status_code == 400, (what, body)
 
 
 # Devices
 
 
-def test_each_port_leads_to_its_own_device(sim: Sim) -> None:
-    services = [sim.service(), sim.service()]
-    ports = [sim.opened(service["deviceaddress"])["proxyport"] for service in services]
-    shown = [sim.ssh(port, "cat ~/device-name; pwd; echo $HOME").stdout.decode().split() for port in ports]
-    homes = [sim.device(service)["home"] for service in services]
-    assert shown == [[s["device"], home, home] for s, home in zip(services, homes, strict=True)]
-    keys = {sim.device(service)["host_key"] for service in services}
-    assert len(keys) == 2
-    assert all(key.startswith("ssh-ed25519 ") for key in keys)
-
-
-def test_commands(sim: Sim) -> None:
+def test_device_runs_commands(sim: Sim) -> None:
     port = sim.opened(sim.service()["deviceaddress"])["proxyport"]
     assert sim.ssh(port, "exit 7").returncode == 7
     assert sim.ssh(port, "kill -TERM $$").returncode == 255
@@ -769,37 +540,6 @@ def test_streams_lose_nothing(sim: Sim) -> None:
     assert {hashlib.sha256(result.stdout).digest() for result in results} == {hashlib.sha256(data).digest()}
 
 
-def test_sudo(sim: Sim) -> None:
-    service = sim.service()
-    port = sim.opened(service["deviceaddress"])["proxyport"]
-    result = sim.ssh(port, "sudo -H -S -n -u root /bin/sh -c 'echo BECOME $SUDO_USER $USER; cat ~/device-name; exit 3'")
-    assert result.stdout.decode().split() == ["BECOME", sim.state["ssh_user"], "root", service["device"]]
-    assert result.returncode == 3
-    assert sim.ssh(port, "cat sudo.log").stdout.startswith(b"root: /bin/sh -c echo BECOME")
-
-
-def test_sftp_and_shell_see_the_same_files(sim: Sim, tmp_path: Path) -> None:
-    service = sim.service()
-    port = sim.opened(service["deviceaddress"])["proxyport"]
-    home = sim.device(service)["home"]
-    (tmp_path / "up").write_bytes(b"x" * 300_000)
-    script = f"mkdir {home}/.ansible\nput {tmp_path}/up {home}/.ansible/absolute\nput {tmp_path}/up relative\n"
-    script += f"get device-name {tmp_path}/down\n"
-    options = [*sim.ssh_options(), "-P", port, "-b", "-", f"{sim.state['ssh_user']}@127.0.0.1"]
-    subprocess.run(["sftp", *options], input=script.encode(), capture_output=True, check=True, timeout=TIMEOUT)
-    assert (tmp_path / "down").read_text() == f"{service['device']}\n"
-    assert sim.ssh(port, "cat ~/.ansible/absolute relative | wc -c").stdout.split() == [b"600000"]
-
-
-def test_device_as_jump_host(sim: Sim) -> None:
-    services = [sim.service(), sim.service()]
-    ports = [sim.opened(service["deviceaddress"])["proxyport"] for service in services]
-    jump = " ".join(sim.ssh_command(ports[0], "", "-W", "127.0.0.1:" + ports[1]))
-    result = sim.ssh(ports[1], "cat device-name", "-o", f"ProxyCommand={jump}")
-    assert result.stdout.decode().strip() == services[1]["device"]
-    assert sim.entries(services[0]["deviceaddress"])[0]["uses"] == 1
-
-
 def test_command_dies_with_its_channel(sim: Sim) -> None:
     port = sim.opened(sim.service()["deviceaddress"])["proxyport"]
     with subprocess.Popen(sim.ssh_command(port, "echo $$; sleep 60; true"), stdout=subprocess.PIPE) as client:
@@ -810,70 +550,11 @@ def test_command_dies_with_its_channel(sim: Sim) -> None:
     wait_until(lambda: not running(pid))
 
 
-def test_device_that_hangs(sim: Sim) -> None:
-    service = sim.service()
-    port = sim.opened(service["deviceaddress"])["proxyport"]
-    sim.device(service, hang=True)
-    with stream(port) as tcp:
-        tcp.settimeout(0.4)
-        with pytest.raises(TimeoutError):
-            tcp.recv(1)
-        sim.device(service, hang=False)
-        tcp.settimeout(TIMEOUT)
-        assert tcp.recv(4) == b"SSH-"
-
-
-def test_device_that_drops_everything(sim: Sim) -> None:
-    service = sim.service()
-    port = sim.opened(service["deviceaddress"])["proxyport"]
-    with subprocess.Popen(sim.ssh_command(port, "echo $$; sleep 60"), stdout=subprocess.PIPE) as client:
-        assert client.stdout is not None
-        pid = int(client.stdout.readline())
-        sim.device(service, drop=True)
-        assert client.wait(TIMEOUT) == 255
-    wait_until(lambda: not running(pid))
-    assert greeting(port) == b""
-    sim.device(service, drop=False)
-    assert greeting(port) == b"SSH-"
-
-
-def test_device_with_a_new_host_key(sim: Sim) -> None:
-    service = sim.service()
-    port = sim.opened(service["deviceaddress"])["proxyport"]
-    keys = set()
-    for _unused in range(2):
-        assert greeting(port) == b"SSH-"
-        keys.add(sim.device(service)["host_key"])
-        sim.device(service, rekey=True)
-    assert len(keys) == 2
-
-
-def test_web_service(sim: Sim) -> None:
-    service = sim.service(WEB)
-    connection = sim.opened(service["deviceaddress"], hostip=OTHER)
-    assert (connection["reverseProxy"], connection["filteredIP"]) == (True, "none")
-    name, _unused, port = connection["proxy"].removeprefix("https://").partition(":")
-    assert name.endswith(".localhost")
-    assert connection["proxyport"] != port
-    tls = ssl.create_default_context(cafile=sim.state["ca_file"])
-    with tls.wrap_socket(stream(port), server_hostname=name) as web:
-        web.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
-        answer = b"".join(iter(lambda: web.recv(4096), b""))
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert service["device"].encode() in answer
-    assert sim.entry(connection["connectionid"])["uses"] == 1
-    sim.stop(service["deviceaddress"], connection["connectionid"])
-    assert refused(port)
-    sim.settings(web_host="127.0.0.1")
-    url = sim.opened(service["deviceaddress"])["proxy"]
-    assert service["device"] in requests.get(url, verify=sim.state["ca_file"]).text
-
-
 # Many at once, and the end
 
 
 def test_many_connects_take_no_longer_than_one(sim_start: Callable[..., Sim]) -> None:
-    simulator = sim_start("--devices", "500", "--latency", "1")
+    simulator = sim_start("--devices", "200", "--latency", "1")
     addresses = [service["deviceaddress"] for service in simulator.services(SSH)]
 
     async def connect(session: aiohttp.ClientSession, address: str) -> dict[str, Any]:
@@ -889,15 +570,15 @@ def test_many_connects_take_no_longer_than_one(sim_start: Callable[..., Sim]) ->
     answers = asyncio.run(connect_all())
     seconds = time.monotonic() - began
     assert [answer["connection"]["deviceaddress"] for answer in answers] == addresses
-    assert len({answer["connection"]["proxyport"] for answer in answers}) == 500
-    # One after the other they would take 500 seconds, and 16 at a time 31.
-    assert 1 <= seconds < 31
-    assert sum(entry["open"] for entry in simulator.control("GET", "connections")) == 500
+    assert len({answer["connection"]["proxyport"] for answer in answers}) == 200
+    # One after the other they would take 200 seconds, and 16 at a time 13.
+    assert 1 <= seconds < 13
+    assert sum(entry["open"] for entry in simulator.control("GET", "connections")) == 200
     assert greeting(answers[-1]["connection"]["proxyport"]) == b"SSH-"
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_the_end_leaves_nothing(sim_start: Callable[..., Sim], tmp_path: Path, signum: int) -> None:
+def test_simulator_ends_without_leftovers(sim_start: Callable[..., Sim], tmp_path: Path, signum: int) -> None:
     simulator = sim_start("--devices", "2")
     port = simulator.opened(simulator.service()["deviceaddress"])["proxyport"]
     # One that has left its process group, as Ansible's async tasks do, can only be found on Linux.
@@ -916,7 +597,7 @@ def test_the_end_leaves_nothing(sim_start: Callable[..., Sim], tmp_path: Path, s
     assert refused(port)
 
 
-def test_a_port_in_use_is_told(sim: Sim) -> None:
+def test_port_in_use_is_reported(sim: Sim) -> None:
     port = sim.state["api_url"].split(":")[2].split("/")[0]
     command = [sys.executable, str(SIMULATOR), "--listen", f"127.0.0.1:{port}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
