@@ -317,7 +317,7 @@ class ManagedConnection:
 
     @property
     def should_be_open(self) -> bool:
-        """Whether the vendor has no reason to have closed it. Keep-alives are not sent to a reverse proxy."""
+        """Whether the vendor has no reason to have closed it. Keepalive probes are not sent to a reverse proxy."""
         connection = self.connection
         return (
             connection is not None

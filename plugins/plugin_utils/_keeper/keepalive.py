@@ -15,7 +15,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ma
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import ManagedConnection
 
-#: A proxy that is gone takes two seconds. A few thousand are probed before the next keep-alives are due.
+#: A proxy that is gone takes two seconds. A few thousand are probed before the next keepalive probes are due.
 MAX_KEEPALIVE_THREADS = 32
 
 

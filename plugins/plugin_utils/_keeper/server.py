@@ -211,7 +211,7 @@ def serve(run: Run, runs_dir: str, ready: t.Callable[[], None]) -> None:
 
 
 def _wait_for_controller(run: Run, finished: threading.Event, keeper: Keeper) -> None:
-    """Wait until the controller has ended or ``finished`` is set. Send keep-alives meanwhile."""
+    """Wait until the controller has ended or ``finished`` is set. Send keepalive probes meanwhile."""
     next_keepalive = time.monotonic() + KEEPALIVE_SECONDS
     try:
         is_running = _controller_watcher(run)
