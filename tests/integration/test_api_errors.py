@@ -144,7 +144,7 @@ def test_lost_answers_are_reported_with_their_expiry(fleet: Fleet) -> None:
     assert {service: failure["code"] for service, failure in failures.items()} == {
         lost: "network", nameless: "bad_answer",
     }  # fmt: skip
-    assert "cannot be stopped" in failures[nameless]["message"]
+    assert "cannot be closed" in failures[nameless]["message"]
     assert "15 minutes" in failures[nameless]["message"]
     assert list(run.result("open")["connections"]) == [fine]
     assert len(run.requests) == 4

@@ -485,7 +485,7 @@ def test_wrong_option_is_reported(account: Account) -> None:
         ({"token": "x", "access_key_id": "y", "secret_access_key": "z"}, "mix two sets of credentials"),
         ({"timeout": 0}, "timeout must be at least 1"),
         ({"token": "not-a-token", "developer_key": "not-a-key"}, "api key failed validation"),  # before the environment
-        ({"organisation": "Nobody's"}, "not a member of an organisation"),
+        ({"organisation": "Nobody's"}, "not a member of an organization"),
         ({"device": ["pi-0001"], "hostnames": ["remoteit_attributes.hostname"], "strict": True}, "attributes.hostname"),
     ]
     state = account.simulator.state
@@ -572,7 +572,7 @@ def test_cache_repeats_warnings(account: Account) -> None:
     incomplete = {"errors": [{"message": "half of it is missing"}]}
     account.simulator.inject_fault(call="list", fault="body", override=incomplete)
     stderr = [account.listing().stderr for _unused in range(3)]
-    assert all("no usable id: 'pi-0002'" in text for text in stderr)
+    assert all("without a valid ID: 'pi-0002'" in text for text in stderr)
     assert ["half of it is missing" in text for text in stderr] == [True, False, False]
     assert len(account.simulator.requests("list")) == 2
 

@@ -35,10 +35,8 @@ def probe(managed: ManagedConnection) -> bool:
     """
     if not (managed.is_open and managed.may_be_probed and managed.connection is not None):
         return False
-    if is_port_open(managed.connection):
-        return True
-    managed.refuses = True
-    return False
+    managed.refuses = not is_port_open(managed.connection)
+    return not managed.refuses
 
 
 def send_keepalives(connections: t.Iterable[ManagedConnection]) -> None:

@@ -135,7 +135,7 @@ class Keeper:
                 raise ShuttingDownError
             for service in request.services:
                 managed = self._find_or_connect(client, service, request, to_plugin=False)
-                if request.detach:
+                if request.detach and (managed.is_pending or managed.is_open):
                     self._lifecycle.set_detached(managed)
                 self._prefetch.forget(managed)
                 if hosts is None:

@@ -108,7 +108,8 @@ class Lifecycle:
         if self.shutting_down.is_set():
             raise ShuttingDownError
         for other in before:
-            if other.refuses and other.is_open:
+            # More commands than the one that asks: some of them may still run over their control masters.
+            if other.refuses and other.is_open and other.commands <= 1:
                 self.disconnect(other)
         with self._lock:
             closing = [

@@ -62,7 +62,8 @@ class Recovery:
             raise
         if entry.connectionid is None:
             event = Event.TAKE_OVER_UNCONFIRMED
-            self._lifecycle.record_doubt(managed, _KILLED, event, call_ended=True)
+            # The API may still be carrying out the call.
+            self._lifecycle.record_doubt(managed, _KILLED, event, call_ended=False)
         else:
             self._lifecycle.record_unusable(managed, entry.connectionid, Event.TAKE_OVER, entry.expires_at)
         return managed
