@@ -491,13 +491,13 @@ def test_wrong_option_is_reported(account: Account) -> None:
     state = account.simulator.state
     rest = {"token": state["token"], "developer_key": state["developer_key"]}
     for option in ({"tags_any": ["kiosk"]}, {"organisation": "Somebody"}):
-        mistakes.append(({**option, **rest}, "give an access key in place of the token"))
+        mistakes.append(({**option, **rest}, "use an access key instead of the token"))
     others = account.sources(*[options for options, _unused in mistakes])
     listing = account.listing(*others, ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="false")
     assert listing.variables == {}
     for _unused, message in mistakes:
         assert message in listing.stderr
-    assert listing.stderr.count("give an access key in place of the token") >= 2
+    assert listing.stderr.count("use an access key instead of the token") >= 2
     assert account.ask("--list").returncode != 0
 
 
