@@ -35,8 +35,10 @@ def probe(managed: ManagedConnection) -> bool:
     """
     if not (managed.is_open and managed.may_be_probed and managed.connection is not None):
         return False
-    managed.refuses = not is_port_open(managed.connection)
-    return not managed.refuses
+    if is_port_open(managed.connection):
+        return True
+    managed.refuses = True
+    return False
 
 
 def send_keepalives(connections: t.Iterable[ManagedConnection]) -> None:

@@ -155,7 +155,7 @@ class Keeper:
     def acquire_host(self, request: HostRequest, replaces: CommandLease | None = None) -> tuple[CommandLease, Outcome]:
         """Lease the connection of a host, opened if necessary, for one command. ``release_lease`` ends the lease.
 
-        :param replaces: the lease of the connection whose proxy refused ssh.
+        :param replaces: the lease of the connection whose proxy refused ssh. It ends.
         :raises NotFoundError: the account has no such service.
         :raises ShuttingDownError: the run ends.
         """
@@ -167,6 +167,7 @@ class Keeper:
                 raise ShuttingDownError
             if replaces is not None:
                 replaces.connection.refuses = True
+                self._end_command(replaces)
             managed = self._find_or_connect(
                 client, service, ConnectRequest((service,), hostip=request.hostip), to_plugin=True
             )
@@ -250,12 +251,15 @@ class Keeper:
     def release_lease(self, lease: CommandLease) -> None:
         """End the lease of a command."""
         with self._lock:
-            managed = lease.connection
-            managed.end_lease(lease)
-            managed.last_used = time.monotonic()
-            if managed.state is State.DRAINING and not managed.commands:
-                self._lifecycle.submit_disconnect(managed)
-            self._close_if_unused(managed)
+            self._end_command(lease)
+
+    def _end_command(self, lease: CommandLease) -> None:
+        managed = lease.connection
+        managed.end_lease(lease)
+        managed.last_used = time.monotonic()
+        if managed.state is State.DRAINING and not managed.commands:
+            self._lifecycle.submit_disconnect(managed)
+        self._close_if_unused(managed)
 
     def _release(self, client: AccountClient, managed: ManagedConnection | None, ref: ConnectionRef) -> _StopFuture:
         """End a task's lease and return the future of the outcome. Call it with the lock."""

@@ -108,8 +108,8 @@ class Lifecycle:
         if self.shutting_down.is_set():
             raise ShuttingDownError
         for other in before:
-            # More commands than the one that asks: some of them may still run over their control masters.
-            if other.refuses and other.is_open and other.commands <= 1:
+            # Commands of other workers may still run over their control masters.
+            if other.refuses and other.is_open and not other.commands:
                 self.disconnect(other)
         with self._lock:
             closing = [

@@ -155,9 +155,7 @@ def _(request: protocol.AcquireHost, handler: _Handler) -> t.Iterator[t.Any]:
                 if message is None:
                     return
                 lease.connection.note(message)
-            before = lease
-            lease, outcome = keeper.acquire_host(request.host, replaces=before)
-            keeper.release_lease(before)
+            lease, outcome = keeper.acquire_host(request.host, replaces=lease)
     finally:
         keeper.release_lease(lease)
 

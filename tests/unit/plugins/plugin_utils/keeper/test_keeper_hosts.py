@@ -186,6 +186,19 @@ def test_acquire_replaces_once_for_concurrent_refusals(keeper: Keeper, conversat
         assert set(pool.map(worker, range(4))) == {"id-2"}
 
 
+def test_refused_connection_is_kept_for_other_commands(keeper: Keeper, conversation: Conversation) -> None:
+    """They may run over a control master, which needs no new TCP connection."""
+    conversation.expect_open(A, opened(A, "id-1"))
+    running, _unused = acquire(keeper, host_request("a", A))
+    refused_lease, _unused = acquire(keeper, host_request("b", A))
+    conversation.expect_open(A, opened(A, "id-2"))
+    assert acquire(keeper, host_request("b", A), replaces=refused_lease)[1].connectionid == "id-2"
+    assert states(keeper) == [State.REPLACED, State.OPEN]
+    conversation.expect_stop(A, "id-1", STOPPED)
+    keeper.release_lease(running)
+    wait_until(lambda: states(keeper) == [State.CLOSED, State.OPEN])
+
+
 def test_replaced_connection_is_closed_after_its_command(keeper: Keeper, conversation: Conversation) -> None:
     conversation.expect_open(A, opened(A, "id-1", expirationsec=NEAR_END))
     running, _unused = acquire(keeper, host_request("a", A))
