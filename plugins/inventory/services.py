@@ -215,8 +215,6 @@ _ACCOUNT_OPTIONS = (
 )
 #: The variables for the names of the option ``hostnames`` that are not expressions.
 _NAME_VARIABLES = {"device": "remoteit_device", "service": "remoteit_service", "id": "remoteit_device_id"}
-
-
 #: The tag from which each group was created, for all sources of an inventory.
 _TAGS_OF_GROUPS: weakref.WeakKeyDictionary[t.Any, dict[str, str]] = weakref.WeakKeyDictionary()
 
@@ -404,10 +402,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         groups, warnings = {}, []
         for tag in tags:
             name = self._sanitize_group_name(f"{prefix}tag_{tag}")
-            if name in self.inventory.groups and name not in known:
+            if name in known:
+                if known[name] != tag:
+                    warnings.append(f"the tags {known[name]!r} and {tag!r} share the group {name!r}")
+            elif name in self.inventory.groups:
                 warnings.append(f"the devices with the tag {tag!r} join the group {name!r} of another source")
-            elif known.setdefault(name, tag) != tag:
-                warnings.append(f"the tags {known[name]!r} and {tag!r} share the group {name!r}")
             known.setdefault(name, tag)
             groups[tag] = self._create_group(name)
         self._warn(warnings)

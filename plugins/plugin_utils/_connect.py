@@ -96,7 +96,8 @@ def connect(
         connections = {key: {**check_mode_entry(each.service), "name": each.name} for key, each in requested.items()}
     elif requested:
         canonical = canonical_service_ids([each.service for each in requested.values()])
-        outcomes = dict(backend.connect_all(account, _connect_request(options, canonical.values())))
+        request = connect_request(options, canonical.values(), check_hostip(options["hostip"]))
+        outcomes = dict(backend.connect_all(account, request))
         for key, each in requested.items():
             outcome = outcomes[canonical[each.service]]
             if isinstance(outcome, RemoteItError):
@@ -137,10 +138,11 @@ def _single_entry(
     return {**{name: entry[name] for name in _TOP_LEVEL}, "ansible_facts": {"remoteit_connection": entry}}
 
 
-def _connect_request(options: t.Mapping[str, t.Any], services: t.Iterable[str]) -> ConnectRequest:
+def connect_request(options: t.Mapping[str, t.Any], services: t.Iterable[str], hostip: str | None) -> ConnectRequest:
+    """Return the request to open services as the options say."""
     return ConnectRequest(
         tuple(dict.fromkeys(services)),
-        hostip=check_hostip(options["hostip"]),
+        hostip=hostip,
         wait=options["wait"],
         reuse=options["reuse"],
         detach=options["detach"],

@@ -13,7 +13,7 @@ import itertools
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest, DisconnectResult
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import DisconnectResult
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import PUBLIC, Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
@@ -21,6 +21,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import (
     WARN_PUBLIC_PROXY,
     WARN_PUBLIC_URL,
     check_mode_entry,
+    connect_request,
     result_of,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import ACCOUNT_OPTIONS
@@ -53,9 +54,8 @@ def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: boo
 
     outcomes.update(with_progress("opening", len(services), _connect_all(hosts, services, options)))
     if any(host.hostip == PUBLIC for host in hosts):
-        warnings.append(
-            f"remoteit_{WARN_PUBLIC_PROXY}"
-        )  # the text of the connection plugin, so that Ansible shows it once
+        # the text of the connection plugin, so that Ansible shows it once
+        warnings.append(f"remoteit_{WARN_PUBLIC_PROXY}")
     connections, failures, changed = {}, {}, False
     for name in names:
         outcome = outcomes[name]
@@ -152,9 +152,7 @@ def _connect_all(
             of_service = groups[host.account, host.hostip].setdefault(services[host.host].upper(), [])
             of_service.append(host.host)
     for (account, hostip), names in groups.items():
-        request = ConnectRequest(
-            tuple(names), hostip=hostip, wait=options["wait"], reuse=options["reuse"], detach=options["detach"]
-        )
+        request = connect_request(options, names, hostip)
         try:
             for service, outcome in KeeperClient().connect_all(account, request, dict(names)):
                 for name in names.pop(service):

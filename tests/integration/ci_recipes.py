@@ -298,9 +298,9 @@ def awx(machine: Prepare, *, end: signal.Signals | None) -> tuple[bool, Machine]
             (data / "env" / "ssh_key").write_text(here.secrets["DEVICE_KEY"])
         source = str(here.workspace / "fleet.remoteit.yml")
         argv = ["ansible-runner", "run", str(data), "-p", template["playbook"], "--inventory", source]
-        here.end = end if identifier == "update" else None
         job = {**environ, "JOB_ID": str(job_id)}
         step = _update_inventory(here, source, job) if identifier == "update" else None
+        here.end = end if identifier == "update" else None
         if step is None or step.code == 0:
             step = here.execute(identifier, argv, job)
         steps.append(step)
@@ -316,11 +316,8 @@ def awx(machine: Prepare, *, end: signal.Signals | None) -> tuple[bool, Machine]
 
 def _update_inventory(here: Machine, source: str, environ: dict[str, str]) -> Step:
     """Read the inventory as AWX does before a job with ``update_on_launch``. The job fails if this fails."""
-    end, here.end = here.end, None
     strict = {"ANSIBLE_INVENTORY_UNPARSED_FAILED": "True", "ANSIBLE_INVENTORY_EXPORT": "True"}
-    step = here.execute("inventory", ["ansible-inventory", "-i", source, "--list"], {**environ, **strict})
-    here.end = end
-    return step
+    return here.execute("inventory", ["ansible-inventory", "-i", source, "--list"], {**environ, **strict})
 
 
 def _asks(template: dict[str, Any]) -> bool:

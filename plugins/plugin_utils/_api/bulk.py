@@ -73,14 +73,12 @@ class DirectBackend:
     """A backend that sends the requests from this process, with one login for each account."""
 
     def __init__(self) -> None:
-        self._apis: list[tuple[Account, Api]] = []
+        self._apis: dict[Account, Api] = {}
 
     def _api(self, account: Account) -> Api:
-        for known, api in self._apis:
-            if known == account:
-                return api
-        self._apis.append((account, account.api()))
-        return self._apis[-1][1]
+        if account not in self._apis:
+            self._apis[account] = account.api()
+        return self._apis[account]
 
     def connect_all(self, account: Account, request: ConnectRequest) -> t.Iterator[ConnectResult]:
         api = self._api(account)

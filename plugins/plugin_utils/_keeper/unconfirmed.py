@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Find out what became of connect calls without a clear outcome, when the run ends."""
+"""Reconcile connect calls without a clear outcome with the sessions of their accounts, when the run ends."""
 
 from __future__ import annotations
 
