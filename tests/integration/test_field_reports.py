@@ -5,89 +5,75 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Fleet
+from conftest import ROLE, Fleet, play, role_play, themselves, who
 
 FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
-NAME: dict[str, Any] = {"name": "name", "ansible.builtin.raw": "cat device-name"}
-SESSION = "remoteit.fleet.remoteit_session"
 
 
-def themselves(*hosts: str) -> dict[str, str]:
-    return {host: host for host in hosts}
-
-
-def play(*tasks: dict[str, Any], **keywords: Any) -> list[dict[str, Any]]:
-    return [{"hosts": "fleet", "gather_facts": False, "tasks": list(tasks), **keywords}]
+def session(**keywords: Any) -> dict[str, Any]:
+    """Return a task that runs ``tasks.yml`` by the role."""
+    variables = {"remoteit_session_tasks": "tasks.yml"}
+    return {"name": "session", "ansible.builtin.include_role": {"name": ROLE}, "vars": variables, **keywords}
 
 
 @pytest.fixture
-def leftover(fleet: Fleet) -> str:
-    """A connection that is still open after its run, and in a ledger: its stop failed."""
+def leftover(fleet: Fleet) -> None:
+    """Leave a connection open after its run, and in a ledger: its stop failed."""
     fleet.simulator.inject_fault(call="stop", fault="http", status=500, times="always")
-    opened = fleet.ad_hoc(FIRST, "-m", "ansible.builtin.raw", "-a", "true", leaves_open=1)
+    fleet.ad_hoc(FIRST, "-m", "ansible.builtin.raw", "-a", "true", leaves_open=1)
     fleet.simulator.clear_faults()
-    return opened.connections[0]["connectionid"]
 
 
 def test_each_host_has_its_own_on_failure(fleet: Fleet) -> None:
     for device in (FIRST, SECOND):
         fleet.simulator.device(device, online=False)
     choice = "{{ 'skip' if inventory_hostname == 'pi-0001' else 'fail' }}"
-    run = fleet.session([NAME], remoteit_session_on_failure=choice)
+    run = fleet.session([who()], remoteit_session_on_failure=choice)
     assert run.rc == 4
-    assert run.status("name") == {SECOND: "unreachable", THIRD: "changed"}
+    assert run.status("who") == {SECOND: "unreachable", THIRD: "changed"}
     assert f"{FIRST} is skipped" in run.text
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"),
+    ("arguments", "reason"),
     [
         ("-o Ciphers=3des-cbc", "no matching cipher"),
         ("-o StrictHostKeyCheking=no", "stricthostkeycheking"),
         ("-F /nonexistent/ssh_config", "/nonexistent/ssh_config"),
     ],
 )
-def test_ssh_that_can_never_work_fails_at_once(fleet: Fleet, arguments: str, code: str) -> None:
+def test_ssh_that_can_never_work_fails_at_once(fleet: Fleet, arguments: str, reason: str) -> None:
     fleet.inventory["fleet"]["vars"]["ansible_ssh_extra_args"] = arguments
     fleet.inventory["fleet"]["vars"]["remoteit_wait_timeout"] = 600
-    run = fleet.run(play(NAME), "--limit", FIRST)
-    assert run.status("name") == {FIRST: "unreachable"}
-    assert code in run.text
+    run = fleet.run([play(who())], "--limit", FIRST)
+    assert run.status("who") == {FIRST: "unreachable"}
+    assert reason in run.text
     assert sum(connection["uses"] for connection in run.connections) <= 1
 
 
-def test_too_many_authentication_failures_are_not_repeated(fleet: Fleet, tmp_path: Path) -> None:
-    fleet.inventory["fleet"]["vars"] |= {"ansible_user": "nobody-there", "remoteit_wait_timeout": 600}
-    run = fleet.run(play(NAME), "--limit", FIRST)
-    assert run.status("name") == {FIRST: "unreachable"}
+def test_refused_login_is_not_repeated(fleet: Fleet) -> None:
+    fleet.inventory["fleet"]["vars"] |= {"ansible_user": "another-user", "remoteit_wait_timeout": 600}
+    run = fleet.run([play(who())], "--limit", FIRST)
+    assert run.status("who") == {FIRST: "unreachable"}
     assert [connection["uses"] for connection in run.connections] == [1]
 
 
 def test_session_changes_no_variable(fleet: Fleet) -> None:
-    session = {"name": "session", "ansible.builtin.include_role": {"name": SESSION}}
     shown = {
         "name": "shown",
         "ansible.builtin.debug": {"msg": "{{ ansible_port is defined }} {{ '-v' in ansible_ssh_common_args }}"},
     }
-    fleet.write("tasks.yml", [NAME])
-    session["vars"] = {"remoteit_session_tasks": "tasks.yml"}
-    run = fleet.run(play(session, shown))
+    fleet.write("tasks.yml", [who()])
+    run = fleet.run([play(session(), shown)])
     assert {result["msg"] for result in run.results("shown").values()} == {"False False"}
 
 
 def test_session_in_a_loop_is_quiet(fleet: Fleet) -> None:
-    session = {
-        "name": "session",
-        "ansible.builtin.include_role": {"name": SESSION},
-        "vars": {"remoteit_session_tasks": "tasks.yml"},
-        "loop": [1, 2],
-    }
-    fleet.write("tasks.yml", [NAME])
-    run = fleet.run(play(session))
+    fleet.write("tasks.yml", [who()])
+    run = fleet.run([play(session(loop=[1, 2]))])
     assert run.rc == 0
     assert "WARNING" not in run.text
     assert len(run.connections) == 6
@@ -103,22 +89,22 @@ def test_environment_of_a_play_is_for_the_devices(fleet: Fleet) -> None:
         "REQUESTS_CA_BUNDLE": "/nonexistent",
         "R3_ACCESS_KEY_ID": "x",
     }
-    role = {"role": SESSION, "vars": {"remoteit_session_tasks": "tasks.yml"}}
-    fleet.write("tasks.yml", [NAME])
-    run = fleet.run(play(roles=[role], environment=environment))
-    assert run.stdout_of("name") == themselves(*ALL)
+    fleet.write("on_the_devices.yml", [who()])
+    run = fleet.run([role_play(environment=environment)])
+    assert run.stdout_of("who") == themselves(*ALL)
 
 
 def test_playbook_is_no_tasks_file(fleet: Fleet) -> None:
     fleet.write("on_the_devices.yml", [])
-    run = fleet.session([{"name": "a play", "hosts": "fleet", "tasks": [NAME]}])
+    run = fleet.session([{"name": "a play", "hosts": "fleet", "tasks": [who()]}])
     assert run.rc == 2
     assert "is a playbook" in run.text
     assert run.connections == []
 
 
 @pytest.mark.parametrize("arguments", [("--limit", "fleet"), ("--tags", "deploy")])
-def test_teardown_closes_or_fails(fleet: Fleet, leftover: str, arguments: tuple[str, ...]) -> None:
+@pytest.mark.usefixtures("leftover")
+def test_teardown_closes_or_fails(fleet: Fleet, arguments: tuple[str, ...]) -> None:
     run = fleet.run("remoteit.fleet.teardown", *arguments, leaves_open=0)
     still_open = fleet.simulator.open_connections()
     assert run.rc != 0 or not still_open
@@ -129,7 +115,7 @@ def test_teardown_closes_or_fails(fleet: Fleet, leftover: str, arguments: tuple[
 @pytest.mark.parametrize("trouble", ["a wrong key", "a dead API"])
 def test_run_is_red_without_an_inventory(fleet: Fleet, trouble: str) -> None:
     fleet.inventory = fleet.write("fleet.remoteit.yml", "plugin: remoteit.fleet.services\n")
-    fleet.write("tasks.yml", [NAME])
+    fleet.write("tasks.yml", [who()])
     wrong = {"REMOTEIT_TOKEN": "0" * 32} if trouble == "a wrong key" else {"REMOTEIT_API_URL": "http://127.0.0.1:9"}
     run = fleet.run("remoteit.fleet.run", "-e", "remoteit_session_tasks=tasks.yml", environ=wrong)
     assert run.rc != 0
