@@ -54,13 +54,6 @@ def test_ssh_that_can_never_work_fails_at_once(fleet: Fleet, arguments: str, rea
     assert sum(connection["uses"] for connection in run.connections) <= 1
 
 
-def test_refused_login_is_not_repeated(fleet: Fleet) -> None:
-    fleet.inventory["fleet"]["vars"] |= {"ansible_user": "another-user", "remoteit_wait_timeout": 600}
-    run = fleet.run([play(who())], "--limit", FIRST)
-    assert run.status("who") == {FIRST: "unreachable"}
-    assert [connection["uses"] for connection in run.connections] == [1]
-
-
 def test_session_changes_no_variable(fleet: Fleet) -> None:
     shown = {
         "name": "shown",
