@@ -290,7 +290,7 @@ def test_unclear_call_does_not_keep_other_connections_open(
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Account:
     """An account for whose calls the end of the run does not wait."""
     monkeypatch.setattr(keeper_module, "SHUTDOWN_GRACE_SECONDS", 0.2)
-    return Account(WITH_TOKEN, timeout=0)
+    return Account(WITH_TOKEN, timeout=0.5)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_late_response_after_its_session_was_closed(
     conversation.expect_query({}, sessions("id-x", started=format_utc(utc_now())))
     conversation.expect_query({"connectionId": "id-x", "serviceId": SERVICE}, stopped)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        who = Account(WITH_ACCESS_KEY, timeout=0)
+        who = Account(WITH_ACCESS_KEY, timeout=0.5)
         late = pool.submit(connect_all, keeper, SERVICE, who=who)
         assert sent.wait(30)
         assert keeper.finish() == Recap(opened=1, closed=1)

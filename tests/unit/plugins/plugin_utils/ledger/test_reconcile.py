@@ -16,10 +16,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile i
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICES
 
 A, B = SERVICES[:2]
+NOW = utc_now()
 
 
 def ago(seconds: int) -> str:
-    return format_utc(utc_now() - datetime.timedelta(seconds=seconds))
+    return format_utc(NOW - datetime.timedelta(seconds=seconds))
 
 
 def session(connectionid: str = "id-1", service: str = A, seconds: int = 99, **more: t.Any) -> ApiSession:
