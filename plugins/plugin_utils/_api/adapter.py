@@ -3,23 +3,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The HTTP adapter: it records whether a request was sent.
+"""The HTTP adapter: each call has a deadline and records whether its request was sent.
 
-A connect call whose request was not sent has opened nothing. The exceptions of ``requests`` and urllib3 do not show
-that, so the connections record it.
+The timeouts of ``requests`` and urllib3 apply to single socket operations. A server that sends one byte at a time could
+hold a call forever. And their exceptions do not show whether the request was sent; if it was not, a connect call has
+opened nothing. So the connection classes, which perform every socket operation, take care of both.
 """
 
 from __future__ import annotations
 
 import contextvars
 import functools
+import http.client
+import io
+import socket
 import sys
+import time
 import typing as t
 
 try:
     from requests.adapters import HTTPAdapter
 except ImportError:
     HTTPAdapter = object  # type: ignore[misc,assignment]  # without requests, HttpClient raises an error
+else:
+    import urllib3
 
 
 class Call:
@@ -29,9 +36,24 @@ class Call:
     :ivar handled: the exception that the thread was handling when the call began, the context of the call's errors.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
         self.handled = sys.exc_info()[1]
         self.is_sent: bool | None = None  # ``None`` if another adapter is in use, which does not set it
+
+    @property
+    def has_expired(self) -> bool:
+        return time.monotonic() >= self._deadline
+
+    def remaining(self) -> float:
+        """Return the seconds until the deadline.
+
+        :raises TimeoutError: it has passed.
+        """
+        seconds = self._deadline - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError("the deadline of the call has passed")
+        return seconds
 
 
 #: The call for which the current thread works.
@@ -59,6 +81,9 @@ class _Connection:
     """The methods to override in the connection classes of urllib3."""
 
     sock: t.Any
+    port: t.Any
+    timeout: t.Any
+    _dns_host: str
     _is_connecting = False
 
     def connect(self) -> None:
@@ -68,12 +93,76 @@ class _Connection:
         finally:
             self._is_connecting = False
 
+    def _new_conn(self) -> t.Any:
+        """Connect to the first address of the host that responds. urllib3 would apply the timeout to each address."""
+        call, host = current_call.get(), self._dns_host
+        failure: Exception = OSError("the host has no address")
+        try:
+            for address in _addresses(host, self.port):
+                self._dns_host, self.timeout = address, call.remaining()
+                try:
+                    sock = super()._new_conn()  # type: ignore[misc]
+                except urllib3.exceptions.HTTPError as error:
+                    failure = error
+                else:
+                    sock.settimeout(call.remaining())  # for the TLS handshake, to which it applies as a whole
+                    return sock
+            raise failure
+        finally:
+            self._dns_host = host
+
     def send(self, data: t.Any) -> None:
         if self.sock is None:
             self.connect()
+        call = current_call.get()
         if not self._is_connecting:  # while connecting, the CONNECT request for a proxy is sent
-            current_call.get().is_sent = True
+            call.is_sent = True
+        self.sock.settimeout(call.remaining())
         super().send(data)  # type: ignore[misc]
+
+    def response_class(self, sock: t.Any, *arguments: t.Any, **options: t.Any) -> http.client.HTTPResponse:
+        return http.client.HTTPResponse(_ReadOnly(sock), *arguments, **options)  # type: ignore[arg-type]
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    """Return the addresses of a host, or the host itself if it cannot be resolved. urllib3 then raises the error."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return [host]
+    return list(dict.fromkeys(str(address[0]) for *_unused, address in found))
+
+
+class _ReadOnly:
+    """A socket from which a response is read."""
+
+    def __init__(self, sock: t.Any) -> None:
+        self._sock = sock
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_DeadlineReader(self._sock, self._sock.makefile(mode, buffering=0)))
+
+
+class _DeadlineReader(io.RawIOBase):
+    """A reader that sets the timeout of the socket to the rest of the call's time before each read."""
+
+    def __init__(self, sock: t.Any, raw: t.Any) -> None:
+        self._sock = sock
+        self._raw = raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: t.Any) -> int | None:
+        self._sock.settimeout(current_call.get().remaining())
+        return self._raw.readinto(buffer)
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 def _use_own_connections(manager: t.Any) -> None:

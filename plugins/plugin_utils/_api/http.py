@@ -92,7 +92,7 @@ class Response:
 class HttpClient:
     """Send requests with a timeout and retries, for any number of threads.
 
-    :param timeout: seconds to connect, and seconds for each read of the response.
+    :param timeout: seconds for a call as a whole: to connect, to send, to receive, and to repeat it.
     :param pool_size: the number of concurrent calls for which TCP connections are kept open.
     :raises OptionsError: ``requests`` is not installed.
     """
@@ -137,27 +137,29 @@ class HttpClient:
         :raises ThrottledError, CallTimeoutError, NetworkError: the last attempt ended so.
         """
         attempts = MAX_ATTEMPTS if retry else 1
+        deadline = time.monotonic() + self.timeout
         for attempt in range(attempts):
             try:
-                response, retry_after = self._send(method, url, headers, body, auth)
+                response, retry_after = self._send(method, url, headers, body, auth, Call(deadline))
             except (NetworkError, CallTimeoutError):
-                if attempt + 1 == attempts:
+                pause = _backoff(attempt, None)
+                if attempt + 1 == attempts or time.monotonic() + pause >= deadline:
                     raise
-                retry_after = None
             else:
-                if (response.status != 429 and response.status < 500) or attempt + 1 == attempts:
+                pause = _backoff(attempt, retry_after)
+                is_final = response.status != 429 and response.status < 500
+                if is_final or attempt + 1 == attempts or time.monotonic() + pause >= deadline:
                     break
-            time.sleep(_backoff(attempt, retry_after))
+            time.sleep(pause)
         if response.status == 429:
             raise ThrottledError("rate limit exceeded (HTTP 429); retry later or lower the concurrency")
         return response
 
     def _send(
-        self, method: str, url: str, headers: t.Mapping[str, str], body: t.Any, auth: t.Any
+        self, method: str, url: str, headers: t.Mapping[str, str], body: t.Any, auth: t.Any, call: Call
     ) -> tuple[Response, float | None]:
         """Send a request once. Return the response and the seconds of its ``Retry-After``."""
         data = None if body is None else json.dumps(body).encode()
-        call = Call()
         previous = current_call.set(call)
         try:
             response = self.session.request(
@@ -166,7 +168,7 @@ class HttpClient:
                 data=data,
                 headers={"Content-Type": "application/json", **headers},
                 auth=auth,
-                timeout=self.timeout,
+                timeout=call.remaining(),
                 allow_redirects=False,  # the headers contain credentials
                 stream=True,
             )
@@ -182,10 +184,12 @@ class HttpClient:
 
     def _translate(self, error: Exception, origin: str, call: Call) -> NetworkError | CallTimeoutError:
         outcome = ConnectOutcome.NOT_SENT if call.is_sent is False else None
+        if isinstance(error, requests.exceptions.Timeout) or call.has_expired:
+            return CallTimeoutError(
+                f"no complete response from {origin} within {self.timeout:g} seconds", outcome=outcome
+            )
         if isinstance(error, requests.exceptions.SSLError):
             return NetworkError(f"TLS to {origin} failed: {self._cause(error, call)}", outcome=outcome)
-        if isinstance(error, requests.exceptions.Timeout):
-            return CallTimeoutError(f"no response from {origin} within {self.timeout:g} seconds", outcome=outcome)
         if isinstance(error, requests.exceptions.InvalidSchema):
             return NetworkError(
                 f"no request to {origin} was sent: the SOCKS proxy needs the Python library PySocks; install it"

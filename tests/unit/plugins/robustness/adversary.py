@@ -39,7 +39,7 @@ TOKEN = "7e0f51c3a9d84b62a1327b84435481d9"
 KEY = "UkVNT1RFSVQtREVWRUxPUEVSLUtFWS0x"
 PASSWORD = 'correct  horse\t"battery" \\ Stäple '
 
-URLS: t.Any = {"api_url": "http://api.test/apv/v27", "graphql_url": "http://api.test/graphql/v1"}
+URLS: t.Any = {"api_url": "http://192.0.2.1/apv/v27", "graphql_url": "http://192.0.2.1/graphql/v1"}
 REST = Credentials(developer_key=KEY, token=TOKEN, **URLS)
 LOGIN = Credentials(developer_key=KEY, username="someone", password=PASSWORD, **URLS)
 GRAPHQL = Credentials(access_key_id=ACCESS_KEY_ID, secret_access_key=SECRET_ACCESS_KEY, **URLS)
@@ -320,7 +320,7 @@ class _Socket:
     def sendall(self, data: bytes) -> None:
         self._request += data
 
-    def makefile(self, mode: str, *_unused: t.Any) -> t.Any:
+    def makefile(self, mode: str, buffering: int | None = None) -> t.Any:
         request, self._request = self._request, b""
         return io.BufferedReader(io.BytesIO(self._answer(request)))  # type: ignore[arg-type]
 

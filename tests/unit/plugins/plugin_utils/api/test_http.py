@@ -17,6 +17,7 @@ import socketserver
 import struct
 import sys
 import threading
+import time
 import typing as t
 
 import pytest
@@ -41,12 +42,12 @@ SUCCESS = Reply({"status": "true"})
 BROKEN = requests.exceptions.ConnectionError("Connection aborted.")
 
 
-def http(transport: Transport | None = None) -> HttpClient:
-    return HttpClient(transport or Transport(), timeout=7, pool_size=3)
+def http(transport: Transport | None = None, timeout: float = 7) -> HttpClient:
+    return HttpClient(transport or Transport(), timeout=timeout, pool_size=3)
 
 
-def request(method: str = "POST", **options: t.Any) -> Response:
-    return http().request(method, URL, headers={}, **options)
+def request(method: str = "POST", timeout: float = 7, **options: t.Any) -> Response:
+    return http(timeout=timeout).request(method, URL, headers={}, **options)
 
 
 def caused(outer: Exception, inner: Exception) -> Exception:
@@ -62,7 +63,9 @@ def test_request_sends_json_and_headers(conversation: Conversation) -> None:
     headers = {"Content-Type": "application/json", "User-Agent": f"remoteit.fleet/{_http.VERSION} (Ansible collection)"}
     conversation.expect("POST", URL, SUCCESS, body={"a": "ä"}, headers={**headers, "token": "t", "Authorization": None})
     http().request("POST", URL, headers={"token": "t"}, body={"a": "ä"})
-    assert conversation.options == [{"timeout": 7, "verify": True, "proxies": {}}]
+    (options,) = conversation.options
+    assert (options["verify"], options["proxies"]) == (True, {})
+    assert 6 < options["timeout"] <= 7
 
 
 def test_get_request_has_no_body(conversation: Conversation) -> None:
@@ -218,12 +221,12 @@ def test_malformed_header_is_not_logged(server: Server, caplog: pytest.LogCaptur
         (
             requests.exceptions.ConnectTimeout(),
             CallTimeoutError,
-            "no response from https://api.remot3.it within 7 seconds",
+            "no complete response from https://api.remot3.it within 7 seconds",
         ),
         (
             requests.exceptions.ReadTimeout(),
             CallTimeoutError,
-            "no response from https://api.remot3.it within 7 seconds",
+            "no complete response from https://api.remot3.it within 7 seconds",
         ),
         (
             caused(requests.exceptions.SSLError("x"), OSError(1, "certificate verify failed")),
@@ -315,6 +318,93 @@ def test_lost_response_has_no_outcome(server: Server, response: bytes) -> None:
     assert outcome_of("http://api.invalid/", f"http://{address}") is None
 
 
+# -- the deadline ------------------------------------------------------------------------------------------------------
+
+
+def drips(start: bytes, byte: bytes) -> t.Callable[[socket.socket], None]:
+    """Return a handler that sends the start of a response and then a byte every tenth of a second, for 10 seconds."""
+
+    def handle(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(start)
+        for _unused in range(100):
+            time.sleep(0.1)
+            connection.sendall(byte)
+
+    return handle
+
+
+DRIPS = {
+    "status line": (b"HTTP/1.1 2", b"0"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"x"),
+    "body": (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{", b" "),
+    "body without length": (b"HTTP/1.1 200 OK\r\n\r\n{", b" "),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "TLS handshake": (b"\x16\x03\x03\x40\x00", b"\x00"),
+}
+
+
+def check_deadline(url: str, transport: Transport, *, retry: bool) -> ConnectOutcome | None:
+    """Check that a call ends with its timeout of half a second, and return its outcome."""
+    began = time.monotonic()
+    with pytest.raises(CallTimeoutError) as caught:
+        http(transport, timeout=0.5).request("POST", url, headers={}, body={}, retry=retry)
+    assert 0.4 < time.monotonic() - began < 2
+    return caught.value.outcome
+
+
+@pytest.mark.parametrize("retry", [False, True])
+@pytest.mark.parametrize("part", DRIPS)
+def test_timeout_is_a_deadline_for_a_dripping_response(server: Server, part: str, retry: bool) -> None:
+    address = server(drips(*DRIPS[part]))
+    if part == "TLS handshake":
+        assert check_deadline(f"https://{address}/", Transport(), retry=retry) is ConnectOutcome.NOT_SENT
+    else:
+        assert check_deadline(f"http://{address}/", Transport(), retry=retry) is None
+        proxy = Transport({"http": f"http://{address}", "https": f"http://{address}"})
+        assert check_deadline("http://api.invalid/", proxy, retry=retry) is None
+
+
+@pytest.mark.parametrize("part", ["status line", "headers"])
+def test_timeout_is_a_deadline_for_a_dripping_tunnel(server: Server, part: str) -> None:
+    proxy = Transport({"https": f"http://{server(drips(*DRIPS[part]))}"})
+    assert check_deadline("https://api.invalid/", proxy, retry=False) is ConnectOutcome.NOT_SENT
+
+
+@pytest.fixture
+def addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list of addresses to which the name ``api.test`` is resolved."""
+    addresses: list[str] = []
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *arguments: t.Any, **options: t.Any) -> list[t.Any]:
+        hosts = addresses if host == "api.test" else [host]
+        return [entry for each in hosts for entry in resolve(each, *arguments, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return addresses
+
+
+def test_connection_uses_the_first_address_that_accepts(server: Server, addresses: list[str]) -> None:
+    port = server(responds(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")).split(":")[1]
+    addresses += ["127.0.0.9", "127.0.0.1"]
+    assert http().request("GET", f"http://api.test:{port}/", headers={}).body == {}
+
+
+def test_timeout_is_a_deadline_for_all_addresses(addresses: list[str]) -> None:
+    addresses += ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        for _unused in range(4):  # with a full queue, it accepts no more connections
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+        url = f"http://api.test:{port}/"
+        assert check_deadline(url, Transport(), retry=False) is ConnectOutcome.NOT_SENT
+
+
 # -- retries -----------------------------------------------------------------------------------------------------------
 
 
@@ -378,14 +468,14 @@ def test_retry_after_seconds(
     conversation: Conversation, pauses: list[float], status: int, value: str, pause: float
 ) -> None:
     conversation.expect("POST", URL, Reply("", status, {"Retry-After": value}), SUCCESS)
-    request(retry=True)
+    request(retry=True, timeout=60)
     assert pauses == [pause]
 
 
 def test_retry_after_date(conversation: Conversation, pauses: list[float]) -> None:
     later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=20)
     conversation.expect("POST", URL, Reply("", 429, {"Retry-After": email.utils.format_datetime(later, True)}), SUCCESS)
-    request(retry=True)
+    request(retry=True, timeout=60)
     assert 1 < pauses[0] <= 20
 
 
