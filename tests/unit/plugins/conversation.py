@@ -9,6 +9,7 @@ import dataclasses
 import importlib.util
 import io
 import json
+import math
 import sys
 import threading
 import types
@@ -201,7 +202,7 @@ class Conversation(requests.adapters.BaseAdapter):
     ) -> requests.Response:
         with self._lock:
             self.sent.append(request)
-            self.options.append({"timeout": timeout, "verify": verify, "proxies": proxies})
+            self.options.append({"timeout": math.ceil(timeout), "verify": verify, "proxies": proxies})
             answer = self._next(request)
         if isinstance(answer, Exception):
             raise answer

@@ -311,7 +311,7 @@ def test_refused_tunnel_is_not_sent(server: Server) -> None:
     assert outcome_of(URL, f"http://{proxy}") is ConnectOutcome.NOT_SENT
 
 
-@pytest.mark.parametrize("response", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"])
+@pytest.mark.parametrize("response", [b"", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}"])
 def test_lost_response_has_no_outcome(server: Server, response: bytes) -> None:
     address = server(responds(response))
     assert outcome_of(f"http://{address}/") is None
@@ -345,11 +345,11 @@ DRIPS = {
 
 
 def check_deadline(url: str, transport: Transport, *, retry: bool) -> ConnectOutcome | None:
-    """Check that a call ends with its timeout of half a second, and return its outcome."""
+    """Check that a call ends with its timeout of a quarter of a second, and return its outcome."""
     began = time.monotonic()
     with pytest.raises(CallTimeoutError) as caught:
-        http(transport, timeout=0.5).request("POST", url, headers={}, body={}, retry=retry)
-    assert 0.4 < time.monotonic() - began < 2
+        http(transport, timeout=0.25).request("POST", url, headers={}, body={}, retry=retry)
+    assert 0.2 < time.monotonic() - began < 2
     return caught.value.outcome
 
 
@@ -361,8 +361,6 @@ def test_timeout_is_a_deadline_for_a_dripping_response(server: Server, part: str
         assert check_deadline(f"https://{address}/", Transport(), retry=retry) is ConnectOutcome.NOT_SENT
     else:
         assert check_deadline(f"http://{address}/", Transport(), retry=retry) is None
-        proxy = Transport({"http": f"http://{address}", "https": f"http://{address}"})
-        assert check_deadline("http://api.invalid/", proxy, retry=retry) is None
 
 
 @pytest.mark.parametrize("part", ["status line", "headers"])
