@@ -50,6 +50,8 @@ VERSION = "1.1.0"
 
 #: Attempts of a call that may be repeated.
 MAX_ATTEMPTS = 5
+#: The longest total time for which a call waits because the API responds with HTTP 429 and ``Retry-After``.
+MAX_THROTTLE_SECONDS = 60.0
 #: The longest pause between two attempts.
 MAX_BACKOFF_SECONDS = 30.0
 #: Twice the size of the largest response, REST's list of ten thousand devices with three services each.
@@ -133,9 +135,27 @@ class HttpClient:
     ) -> Response:
         """Send a request and return the response.
 
-        :param retry: whether the request may be repeated after HTTP 429 or 5xx and after a network failure.
+        After HTTP 429 every request is repeated, because the API has refused it without executing it.
+
+        :param retry: whether the request may also be repeated after HTTP 5xx and after a network failure.
         :raises ThrottledError, CallTimeoutError, NetworkError: the last attempt ended so.
         """
+        refusals, waited = 0, 0.0
+        while True:
+            response, retry_after = self._send_with_retries(method, url, headers, body, auth, retry)
+            if response.status != 429:
+                return response
+            pause = _backoff(refusals, retry_after)
+            refusals, waited = refusals + 1, waited + pause
+            is_last = refusals == MAX_ATTEMPTS and (retry_after is None or retry_after < 1)
+            if is_last or waited > MAX_THROTTLE_SECONDS:
+                raise ThrottledError("rate limit exceeded (HTTP 429); retry later or lower the concurrency")
+            time.sleep(pause)
+
+    def _send_with_retries(
+        self, method: str, url: str, headers: t.Mapping[str, str], body: t.Any, auth: t.Any, retry: bool
+    ) -> tuple[Response, float | None]:
+        """Send a request until it does not fail, within the timeout. Return the same as ``_send``."""
         attempts = MAX_ATTEMPTS if retry else 1
         deadline = time.monotonic() + self.timeout
         for attempt in range(attempts):
@@ -147,13 +167,10 @@ class HttpClient:
                     raise
             else:
                 pause = _backoff(attempt, retry_after)
-                is_final = response.status != 429 and response.status < 500
-                if is_final or attempt + 1 == attempts or time.monotonic() + pause >= deadline:
+                if response.status < 500 or attempt + 1 == attempts or time.monotonic() + pause >= deadline:
                     break
             time.sleep(pause)
-        if response.status == 429:
-            raise ThrottledError("rate limit exceeded (HTTP 429); retry later or lower the concurrency")
-        return response
+        return response, retry_after
 
     def _send(
         self, method: str, url: str, headers: t.Mapping[str, str], body: t.Any, auth: t.Any, call: Call

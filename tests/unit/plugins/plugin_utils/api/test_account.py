@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import threading
+import time
+import typing as t
 
 import pytest
 import requests
+import requests.adapters
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import errors as _errors
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
@@ -134,6 +137,36 @@ def test_open_uses_all_threads_and_no_more(conversation: Conversation) -> None:
     assert len(outcomes) == len(services)
     assert all(isinstance(outcome, Connection) for outcome in outcomes.values())
     assert len(threads) == width
+
+
+class RateLimit(requests.adapters.BaseAdapter):
+    """An API that accepts 20 connect calls per second, in a tenth of the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._end, self._left = 0.0, 0
+        self.refused = 0
+
+    def send(self, request: requests.PreparedRequest, *_unused: t.Any, **__: t.Any) -> requests.Response:
+        with self._lock:
+            if time.monotonic() >= self._end:
+                self._end, self._left = time.monotonic() + 0.1, 20
+            self._left -= 1
+            self.refused += self._left < 0
+            reply = Reply("", 429, {"Retry-After": "1"}) if self._left < 0 else opened("")
+        return reply.response(request)
+
+
+@pytest.mark.parametrize("concurrency", [16, 200])
+def test_connect_waits_for_the_rate_limit(monkeypatch: pytest.MonkeyPatch, concurrency: int) -> None:
+    api, sleep = RateLimit(), time.sleep
+    monkeypatch.setattr(requests.Session, "get_adapter", lambda session, url: api)
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 10))
+    services = tuple(f"80:00:00:00:01:00:00:{number:02X}" for number in range(200))
+    outcomes = dict(DirectBackend().connect_all(account(concurrency=concurrency), ConnectRequest(services)))
+    assert sum(isinstance(outcome, Connection) for outcome in outcomes.values()) == 200
+    assert api.refused
 
 
 def test_account_repr_has_no_secret() -> None:

@@ -119,7 +119,6 @@ FAILURES = [
     Reply("", 500),
     Reply({"message": "Internal server error"}, 502),
     Reply("", 503, {"Retry-After": "0"}),
-    Reply("", 429, {"Retry-After": "0"}),
     requests.exceptions.ConnectionError(),
     requests.exceptions.ReadTimeout(),
 ]
@@ -167,7 +166,6 @@ def test_connect_in_many_threads(conversation: Conversation) -> None:
         (Reply({"errors": {"message": "one alone"}}), "api"),
         (Reply({"message": "Internal server error"}, 502), "api"),
         (Reply({"data": {"connect": CONNECTION}}, 500), "api"),
-        (Reply("", 429), "throttled"),
         (Reply({"data": None}), "bad_answer"),
         (Reply({"data": {"connect": []}}), "bad_answer"),
         (Reply({}), "bad_answer"),
@@ -250,7 +248,7 @@ def test_connect_one_closes_unusable_connection(conversation: Conversation, repl
 
 @pytest.mark.parametrize(
     "reply",
-    [*FAILURES[:3], *FAILURES[4:], errors("timed out"), errors("Internal error"), Reply({"data": {}}), opened(id=None)],
+    [*FAILURES, errors("timed out"), errors("Internal error"), Reply({"data": {}}), opened(id=None)],
 )
 def test_connect_one_has_outcome_unknown(conversation: Conversation, reply: t.Any) -> None:
     conversation.expect_query({"serviceId": SERVICE}, reply)
@@ -274,7 +272,6 @@ VALIDATION_ERRORS = [
     [
         errors("inactive"),
         Reply("", 403),
-        Reply("", 429),
         errors("bad field", status=400),
         *(errors(message, status=status) for message in VALIDATION_ERRORS for status in (200, 400)),
     ],

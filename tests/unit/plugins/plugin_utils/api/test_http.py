@@ -63,9 +63,7 @@ def test_request_sends_json_and_headers(conversation: Conversation) -> None:
     headers = {"Content-Type": "application/json", "User-Agent": f"remoteit.fleet/{_http.VERSION} (Ansible collection)"}
     conversation.expect("POST", URL, SUCCESS, body={"a": "ä"}, headers={**headers, "token": "t", "Authorization": None})
     http().request("POST", URL, headers={"token": "t"}, body={"a": "ä"})
-    (options,) = conversation.options
-    assert (options["verify"], options["proxies"]) == (True, {})
-    assert 6 < options["timeout"] <= 7
+    assert conversation.options == [{"timeout": 7, "verify": True, "proxies": {}}]
 
 
 def test_get_request_has_no_body(conversation: Conversation) -> None:
@@ -442,11 +440,24 @@ def test_request_gives_up_after_five_attempts(conversation: Conversation, pauses
         request(retry=True)
 
 
-def test_throttled_request_without_retry_is_sent_once(conversation: Conversation, pauses: list[float]) -> None:
-    conversation.expect("POST", URL, Reply("", 429, {"Retry-After": "1"}))
+@pytest.mark.parametrize(("retry_after", "count"), [("1", 60), ("7", 8), ("30", 2)])
+def test_throttled_request_is_repeated_for_a_minute(
+    conversation: Conversation, pauses: list[float], retry_after: str, count: int
+) -> None:
+    conversation.expect("POST", URL, *[Reply("", 429, {"Retry-After": retry_after})] * count, SUCCESS)
+    assert request().ok
+    assert pauses == [float(retry_after)] * count
+    conversation.expect("POST", URL, *[Reply("", 429, {"Retry-After": retry_after})] * (count + 1))
     with pytest.raises(ThrottledError):
         request()
-    assert pauses == []
+
+
+def test_throttled_request_may_fail_otherwise(conversation: Conversation, pauses: list[float]) -> None:
+    conversation.expect("POST", URL, Reply("", 429, {"Retry-After": "1"}), Reply("", 500))
+    assert request().status == 500
+    conversation.expect("POST", URL, Reply("", 429, {"Retry-After": "1"}), BROKEN)
+    with pytest.raises(NetworkError):
+        request()
 
 
 @pytest.mark.parametrize(

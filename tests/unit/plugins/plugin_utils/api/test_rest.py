@@ -89,7 +89,6 @@ def test_connect_uses_the_api_url(conversation: Conversation, url: str) -> None:
     [
         Reply("", 500),
         Reply("", 503, {"Retry-After": "0"}),
-        Reply("", 429, {"Retry-After": "0"}),
         requests.exceptions.ConnectionError(),
         requests.exceptions.ReadTimeout(),
         Reply(""),
@@ -100,6 +99,26 @@ def test_connect_is_not_repeated(conversation: Conversation, pauses: list[float]
     with pytest.raises(RemoteItError):
         api().connect(SERVICE)
     assert pauses == []
+
+
+THROTTLED = Reply("", 429, {"Retry-After": "3"})
+
+
+def test_connect_and_login_are_repeated_if_throttled(conversation: Conversation, pauses: list[float]) -> None:
+    conversation.expect("POST", LOGIN, THROTTLED, LOGGED_IN)
+    conversation.expect("POST", CONNECT, THROTTLED, opened())
+    assert api(WITH_PASSWORD).connect(SERVICE).connectionid == ID
+    assert pauses == [3, 3]
+
+
+@pytest.mark.parametrize("path", [LOGIN, CONNECT])
+def test_throttled_connect_has_opened_nothing(conversation: Conversation, pauses: list[float], path: str) -> None:
+    if path == CONNECT:
+        conversation.expect("POST", LOGIN, LOGGED_IN)
+    conversation.expect("POST", path, *[THROTTLED] * 21)
+    with pytest.raises(ThrottledError) as caught:
+        connect_one(api(WITH_PASSWORD), SERVICE, ConnectRequest((SERVICE,)))
+    assert caught.value.outcome in (ConnectOutcome.NOT_SENT, ConnectOutcome.REFUSED)
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------
@@ -134,7 +153,6 @@ def test_connect_is_not_repeated(conversation: Conversation, pauses: list[float]
         (refused("Too many concurrent connections", 200), "throttled"),
         (refused("The connection limit is 30", 403), "throttled"),
         (refused("session quota exceeded"), "throttled"),
-        (Reply("", 429), "throttled"),
         (Reply("<h1>404 Page Not Found</h1>", 404), "bad_answer"),
         (Reply("<h1>400 Bad Request</h1>", 400), "bad_answer"),
         (Reply("<title>Slim Application Error</title>", 500), "bad_answer"),

@@ -216,7 +216,7 @@ def test_unclear_call_is_reported(keeper: Keeper, conversation: Conversation, le
     assert ledger_events(ledger) == [("intent", 1, None)]
 
 
-@pytest.mark.parametrize("answer", [refused("[0861]", 200), WRONG_KEY, Reply("", 429), Reply({"status": "false"})])
+@pytest.mark.parametrize("answer", [refused("[0861]", 200), WRONG_KEY, Reply({"status": "false"})])
 def test_refused_call_opened_nothing(keeper: Keeper, conversation: Conversation, ledger: Ledger, answer: Reply) -> None:
     conversation.expect_open(A, answer)
     connect_error(keeper)
