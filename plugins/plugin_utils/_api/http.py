@@ -148,9 +148,16 @@ class HttpClient:
             pause = _backoff(refusals, retry_after)
             refusals, waited = refusals + 1, waited + pause
             is_last = refusals == MAX_ATTEMPTS and (retry_after is None or retry_after < 1)
-            if is_last or waited > MAX_THROTTLE_SECONDS:
+            if is_last or waited > MAX_THROTTLE_SECONDS or not self.wait_for_limit(pause, retry):
                 raise ThrottledError("rate limit exceeded (HTTP 429); retry later or lower the concurrency")
-            time.sleep(pause)
+
+    def wait_for_limit(self, seconds: float, retry: bool) -> bool:
+        """Wait before a request that got HTTP 429 is repeated; return whether to repeat it.
+
+        :param retry: see ``request``.
+        """
+        time.sleep(seconds)
+        return True
 
     def _send_with_retries(
         self, method: str, url: str, headers: t.Mapping[str, str], body: t.Any, auth: t.Any, retry: bool

@@ -10,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import contextvars
+import threading
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account, Api
@@ -26,19 +27,30 @@ call_timeout: contextvars.ContextVar[float] = contextvars.ContextVar("call_timeo
 
 
 class _SharedHttp(HttpClient):
-    """The HTTP session that all tasks of an account share. Each has its timeout."""
+    """The HTTP session that all tasks of an account share. Each has its timeout.
+
+    :param shutting_down: the run is ending: no connect call is repeated, only what serves to close connections.
+    """
+
+    def __init__(self, account: Account, shutting_down: threading.Event) -> None:
+        super().__init__(account.transport, timeout=account.timeout, pool_size=MAX_POOLED_CONNECTIONS)
+        self._shutting_down = shutting_down
 
     @property
     def timeout(self) -> float:
         return call_timeout.get()
 
+    def wait_for_limit(self, seconds: float, retry: bool) -> bool:
+        if retry:
+            return super().wait_for_limit(seconds, retry)
+        return not self._shutting_down.wait(seconds)
+
 
 class AccountClient:
     """An account, with one login and one session for every task of the run."""
 
-    def __init__(self, account: Account) -> None:
-        http = _SharedHttp(account.transport, timeout=account.timeout, pool_size=MAX_POOLED_CONNECTIONS)
-        self.api: Api = account.api(http)
+    def __init__(self, account: Account, shutting_down: threading.Event) -> None:
+        self.api: Api = account.api(_SharedHttp(account, shutting_down))
         self.connect_pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="connect")
         # stop calls and probes do not wait behind connect calls
         self.quick_pool = concurrent.futures.ThreadPoolExecutor(account.concurrency, thread_name_prefix="quick")

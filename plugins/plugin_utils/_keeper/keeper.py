@@ -94,7 +94,7 @@ class Keeper:
         transport = account.transport
         key = (account.credentials, transport.ca_bundle, *sorted(transport.proxies.items()))
         if key not in self._clients:
-            self._clients[key] = AccountClient(account)
+            self._clients[key] = AccountClient(account, self._lifecycle.shutting_down)
             self._recovery.take_over(self._clients[key])
         self._clients[key].use_options_of(account)
         return self._clients[key]

@@ -114,6 +114,21 @@ def test_finish_waits_for_a_call_and_sends_no_other(keeper: Keeper, conversation
     assert states(keeper) == [State.CLOSED, State.FAILED, State.FAILED]
 
 
+def test_finish_ends_the_wait_for_the_rate_limit(keeper: Keeper, conversation: Conversation) -> None:
+    sent = threading.Event()
+
+    def refuse(request: requests.PreparedRequest) -> Reply:
+        sent.set()
+        return Reply("", 429, {"Retry-After": "30"})
+
+    conversation.expect_open(A, refuse)
+    prefetch(keeper, A)
+    assert sent.wait(30)
+    assert keeper.finish() == Recap()
+    await_connects(keeper)
+    assert states(keeper) == [State.FAILED]
+
+
 def test_finish_waits_for_the_older_of_two_calls(keeper: Keeper, conversation: Conversation) -> None:
     sent, gate = threading.Event(), threading.Event()
 
