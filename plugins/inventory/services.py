@@ -18,7 +18,8 @@ description:
     uses, and C(remoteit_service) is its name. Devices without a usable service do not have these two variables.
   - The other variables are C(remoteit_device), C(remoteit_device_id), C(remoteit_online), C(remoteit_tags),
     C(remoteit_services), C(remoteit_attributes), C(remoteit_platform) (a number), C(remoteit_owner),
-    C(remoteit_created), C(remoteit_last_reported), C(remoteit_external_address) and C(remoteit_internal_address).
+    C(remoteit_created), C(remoteit_last_reported), C(remoteit_external_address), C(remoteit_external_port) and
+    C(remoteit_internal_address).
   - The owner of a device chooses its names, tags and attributes. They are never evaluated as templates. On ansible-core
     before 2.19, attributes whose name could be a template are omitted.
   - The name of a host consists of letters, digits, C(.), C(_) and C(-). C(_) replaces all other characters. If several

@@ -136,6 +136,10 @@ devices:
       description: The address from which the device connects to remote.it.
       returned: always
       type: str
+    external_port:
+      description: The port of the external address; V(null) over REST.
+      returned: always
+      type: int
     internal_address:
       description: The address of the device in its local network.
       returned: always

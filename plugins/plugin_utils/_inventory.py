@@ -72,7 +72,7 @@ def digest(*parts: t.Any) -> str:
 
 _TEXT, _NUMBER = (str, type(None)), (int, type(None))
 _SERVICE = ((str,), _TEXT, _NUMBER, _TEXT, _NUMBER, (bool,), (bool,))
-_DEVICE = ((str,), _TEXT, (bool,), _TEXT, (list,), _NUMBER, (dict,), *[_TEXT] * 5, (list,))
+_DEVICE = ((str,), _TEXT, (bool,), _TEXT, (list,), _NUMBER, (dict,), *[_TEXT] * 4, _NUMBER, _TEXT, (list,))
 
 
 def _parse_device(row: t.Any) -> Device:
@@ -143,6 +143,7 @@ def host_variables(device: Device, service: Service | None) -> dict[str, t.Any]:
         "remoteit_created": device.created,
         "remoteit_last_reported": device.last_reported,
         "remoteit_external_address": device.external_address,
+        "remoteit_external_port": device.external_port,
         "remoteit_internal_address": device.internal_address,
     }
     if service is not None:

@@ -31,6 +31,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import 
 MAX_DEPTH = 20
 #: The part of a name that is searched for separators, because the search takes time for each of them.
 MAX_NAME_LENGTH = 500
+_ADDRESS_WITH_PORT = re.compile(r"(\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<address>[^:]+)):(?P<port>[0-9]{1,5})", re.ASCII)
 _UTC = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?Z")
 
 #: The fields of a GraphQL query for devices. ``%s`` stands for the tags.
@@ -51,6 +52,7 @@ def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
     if exceeds_max_depth(attributes):
         warn(f"skipped the attributes of device {item['id']}, because they are nested too deeply")
         attributes = {}
+    external_address, external_port = _split_address(endpoint.get("externalAddress"))
     return Device(
         id=item["id"],
         name=_text(item.get("name")),
@@ -62,8 +64,9 @@ def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:
         created=_utc(item.get("created")),
         last_reported=_utc(item.get("lastReported")),
         owner=_text(dict_or_empty(item.get("owner")).get("email")),
-        external_address=_text(endpoint.get("externalAddress")),
-        internal_address=_text(endpoint.get("internalAddress")),
+        external_address=external_address,
+        external_port=external_port,
+        internal_address=_split_address(endpoint.get("internalAddress"))[0],
         services=_services_from_graphql(item, warn),
     )
 
@@ -191,6 +194,7 @@ def devices_from_rest(rows: t.Any, warn: Warn) -> list[Device]:
 
 
 def _device_from_row(row: dict[str, t.Any], services: t.Iterable[Service]) -> Device:
+    external_address, external_port = _split_address(row.get("devicelastip"))
     return Device(
         id=row["deviceaddress"],
         name=_text(row.get("devicealias")),
@@ -202,8 +206,9 @@ def _device_from_row(row: dict[str, t.Any], services: t.Iterable[Service]) -> De
         created=_utc(row.get("createdate")),
         last_reported=_utc(row.get("lastcontacted")),
         owner=_text(row.get("ownerusername")),
-        external_address=_text(row.get("devicelastip")),
-        internal_address=_text(row.get("lastinternalip")),
+        external_address=external_address,
+        external_port=external_port,
+        internal_address=_split_address(row.get("lastinternalip"))[0],
         services=tuple(services),
     )
 
@@ -237,6 +242,15 @@ def exceeds_max_depth(value: t.Any, depth: int = 0) -> bool:
 
 def _text(value: t.Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _split_address(value: t.Any) -> tuple[str | None, int | None]:
+    """Return the address and the port of an endpoint. The port is optional; GraphQL sends one, REST does not."""
+    text = _text(value)
+    match = _ADDRESS_WITH_PORT.fullmatch(text or "")
+    if match and 1 <= int(match["port"]) <= 65535:
+        return match["ipv6"] or match["address"], int(match["port"])
+    return text, None
 
 
 def _number(value: t.Any) -> int | None:

@@ -86,6 +86,7 @@ class Device(t.NamedTuple):
     last_reported: str | None
     owner: str | None  # an email address
     external_address: str | None
+    external_port: int | None
     internal_address: str | None
     services: tuple[Service, ...]
 

@@ -175,7 +175,7 @@ def test_a_ledger_that_is_no_file_of_ours_is_no_ledger(tmp_path: pathlib.Path, w
 def test_a_cache_of_the_inventory(drawn: bytes) -> None:
     choices = Choices(drawn)
     service = [A, "ssh", 28, "SSH", 22, True, True]
-    device = [A, "kiosk", True, "active", ["a"], 1, {"b": ["c"]}, None, None, None, None, None, [service]]
+    device = [A, "kiosk", True, "active", ["a"], 1, {"b": ["c"]}, None, None, None, None, None, None, [service]]
     rows: t.Any = ["account", ["warning"], [device, device]]
     for _unused in range(choices.one_of(range(4))):
         rows = replaced(rows, choices.one_of(list(places(rows))), choices.value())

@@ -51,7 +51,7 @@ DEVICE = {
     "attributes": {"rack": "7", "$remoteit": {"color": 3}},
     "owner": {"email": "someone@example.com"},
     "tags": [{"name": "lobby"}, {"name": "west"}],
-    "endpoint": {"externalAddress": "203.0.113.7", "internalAddress": "10.0.0.7"},
+    "endpoint": {"externalAddress": "203.0.113.7:53190", "internalAddress": "10.0.0.7"},
     "services": [BULK, SSH, WEB],
 }
 
@@ -85,6 +85,7 @@ def test_device_from_graphql_reads_all_fields() -> None:
         last_reported="2026-01-15T23:20:00Z",
         owner="someone@example.com",
         external_address="203.0.113.7",
+        external_port=53190,
         internal_address="10.0.0.7",
         services=(
             Service(SSH_ID, "ssh", 28, "SSH", 22, True, True),
@@ -135,7 +136,16 @@ def test_device_from_graphql_skips_device_without_id(item: t.Any) -> None:
         ({"platform": True}, {"platform": None}),
         ({"owner": None}, {"owner": None}),
         ({"owner": "x"}, {"owner": None}),
-        ({"endpoint": None}, {"external_address": None, "internal_address": None}),
+        ({"endpoint": None}, {"external_address": None, "external_port": None, "internal_address": None}),
+        ({"endpoint": {"externalAddress": "203.0.113.7"}}, {"external_address": "203.0.113.7", "external_port": None}),
+        (
+            {"endpoint": {"externalAddress": "[2001:db8::7]:443"}},
+            {"external_address": "2001:db8::7", "external_port": 443},
+        ),
+        ({"endpoint": {"externalAddress": "2001:db8::7"}}, {"external_address": "2001:db8::7", "external_port": None}),
+        ({"endpoint": {"externalAddress": "a:65536"}}, {"external_address": "a:65536", "external_port": None}),
+        ({"endpoint": {"externalAddress": ["a"]}}, {"external_address": None, "external_port": None}),
+        ({"endpoint": {"internalAddress": "10.0.0.7:22"}}, {"internal_address": "10.0.0.7"}),
         ({"attributes": None}, {"attributes": {}}),
         ({"attributes": [1]}, {"attributes": {}}),
         ({"created": "yesterday"}, {"created": None}),
@@ -322,6 +332,7 @@ def test_devices_from_rest_reads_all_fields() -> None:
         last_reported="2018-12-29T19:56:50Z",
         owner="someone@example.com",
         external_address="203.0.113.7",
+        external_port=None,
         internal_address="10.0.0.7",
         services=(Service(SERVICES[1], "kiosk-1-ssh", 28, "SSH", 22, True, True),),
     )

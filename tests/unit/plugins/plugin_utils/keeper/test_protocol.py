@@ -30,7 +30,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.k
 ACCOUNT = Account(WITH_ACCESS_KEY, Transport({"https": "http://proxy:3128"}, "/ca.pem"), timeout=7.5, concurrency=3)
 CONNECTION = Connection(A, "id-1", "http://p:1", "p", 1, "tcp", False, "caller", 60, "2026-01-15T23:20:00Z")
 SSH = Service(A, "ssh", 28, "SSH", 22, True, True)
-DEVICE = Device(A, "kiosk", True, "active", ("a",), 1, {"b": ["c"]}, None, None, None, None, None, (SSH, SSH))
+DEVICE = Device(A, "kiosk", True, "active", ("a",), 1, {"b": ["c"]}, None, None, None, None, None, None, (SSH, SSH))
 LEFT = LeftOpen(SERVICE, "kiosk-1", "id-a", "2026-01-16T07:20:00Z", "HTTP 500")
 CALL = MayBeOpen(SERVICE, None, "2026-01-15T23:20:00Z", "no response")
 EARLY = EndedEarly(SERVICE, None, "id-b")

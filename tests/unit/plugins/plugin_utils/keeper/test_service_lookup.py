@@ -18,7 +18,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import S
 
 def device(name: str, service: str) -> Device:
     ssh = Service(service, f"{name}-ssh", 28, "SSH", 22, True, True)
-    return Device(service, name, True, "active", (), None, {}, None, None, None, None, None, (ssh,))
+    return Device(service, name, True, "active", (), None, {}, None, None, None, None, None, None, (ssh,))
 
 
 class Vendor:
