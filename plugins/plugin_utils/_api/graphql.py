@@ -57,7 +57,6 @@ _CLOCK_TOLERANCE_SECONDS = 30
 #: Reasons that this API may have in addition to those of REST. Their texts are not documented.
 _REASONS: tuple[Reason, ...] = (
     *REASONS,
-    (r"^(unauthori[sz]ed|forbidden)\b", AuthError, "check the access key"),
     (r"permission|not authori[sz]ed|access denied", NotSharedError, "this account may not do it"),
     (
         r"\b(service|device|target)\b.*(not found|unknown|not exist)|(unknown|no such|invalid) (service|device|target)",
@@ -72,6 +71,10 @@ _VALIDATION_ERROR = re.compile(
     r"^Cannot query field|^Unknown (argument|directive|field|fragment|operation|type)\b|^Syntax Error|^Expected type\b"
     r"|^Variable \"?\$|^Field \"[^\"]*\" (argument|must|of type)|^Argument \"[^\"]*\" |^Must provide\b"
 )
+
+#: Errors about the rights of the account. In a response with data they are about a part of the request.
+_UNAUTHORIZED = re.compile(r"^unauthori[sz]ed\b", re.IGNORECASE)
+_FORBIDDEN = re.compile(r"^(forbidden|unauthori[sz]ed)\b", re.IGNORECASE)
 
 _CONNECTION = "id host port url reverseProxy timeout"
 _SESSION = "id timestamp user { id } target { id } endpoint { proxy }"
@@ -277,13 +280,15 @@ class GraphQlApi:
         if response.status in (401, 403):
             raise self._signature_error(response)
         content = response.json_object()
-        return dict_or_empty(content.get("data")), self._refusal(response, content)
+        return dict_or_empty(content.get("data")), self._refusal(response, content, document)
 
-    def _refusal(self, response: Response, content: dict[str, t.Any]) -> RemoteItError | None:
+    def _refusal(self, response: Response, content: dict[str, t.Any], document: str) -> RemoteItError | None:
         """Return the error for the errors in a response, or ``None`` if there are no errors."""
         if response.ok and not content.get("errors"):
             return None
         reason = sanitize(_messages(content), self._secrets)
+        if _FORBIDDEN.search(reason):
+            return self._forbidden(response, content, document, reason)
         if _VALIDATION_ERROR.search(reason):
             return RemoteItError(
                 f"the API says: {reason} (it did not execute the request)",
@@ -292,10 +297,27 @@ class GraphQlApi:
             )
         for pattern, error_class, advice in _REASONS:
             if reason and re.search(pattern, reason, re.IGNORECASE):
-                clock = _clock_difference(response) if error_class is AuthError else ""
+                clock = _clock_difference(response, "it") if "clock" in advice else ""
                 return error_class(f"the API says: {reason} ({advice}{clock})", http_status=response.status)
         message = f"the API says: {reason}" if reason else "the API refused the request without a reason"
         return RemoteItError(f"{message} (HTTP {response.status})", http_status=response.status)
+
+    def _forbidden(
+        self, response: Response, content: dict[str, t.Any], document: str, reason: str
+    ) -> AuthError | NotSharedError:
+        """Return the error for a reason that begins with "forbidden" or "unauthorized". It names the refused part.
+
+        The reason of a wrong access key is never "forbidden", and its response never has data.
+        """
+        fields = ", ".join(_paths(content)) or document.split("{")[0].split("(")[0].strip()
+        message = f"the API says: {reason}, about: {sanitize(fields, self._secrets)}"
+        has_data = any(value is not None for value in dict_or_empty(content.get("data")).values())
+        if has_data or not _UNAUTHORIZED.search(reason):
+            return NotSharedError(
+                f"{message} (the account of the access key may not do it)", http_status=response.status
+            )
+        clock = _clock_difference(response, "the clock of this machine")
+        return AuthError(f"{message} (check the access key{clock})", http_status=response.status)
 
     def _signature_error(self, response: Response) -> AuthError:
         """Return the error for HTTP 401 and 403, which this API sends only for a wrong signature."""
@@ -303,7 +325,7 @@ class GraphQlApi:
         return AuthError(
             f"the API does not accept the signed request (HTTP {response.status}{': ' + reason if reason else ''}): the"
             " access key is disabled or deleted, or the secret access key does not belong to it, or the clock of this"
-            f" machine is wrong{_clock_difference(response)}",
+            f" machine is wrong{_clock_difference(response, 'it')}",
             http_status=response.status,
         )
 
@@ -381,15 +403,22 @@ def _messages(content: dict[str, t.Any]) -> str:
     return "; ".join(dict.fromkeys(message for message in messages if isinstance(message, str) and message))
 
 
+def _paths(content: dict[str, t.Any]) -> list[str]:
+    """Return the fields that the errors of a response are about."""
+    errors = content.get("errors")
+    paths = [dict_or_empty(error).get("path") for error in (errors if isinstance(errors, list) else [])]
+    return [".".join(part for part in path if isinstance(part, str)) for path in paths if isinstance(path, list)]
+
+
 def _lower_texts(*values: t.Any) -> list[str]:
     return [value.lower() for value in values if isinstance(value, str)]
 
 
-def _clock_difference(response: Response) -> str:
-    """Return how the clock of this machine differs from the date of a response."""
+def _clock_difference(response: Response, clock: str) -> str:
+    """Return how the clock of this machine differs from the date of a response, as the end of a sentence."""
     ahead = seconds_until(response.date)
     if ahead is None:
         return ""
     if abs(ahead) < _CLOCK_TOLERANCE_SECONDS:
-        return "; it agrees with the API's"
-    return f"; it is {abs(ahead):.0f} seconds {'behind' if ahead > 0 else 'ahead of'} the API's"
+        return f"; {clock} agrees with the API's"
+    return f"; {clock} is {abs(ahead):.0f} seconds {'behind' if ahead > 0 else 'ahead of'} the API's"

@@ -24,6 +24,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     BadAnswerError,
     ConnectOutcome,
     NotFoundError,
+    NotSharedError,
     OptionsError,
     RemoteItError,
 )
@@ -179,6 +180,33 @@ def test_refusal_has_the_code_of_its_reason(conversation: Conversation, reply: R
     with pytest.raises(RemoteItError) as caught:
         api().connect(SERVICE)
     assert caught.value.code == code
+
+
+def test_unauthorized_names_the_request_and_the_access_key(conversation: Conversation) -> None:
+    conversation.expect_query(None, lambda request: Reply(errors("unauthorized").body, headers=at(0)))
+    with pytest.raises(AuthError) as caught:
+        api().connect(SERVICE)
+    assert caught.value.message == (
+        "the API says: unauthorized, about: mutation Connect"
+        " (check the access key; the clock of this machine agrees with the API's)"
+    )
+
+
+@pytest.mark.parametrize("data", [None, {"connect": None}])
+def test_forbidden_connect_is_not_a_wrong_access_key(conversation: Conversation, data: t.Any) -> None:
+    conversation.expect_query(None, errors("Forbidden", data=data))
+    with pytest.raises(NotSharedError):
+        api().connect(SERVICE)
+
+
+@pytest.mark.parametrize("message", ["forbidden", "Unauthorized"])
+def test_partially_forbidden_list_is_incomplete(conversation: Conversation, message: str) -> None:
+    refusal = {"message": message, "path": ["login", "devices", "items", 0, "tags"]}
+    data = {"login": {"devices": page(item(1))}}
+    conversation.expect_query(PAGE, Reply({"errors": [refusal], "data": data}))
+    devices, (warning,) = listed()
+    assert [device.name for device in devices] == ["kiosk-1"]
+    assert "login.devices.items.tags" in warning
 
 
 def at(seconds: int) -> dict[str, str]:
