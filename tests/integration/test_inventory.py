@@ -150,6 +150,7 @@ def test_variables_of_a_host(account: Account) -> None:
     assert host["remoteit_attributes"] == {"room": "room 1", "rack": 1, "$remoteit": {"color": 1}}
     assert [service["application"] for service in host["remoteit_services"]] == [28, 7]
     assert host["remoteit_external_address"] == "203.0.113.2"
+    assert host["remoteit_external_port"] == 53001
     assert host["remoteit_created"] == "2026-01-01T00:01:00Z"
 
 

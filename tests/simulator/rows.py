@@ -268,7 +268,7 @@ def _common(device: Device, user: User) -> Row:
         "access": [],
         "attributes": {"room": f"room {number % 10}", "rack": number % 40, "$remoteit": {"color": number % 7}},
         "endpoint": {
-            "externalAddress": f"203.0.113.{number % 250 + 1}",
+            "externalAddress": f"203.0.113.{number % 250 + 1}:{53000 + number % 10000}",
             "internalAddress": f"10.61.{number // 250 % 250}.{number % 250 + 1}",
             "quality": "GOOD",
             "geo": {
