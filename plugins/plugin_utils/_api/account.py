@@ -38,7 +38,10 @@ class Api(t.Protocol):
         """
 
     def sessions(self) -> list[ApiSession] | None:
-        """Return the open connections to everything that the account sees, or ``None`` if this API cannot list them."""
+        """Return open connections, or ``None`` if this API cannot list them. The list can be incomplete."""
+
+    def sessions_of(self, service_ids: t.Collection[str]) -> dict[str, list[ApiSession] | None]:
+        """Return all open connections to each service, or ``None`` for a service whose connections are not listed."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,6 +48,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import 
 PAGE_SIZE = 1000
 #: More pages than any account has.
 MAX_PAGES = 1000
+#: Services whose sessions are requested with one query.
+MAX_SERVICES_PER_QUERY = 100
 #: How often a page is read again, if devices vanish from the account while it is listed.
 MAX_REREADS = 3
 
@@ -84,6 +86,7 @@ _MEMBERSHIP = "organization { id name account { id email } }"
 _TYPES = {
     "serviceId": "String!", "hostIP": "String!", "connectionId": "String!", "account": "String!", "size": "Int!",
     "from": "Int!", "name": "String!", "state": "String!", "application": "[Int!]!", "tag": "ListFilter!",
+    "id": "[String!]!",
 }  # fmt: skip
 
 
@@ -128,8 +131,8 @@ class GraphQlApi:
     def disconnect(self, service_id: str, connectionid: str) -> bool:
         """Close a connection. Return true if this call closed it, false if it was closed before.
 
-        The response for an unknown connection is not documented. If the API refuses, its list of sessions shows whether
-        the connection is open, and that the credentials are valid.
+        The response for an unknown connection is not documented. If the API refuses, the sessions of the service show
+        whether the connection is open, and that the credentials are valid.
 
         :raises RemoteItError: the connection is still open, or may be.
         """
@@ -145,9 +148,7 @@ class GraphQlApi:
             return True
         if refusal is not None and (isinstance(refusal, AuthError) or refusal.details["http_status"] >= 500):
             raise refusal
-        sessions = self.sessions()
-        if sessions is None and refusal is None:
-            return False
+        sessions = self.sessions_of([service_id])[service_id]
         if sessions is None or any(
             session.id is None or session.id.lower() == connectionid.lower() for session in sessions
         ):
@@ -155,9 +156,10 @@ class GraphQlApi:
         return False
 
     def sessions(self) -> list[ApiSession] | None:
-        """Return the open connections to everything that the account sees, including those of other users.
+        """Return the open connections to the account's services, including those of other users.
 
-        Return ``None`` if the response has no list.
+        The list may lack connections to the services of organizations; ``sessions_of`` has these. Return ``None`` if
+        the response has no list.
         """
         login = self._query_login(f"query Sessions {{ login {{ id sessions {{ {_SESSION} }} }} }}", {}, None)
         items = login.get("sessions")
@@ -166,6 +168,36 @@ class GraphQlApi:
         if not isinstance(items, list):
             raise BadAnswerError("the API's response has no list of sessions")
         return [session_from_graphql(item, login.get("id")) for item in items]
+
+    def sessions_of(self, service_ids: t.Collection[str]) -> dict[str, list[ApiSession] | None]:
+        """Return the open connections to each service, including those of other users.
+
+        Like the vendor's app, this asks each service, because the list of the account may lack the services of its
+        organizations. A service without a list in the response has ``None``.
+        """
+        found: dict[str, list[ApiSession] | None] = dict.fromkeys(service_ids)
+        ids = sorted({service_id.upper() for service_id in service_ids})
+        by_id: dict[str, list[ApiSession]] = {}
+        for start in range(0, len(ids), MAX_SERVICES_PER_QUERY):
+            by_id |= self._query_service_sessions(ids[start : start + MAX_SERVICES_PER_QUERY])
+        return {service_id: by_id.get(service_id.upper()) for service_id in found}
+
+    def _query_service_sessions(self, service_ids: list[str]) -> dict[str, list[ApiSession]]:
+        """Return the sessions of the services that the response has a list for, by their IDs in capitals."""
+        variables = {"id": service_ids}
+        fields = f"service{_field_arguments(variables)} {{ id sessions {{ {_SESSION} }} }}"
+        document = f"query ServiceSessions{_variable_declarations(variables)} {{ login {{ id {fields} }} }}"
+        login = self._query_login(document, variables, lambda warning: None)  # a missing list is not an empty one
+        services = login.get("service")
+        found: dict[str, list[ApiSession]] = {}
+        for service in map(dict_or_empty, services if isinstance(services, list) else []):
+            service_id, items = service.get("id"), service.get("sessions")
+            if isinstance(service_id, str) and isinstance(items, list):
+                sessions = [session_from_graphql(item, login.get("id")) for item in items]
+                found[service_id.upper()] = [
+                    session if session.service_id else session._replace(service_id=service_id) for session in sessions
+                ]
+        return found
 
     # -- devices -------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection, find_connection_id
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists import devices_from_rest
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter, Warn
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import ApiSession, Device, DeviceFilter, Warn
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     REASONS,
     AuthError,
@@ -91,6 +91,10 @@ class RestApi:
 
     def sessions(self) -> None:
         """Return ``None``: this API cannot list sessions."""
+
+    def sessions_of(self, service_ids: t.Collection[str]) -> dict[str, list[ApiSession] | None]:
+        """Return ``None`` for each service: this API cannot list sessions."""
+        return dict.fromkeys(service_ids)
 
     # -- devices -------------------------------------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ def opened(
 
 
 def sessions(*ids: str, user: str = "me", service: str = SERVICE, started: str = "2026-01-15T23:20:00.000Z") -> Reply:
-    """GraphQL's answer about the sessions of an account whose id is C(me)."""
+    """Return GraphQL's response about the sessions of a service. The account's ID is ``me``."""
     items = [
         {
             "id": each,
@@ -103,7 +103,7 @@ def sessions(*ids: str, user: str = "me", service: str = SERVICE, started: str =
         }
         for each in ids
     ]
-    return Reply({"data": {"login": {"id": "me", "sessions": items}}})
+    return Reply({"data": {"login": {"id": "me", "sessions": items, "service": [{"id": service, "sessions": items}]}}})
 
 
 def refused(reason: str, status: int = 401, **more: t.Any) -> Reply:

@@ -201,6 +201,9 @@ WELL: dict[str, t.Any] = {
     "mutation Connect": {"data": {"connect": _GRAPHQL_CONNECTION}},
     "mutation Disconnect": {"data": {"disconnect": True}},
     "query Sessions": {"data": {"login": {"id": "me", "sessions": [_session(), _session("another")]}}},
+    "query ServiceSessions": {
+        "data": {"login": {"id": "me", "service": [{"id": A, "sessions": [_session(), _session("another")]}]}}
+    },
     "query Devices": {"data": {"login": {"devices": _LISTED, "account": {"devices": _LISTED}}}},
     "query Organizations": {"data": {"login": {"id": "me", "email": "me@example.com", "membership": [_ORGANISATION]}}},
 }

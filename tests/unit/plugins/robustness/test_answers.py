@@ -25,6 +25,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary 
     REST,
     A,
     Adversary,
+    B,
     Wire,
     check_connection,
     check_error,
@@ -99,15 +100,19 @@ def test_graphql_connect(adversary: Adversary, wire: Wire) -> None:
         check_no_secret(connection.as_result(), adversary)
 
 
-@given(a_few("mutation Disconnect"), a_few("query Sessions"))
+@given(a_few("mutation Disconnect"), a_few("query ServiceSessions"))
 def test_graphql_disconnect(adversary: Adversary, stops: list[Wire], sessions: list[Wire]) -> None:
-    answers = {"mutation Disconnect": stops, "query Sessions": sessions}
+    answers = {"mutation Disconnect": stops, "query ServiceSessions": sessions}
     assert answered(adversary, GRAPHQL, answers, lambda api: api.disconnect(A, ID)) in (True, False, None)
 
 
-@given(a_few("query Sessions"))
-def test_graphql_sessions(adversary: Adversary, sessions: list[Wire]) -> None:
-    for session in answered(adversary, GRAPHQL, {"query Sessions": sessions}, lambda api: api.sessions()) or ():
+@given(a_few("query Sessions"), a_few("query ServiceSessions"))
+def test_graphql_sessions(adversary: Adversary, lists: list[Wire], services: list[Wire]) -> None:
+    answers = {"query Sessions": lists, "query ServiceSessions": services}
+    found = answered(adversary, GRAPHQL, answers, lambda api: api.sessions()) or []
+    of_services = answered(adversary, GRAPHQL, answers, lambda api: api.sessions_of([A, B])) or {A: None, B: None}
+    assert of_services.keys() == {A, B}
+    for session in [*found, *(of_services[A] or ()), *(of_services[B] or ())]:
         assert session.id is None or CONNECTION_ID.fullmatch(session.id)
         assert session.service_id is None or SERVICE_ID.fullmatch(session.service_id)
         assert session.started is None or parse_utc(session.started)

@@ -51,7 +51,10 @@ OTHER_ID = "1c8f6a52-0000-4e1c-9d5a-7b5a5cbb77f0"
 Answers = dict[t.Any, list[Wire]]
 
 #: The whole API, but for the login, as each of the two forms answers.
-_OTHERS = {"connect": ("stop", "list"), "mutation Connect": ("mutation Disconnect", "query Sessions", "query Devices")}
+_OTHERS = {
+    "connect": ("stop", "list"),
+    "mutation Connect": ("mutation Disconnect", "query Sessions", "query ServiceSessions", "query Devices"),
+}
 
 
 def _whole(call: str) -> st.SearchStrategy[Answers]:

@@ -18,7 +18,7 @@ import requests
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import graphql as _graphql
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Api
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest, connect_one
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import ApiSession, Device, DeviceFilter
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
     BadAnswerError,
@@ -342,31 +342,33 @@ REFUSED_STOPS = [
 @pytest.mark.parametrize("reply", REFUSED_STOPS)
 def test_refused_disconnect_without_session_is_already_closed(conversation: Conversation, reply: Reply) -> None:
     conversation.expect_query(STOP, reply)
-    conversation.expect_query({}, sessions("another", user="another user"))
+    conversation.expect_query({"id": [SERVICE]}, sessions("another", user="another user"))
     assert api().disconnect(SERVICE, ID) is False
 
 
 @pytest.mark.parametrize("reply", REFUSED_STOPS)
 def test_refused_disconnect_with_session_is_an_error(conversation: Conversation, reply: Reply) -> None:
     conversation.expect_query(STOP, reply)
-    conversation.expect_query({}, sessions("another", ID.upper()))
+    conversation.expect_query({"id": [SERVICE]}, sessions("another", ID.upper()))
     with pytest.raises(RemoteItError):
         api().disconnect(SERVICE, ID)
 
 
 def test_refused_disconnect_with_invalid_session_is_an_error(conversation: Conversation) -> None:
     conversation.expect_query(STOP, stopped(False))
-    conversation.expect_query({}, Reply({"data": {"login": {"sessions": [None, {"id": ID, "target": None}]}}}))
+    conversation.expect_query(
+        None, Reply({"data": {"login": {"service": [{"id": SERVICE, "sessions": [None, {"id": ID, "target": None}]}]}}})
+    )
     with pytest.raises(RemoteItError):
         api().disconnect(SERVICE, ID)
 
 
 @pytest.mark.parametrize(
-    "proof", [Reply("", 403), errors("no"), errors("half", data={"login": {"sessions": []}}), Reply("")]
+    "proof", [Reply("", 403), errors("no"), errors("half", data={"login": {"service": [None]}}), Reply("")]
 )
 def test_refused_disconnect_without_readable_sessions_fails(conversation: Conversation, proof: Reply) -> None:
     conversation.expect_query(STOP, stopped(False))
-    conversation.expect_query({}, proof)
+    conversation.expect_query({"id": [SERVICE]}, proof)
     with pytest.raises(RemoteItError):
         api().disconnect(SERVICE, ID)
 
@@ -418,19 +420,45 @@ def test_sessions_keeps_invalid_entries(conversation: Conversation, items: t.Any
 
 
 @pytest.mark.parametrize(("is_false", "items", "is_closed"), [
-    (True, None, True), (True, [], True), (False, [], True), (False, None, False), (True, [None], False),
+    (True, None, False), (True, [], True), (False, [], True), (False, None, False), (True, [None], False),
 ])  # fmt: skip
 def test_refused_disconnect_depends_on_the_sessions(
     conversation: Conversation, is_false: bool, items: t.Any, is_closed: bool
 ) -> None:
     refusal = Reply({"data": {"disconnect": False}}) if is_false else errors("Something went wrong")
     conversation.expect_query({"connectionId": ID, "serviceId": SERVICE}, refusal)
-    conversation.expect_query({}, Reply({"data": {"login": {"id": "me", "sessions": items}}}))
+    service = {"id": SERVICE, "sessions": items}
+    conversation.expect_query({"id": [SERVICE]}, Reply({"data": {"login": {"id": "me", "service": [service]}}}))
     if is_closed:
         assert api().disconnect(SERVICE, ID) is False
     else:
         with pytest.raises(RemoteItError):
             api().disconnect(SERVICE, ID)
+
+
+def test_sessions_of_asks_each_service(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing list is not an empty one. Without a target, a session is one of the service."""
+    monkeypatch.setattr(_graphql, "MAX_SERVICES_PER_QUERY", 3)
+    first, second, third, fourth = SERVICES[10:14]
+    empty = {"id": second.lower(), "sessions": []}
+    partial = [{"id": first, "sessions": [{"id": ID}]}, empty, {"id": third, "sessions": None}, None]
+    refusal = {"message": "forbidden", "path": ["login", "service", 2]}
+    conversation.expect_query(
+        {"id": [first, second, third]},
+        Reply({"errors": [refusal], "data": {"login": {"id": "me", "service": partial}}}),
+    )
+    conversation.expect_query({"id": [fourth]}, Reply({"data": {"login": {"id": "me", "service": None}}}))
+    found = api().sessions_of([first.lower(), second, third, fourth])
+    assert found == {
+        first.lower(): [ApiSession(ID, first, None, None, None)],
+        second: [],
+        third: None,
+        fourth: None,
+    }
+    assert query(conversation, 0) == (
+        "query ServiceSessions($id: [String!]!) { login { id service(id: $id)"
+        " { id sessions { id timestamp user { id } target { id } endpoint { proxy } } } } }"
+    )
 
 
 def test_missing_login_is_an_auth_error(conversation: Conversation) -> None:

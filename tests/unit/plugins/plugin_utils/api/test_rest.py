@@ -531,3 +531,4 @@ def test_devices_rejects_filters_that_need_graphql(conversation: Conversation, w
 
 def test_sessions_returns_none(conversation: Conversation) -> None:
     assert api().sessions() is None
+    assert api().sessions_of([SERVICE]) == {SERVICE: None}
