@@ -41,14 +41,14 @@ class Reconciler:
                     self._lifecycle.record_doubt(managed, "it does not end", Event.NO_OUTCOME)
 
     def reconcile(self, clients: t.Iterable[AccountClient]) -> None:
-        """Record each connection that the sessions of an account show, so that it can be closed."""
+        """Record each connection that the sessions of its service show, so that it can be closed."""
         for client in clients:
             with self._registry.lock:
                 unconfirmed = self._unconfirmed_of(client)
+            if not unconfirmed:
+                continue
             try:
-                sessions = client.api.sessions() if unconfirmed else None
-                if sessions is None:
-                    continue
+                sessions = client.api.sessions_of({call.service for call in unconfirmed})
                 ids, rivals = known_connections(os.path.dirname(self._ledger.path), self._ledger.path)
             except Exception as unknown:
                 self._note_failure(unconfirmed.values(), to_remoteit_error(unknown).message)

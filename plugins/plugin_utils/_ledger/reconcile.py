@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Match connect calls that had no response with the sessions of the account."""
+"""Match connect calls that had no response with the sessions of their services."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PendingConnect(t.NamedTuple):
 
 def match_sessions(
     pending: t.Collection[PendingConnect],
-    sessions: t.Collection[ApiSession],
+    sessions: t.Mapping[str, t.Collection[ApiSession] | None],
     known_ids: t.Collection[str],
     contested_services: t.Collection[str],
 ) -> dict[PendingConnect, str | None]:
@@ -56,6 +56,7 @@ def match_sessions(
     The result does not contain calls for which this is uncertain. A session belongs to a call if the user and the
     service are the same, it started during the call, and no ledger contains it.
 
+    :param sessions: the open connections to the service of each call; ``None`` if the API has not listed them.
     :param known_ids: the IDs of connections that ledgers contain, in lower case.
     :param contested_services: services for which other runs have pending calls too, in upper case.
     """
@@ -64,8 +65,9 @@ def match_sessions(
         by_service[call.service.upper()].append(call)
     matches: dict[PendingConnect, str | None] = {}
     for service, calls in by_service.items():
-        if service not in contested_services:
-            unknown = [session for session in sessions if session.id is None or session.id.lower() not in known_ids]
+        listed = sessions[calls[0].service]
+        if listed is not None and service not in contested_services:
+            unknown = [session for session in listed if session.id is None or session.id.lower() not in known_ids]
             matches.update(_match_service(service, calls, unknown))
     return matches
 

@@ -151,9 +151,9 @@ class _EndedRun:
         try:
             fingerprint = self._fingerprint()
             own = [entry for entry in entries if entry.account == fingerprint]
-            sessions = self._get_account().api().sessions() if own else None
-            if sessions is None:
+            if not own:
                 return {}
+            sessions = self._get_account().api().sessions_of({entry.service for entry in own})
             known_ids, contested_services = known_connections(os.path.dirname(path), path)
         except RemoteItError:
             return {}  # the outcome reports that the connection is unconfirmed

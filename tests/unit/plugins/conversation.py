@@ -103,7 +103,7 @@ def sessions(*ids: str, user: str = "me", service: str = SERVICE, started: str =
         }
         for each in ids
     ]
-    return Reply({"data": {"login": {"id": "me", "sessions": items, "service": [{"id": service, "sessions": items}]}}})
+    return Reply({"data": {"login": {"id": "me", "service": [{"id": service, "sessions": items}]}}})
 
 
 def refused(reason: str, status: int = 401, **more: t.Any) -> Reply:

@@ -253,7 +253,7 @@ def test_unclear_call_is_reconciled_with_the_sessions(
 ) -> None:
     conversation.expect_query({"serviceId": SERVICE}, requests.exceptions.ConnectionError())
     assert connect_error(keeper, SERVICE, who=WITH_GRAPHQL).as_failure()["may_be_open"]
-    conversation.expect_query({}, sessions(*(["id-x"] if shown else []), started=format_utc(utc_now())))
+    conversation.expect_query({"id": [SERVICE]}, sessions(*(["id-x"] if shown else []), started=format_utc(utc_now())))
     if shown:
         conversation.expect_query({"connectionId": "id-x", "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
     recap = keeper.finish()
@@ -267,10 +267,21 @@ def test_unclear_call_that_ended_without_a_session_failed(
 ) -> None:
     conversation.expect_query({"serviceId": SERVICE}, Reply({"errors": [{"message": "internal error"}]}))
     connect_error(keeper, SERVICE, who=WITH_GRAPHQL)
-    conversation.expect_query({}, sessions())
+    conversation.expect_query({"id": [SERVICE]}, sessions())
     assert keeper.finish() == Recap()
     assert states(keeper) == [State.FAILED]
     assert not os.path.exists(ledger.path)
+
+
+def test_unclear_call_is_unconfirmed_if_its_service_is_not_listed(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger
+) -> None:
+    conversation.expect_query({"serviceId": SERVICE}, Reply({"errors": [{"message": "internal error"}]}))
+    connect_error(keeper, SERVICE, who=WITH_GRAPHQL)
+    conversation.expect_query({"id": [SERVICE]}, sessions(service=A))
+    assert [call.service for call in keeper.finish().may_be_open] == [SERVICE]
+    assert states(keeper) == [State.UNCONFIRMED]
+    assert os.path.exists(ledger.path)
 
 
 @pytest.mark.parametrize("trouble", ["ledgers", "sessions"])
@@ -286,9 +297,9 @@ def test_unclear_call_does_not_keep_other_connections_open(
     conversation.expect_stop(A, "id-a", STOPPED)
     if trouble == "ledgers":
         os.chmod(os.path.dirname(ledger.path), 0o777)
-        conversation.expect_query({}, sessions("id-x", started=format_utc(utc_now())))
+        conversation.expect_query({"id": [SERVICE]}, sessions("id-x", started=format_utc(utc_now())))
     else:
-        conversation.expect_query({}, RuntimeError("unexpected"))
+        conversation.expect_query({"id": [SERVICE]}, RuntimeError("unexpected"))
     recap = keeper.finish()
     assert (recap.opened, recap.closed) == (1, 1)
     (call,) = recap.may_be_open
@@ -358,7 +369,7 @@ def test_late_response_after_its_session_was_closed(
 
     stopped = Reply({"data": {"disconnect": True}})
     conversation.expect_query({"serviceId": SERVICE}, respond_late)
-    conversation.expect_query({}, sessions("id-x", started=format_utc(utc_now())))
+    conversation.expect_query({"id": [SERVICE]}, sessions("id-x", started=format_utc(utc_now())))
     conversation.expect_query({"connectionId": "id-x", "serviceId": SERVICE}, stopped)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         who = Account(WITH_ACCESS_KEY, timeout=0.5)

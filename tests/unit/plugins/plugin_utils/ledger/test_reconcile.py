@@ -33,8 +33,17 @@ RECENT = PendingConnect(2, A, ago(100))
 FAILED = PendingConnect(3, A, ago(70), ago(60))
 
 
+def match(
+    calls: list[PendingConnect],
+    sessions: list[ApiSession],
+    known_ids: t.Collection[str] = (),
+    contested_services: t.Collection[str] = (),
+) -> dict[PendingConnect, str | None]:
+    return match_sessions(calls, {A: sessions}, known_ids, contested_services)
+
+
 def test_match_finds_the_session_of_a_call() -> None:
-    assert match_sessions([RECENT], [session(service=A.lower()), session("id-2", B)], (), ()) == {RECENT: "id-1"}
+    assert match([RECENT], [session(service=A.lower()), session("id-2", B)]) == {RECENT: "id-1"}
 
 
 @pytest.mark.parametrize(
@@ -49,10 +58,10 @@ def test_match_finds_the_session_of_a_call() -> None:
 )
 def test_match_ignores_other_sessions(other: ApiSession) -> None:
     """A settled call without a session of its own opened nothing."""
-    assert match_sessions([SETTLED], [other], {"id-known"}, ()) == {SETTLED: None}
-    assert match_sessions([FAILED], [other], {"id-known"}, ()) == {}
+    assert match([SETTLED], [other], {"id-known"}) == {SETTLED: None}
+    assert match([FAILED], [other], {"id-known"}) == {}
     responded = FAILED._replace(responded=True)
-    assert match_sessions([responded], [other], {"id-known"}, ()) == {responded: None}
+    assert match([responded], [other], {"id-known"}) == {responded: None}
 
 
 @pytest.mark.parametrize(
@@ -68,15 +77,19 @@ def test_match_ignores_other_sessions(other: ApiSession) -> None:
     ],
 )
 def test_match_omits_calls_with_unclear_sessions(unclear: ApiSession) -> None:
-    assert match_sessions([SETTLED], [unclear], (), ()) == {}
-    assert match_sessions([SETTLED], [unclear, session(seconds=990)], (), ()) == {}
+    assert match([SETTLED], [unclear]) == {}
+    assert match([SETTLED], [unclear, session(seconds=990)]) == {}
 
 
 def test_match_omits_ambiguous_sessions() -> None:
-    assert match_sessions([RECENT], [session("id-1"), session("id-2")], (), ()) == {}
-    assert match_sessions([RECENT], [session()], (), {A}) == {}
+    assert match([RECENT], [session("id-1"), session("id-2")]) == {}
+    assert match([RECENT], [session()], contested_services={A}) == {}
 
 
 def test_match_assigns_one_session_to_each_call() -> None:
-    matches = match_sessions([SETTLED, RECENT], [session("id-1"), session("id-2")], (), ())
+    matches = match([SETTLED, RECENT], [session("id-1"), session("id-2")])
     assert set(matches.values()) == {"id-1", "id-2"}
+
+
+def test_match_omits_services_that_are_not_listed() -> None:
+    assert match_sessions([SETTLED], {A: None}, (), ()) == {}

@@ -295,9 +295,9 @@ def test_unconfirmed_call_fails_without_sessions(conversation: Conversation, dir
 def test_unconfirmed_call_is_found_among_the_sessions(
     conversation: Conversation, directory: str, unconfirmed: Ledger
 ) -> None:
-    conversation.expect_query({}, started_now())
+    conversation.expect_query({"id": [SERVICE]}, started_now())
     assert run_teardown(directory, get_account=with_access_key, check_mode=True) == {REF: "closed"}
-    conversation.expect_query({}, started_now())
+    conversation.expect_query({"id": [SERVICE]}, started_now())
     conversation.expect_query({"connectionId": REF[1], "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
     assert run_teardown(directory, get_account=with_access_key) == {REF: "closed"}
     assert not os.path.exists(unconfirmed.path)
@@ -307,7 +307,7 @@ def test_unconfirmed_call_is_found_among_the_sessions(
 def test_unconfirmed_call_fails_without_its_session(
     conversation: Conversation, directory: str, unconfirmed: Ledger, reply: Reply
 ) -> None:
-    conversation.expect_query({}, reply)
+    conversation.expect_query({"id": [SERVICE]}, reply)
     assert list(run_teardown(directory, get_account=with_access_key)) == [UNCONFIRMED]
     assert os.path.exists(unconfirmed.path)
 
@@ -318,7 +318,7 @@ def test_unconfirmed_call_fails_if_a_ledger_is_unreadable(
     """The session may be in that ledger."""
     foreign = ended_run(directory, "another-users")
     unreadable(foreign.path)
-    conversation.expect_query({}, started_now())
+    conversation.expect_query({"id": [SERVICE]}, started_now())
     assert list(run_teardown(directory, get_account=with_access_key)) == [UNCONFIRMED, (foreign.path, "")]
 
 
@@ -326,6 +326,6 @@ def test_unconfirmed_call_is_not_the_session_of_another_run(
     conversation: Conversation, directory: str, unconfirmed: Ledger
 ) -> None:
     running = running_run(directory, "another")
-    conversation.expect_query({}, started_now())
+    conversation.expect_query({"id": [SERVICE]}, started_now())
     assert list(run_teardown(directory, get_account=with_access_key)) == [UNCONFIRMED]
     assert os.path.exists(running.path)
