@@ -399,12 +399,14 @@ def test_failed_disconnect_has_the_code_of_its_reason(
 
 
 def test_sessions_reads_all_fields(conversation: Conversation) -> None:
-    conversation.expect_query({}, Reply("", 500, {"Retry-After": "0"}), sessions(ID, "another"))
+    items = [{"id": ID, "user": {"id": "me"}, "target": {"id": SERVICE}}, {"id": "another", "user": {"id": "other"}}]
+    reply = Reply({"data": {"login": {"id": "me", "sessions": items}}})
+    conversation.expect_query({}, Reply("", 500, {"Retry-After": "0"}), reply)
     found = api().sessions()
     assert found is not None
     assert [(session.id, session.service_id, session.is_ours) for session in found] == [
         (ID, SERVICE, True),
-        ("another", SERVICE, True),
+        ("another", None, False),
     ]
     assert query(conversation) == (
         "query Sessions { login { id sessions { id timestamp user { id } target { id } endpoint { proxy } } } }"
