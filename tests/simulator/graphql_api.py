@@ -153,6 +153,8 @@ def _name(operation: Operation) -> str:
         wanted.add(step.name)
         if step.name in ("login", "account"):
             levels += step.steps or []
+        if step.name == "service" and any(below.name == "sessions" for below in step.steps or ()):
+            return "sessions"
     if wanted & {"devices", "device", "service"}:
         return "list"
     return "sessions" if "sessions" in wanted else "account" if "login" in wanted else "unknown"

@@ -77,10 +77,14 @@ class Rows:
             "membership": self._membership(),
             "account": self._other_account,
             "service": self._any_service,
-            "sessions": lambda: self.sessions(
-                lambda c: c.user == self._world.account.user or self._world.fleet.owns(c.service)
-            ),
+            "sessions": lambda: self.sessions(self._is_listed),
         }
+
+    def _is_listed(self, connection: Connection) -> bool:
+        """Whether `login.sessions` contains a connection."""
+        if self._world.fleet.owns(connection.service):
+            return True
+        return self._world.settings.account_sessions == "all" and connection.user == self._world.account.user
 
     def _account(self, user: User, fleet: Fleet) -> Row:
         return {

@@ -19,6 +19,7 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "disconnect_unknown": ("false", "error"),
     "pages": ("honest", "endless", "repeating"),
     "between_pages": (None, "vanish", "return"),
+    "account_sessions": ("own", "all"),
     "mfa": (None, "SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP"),
 }
 
@@ -64,6 +65,9 @@ class Settings:
     """What disconnecting an unknown connection answers: `false`, or an error. Nobody knows."""
     bulk_in_services: bool = True
     """A device's services include the device itself, its Bulk service."""
+    account_sessions: str = "own"
+    """The sessions in `login.sessions`: only those to the user's own services, or also those that the user has opened
+    to services of an organization (section 10). `Service.sessions` has all of them."""
     session_ids_match: bool = True
     """A session has its connection's id, as since 2022; or an id of its own (section 6.4)."""
     pages: str = "honest"
