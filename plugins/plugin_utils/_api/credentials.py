@@ -57,6 +57,8 @@ class Credentials:
     access_key_id: str | None = dataclasses.field(default=None, repr=False)
     secret_access_key: str | None = dataclasses.field(default=None, repr=False)
     graphql_url: str = DEFAULT_GRAPHQL_URL
+    #: From where each value comes, in words.
+    sources: str = dataclasses.field(default="", compare=False)
 
     @property
     def url(self) -> str:
@@ -77,7 +79,13 @@ class Credentials:
 
     def as_options(self) -> dict[str, str]:
         """Return the module options that contain these credentials. All secrets among them are ``no_log``."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        options = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        del options["sources"]
+        return options
+
+    def explain(self, message: str) -> str:
+        """Return the message of a refusal with the sources of the credentials."""
+        return f"{message}; credentials used: {self.sources}" if self.sources else message
 
     def secrets(self) -> list[str]:
         """Return everything that must not be printed, in every encoding in which it could occur."""
@@ -118,24 +126,44 @@ def load_credentials(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str
     :raises OptionsError: options contradict each other or are invalid, or a file that an option names cannot be read.
     :raises NoCredentialsError: there is no complete set; the message lists all ways to give one.
     """
-    chosen = _set_from_options(options) or _first_complete_set(_from_environment(environ))
-    developer_keys = [options.get("developer_key"), *(environ.get(name) for name in _DEVELOPER_KEY_VARIABLES)]
-    developer_key = next(filter(None, developer_keys), None)
+    chosen = _set_from_options(options)
+    sources = {name: f"the option {name}" for name in chosen}
+    if not chosen:
+        chosen = _first_complete_set(_from_environment(environ))
+        sources = {name: f"{_VARIABLES[name]} in the environment" for name in chosen}
+    developer_key, developer_key_source = _find_developer_key(options, environ)
     is_complete = "access_key_id" in chosen or bool(chosen and developer_key)
     from_file = _read_profile(options, environ, needed=not is_complete)
-    chosen = chosen or _first_complete_set({name: from_file.get(key) for name, key in _R3_VARIABLES.items()})
-
+    path, profile = _file_and_profile(options, environ)
+    in_file = f"in the profile {sanitize(profile)} of {path}"
+    if not chosen:
+        chosen = _first_complete_set({name: from_file.get(key) for name, key in _R3_VARIABLES.items()})
+        sources = {name: f"{_R3_VARIABLES[name]} {in_file}" for name in chosen}
     if "access_key_id" not in chosen:
-        developer_key = developer_key or from_file.get("R3_DEVELOPER_API_KEY")
+        if not developer_key:
+            developer_key = from_file.get("R3_DEVELOPER_API_KEY")
+            developer_key_source = f"R3_DEVELOPER_API_KEY {in_file}"
         if not chosen or not developer_key:
             raise NoCredentialsError(_missing_credentials(bool(chosen), options, environ, from_file))
         chosen["developer_key"] = developer_key
-    _check_characters(chosen)
+        sources["developer_key"] = developer_key_source
+    _check_characters(chosen, sources)
     return Credentials(
         api_url=_url("api_url", DEFAULT_API_URL, options, environ),
         graphql_url=_url("graphql_url", DEFAULT_GRAPHQL_URL, options, environ),
+        sources=", ".join(f"{name} from {source}" for name, source in sources.items()),
         **chosen,
     )
+
+
+def _find_developer_key(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> tuple[str | None, str]:
+    """Return the developer key of the option or the environment, and from where it comes."""
+    if options.get("developer_key"):
+        return options["developer_key"], "the option developer_key"
+    for name in _DEVELOPER_KEY_VARIABLES:
+        if environ.get(name):
+            return environ[name], f"{name} in the environment"
+    return None, ""
 
 
 def _set_from_options(options: t.Mapping[str, t.Any]) -> dict[str, str]:
@@ -162,18 +190,26 @@ def _from_environment(environ: t.Mapping[str, str]) -> dict[str, str | None]:
     return {name: environ.get(variable) for name, variable in _VARIABLES.items()}
 
 
-def _check_characters(credentials: t.Mapping[str, str]) -> None:
+def _check_characters(credentials: t.Mapping[str, str], sources: t.Mapping[str, str]) -> None:
     """Check that the credentials can be sent in HTTP headers. A user name and a password are sent in the body.
 
-    :raises OptionsError: one contains a wrong character. The message does not contain the value.
+    :raises OptionsError: one contains a wrong character. The message does not contain the value, but its source.
     """
     for name, value in credentials.items():
         if name not in ("username", "password") and not re.fullmatch(r"[!-~]+", value):
-            raise OptionsError(f"the {name} contains whitespace or a character that is not allowed in an HTTP header")
+            raise OptionsError(
+                f"the {name} contains whitespace or a character that is not allowed in an HTTP header; it comes from"
+                f" {sources[name]}"
+            )
     if re.search(r'["\\]', credentials.get("access_key_id", "")):
-        raise OptionsError("invalid access_key_id: it contains a quote or a backslash")
+        raise OptionsError(
+            f"invalid access_key_id: it contains a quote or a backslash; it comes from {sources['access_key_id']}"
+        )
     if "secret_access_key" in credentials:
-        hmac_key(credentials["secret_access_key"])
+        try:
+            hmac_key(credentials["secret_access_key"])
+        except OptionsError as error:
+            raise error.reworded(f"{error.message}; it comes from {sources['secret_access_key']}") from None
 
 
 def merge_environments(task: t.Mapping[str, str], process: t.Mapping[str, str]) -> dict[str, str]:
@@ -215,13 +251,16 @@ def _missing_credentials(
     help_text = _MISSING_CREDENTIALS_HELP.format(profile=profile, file=path)
     if has_login:
         return f"the developer key is missing: {help_text}"
-    halves = [
-        f"; {key} is there without {other}"
-        for source in (environ, from_file)
+    places = ((environ, "in the environment"), (from_file, f"in the profile {sanitize(profile)} of {path}"))
+    hints = [
+        f"; {key} is there without {other} {place}"
+        for values, place in places
         for key, other in (tuple(_R3_VARIABLES.values()), tuple(_R3_VARIABLES.values())[::-1])
-        if source.get(key) and not source.get(other)
+        if values.get(key) and not values.get(other)
     ]
-    return f"there are no credentials for remote.it: {help_text}{''.join(halves)}"
+    if any(key.startswith("EXPORT ") for key in from_file):
+        hints.append(f"; {path} has lines that begin with export: remove this word, because the file is not a script")
+    return f"there are no credentials for remote.it: {help_text}{''.join(hints)}"
 
 
 def _file_and_profile(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> tuple[str, str]:
@@ -263,6 +302,11 @@ def parse_profile(text: str, profile: str, path: str) -> dict[str, str]:
     a fallback for the default profile. By default, ``configparser`` would refuse them, copy the values of ``[DEFAULT]``
     to every other profile, and interpolate ``%``.
     """
+    if text.lstrip().startswith("{"):
+        raise OptionsError(
+            f"the credentials file {path} is not an INI file, but JSON; write the line [{DEFAULT_PROFILE}] and then"
+            " lines such as R3_ACCESS_KEY_ID=..."
+        )
     parser = configparser.RawConfigParser(default_section="\0", strict=False)
     try:
         parser.read_string("[\0top]\n" + text)

@@ -94,6 +94,7 @@ class GraphQlApi:
     """The GraphQL API for one account. It can be used by any number of threads."""
 
     def __init__(self, credentials: Credentials, http: HttpClient) -> None:
+        self._credentials = credentials
         self._url = credentials.graphql_url
         self._secrets = credentials.secrets()
         self._http = http
@@ -298,7 +299,8 @@ class GraphQlApi:
         if error is not None and (warn is None or not isinstance(login, dict) or isinstance(error, AuthError)):
             raise error
         if not isinstance(login, dict):
-            raise AuthError("the API's response has no login, as for an unsigned request; check the access key")
+            message = "the API's response has no login, as for an unsigned request; check the access key"
+            raise AuthError(self._credentials.explain(message))
         if error is not None and warn is not None:
             warn(f"{INCOMPLETE}: {error.message}")
         return login
@@ -310,9 +312,13 @@ class GraphQlApi:
         body = {"query": document, "variables": variables}
         response = self._http.request("POST", self._url, headers={}, body=body, retry=retry, auth=self._signature)
         if response.status in (401, 403):
-            raise self._signature_error(response)
+            error = self._signature_error(response)
+            raise error.reworded(self._credentials.explain(error.message))
         content = response.json_object()
-        return dict_or_empty(content.get("data")), self._refusal(response, content, document)
+        refusal = self._refusal(response, content, document)
+        if isinstance(refusal, AuthError):
+            refusal = refusal.reworded(self._credentials.explain(refusal.message))
+        return dict_or_empty(content.get("data")), refusal
 
     def _refusal(self, response: Response, content: dict[str, t.Any], document: str) -> RemoteItError | None:
         """Return the error for the errors in a response, or ``None`` if there are no errors."""

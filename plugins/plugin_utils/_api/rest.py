@@ -170,6 +170,8 @@ class RestApi:
         content = response.json_object()
         if not (response.ok and truthy(content.get("status"))):
             refusal = self._refusal(response, content)
+            if isinstance(refusal, AuthError):
+                refusal = refusal.reworded(self._credentials.explain(refusal.message))
             if path == _CONNECT:
                 refusal.connectionid = find_connection_id(content)
                 refusal.outcome = _outcome_of_refusal(response, content)

@@ -19,7 +19,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials im
     merge_environments,
     parse_profile,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, OptionsError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    AuthError,
+    NoCredentialsError,
+    OptionsError,
+)
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
@@ -270,6 +274,62 @@ def test_load_credentials_reports_file_that_is_not_utf8(home: pathlib.Path) -> N
     with pytest.raises(OptionsError, match="not UTF-8") as caught:
         load_credentials({"token": "t"}, {})
     assert "hunter2" not in caught.value.message
+
+
+TOKEN = {"REMOTEIT_TOKEN": "e"}
+FILE = "in the profile DEFAULT of ~/.remoteit/credentials"
+R3_ID, R3_SECRET = "access_key_id from R3_ACCESS_KEY_ID", "secret_access_key from R3_SECRET_ACCESS_KEY"
+
+
+@pytest.mark.parametrize(
+    ("options", "environ", "text", "sources"),
+    [
+        (
+            O_KEY,
+            {},
+            "",
+            "access_key_id from the option access_key_id, secret_access_key from the option secret_access_key",
+        ),
+        ({}, TOKEN, f"{KEY}=f", f"token from REMOTEIT_TOKEN in the environment, developer_key from {KEY} {FILE}"),
+        (
+            {"profile": "work", "token": "t"},
+            ENVIRONMENT_KEY,
+            "[work]\n",
+            "token from the option token, developer_key from REMOTEIT_DEVELOPER_KEY in the environment",
+        ),
+        ({}, {}, "R3_ACCESS_KEY_ID=F\nR3_SECRET_ACCESS_KEY=ZmlsZQ==", f"{R3_ID} {FILE}, {R3_SECRET} {FILE}"),
+    ],
+)
+def test_load_credentials_notes_the_source_of_each_value(
+    home: pathlib.Path, options: dict[str, str], environ: dict[str, str], text: str, sources: str
+) -> None:
+    write(home, text)
+    credentials = load_credentials(options, environ)
+    assert credentials.sources == sources
+    assert credentials.explain("refused") == f"refused; credentials used: {sources}"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("export R3_ACCESS_KEY_ID=F\nexport R3_SECRET_ACCESS_KEY=ZmlsZQ==\n", "begin with export"),
+        ('{"R3_ACCESS_KEY_ID": "F", "R3_SECRET_ACCESS_KEY": "ZmlsZQ=="}', "JSON"),
+        ('{\n  "R3_ACCESS_KEY_ID": "F"\n}\n', "JSON"),
+    ],
+)
+def test_load_credentials_hints_at_other_file_formats(home: pathlib.Path, text: str, hint: str) -> None:
+    write(home, text)
+    with pytest.raises((NoCredentialsError, OptionsError), match=hint) as caught:
+        load_credentials({}, {})
+    assert "ZmlsZQ" not in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["access_key_id", "secret_access_key"])
+@pytest.mark.parametrize("value", ["a b", '"quoted"'])
+def test_load_credentials_names_the_source_of_an_invalid_value(name: str, value: str) -> None:
+    variable = f"R3_{name.upper()}"
+    with pytest.raises(OptionsError, match=f"; it comes from {variable} in the environment$"):
+        load_credentials({}, {**E_KEY, variable: value})
 
 
 # -- the values --------------------------------------------------------------------------------------------------------

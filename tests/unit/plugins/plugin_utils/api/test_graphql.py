@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import email.utils
 import json
 import re
@@ -461,6 +462,14 @@ def test_sessions_of_asks_each_service(conversation: Conversation, monkeypatch: 
         "query ServiceSessions($id: [String!]!) { login { id service(id: $id)"
         " { id sessions { id timestamp user { id } target { id } endpoint { proxy } } } } }"
     )
+
+
+@pytest.mark.parametrize("reply", [Reply("", 403), errors("unauthorized"), Reply({"data": {"login": None}})])
+def test_auth_error_names_the_sources_of_the_credentials(conversation: Conversation, reply: Reply) -> None:
+    conversation.expect_query({}, reply)
+    credentials = dataclasses.replace(WITH_ACCESS_KEY, sources="access_key_id from the option access_key_id")
+    with pytest.raises(AuthError, match=r"; credentials used: access_key_id from the option access_key_id$"):
+        account(credentials).api().sessions()
 
 
 def test_missing_login_is_an_auth_error(conversation: Conversation) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import sys
 import threading
 import time
@@ -172,6 +173,12 @@ def test_refusal_contains_reason_and_advice(conversation: Conversation) -> None:
     conversation.expect("POST", CONNECT, refused("api key failed validation"))
     with pytest.raises(RemoteItError, match=r"^the API says: api key failed validation \(check the developer key\)$"):
         api().connect(SERVICE)
+
+
+def test_auth_error_names_the_sources_of_the_credentials(conversation: Conversation) -> None:
+    conversation.expect("POST", CONNECT, refused("api key failed validation"))
+    with pytest.raises(AuthError, match=r"; credentials used: token from the option token$"):
+        api(dataclasses.replace(WITH_TOKEN, sources="token from the option token")).connect(SERVICE)
 
 
 @pytest.mark.parametrize("reason", [None, [None], {"a": 1}, 7, True])
