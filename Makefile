@@ -59,7 +59,7 @@ unit: setup
 	[ ! -d .venv/engines/2.16 ] || .venv/engines/2.16/bin/python -m pytest tests/unit --numprocesses 2
 
 fuzz: setup
-	REMOTEIT_FUZZ=10000 .venv/bin/python -m pytest tests/unit/plugins/robustness --numprocesses 4
+	REMOTEIT_FUZZ=10000 .venv/bin/python -m pytest tests/unit/plugins/fuzz --numprocesses 4
 
 integration: setup
 	@tests/setup.sh engines

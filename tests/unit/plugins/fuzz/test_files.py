@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whatever stands in a credentials file, a ledger or the inventory's cache: it is read, or refused in a line."""
+"""Any content of a credentials file, a ledger or an inventory cache is read or refused with a clear error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader impo
     list_open_connections,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
-from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.fuzz.fuzz_api import (
     ACCESS_KEY_ID,
     ID,
     REST,
@@ -41,7 +41,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary 
     replaced,
 )
 
-#: What becomes of a text on the way to a disk, or on it.
+#: Damages to a file.
 _DAMAGES: list[t.Callable[[bytes], bytes]] = [
     lambda content: content,
     lambda content: content[: len(content) // 2],
@@ -65,12 +65,12 @@ _PIECES = [
 
 
 @given(st.binary(max_size=120), st.sampled_from(["DEFAULT", "other", ""]))
-def test_a_credentials_file(tmp_path: pathlib.Path, drawn: bytes, profile: str) -> None:
+def test_credentials_file_is_read_or_refused(tmp_path: pathlib.Path, drawn: bytes, profile: str) -> None:
     choices = Choices(drawn)
-    damage = choices.one_of(_DAMAGES)
-    text = "[DEFAULT]\nR3_ACCESS_KEY_ID=x\n" + "".join(choices.one_of(_PIECES) for _unused in range(len(drawn) // 2))
+    damage = choices.choose(_DAMAGES)
+    text = "[DEFAULT]\nR3_ACCESS_KEY_ID=x\n" + "".join(choices.choose(_PIECES) for _unused in range(len(drawn) // 2))
     file = tmp_path / "credentials"
-    file.write_bytes(damage(text.encode()) if choices.one_of(range(4)) else drawn)
+    file.write_bytes(damage(text.encode()) if choices.choose(range(4)) else drawn)
     try:
         credentials = load_credentials({"credentials_file": str(file), "profile": profile}, {})
     except RemoteItError as error:
@@ -82,21 +82,21 @@ def test_a_credentials_file(tmp_path: pathlib.Path, drawn: bytes, profile: str) 
         assert not any(secret in shown for secret in credentials.secrets())
 
 
-@pytest.mark.parametrize("what", ["a folder", "a link to itself", "a link to a folder", "a device without end"])
-def test_a_credentials_file_that_is_none(tmp_path: pathlib.Path, what: str) -> None:
+@pytest.mark.parametrize("what", ["a directory", "a link to itself", "a link to a directory", "an endless device"])
+def test_credentials_file_must_be_a_file(tmp_path: pathlib.Path, what: str) -> None:
     path = tmp_path / "credentials"
-    if what == "a folder":
+    if what == "a directory":
         path.mkdir()
     else:
-        path.symlink_to({"a link to itself": path, "a link to a folder": tmp_path}.get(what, "/dev/zero"))
+        path.symlink_to({"a link to itself": path, "a link to a directory": tmp_path}.get(what, "/dev/zero"))
     with pytest.raises(RemoteItError, match=re.escape(str(path))):
         load_credentials({"credentials_file": str(path)}, {})
 
 
-_MARK = "boot pid:[1] 1 1"
+_IDENTITY = "boot pid:[1] 1 1"
 _AT = {"at": "2026-01-15T23:20:00Z"}
 _LINES: list[t.Any] = [
-    {"event": "run", "run": "a-run", "controller": _MARK, **_AT},
+    {"event": "run", "run": "a-run", "controller": _IDENTITY, **_AT},
     {"event": "intent", "number": 1, "service": A, "api_url": REST.url, "account": REST.fingerprint(), **_AT},
     {"event": "opened", "number": 1, "connectionid": ID, "expires_at": _AT["at"], "detached": False, **_AT},
     {"event": "intent", "number": 2, "service": A, "api_url": REST.url, "account": REST.fingerprint(), **_AT},
@@ -105,8 +105,8 @@ _LINES: list[t.Any] = [
 ]
 
 
-class _NoFleet:
-    """Nothing can be closed."""
+class _FailingBackend:
+    """A backend that cannot close a connection."""
 
     def disconnect_all(self, account: Account, stops: t.Sequence[tuple[str, str]]) -> t.Iterator[t.Any]:
         for service, connectionid in stops:
@@ -116,24 +116,24 @@ class _NoFleet:
 
 
 @given(drawn)
-def test_a_ledger(tmp_path: pathlib.Path, drawn: bytes) -> None:
+def test_ledger_is_read_or_skipped(tmp_path: pathlib.Path, drawn: bytes) -> None:
     choices = Choices(drawn)
     lines = _LINES
-    for _unused in range(choices.one_of(range(5))):
-        lines = replaced(lines, choices.one_of(list(places(lines))[1:]), choices.value())
-    content = "".join(dump(line) + "\n" for line in lines[: choices.one_of([6, 6, 6, 5, 4, 3])])
-    folder = tmp_path / "runs"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / "a-run.jsonl"
-    path.write_bytes(choices.one_of(_DAMAGES)(content.encode("utf-8", "surrogatepass")))
-    for entry in list_open_connections(str(folder), None):
+    for _unused in range(choices.choose(range(5))):
+        lines = replaced(lines, choices.choose(list(places(lines))[1:]), choices.value())
+    content = "".join(dump(line) + "\n" for line in lines[: choices.choose([6, 6, 6, 5, 4, 3])])
+    directory = tmp_path / "runs"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    path = directory / "a-run.jsonl"
+    path.write_bytes(choices.choose(_DAMAGES)(content.encode("utf-8", "surrogatepass")))
+    for entry in list_open_connections(str(directory), None):
         assert SERVICE_ID.fullmatch(entry["deviceaddress"])
         assert entry["connectionid"] is None or CONNECTION_ID.fullmatch(entry["connectionid"])
         assert all(isinstance(text, str) and text.isprintable() for text in (entry["run_id"], entry["api_url"]))
         json.dumps(entry)
-    known_connections(str(folder), "another")
-    ids_in_use(str(folder), [])
-    for stop, outcome in teardown(str(folder), None, lambda: Account(REST), _NoFleet(), check_mode=False):  # type: ignore[arg-type]
+    known_connections(str(directory), "another")
+    ids_in_use(str(directory), [])
+    for stop, outcome in teardown(str(directory), None, lambda: Account(REST), _FailingBackend(), check_mode=False):  # type: ignore[arg-type]
         assert SERVICE_ID.fullmatch(stop[0])
         if isinstance(outcome, RemoteItError):
             assert outcome.message.isprintable()
@@ -141,45 +141,45 @@ def test_a_ledger(tmp_path: pathlib.Path, drawn: bytes) -> None:
 
 
 @pytest.mark.parametrize("when", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
-def test_a_time_that_cannot_be_reckoned_with_is_none(tmp_path: pathlib.Path, when: str) -> None:
-    folder = tmp_path / "runs"
-    folder.mkdir(mode=0o700)
+def test_ledger_ignores_extreme_times(tmp_path: pathlib.Path, when: str) -> None:
+    directory = tmp_path / "runs"
+    directory.mkdir(mode=0o700)
     lines = [{**line, "at": when, "expires_at": when} for line in _LINES]
-    (folder / "a-run.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert list_open_connections(str(folder), None) == []
+    (directory / "a-run.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert list_open_connections(str(directory), None) == []
 
 
-@pytest.mark.parametrize("what", ["a folder", "a link", "a link to itself", "a pipe"])
-def test_a_ledger_that_is_no_file_of_ours_is_no_ledger(tmp_path: pathlib.Path, what: str) -> None:
-    folder = tmp_path / "runs"
-    folder.mkdir(mode=0o700)
-    path, elsewhere = folder / "a-run.jsonl", tmp_path / "elsewhere"
+@pytest.mark.parametrize("what", ["a directory", "a link", "a link to itself", "a pipe"])
+def test_ledger_must_be_a_file_of_this_user(tmp_path: pathlib.Path, what: str) -> None:
+    directory = tmp_path / "runs"
+    directory.mkdir(mode=0o700)
+    path, elsewhere = directory / "a-run.jsonl", tmp_path / "elsewhere"
     elsewhere.write_text("".join(json.dumps(line) + "\n" for line in _LINES))
     before = elsewhere.read_text()
-    if what == "a folder":
+    if what == "a directory":
         path.mkdir()
     elif what == "a pipe":
         os.mkfifo(path)
     else:
         path.symlink_to(elsewhere if what == "a link" else path)
-    assert list_open_connections(str(folder), None) == []
-    assert known_connections(str(folder), "another") == (set(), set())
-    assert ids_in_use(str(folder), []) == set()
-    with lock_ended_ledgers(str(folder), None, []) as found:
+    assert list_open_connections(str(directory), None) == []
+    assert known_connections(str(directory), "another") == (set(), set())
+    assert ids_in_use(str(directory), []) == set()
+    with lock_ended_ledgers(str(directory), None, []) as found:
         assert found == []
     assert elsewhere.read_text() == before
     assert os.path.lexists(path)
 
 
 @given(drawn)
-def test_a_cache_of_the_inventory(drawn: bytes) -> None:
+def test_inventory_cache_is_read_or_refused(drawn: bytes) -> None:
     choices = Choices(drawn)
     service = [A, "ssh", 28, "SSH", 22, True, True]
     device = [A, "kiosk", True, "active", ["a"], 1, {"b": ["c"]}, None, None, None, None, None, None, [service]]
     rows: t.Any = ["account", ["warning"], [device, device]]
-    for _unused in range(choices.one_of(range(4))):
-        rows = replaced(rows, choices.one_of(list(places(rows))), choices.value())
-    text: t.Any = choices.one_of([dump(rows), dump(rows), dump(rows), choices.value()])
+    for _unused in range(choices.choose(range(4))):
+        rows = replaced(rows, choices.choose(list(places(rows))), choices.value())
+    text: t.Any = choices.choose([dump(rows), dump(rows), dump(rows), choices.value()])
     try:
         found = DeviceListing.load(text)
     except (LookupError, TypeError, ValueError, RecursionError):
@@ -190,8 +190,8 @@ def test_a_cache_of_the_inventory(drawn: bytes) -> None:
         json.dumps(host_variables(each, each.services[0] if each.services else None))
 
 
-def test_the_values_are_as_odd_as_they_should_be() -> None:
-    """What a test draws from is worth nothing without these."""
+def test_invalid_values_contain_the_dangerous_ones() -> None:
+    """The fuzz tests need options, paths and control characters."""
     texts = [value for value in VALUES if isinstance(value, str)]
     assert any(text.startswith("-o") for text in texts)
     assert any("/.." in f"/{text}" for text in texts)

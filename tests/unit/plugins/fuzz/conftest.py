@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How many examples: a few thousand in all, always the same ones; with C(REMOTEIT_FUZZ=N), N new ones a test."""
+"""Settings: the same few thousand examples in each run, or with ``REMOTEIT_FUZZ=N`` N random ones a test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import urllib3.util.connection
 from hypothesis import HealthCheck, Phase, settings
 
-from ansible_collections.remoteit.fleet.tests.unit.plugins.robustness.adversary import Adversary
+from ansible_collections.remoteit.fleet.tests.unit.plugins.fuzz.fuzz_api import FuzzedApi
 
 _NEW = os.environ.get("REMOTEIT_FUZZ")
 
@@ -24,7 +24,7 @@ settings.register_profile(
     derandomize=not _NEW,
     print_blob=bool(_NEW),
     database=None,
-    deadline=None,  # other tests run at the same time
+    deadline=None,  # tests run in parallel
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
@@ -33,13 +33,13 @@ settings.load_profile("examples")
 
 
 @pytest.fixture
-def adversary(monkeypatch: pytest.MonkeyPatch) -> Adversary:
-    """Who answers whatever our client says; without pauses, and without other lines to anywhere."""
-    adversary = Adversary()
-    monkeypatch.setattr(urllib3.util.connection, "create_connection", adversary.connect)
+def fuzzed_api(monkeypatch: pytest.MonkeyPatch) -> FuzzedApi:
+    """Return an API with random responses. There are no pauses and no connections to other hosts."""
+    fuzzed_api = FuzzedApi()
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", fuzzed_api.connect)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(socket, "create_connection", _refuse)
-    return adversary
+    return fuzzed_api
 
 
 def _refuse(*_unused: t.Any, **__: t.Any) -> t.NoReturn:

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An API that answers anything: what it says is drawn, and reaches our client as the bytes of an HTTP answer.
+"""An API with random responses, which reach the client as the bytes of HTTP responses.
 
-Below C(requests) nothing is replaced but the socket, so whatever its layers do with a broken answer happens here too.
+Below ``requests`` only the socket is replaced, so that the code that parses broken responses is tested as well.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ LOGIN = Credentials(developer_key=KEY, username="someone", password=PASSWORD, **
 GRAPHQL = Credentials(access_key_id=ACCESS_KEY_ID, secret_access_key=SECRET_ACCESS_KEY, **URLS)
 
 ID = "48844999-bbf4-48cf-9a3a-353b7385737a"
-#: Two services, so that the answers about one can be mixed up with those about the other.
+#: Two services, to detect that the responses about them are mixed up.
 A, B = SERVICE, SERVICES[0]
 
-# -- values that no answer should have ---------------------------------------------------------------------------------
+# -- invalid values ----------------------------------------------------------------------------------------------------
 
 
 class Raw(str):
-    """JSON text, or something like it, that is sent as it stands."""
+    """Text that is sent as JSON without encoding it."""
 
 
-#: In a text, it becomes the signature of the request that is answered.
+#: In a text, it is replaced by the signature of the request.
 SIGNATURE = "@the signature@"
 
-#: What the API has seen of the credentials, and so may repeat.
+#: The credentials that the API receives, and may repeat in its response.
 SECRETS = (TOKEN, KEY, PASSWORD, ACCESS_KEY_ID, SIGNATURE)
 
 VALUES: list[t.Any] = [
@@ -77,12 +77,12 @@ VALUES: list[t.Any] = [
     "http://[::1]:22", "http://[fe80::1%25eth0]:22", "http://user:word@127.0.0.1:22", "http://127.0.0.1\\@x:22",
     "https://abc.p19.rt3.io", "HTTPS://abc.p19.rt3.io/a?port=22", "http://127.0.0.1?port=-22", "http://a#b", "ftp://a:1",
     "file:///etc/passwd", "http://127.0.0.1:22\n", "http://a b:22", "http://" + "a" * 600, "//127.0.0.1:22", "http:",
-    # moments
+    # times
     "2026-01-15T23:20:00.000Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-01-15T23-05:00Z",
     "2026-01-15:23:20:00Z", "0500-01-01T00:00:00.5+23:59", "2026-02-30T00:00:00Z", "2026-01-15 23:20:00",
-    # what the API says when it refuses
+    # reasons of refusals
     "api key failed validation", "[0861]", "unauthorized", "timed out", "connection not found", "SMS_MFA",
-    # what we had sent, as it was and about to be cut in the middle
+    # the credentials, some of them at the place where texts are cut
     *SECRETS, *(f"you sent {secret}, and" for secret in SECRETS), *("http://" + "a" * n + TOKEN for n in (30, 50, 66)),
     f"http://{TOKEN}.example.com:22", f"https://abc.p19.rt3.io/{ACCESS_KEY_ID}", f"-{KEY}", "a" * 56 + ACCESS_KEY_ID,
     json.dumps({"username": "someone", "password": PASSWORD}), " ".join(PASSWORD.split()),
@@ -91,34 +91,34 @@ VALUES: list[t.Any] = [
 
 
 class Choices:
-    """Decisions, each by two of the bytes that were drawn: to draw each by itself would take several times as long."""
+    """Random choices, each from two of the drawn bytes. It would take much longer to draw each choice."""
 
     def __init__(self, drawn: bytes) -> None:
         self._drawn = iter(drawn)
 
-    def one_of(self, options: t.Sequence[t.Any]) -> t.Any:
-        """One of the options: the first, if nothing more was drawn."""
+    def choose(self, options: t.Sequence[t.Any]) -> t.Any:
+        """Return one of the options: the first one if there are no bytes left."""
         number = next(self._drawn, 0) << 8 | next(self._drawn, 0)
         return options[number % len(options)]
 
     def value(self) -> t.Any:
-        """A value that does not belong where it will stand, seldom one that nobody has thought of."""
-        kind = self.one_of(range(12))
+        """Return an invalid value, from the list or random."""
+        kind = self.choose(range(12))
         if kind == 9:
-            return [self.one_of(VALUES), self.one_of(VALUES)]
+            return [self.choose(VALUES), self.choose(VALUES)]
         if kind == 10:
-            return {self.one_of(["id", "connectionid", "name", "status", TOKEN]): self.one_of(VALUES)}
+            return {self.choose(["id", "connectionid", "name", "status", TOKEN]): self.choose(VALUES)}
         if kind == 11:
-            return "".join(chr(self.one_of(range(0x3000))) for _unused in range(self.one_of(range(8))))
-        return self.one_of(VALUES)
+            return "".join(chr(self.choose(range(0x3000))) for _unused in range(self.choose(range(8))))
+        return self.choose(VALUES)
 
 
-#: So many that no answer lacks them.
+#: Enough bytes for all choices of a response.
 drawn = st.binary(min_size=72, max_size=72)
 
 
 def dump(value: t.Any) -> str:
-    """JSON that C(json) would not write."""
+    """Return the value as JSON, with ``Raw`` texts."""
     if isinstance(value, Raw):
         return str(value)
     if isinstance(value, dict):
@@ -128,7 +128,7 @@ def dump(value: t.Any) -> str:
     return json.dumps(value)
 
 
-# -- answers as they should be -----------------------------------------------------------------------------------------
+# -- valid responses ---------------------------------------------------------------------------------------------------
 
 
 def _session(connectionid: str = ID) -> dict[str, t.Any]:
@@ -193,7 +193,7 @@ _GRAPHQL_CONNECTION = {
 _LISTED = {"items": [_device(1), _device(2)], "hasMore": False, "total": 2}
 _ORGANISATION = {"organization": {"id": "o", "name": "museums", "account": {"id": "a", "email": "m@example.com"}}}
 
-WELL: dict[str, t.Any] = {
+VALID_RESPONSES: dict[str, t.Any] = {
     "login": {"status": "true", "token": TOKEN},
     "connect": {"status": "true", "connection": _REST_CONNECTION, "wait": True},
     "stop": {"status": "true", "connectionid": ID},
@@ -214,7 +214,7 @@ _REFUSED: t.Any = [
 
 
 def places(value: t.Any, path: tuple[t.Any, ...] = ()) -> t.Iterator[tuple[t.Any, ...]]:
-    """The path of every value inside the value, and of itself."""
+    """Yield the path of the value and of every value inside it."""
     yield path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in inner:
@@ -222,7 +222,7 @@ def places(value: t.Any, path: tuple[t.Any, ...] = ()) -> t.Iterator[tuple[t.Any
 
 
 def replaced(value: t.Any, path: tuple[t.Any, ...], new: t.Any) -> t.Any:
-    """A copy in which the value at this place is another."""
+    """Return a copy in which the value at this path is replaced."""
     if not path:
         return new
     copy = value.copy()
@@ -230,12 +230,12 @@ def replaced(value: t.Any, path: tuple[t.Any, ...], new: t.Any) -> t.Any:
     return copy
 
 
-# -- the bytes of an answer --------------------------------------------------------------------------------------------
+# -- the bytes of a response -------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
-class Wire:
-    """An answer, from its status line to its last byte."""
+class RawResponse:
+    """A response, from its status line to its last byte."""
 
     head: str
     body: bytes
@@ -289,35 +289,35 @@ _STATUS_LINES = [
 _STATUSES = [200] * 6 + [201, 204, 299, 301, 302, 307, 308, 400, 401, 403, 404, 407, 429, 500, 502, 503, 504, 599]
 
 
-def wires(call: str, service: str = A, connectionid: str = ID) -> st.SearchStrategy[Wire]:
-    """Answers to the call with something wrong with them, or a few things; seldom with nothing."""
-    well = json.loads(json.dumps(WELL[call]).replace(A, service).replace(ID, connectionid))
-    return drawn.map(lambda drawn: _wire(Choices(drawn), well))
+def raw_responses(call: str, service: str = A, connectionid: str = ID) -> st.SearchStrategy[RawResponse]:
+    """Draw responses to the call with up to three invalid values, and sometimes an invalid encoding."""
+    well = json.loads(json.dumps(VALID_RESPONSES[call]).replace(A, service).replace(ID, connectionid))
+    return drawn.map(lambda drawn: _raw_response(Choices(drawn), well))
 
 
-def _wire(choices: Choices, body: t.Any) -> Wire:
-    if choices.one_of(range(10)) == 9:
-        body = choices.one_of(_REFUSED)
-    for _unused in range(choices.one_of(range(4))):
-        body = replaced(body, choices.one_of(list(places(body))), choices.value())
+def _raw_response(choices: Choices, body: t.Any) -> RawResponse:
+    if choices.choose(range(10)) == 9:
+        body = choices.choose(_REFUSED)
+    for _unused in range(choices.choose(range(4))):
+        body = replaced(body, choices.choose(list(places(body))), choices.value())
     text = dump(body).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    if choices.one_of(range(4)) > 0:
-        return Wire(f"HTTP/1.1 {choices.one_of(_STATUSES)} x\r\n\r\n", text.encode())
-    first = choices.one_of([*(f"HTTP/1.1 {status} x" for status in _STATUSES), *_STATUS_LINES])
-    headers = [choices.one_of(_HEADERS) for _unused in range(choices.one_of(range(4)))]
-    return Wire("\r\n".join([first, *headers, "", ""]), choices.one_of(_CODINGS)(text))
+    if choices.choose(range(4)) > 0:
+        return RawResponse(f"HTTP/1.1 {choices.choose(_STATUSES)} x\r\n\r\n", text.encode())
+    first = choices.choose([*(f"HTTP/1.1 {status} x" for status in _STATUSES), *_STATUS_LINES])
+    headers = [choices.choose(_HEADERS) for _unused in range(choices.choose(range(4)))]
+    return RawResponse("\r\n".join([first, *headers, "", ""]), choices.choose(_CODINGS)(text))
 
 
-# -- the line ----------------------------------------------------------------------------------------------------------
+# -- the API -----------------------------------------------------------------------------------------------------------
 
-_ALWAYS_READABLE = os.open(os.devnull, os.O_RDONLY)  # a pooled connection that looks so has been closed by its peer
+_READABLE_FD = os.open(os.devnull, os.O_RDONLY)  # the pool takes a readable connection for closed
 
 
 class _Socket:
-    """A connected socket; what is sent is answered when somebody reads."""
+    """A connected socket. Reading returns the response to what was sent."""
 
-    def __init__(self, answer: t.Callable[[bytes], bytes]) -> None:
-        self._answer = answer
+    def __init__(self, response: t.Callable[[bytes], bytes]) -> None:
+        self._respond = response
         self._request = b""
 
     def sendall(self, data: bytes) -> None:
@@ -325,46 +325,46 @@ class _Socket:
 
     def makefile(self, mode: str, buffering: int | None = None) -> t.Any:
         request, self._request = self._request, b""
-        return io.BufferedReader(io.BytesIO(self._answer(request)))  # type: ignore[arg-type]
+        return io.BufferedReader(io.BytesIO(self._respond(request)))  # type: ignore[arg-type]
 
     def fileno(self) -> int:
-        return _ALWAYS_READABLE
+        return _READABLE_FD
 
     def __getattr__(self, name: str) -> t.Any:  # settimeout, setsockopt, shutdown, close
         return lambda *_unused: None
 
 
-class Adversary:
-    """The API at the other end of every socket."""
+class FuzzedApi:
+    """An API that is connected to every socket."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
-    def script(self, credentials: Credentials, answers: t.Mapping[t.Any, t.Sequence[Wire]]) -> None:
-        """What it says to each call, or to each C((call, service)); the last answer is given again and again."""
+    def script(self, credentials: Credentials, responses: t.Mapping[t.Any, t.Sequence[RawResponse]]) -> None:
+        """Set the responses to each call, or to each ``(call, service)``. The last response is repeated."""
         self._credentials = credentials
-        self._answers = {key: list(wires) for key, wires in answers.items()}
+        self._responses = {key: list(raw_responses) for key, raw_responses in responses.items()}
         self._shown: set[str] = set()  # signatures, and the token
         self.opened: set[tuple[str, str]] = set()
         self.stopped: set[tuple[str, str]] = set()
-        self.doubtful: set[str] = set()  # services of which the answer to an opening call does not tell
+        self.unknown_outcome: set[str] = set()  # services with a connect call whose response does not show its outcome
         self.calls = 0
 
     @property
     def secrets(self) -> set[str]:
-        """What our client has shown it, but for the password."""
+        """Return the secrets that the client has sent, except for the password."""
         sent = self._credentials
         return {secret for secret in (sent.developer_key, sent.access_key_id, *self._shown) if secret}
 
     def connect(self, *_unused: t.Any, **__: t.Any) -> t.Any:
-        return _Socket(self._answer)
+        return _Socket(self._respond)
 
-    def _answer(self, request: bytes) -> bytes:
+    def _respond(self, request: bytes) -> bytes:
         head, _unused, text = request.partition(b"\r\n\r\n")
         path, body = head.split()[1].decode(), json.loads(text or b"{}")
         with self._lock:
             self.calls += 1
-            assert self.calls < 100, "our client does not stop asking"
+            assert self.calls < 100, "the client does not stop"
             self._shown.update(re.findall(rf'{TOKEN}|(?<=signature=")[^"]+', head.decode()))
             if "query" in body:
                 call, sent = " ".join(re.findall(r"\w+", body["query"])[:2]), body["variables"]
@@ -376,17 +376,17 @@ class Adversary:
                     body.get("connectionid"),
                 )
                 call = "list" if call == "all" else call
-            answers = self._answers.get((call, service)) or self._answers[call]
-            wire = answers.pop(0) if len(answers) > 1 else answers[0]
-            answer = wire.bytes_for(request)
+            responses = self._responses.get((call, service)) or self._responses[call]
+            response = responses.pop(0) if len(responses) > 1 else responses[0]
+            sent_back = response.bytes_for(request)
             if call in ("connect", "mutation Connect"):
-                self._note_opening(service, wire.head, answer)
+                self._note_connection(service, response.head, sent_back)
             if call in ("stop", "mutation Disconnect"):
                 self.stopped.add((service, connectionid))
-        return answer
+        return sent_back
 
-    def _note_opening(self, service: str, head: str, answer: bytes) -> None:
-        """What an opening call has opened, as far as its answer tells."""
+    def _note_connection(self, service: str, head: str, response: bytes) -> None:
+        """Note the connection that a connect call has opened, if its response shows it."""
         plain = re.fullmatch(r"HTTP/1.1 ([0-9]{3}) x\r\n\r\n", head)
         status = int(plain.group(1)) if plain else 200
         if 400 <= status < 500:
@@ -394,13 +394,13 @@ class Adversary:
         content: t.Any = None
         if plain and status not in (204,):
             try:
-                text = answer.partition(b"\r\n\r\n")[2].decode("utf-8-sig", "replace")
+                text = response.partition(b"\r\n\r\n")[2].decode("utf-8-sig", "replace")
                 content = json.loads(text, parse_int=lambda digits: int(digits[:300]))
             except (ValueError, RecursionError):
                 pass
         if not isinstance(content, dict):
             if plain:
-                self.doubtful.add(service)
+                self.unknown_outcome.add(service)
             return
         data = content.get("data")
         connect = data.get("connect") if isinstance(data, dict) else None
@@ -411,38 +411,38 @@ class Adversary:
         if is_connection_id(connectionid) and not any(secret in connectionid for secret in self.secrets):
             self.opened.add((service, connectionid))
         elif not content.get("errors") and str(content.get("status", "")).strip().lower() != "false":
-            self.doubtful.add(service)
+            self.unknown_outcome.add(service)
 
 
-# -- what must hold ----------------------------------------------------------------------------------------------------
+# -- the checks --------------------------------------------------------------------------------------------------------
 
 
-def check_no_secret(shown: t.Any, adversary: Adversary, *, password: bool = True) -> None:
-    """Neither a secret nor the beginning or the end of one is shown.
+def check_no_secret(shown: t.Any, fuzzed_api: FuzzedApi, *, password: bool = True) -> None:
+    """Check that the value contains no secret, nor the beginning or end of one.
 
-    :param password: false for what is data, in which a common word may be what it is.
+    :param password: false for data that may contain the words of the password by chance.
     """
     text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False, default=str)
-    for secret in adversary.secrets:
+    for secret in fuzzed_api.secrets:
         for part in (secret[:10], secret[-10:]):
             assert part not in text, f"{part!r} of a secret is in {text!r}"
     for form in (PASSWORD, " ".join(PASSWORD.split()), json.dumps(PASSWORD)[1:-1]) if password else ():
         assert form not in text, f"the password is in {text!r}"
 
 
-def check_error(error: RemoteItError, adversary: Adversary) -> None:
-    """It is one of ours, in a line that a terminal may show, and gives nothing away."""
+def check_error(error: RemoteItError, fuzzed_api: FuzzedApi) -> None:
+    """Check that an error has a known code and a printable message without secrets."""
     assert error.code in BY_CODE
     assert error.message
     assert error.message.isprintable(), error.message
-    assert "this should not happen" not in error.message
+    assert "unexpected error" not in error.message
     assert len(error.message) < 2000
     json.dumps(error.as_failure())
-    check_no_secret([error.message, error.details], adversary)
+    check_no_secret([error.message, error.details], fuzzed_api)
 
 
 def check_connection(connection: Connection) -> None:
-    """Nothing of it is an option for ssh, or a path."""
+    """Check that no value of a connection is an option for ssh or a path."""
     assert SERVICE_ID.fullmatch(connection.deviceaddress)
     assert re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_.:-]{0,127}", connection.connectionid)
     assert re.fullmatch(r"[0-9A-Za-z:][0-9A-Za-z.:-]{0,252}", connection.host)
