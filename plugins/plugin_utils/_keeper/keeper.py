@@ -326,6 +326,8 @@ class Keeper:
         with self._lock:
             if not any(managed.may_be_open for managed in self._registry.all):
                 self._ledger.remove()
+            else:
+                self._ledger.run_ended(by="keeper")
             return _recap_of(self._registry.all)
 
     def _disconnect_all(self, *, retry: bool) -> None:

@@ -14,7 +14,8 @@ events belong to a connection, whose ``number`` is unique in the file:
 - ``closing``: a disconnect call is about to be sent, and this run does not need the connection any more,
 - ``closed``: the connection is closed, or was never opened.
 
-A teardown appends an ``ended`` event when it finds that the run has ended. A ledger contains no secrets.
+The keeper appends an ``ended`` event when the run ends and leaves something open. A teardown appends one when it finds
+that the run has ended. A ledger contains no secrets.
 """
 
 from __future__ import annotations
@@ -100,7 +101,8 @@ class LedgerSnapshot:
     alive: bool  # the run is still running
     entries: list[Entry]
     controller: str | None = None  # the identity of the controller process
-    found_ended: bool = False  # by a teardown
+    has_ended: bool = False  # the ledger contains an ``ended`` event
+    was_killed: bool = True  # the keeper did not end the run
 
     @property
     def open(self) -> list[Entry]:
@@ -115,7 +117,7 @@ class LedgerSnapshot:
     @property
     def is_known_ended(self) -> bool:
         """Return whether the run has certainly ended, even if another process holds the lock."""
-        return self.found_ended or has_exited(self.controller)
+        return self.has_ended or has_exited(self.controller)
 
     @property
     def ids_in_use(self) -> set[str]:
@@ -162,7 +164,8 @@ def _apply_to_run(event: dict[str, t.Any], snapshot: LedgerSnapshot, is_locked: 
         snapshot.controller = event.get("controller") and _text(event, "controller")
         snapshot.alive = is_alive(snapshot.controller) or (is_locked and not has_exited(snapshot.controller))
     else:
-        snapshot.found_ended, snapshot.alive = True, is_alive(snapshot.controller)
+        snapshot.has_ended, snapshot.alive = True, is_alive(snapshot.controller)
+        snapshot.was_killed = snapshot.was_killed and event.get("by") != "keeper"
 
 
 def _parse_intent(event: dict[str, t.Any]) -> Entry:

@@ -190,9 +190,13 @@ def _error_still_closing(snapshot: LedgerSnapshot) -> RemoteItError:
 
 
 def _error_unconfirmed(snapshot: LedgerSnapshot, entry: Entry) -> RemoteItError:
+    if snapshot.was_killed:
+        call = f"the run {snapshot.run_id!r} was killed during its connect call of {entry.intended_at}, which"
+    else:
+        call = f"the connect call of the run {snapshot.run_id!r} at {entry.intended_at} got no clear response, and"
     return RemoteItError(
-        f"the run {snapshot.run_id!r} ended during its connect call of {entry.intended_at}, which may have opened a"
-        f" connection. If so, it ends by itself at {entry.expires_by}. Run the teardown again after that time"
+        f"{call} may have opened a connection. If so, it ends by itself at {entry.expires_by}. Run the teardown again"
+        " after that time"
     )
 
 

@@ -103,9 +103,9 @@ class Ledger:
     def closed(self, number: int, outcome: str) -> None:
         self._try_to_write({"event": "closed", "number": number, "outcome": outcome})
 
-    def run_ended(self) -> None:
-        """Record that a teardown found the run ended. Other teardowns cannot see that while this one holds the lock."""
-        self._try_to_write({"event": "ended"})
+    def run_ended(self, by: t.Literal["keeper", "teardown"]) -> None:
+        """Record that the run has ended. Other processes cannot see that while this one holds the lock."""
+        self._try_to_write({"event": "ended", "by": by})
 
     def remove(self) -> None:
         """Remove the file, if possible. A file that remains lists no open connection."""

@@ -30,9 +30,13 @@ Outcome = Connection | RemoteItError
 
 
 def ledger_events(ledger: Ledger) -> list[tuple[t.Any, ...]]:
-    """Return the events of the ledger: the name, the number, and the connection ID or how it was closed."""
+    """Return the events of the connections: the name, the number, and the connection ID or how it was closed."""
     lines = [json.loads(line) for line in pathlib.Path(ledger.path).read_text().splitlines()]
-    return [(line["event"], line.get("number"), line.get("connectionid") or line.get("outcome")) for line in lines[1:]]
+    return [
+        (line["event"], line["number"], line.get("connectionid") or line.get("outcome"))
+        for line in lines
+        if "number" in line
+    ]
 
 
 def states(keeper: Keeper) -> list[State]:

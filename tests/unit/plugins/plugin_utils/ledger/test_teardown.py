@@ -276,7 +276,7 @@ def test_expired_connection_is_closed_if_possible(
 
 @pytest.fixture
 def unconfirmed(directory: str) -> Ledger:
-    """The ledger of a run that ended during a connect call with an access key."""
+    """The ledger of a run that was killed during a connect call with an access key."""
     return ended_run(directory, account=WITH_ACCESS_KEY.fingerprint(), connectionid=None)
 
 
@@ -284,11 +284,19 @@ def started_now(user: str = "me") -> Reply:
     return sessions(REF[1], user=user, started=format_utc(utc_now()))
 
 
-def test_unconfirmed_call_fails_without_sessions(conversation: Conversation, directory: str) -> None:
-    """REST lists no sessions."""
-    ledger = ended_run(directory, connectionid=None)
-    with pytest.raises(RemoteItError, match=rf"'{RUN}' ended during its connect call .* ends by itself at"):
-        raise run_teardown(directory)[UNCONFIRMED]
+@pytest.mark.parametrize("was_killed", [True, False])
+def test_unconfirmed_call_fails_without_sessions(conversation: Conversation, directory: str, was_killed: bool) -> None:
+    """REST lists no sessions. A second teardown reports the same as the first one."""
+    ledger = begin_ledger(directory, RUN)
+    record_connection(ledger, 1, None, FINGERPRINT, 8)
+    if not was_killed:
+        ledger.run_ended(by="keeper")
+    kill_keeper(ledger)
+    for _unused in range(2):
+        error = run_teardown(directory)[UNCONFIRMED]
+        assert RUN in error.message
+        assert "ends by itself at" in error.message
+        assert ("was killed" in error.message) is was_killed
     assert os.path.exists(ledger.path)
 
 
