@@ -142,6 +142,9 @@ def from_failure(failure: t.Mapping[str, t.Any]) -> RemoteItError:
 #: A pattern of the API's reason, the error that it means, and how to fix it.
 Reason = tuple[str, type[RemoteItError], str]
 
+UNKNOWN_SERVICE_HELP = (
+    "check the service ID; the ID of a device does not work. If the inventory is cached, run again with --flush-cache"
+)
 _TOO_MANY_CONNECTIONS_HELP = (
     "the account has too many open connections: open fewer at a time, with serial on the play and the role"
     " remoteit_session, which closes the connections of each batch before the next one"
@@ -153,7 +156,7 @@ REASONS: tuple[Reason, ...] = (
     (r"api key|apikey|application key|developer ?key", AuthError, "check the developer key"),
     (r"api token|token expired|invalid token", AuthError, "the token is wrong or has expired; log in for a new one"),
     (r"invalid date|INVALID_AUTH", AuthError, "check the clock of this machine"),
-    (r"\[0861\]", NotFoundError, "check the service ID; the ID of a device does not work"),
+    (r"\[0861\]", NotFoundError, UNKNOWN_SERVICE_HELP),
     (r"\[0405\]|not shared", NotSharedError, "ask its owner to share it with this account"),
     (r"inactive|offline|not online", OfflineError, "the device is not connected to remote.it"),
     (

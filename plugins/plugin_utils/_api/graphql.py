@@ -30,6 +30,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     REASONS,
+    UNKNOWN_SERVICE_HELP,
     AuthError,
     BadAnswerError,
     CallTimeoutError,
@@ -63,7 +64,7 @@ _REASONS: tuple[Reason, ...] = (
     (
         r"\b(service|device|target)\b.*(not found|unknown|not exist)|(unknown|no such|invalid) (service|device|target)",
         NotFoundError,
-        "check the service ID; the ID of a device does not work",
+        UNKNOWN_SERVICE_HELP,
     ),
     (r"time[ds]?[ -]?out", CallTimeoutError, "a timeout inside the API"),
 )
