@@ -19,6 +19,7 @@ import re
 import time
 import traceback
 import typing as t
+import urllib.parse
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.adapter import Call, CallAdapter, current_call
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
@@ -199,14 +200,18 @@ class HttpClient:
             with response:
                 text = _read(response)
         except requests.exceptions.RequestException as error:
-            raise self._translate(error, _origin(url), call) from error
+            raise self._translate(error, url, call) from error
         finally:
             current_call.reset(previous)
         body = _parse(text, _secrets_pattern([*_credentials_in(response.request.headers), *self._proxy_secrets]))
         parsed = Response(response.status_code, body, text, response.headers.get("Date"))
         return parsed, _retry_after(response.headers.get("Retry-After"))
 
-    def _translate(self, error: Exception, origin: str, call: Call) -> NetworkError | CallTimeoutError:
+    def _translate(self, error: Exception, url: str, call: Call) -> NetworkError | CallTimeoutError:
+        origin = _origin(url)
+        proxy = requests.utils.select_proxy(url, self.session.proxies)
+        if proxy:
+            origin += f" through the proxy {_without_user(proxy)}"
         outcome = ConnectOutcome.NOT_SENT if call.is_sent is False else None
         if isinstance(error, requests.exceptions.Timeout) or call.has_expired:
             return CallTimeoutError(
@@ -324,6 +329,12 @@ def _int(text: str) -> int | None:
 def _origin(url: str) -> str:
     """Return the scheme, host and port of a URL."""
     return "/".join(url.split("/", 3)[:3])
+
+
+def _without_user(url: str) -> str:
+    """Return the scheme, host and port of the URL of a proxy."""
+    parts = urllib.parse.urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _root_cause(error: BaseException, call: Call) -> BaseException:

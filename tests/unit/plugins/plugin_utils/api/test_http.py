@@ -249,6 +249,15 @@ def test_network_failure_is_an_error_without_retry(
         request()
 
 
+def test_network_failure_names_the_proxy_without_its_password(conversation: Conversation) -> None:
+    conversation.expect("POST", URL, requests.exceptions.ConnectionError())
+    transport = Transport({"https": "http://user:secret@proxy.example.com:3128"})
+    with pytest.raises(
+        NetworkError, match=r"no response from https://api.remot3.it through the proxy http://proxy.example.com:3128:"
+    ):
+        http(transport).request("POST", URL, headers={})
+
+
 def test_network_failure_ignores_an_earlier_exception(conversation: Conversation) -> None:
     """A call in an ``except`` block. Its own exceptions have the handled one as context."""
 
