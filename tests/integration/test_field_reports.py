@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import pytest
-from conftest import ROLE, Fleet, play, role_play, themselves, who
+from conftest import CONNECT, ROLE, Fleet, play, role_play, themselves, who
+from support import TIMEOUT, wait_until
+from test_termination import running
 
 FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
 
@@ -113,3 +117,43 @@ def test_run_is_red_without_an_inventory(fleet: Fleet, trouble: str) -> None:
     run = fleet.run("remoteit.fleet.run", "-e", "remoteit_session_tasks=tasks.yml", environ=wrong)
     assert run.rc != 0
     assert "No host of the inventory matches" in run.text
+
+
+# -- services of an organization, whose connections the list of the account's sessions lacks ---------------------------
+
+organization = pytest.mark.parametrize("api", ["graphql"], ids=["GraphQL"])
+
+
+@pytest.fixture
+def service(fleet: Fleet) -> str:
+    """Return the ID of a service that belongs to an organization."""
+    return str(fleet.simulator.state["organisation"]["services"][0]["deviceaddress"])
+
+
+@organization
+def test_teardown_closes_an_unrecorded_connection_of_an_organization(fleet: Fleet, service: str) -> None:
+    """The run and its keeper are killed while the connect call is on its way."""
+    fleet.simulator.settings(latency=3)
+    task = {CONNECT: {"deviceaddress": service}}
+    playbook = fleet.write("play.yml", [{"hosts": "localhost", "gather_facts": False, "tasks": [task]}])
+    with running(fleet, [fleet.ansible_playbook, str(playbook)]) as process:
+        wait_until(lambda: any(request["call"] == "connect" for request in fleet.simulator.requests()))
+        os.kill(fleet.keepers()[0], signal.SIGKILL)
+        assert process.wait(TIMEOUT) != 0
+    wait_until(fleet.simulator.open_connections)
+    assert fleet.run("remoteit.fleet.teardown").rc == 0
+    assert fleet.simulator.open_connections() == []
+    assert fleet.ledgers() == []
+
+
+@organization
+def test_connection_of_an_organization_behind_an_error_is_closed(fleet: Fleet, service: str) -> None:
+    """The API opens the connection and responds with an error."""
+    response = {"data": None, "errors": [{"message": "internal server error"}]}
+    fleet.simulator.inject_fault(service, call="connect", fault="body", json=response, create=True)
+    run = fleet.on_localhost([{"name": "connect", CONNECT: {"deviceaddress": service}}])
+    assert run.rc == 2
+    assert run.result("connect")["failures"][service]["may_be_open"]
+    assert "opened 1, closed 1" in run.text
+    assert [connection["closed_by"] for connection in run.connections] == ["stop"]
+    assert fleet.ledgers() == []
