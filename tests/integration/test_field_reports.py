@@ -76,6 +76,39 @@ def test_session_in_a_loop_is_quiet(fleet: Fleet) -> None:
     assert len(run.connections) == 6
 
 
+def test_session_that_a_task_ends_is_closed_with_the_run(fleet: Fleet) -> None:
+    fleet.write("tasks.yml", [who(), {"ansible.builtin.meta": "end_host"}])
+    run = fleet.run([play(session(), who("later"))])
+    assert run.rc == 0
+    assert run.status("later") == {}
+    assert [connection["closed_by"] for connection in run.connections] == ["stop"] * 3
+
+
+def test_run_finds_files_beside_the_tasks_file(fleet: Fleet) -> None:
+    """Roles and filters need a path, as the documentation shows."""
+    fleet.write("templates/greeting.j2", "hello {{ 'x' | shout }}")
+    fleet.write("files/name.txt", "world")
+    fleet.write("roles/mine/tasks/main.yml", [who()])
+    fleet.write(
+        "filter_plugins/shout.py",
+        "class FilterModule:\n    def filters(self):\n        return {'shout': str.upper}\n",
+    )
+    shown = "{{ lookup('ansible.builtin.template', 'greeting.j2') }} {{ lookup('ansible.builtin.file', 'name.txt') }}"
+    fleet.write(
+        "tasks.yml",
+        [
+            {"name": "shown", "ansible.builtin.debug": {"msg": shown}},
+            {"name": "role", "ansible.builtin.include_role": {"name": "mine"}},
+        ],
+    )
+    paths: dict[str, str | None] = {"ANSIBLE_ROLES_PATH": "roles", "ANSIBLE_FILTER_PLUGINS": "filter_plugins"}
+    run = fleet.run(
+        "remoteit.fleet.run", "-e", "remoteit_session_tasks=tasks.yml", "--limit", FIRST, environ=paths
+    )
+    assert run.result("shown")["msg"] == "hello X world"
+    assert run.stdout_of("who") == themselves(FIRST)
+
+
 def test_environment_of_a_play_is_for_the_devices(fleet: Fleet) -> None:
     """The API is reached as from the controller, though the devices have another proxy and other certificates."""
     site = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
