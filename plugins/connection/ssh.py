@@ -162,7 +162,7 @@ options:
       - name: remoteit_graphql_url
   api_timeout:
     description:
-      - The time to wait for the response to an API call, in seconds.
+      - The limit for an API call in seconds, from connecting to the last byte of the response.
     type: int
     default: 60
     vars:

@@ -74,11 +74,12 @@ options:
       - The maximum number of API calls at the same time.
       - The limit applies to all tasks of a run that use the same credentials, regardless of C(forks). If tasks set
         different values, the largest value so far applies.
+      - If the API responds with HTTP 429, each call is repeated for up to a minute, as C(Retry-After) asks.
     type: int
     default: 16
   timeout:
     description:
-      - The time to wait for the response to an API call, in seconds.
+      - The limit for an API call in seconds, from connecting to the last byte of the response.
       - A call that opens a connection takes several seconds. The vendor's clients wait for 40 seconds.
     type: int
     default: 60
@@ -163,7 +164,7 @@ options:
       - name: REMOTEIT_GRAPHQL_URL
   timeout:
     description:
-      - The time to wait for the response to an API call, in seconds.
+      - The limit for an API call in seconds, from connecting to the last byte of the response.
     type: int
     default: 60
 notes:

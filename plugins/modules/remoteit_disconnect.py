@@ -73,7 +73,7 @@ notes:
     ambiguous, another call is made with the same credentials. If it succeeds, the connection counts as closed.
     Otherwise the task fails.
   - A call to close a connection is tried up to 5 times, with increasing delays, if the API does not respond or returns
-    HTTP 429 or 5xx.
+    HTTP 5xx.
 seealso:
   - module: remoteit.fleet.remoteit_connect
 """
