@@ -55,7 +55,7 @@ lint-docs:
 
 unit: setup
 	@tests/setup.sh engines
-	.venv/bin/python -m pytest tests/unit --numprocesses 2
+	.venv/bin/python -m pytest tests/unit --numprocesses 2 --cov --cov-report=term
 	[ ! -d .venv/engines/2.16 ] || .venv/engines/2.16/bin/python -m pytest tests/unit --numprocesses 2
 
 fuzz: setup
