@@ -234,15 +234,22 @@ class Keeper:
 
         :param accounts: theirs; connections that a killed keeper had opened with them are closed and listed as well.
         """
-        stops: dict[_StopFuture, list[ConnectionRef]] = collections.defaultdict(list)
+        leases = {HostLease(host) for host in hosts}
         with self._lock:
             for account in accounts:
                 self._client_for(account)
+            calls = [
+                managed.connect_future
+                for managed in self._registry.all
+                if managed.is_pending and leases & managed.leases
+            ]
+        concurrent.futures.wait(calls)  # the task that waited for them may have been killed
+        stops: dict[_StopFuture, list[ConnectionRef]] = collections.defaultdict(list)
+        with self._lock:
             for managed in self._registry.taken_over.values():
                 if managed.disconnect_future is not None:
                     stops[managed.disconnect_future].append(_ref_of(managed))
             self._registry.taken_over.clear()
-            leases = {HostLease(host) for host in hosts}
             for managed in self._registry.opened:
                 for lease in leases & managed.leases:
                     stops[self._release_managed(managed, lease)].append(_ref_of(managed))

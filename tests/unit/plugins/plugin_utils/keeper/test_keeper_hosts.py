@@ -255,6 +255,28 @@ def test_release_hosts_leaves_what_the_plugin_opened(keeper: Keeper, conversatio
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
+def test_release_hosts_closes_what_is_being_opened(keeper: Keeper, conversation: Conversation) -> None:
+    """The task that opens it was killed, for example after its ``timeout``."""
+    sent, gate = threading.Event(), threading.Event()
+
+    def respond(request: requests.PreparedRequest) -> Reply:
+        sent.set()
+        gate.wait(30)
+        return opened(A, "id-1")
+
+    conversation.expect_open(A, respond)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        connecting = pool.submit(connect, keeper, A, host="a")
+        assert sent.wait(30)
+        releasing = pool.submit(release, keeper, "a")
+        concurrent.futures.wait([releasing], 0.2)  # it has to wait for the connect call
+        conversation.expect_stop(A, "id-1", STOPPED)
+        gate.set()
+        connecting.result(30)
+        assert releasing.result(30) == {"id-1": "closed"}
+    assert states(keeper) == [State.CLOSED]
+
+
 @pytest.mark.parametrize("host", [None, "a"])
 def test_release_waits_for_the_running_command(keeper: Keeper, conversation: Conversation, host: str | None) -> None:
     ended = threading.Event()
