@@ -36,7 +36,7 @@ class State(enum.Enum):
     CONNECTING = "the intent is in the ledger, and the connect call is sent"
     OPEN = "open"
     REPLACED = "open; another connection was requested in its place"
-    DRAINING = "open; it is closed after the running command"
+    DRAINING = "open; it is closed when no command and no connect call can use it any more"
     UNUSABLE = "open; it can only be closed"
     UNCONFIRMED = "the outcome of the connect call is not known"
     CLOSING = "the stop call is sent"
@@ -62,7 +62,7 @@ class Event(enum.Enum):
     SESSION_FOUND = "the sessions of the account show it"
     NO_SESSION_FOUND = "the sessions of the account show that nothing was opened"
     REPLACE = "it is idle, near its end or refuses ssh, and a task needs the service"
-    CLOSE_AFTER_COMMAND = "its last lease ends while a command runs through it"
+    DRAIN = "its last lease ends while a command runs through it, or a connect call might return it"
     NEEDED_AGAIN = "a connect call returns it again"
     CLOSE = "its last lease ends, the API replaced it, or the run ends"
     STOPPED = "the API has closed it, or does not know it any more"
@@ -110,8 +110,8 @@ TRANSITIONS = (
     Transition(State.UNCONFIRMED, Event.SESSION_FOUND, State.UNUSABLE, (Actor.SHUTDOWN,)),
     Transition(State.UNCONFIRMED, Event.NO_SESSION_FOUND, State.FAILED, (Actor.SHUTDOWN,)),
     Transition(State.OPEN, Event.REPLACE, State.REPLACED, (Actor.REQUEST,)),
-    Transition(State.OPEN, Event.CLOSE_AFTER_COMMAND, State.DRAINING, (Actor.REQUEST,)),
-    Transition(State.REPLACED, Event.CLOSE_AFTER_COMMAND, State.DRAINING, (Actor.REQUEST,)),
+    Transition(State.OPEN, Event.DRAIN, State.DRAINING, (Actor.REQUEST,)),
+    Transition(State.REPLACED, Event.DRAIN, State.DRAINING, (Actor.REQUEST,)),
     Transition(State.DRAINING, Event.NEEDED_AGAIN, State.OPEN, (Actor.CONNECT,)),
     Transition(State.OPEN, Event.CLOSE, State.CLOSING, _ANY_CLOSE),
     Transition(State.REPLACED, Event.CLOSE, State.CLOSING, _ANY_CLOSE),

@@ -190,14 +190,16 @@ class Keeper:
         current = self._registry.reusable.get(key) if request.reuse else None
         if current is not None and current.can_be_handed_out(to_plugin=to_plugin):
             return current
-        managed = self._lifecycle.submit_connect(client, service, request, replaces=current)
+        managed = self._lifecycle.submit_connect(client, service, request)
         self._registry.reusable[key] = managed
         if current is not None:
             current.move_leases(managed, (HostLease,))  # a task without hosts closes the connection that it registered
             if current.state is State.OPEN:
                 current.apply(Event.REPLACE)
-            if not current.refuses:  # otherwise the connect thread closes it
-                self._close_if_unused(current)
+            # commands of other workers may still run over their control masters
+            if current.refuses and current.is_open and not current.commands:
+                self._lifecycle.drain(current)
+            self._close_if_unused(current)
         return managed
 
     def _note_host(self, managed: ManagedConnection, host: str) -> None:
@@ -264,8 +266,7 @@ class Keeper:
         managed = lease.connection
         managed.end_lease(lease)
         managed.last_used = time.monotonic()
-        if managed.state is State.DRAINING and not managed.commands:
-            self._lifecycle.submit_disconnect(managed)
+        self._lifecycle.close_if_drained(managed)
         self._close_if_unused(managed)
 
     def _release(self, client: AccountClient, managed: ManagedConnection | None, ref: ConnectionRef) -> _StopFuture:
@@ -280,12 +281,12 @@ class Keeper:
         managed.end_lease(lease)
         if managed.is_leased_to_a_task:
             return completed(STILL_USED)
-        return self._lifecycle.disconnect_after_commands(managed)
+        return self._lifecycle.drain(managed)
 
     def _close_if_unused(self, managed: ManagedConnection) -> None:
         """Close a connection that was replaced, with its last lease. Call it with the lock."""
         if managed.state is State.REPLACED and not managed.leases and not managed.detach:
-            self._lifecycle.submit_disconnect(managed)
+            self._lifecycle.drain(managed)
 
     # -- facts about hosts ---------------------------------------------------------------------------------------------
 

@@ -74,62 +74,43 @@ class Lifecycle:
 
     # -- connect -------------------------------------------------------------------------------------------------------
 
-    def submit_connect(
-        self,
-        client: AccountClient,
-        service: str,
-        request: ConnectRequest,
-        replaces: ManagedConnection | None = None,
-    ) -> ManagedConnection:
+    def submit_connect(self, client: AccountClient, service: str, request: ConnectRequest) -> ManagedConnection:
         """Let a thread open a connection. Call it with the lock."""
         managed = self._registry.new(client, service, detach=request.detach)
-        taken_over = self._registry.taken_over.get(service.upper())
-        before = [other for other in (replaces, taken_over) if other is not None]
-        client.submit(client.connect_pool, self._run_connect, managed, request, before)
+        client.submit(client.connect_pool, self._run_connect, managed, request)
         return managed
 
-    def _run_connect(
-        self, managed: ManagedConnection, request: ConnectRequest, before: list[ManagedConnection]
-    ) -> None:
+    def _run_connect(self, managed: ManagedConnection, request: ConnectRequest) -> None:
         try:
-            self._await_closing(before)
-            self._log_intent(managed)
+            while stops := self._begin_connect(managed):
+                concurrent.futures.wait(stops)
             connection = connect_one(managed.client.api, managed.service, request)
         except Exception as error:
             self._complete_connect(managed, to_remoteit_error(error))
         else:
             self._complete_connect(managed, connection)
 
-    def _await_closing(self, before: list[ManagedConnection]) -> None:
-        """Wait until connections to the same service that are being closed are closed.
+    def _begin_connect(self, managed: ManagedConnection) -> list[concurrent.futures.Future[str]]:
+        """Write into the ledger that the connect call is sent, unless a connection to the service is being closed.
 
         The vendor might return a connection again while it is being stopped.
-        """
-        if self.shutting_down.is_set():
-            raise ShuttingDownError
-        for other in before:
-            # Commands of other workers may still run over their control masters.
-            if other.refuses and other.is_open and not other.commands:
-                self.disconnect(other)
-        with self._lock:
-            closing = [
-                other.disconnect_future
-                for other in before
-                if other.disconnect_future is not None and other.state is not State.DRAINING
-            ]
-        concurrent.futures.wait(closing)
 
-    def _log_intent(self, managed: ManagedConnection) -> None:
-        """Write into the ledger that the connect call is sent.
-
+        :return: the stops to wait for before the next attempt.
         :raises RemoteItError: the ledger cannot be written, or the run ends, so that the call must not be sent.
         """
         with self._lock:
             if self.shutting_down.is_set():
                 raise ShuttingDownError
-            managed.sent_at = format_utc(utc_now())
-            self.write_intent(managed)
-            managed.apply(Event.SEND)
+            stops = [
+                other.disconnect_future
+                for other in self._registry.of_service(managed.service)
+                if other.state is State.CLOSING and other.disconnect_future is not None
+            ]
+            if not stops:
+                managed.sent_at = format_utc(utc_now())
+                self.write_intent(managed)
+                managed.apply(Event.SEND)
+            return stops
 
     def write_intent(self, managed: ManagedConnection) -> None:
         """Write the intent of a connect call into the ledger.
@@ -154,6 +135,9 @@ class Lifecycle:
                 managed.connect_future.set_exception(outcome)
             else:
                 managed.connect_future.set_result(outcome)
+            with self._lock:
+                for other in self._registry.of_service(managed.service):
+                    self.close_if_drained(other)
         if self.shutting_down.is_set() and not managed.detach:
             self.disconnect(managed)  # if it is open: the end of the run may not have waited for it
 
@@ -236,14 +220,25 @@ class Lifecycle:
         if future is not None:
             self._run_disconnect(managed, future)
 
-    def disconnect_after_commands(self, managed: ManagedConnection) -> concurrent.futures.Future[str]:
-        """Close a connection when the commands that use it have ended. Call it with the lock."""
-        if managed.commands and managed.state in (State.OPEN, State.REPLACED):
+    def drain(self, managed: ManagedConnection) -> concurrent.futures.Future[str]:
+        """Close a connection as soon as nothing can use it, and return the future. Call it with the lock."""
+        if self._is_in_use(managed) and managed.state in (State.OPEN, State.REPLACED):
             managed.disconnect_future = concurrent.futures.Future()
-            managed.apply(Event.CLOSE_AFTER_COMMAND)
-        if managed.commands and managed.state is State.DRAINING and managed.disconnect_future is not None:
+            managed.apply(Event.DRAIN)
+        if self._is_in_use(managed) and managed.state is State.DRAINING and managed.disconnect_future is not None:
             return managed.disconnect_future
         return self.submit_disconnect(managed)
+
+    def close_if_drained(self, managed: ManagedConnection) -> None:
+        """Close a connection that was only kept for what has ended now. Call it with the lock."""
+        if managed.state is State.DRAINING and not self._is_in_use(managed):
+            self.submit_disconnect(managed)
+
+    def _is_in_use(self, managed: ManagedConnection) -> bool:
+        """Return whether a command runs through a connection, or a connect call that was sent might return it."""
+        return managed.commands > 0 or any(
+            other.state is State.CONNECTING for other in self._registry.of_service(managed.service)
+        )
 
     def _begin_disconnect(self, managed: ManagedConnection) -> concurrent.futures.Future[str] | None:
         """Return the future to complete if this thread is to close the connection. Call it with the lock."""

@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Find the connections of a run: by number, by the request that they serve, by ID, and by inventory host."""
+"""Find the connections of a run: by the request that they serve, by service, by ID, and by inventory host."""
 
 from __future__ import annotations
 
+import collections
 import itertools
 import threading
 import typing as t
@@ -33,11 +34,17 @@ class Registry:
         self.taken_over: dict[str, ManagedConnection] = {}  # from a killed keeper, being closed, by service in capitals
         self._numbers = itertools.count(1)
         self._by_ref: dict[tuple[str, str], ManagedConnection] = {}
+        self._by_service: dict[str, list[ManagedConnection]] = collections.defaultdict(list)
 
     def new(self, client: AccountClient, service: str, *, detach: bool = False) -> ManagedConnection:
         connection = ManagedConnection(next(self._numbers), service, client, detach)
         self.all.append(connection)
+        self._by_service[service.upper()].append(connection)
         return connection
+
+    def of_service(self, service: str) -> t.Sequence[ManagedConnection]:
+        """Return the connections to a service, whatever their login and ``hostip``."""
+        return self._by_service[service.upper()]
 
     def find(self, service: str, connectionid: str) -> ManagedConnection | None:
         """Return the connection that the API opened with this ID."""

@@ -84,9 +84,8 @@ class SecondConnect:
 
     def _close_replaced(self, new: ManagedConnection) -> None:
         """Close the older connections of the service and the login, which the API has ended, to make sure."""
-        for older in self._registry.opened:
-            same_service = older.service.upper() == new.service.upper()
+        for older in self._registry.of_service(new.service):
             same_login = older.client.fingerprint == new.client.fingerprint
-            if same_service and same_login and (older.is_open or older.state is State.UNUSABLE):
+            if same_login and (older.is_open or older.state is State.UNUSABLE):
                 older.api_replaced_it = True
                 self._submit_disconnect(older)

@@ -14,6 +14,7 @@ import typing as t
 
 import pytest
 import requests
+from support import wait_until
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
@@ -409,7 +410,12 @@ def test_disconnect_returns_an_outcome_for_each_name(keeper: Keeper, conversatio
     assert sorted(ref for ref, _unused in keeper.release_services(ACCOUNT, refs)) == sorted(refs)
 
 
-def test_connect_waits_for_the_stop_of_the_same_service(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+@pytest.mark.parametrize(
+    "other", [{}, {"hostip": "203.0.113.7"}, {"reuse": False}, {"who": ANOTHER_LOGIN}], ids=lambda other: str(*other)
+)
+def test_connect_waits_for_the_stop_of_the_same_service(
+    keeper: Keeper, conversation: Conversation, alive: str, other: dict[str, t.Any]
+) -> None:
     """The vendor might return the connection that is being stopped."""
     stopping, gate = threading.Event(), threading.Event()
 
@@ -425,16 +431,46 @@ def test_connect_waits_for_the_stop_of_the_same_service(keeper: Keeper, conversa
     conversation.expect_open(A, opened(A, "id-1", alive))
     connect(keeper)
     conversation.expect_stop(A, "id-1", respond_to_stop)
-    conversation.expect_open(A, respond_to_connect)
+    conversation.expect("POST", "/device/connect", respond_to_connect)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         closed = pool.submit(disconnect, keeper, "id-1")
         assert stopping.wait(30)
-        again = pool.submit(connect, keeper)
+        again = pool.submit(connect, keeper, **other)
         concurrent.futures.wait([again], 0.2)  # it has to wait for the stop
         gate.set()
         assert (closed.result(30), again.result(30).reused) == ("closed", False)
     conversation.expect_stop(A, "id-1", STOPPED)
     assert keeper.finish() == Recap(opened=2, closed=2)
+
+
+@pytest.mark.parametrize(
+    ("returned", "outcome", "last_states"),
+    [("id-1", "still_used", [State.OPEN, State.MERGED]), ("id-2", "closed", [State.CLOSED, State.OPEN])],
+)
+def test_disconnect_waits_for_a_connect_call_of_the_same_service(
+    keeper: Keeper, conversation: Conversation, alive: str, returned: str, outcome: str, last_states: list[State]
+) -> None:
+    """The vendor might return the connection, which the stop would close."""
+    sent, gate = threading.Event(), threading.Event()
+
+    def respond(request: requests.PreparedRequest) -> Reply:
+        sent.set()
+        gate.wait(30)
+        return opened(A, returned, alive)
+
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    connect(keeper)
+    conversation.expect_open(A, respond)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        again = pool.submit(connect, keeper, reuse=False)
+        assert sent.wait(30)
+        closed = pool.submit(disconnect, keeper, "id-1")
+        wait_until(lambda: states(keeper) == [State.DRAINING, State.CONNECTING])
+        if outcome == "closed":
+            conversation.expect_stop(A, "id-1", STOPPED)
+        gate.set()
+        assert (closed.result(30), again.result(30).connectionid) == (outcome, returned)
+    assert states(keeper) == last_states
 
 
 # -- a connection that cannot be used ----------------------------------------------------------------------------------

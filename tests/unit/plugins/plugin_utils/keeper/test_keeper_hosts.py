@@ -210,6 +210,34 @@ def test_replaced_connection_is_closed_after_its_command(keeper: Keeper, convers
     wait_until(lambda: states(keeper) == [State.CLOSED, State.OPEN])
 
 
+@pytest.mark.parametrize("returned", ["id-1", "id-2"])
+def test_replaced_connection_is_kept_until_the_next_is_open(
+    keeper: Keeper, conversation: Conversation, returned: str
+) -> None:
+    """The vendor might return it, so its command may end without closing it."""
+    sent, gate = threading.Event(), threading.Event()
+
+    def respond(request: requests.PreparedRequest) -> Reply:
+        sent.set()
+        gate.wait(30)
+        return opened(A, returned)
+
+    conversation.expect_open(A, opened(A, "id-1", expirationsec=NEAR_END))
+    running, _unused = acquire(keeper, host_request("a", A))
+    conversation.expect_open(A, respond)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        acquiring = pool.submit(acquire, keeper, host_request("b", A))
+        assert sent.wait(30)
+        keeper.release_lease(running)
+        assert states(keeper) == [State.DRAINING, State.CONNECTING]
+        if returned == "id-2":
+            conversation.expect_stop(A, "id-1", STOPPED)
+        gate.set()
+        assert acquiring.result(30)[1].connectionid == returned
+    last_states = {"id-1": [State.OPEN, State.MERGED], "id-2": [State.CLOSED, State.OPEN]}[returned]
+    wait_until(lambda: states(keeper) == last_states)
+
+
 def test_replaced_connection_is_left_to_its_task(keeper: Keeper, conversation: Conversation) -> None:
     """The task that has registered its ID closes it."""
     conversation.expect_open(A, opened(A, "id-1", expirationsec=NEAR_END))
@@ -310,6 +338,31 @@ def test_acquire_needs_a_draining_connection_again(keeper: Keeper, conversation:
     assert states(keeper) == [State.OPEN, State.MERGED]
     keeper.release_lease(first)
     keeper.release_lease(second)
+    assert states(keeper) == [State.OPEN, State.MERGED]
+
+
+def test_draining_connection_is_kept_for_a_connect_call(keeper: Keeper, conversation: Conversation) -> None:
+    """The command ends before the API returns the connection for the next host."""
+    sent, gate = threading.Event(), threading.Event()
+
+    def respond(request: requests.PreparedRequest) -> Reply:
+        sent.set()
+        gate.wait(30)
+        return opened(A, "id-1")
+
+    conversation.expect_open(A, opened(A, "id-1"))
+    connect(keeper, host="a")
+    first, _unused = acquire(keeper, host_request("a", A))
+    conversation.expect_open(A, respond)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        closing = pool.submit(release, keeper, "a")
+        wait_until(lambda: states(keeper) == [State.DRAINING])
+        acquiring = pool.submit(acquire, keeper, host_request("b", A))
+        assert sent.wait(30)
+        keeper.release_lease(first)
+        gate.set()
+        acquiring.result(30)
+        assert closing.result(30) == {"id-1": "still_used"}
     assert states(keeper) == [State.OPEN, State.MERGED]
 
 
