@@ -112,6 +112,7 @@ TRANSITIONS = (
     Transition(State.OPEN, Event.REPLACE, State.REPLACED, (Actor.REQUEST,)),
     Transition(State.OPEN, Event.DRAIN, State.DRAINING, (Actor.REQUEST,)),
     Transition(State.REPLACED, Event.DRAIN, State.DRAINING, (Actor.REQUEST,)),
+    Transition(State.REPLACED, Event.NEEDED_AGAIN, State.OPEN, (Actor.CONNECT,)),
     Transition(State.DRAINING, Event.NEEDED_AGAIN, State.OPEN, (Actor.CONNECT,)),
     Transition(State.OPEN, Event.CLOSE, State.CLOSING, _ANY_CLOSE),
     Transition(State.REPLACED, Event.CLOSE, State.CLOSING, _ANY_CLOSE),

@@ -17,6 +17,7 @@ need code, and all of it is here:
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import STILL_USED
@@ -62,11 +63,8 @@ class SecondConnect:
         self._ledger.closed(new.number, f"the same as {same.number}")
         new.connection = connection
         new.apply(Event.SAME_AS_OTHER)
-        if same.state is State.DRAINING and new.leases:
-            if same.disconnect_future is not None:
-                same.disconnect_future.set_result(STILL_USED)
-            same.disconnect_future = None
-            same.apply(Event.NEEDED_AGAIN)
+        if connection.proxy:  # otherwise the response was invalid
+            self._use_again(same, new)
         new.move_leases(same, (TaskLease, HostLease, CommandLease))
         for key, managed in self._registry.reusable.items():
             if managed is new:
@@ -74,6 +72,16 @@ class SecondConnect:
         if new.detach:
             self._set_detached(same)
         return True
+
+    def _use_again(self, same: ManagedConnection, new: ManagedConnection) -> None:
+        """Hand out a connection as a later response describes it."""
+        same.connection, same.connect_future = new.connection, new.connect_future
+        same.last_used, same.refuses = time.monotonic(), False
+        if same.state in (State.REPLACED, State.DRAINING) and new.leases:
+            if same.disconnect_future is not None:
+                same.disconnect_future.set_result(STILL_USED)
+            same.disconnect_future = None
+            same.apply(Event.NEEDED_AGAIN)
 
     def supersede(self, new: ManagedConnection, connectionid: str) -> None:
         """Let a new entry take the place of one that has the same connection, but could not use or close it."""

@@ -238,6 +238,24 @@ def test_replaced_connection_is_kept_until_the_next_is_open(
     wait_until(lambda: states(keeper) == last_states)
 
 
+def test_replaced_connection_is_used_again_if_it_is_returned(
+    keeper: Keeper, conversation: Conversation, alive: str, dead: str
+) -> None:
+    """The response has its new address and the time that it has left."""
+    conversation.expect_open(A, opened(A, "id-1", dead, expirationsec=NEAR_END))
+    running, _unused = acquire(keeper, host_request("a", A))
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    lease, connection = acquire(keeper, host_request("a", A))
+    assert states(keeper) == [State.OPEN, State.MERGED]
+    assert acquire(keeper, host_request("b", A))[1] == connection  # without a call
+    for command in (running, lease):
+        keeper.release_lease(command)
+    assert states(keeper) == [State.OPEN, State.MERGED]
+    assert connect(keeper).proxy == alive
+    conversation.expect_stop(A, "id-1", STOPPED)
+    assert keeper.finish() == Recap(opened=1, closed=1)
+
+
 def test_replaced_connection_is_left_to_its_task(keeper: Keeper, conversation: Conversation) -> None:
     """The task that has registered its ID closes it."""
     conversation.expect_open(A, opened(A, "id-1", expirationsec=NEAR_END))
