@@ -146,9 +146,9 @@ class Lifecycle:
         if not self._second_connect.merge(managed, connection):
             managed.connection = connection
             managed.opened_at = managed.last_used = time.monotonic()
-            self._ledger.opened(managed.number, connection, detached=managed.detach)
             managed.apply(Event.OPENED)
             self._registry.add_opened(managed, connection.connectionid)
+            self._ledger.opened(managed.number, connection, detached=managed.detach)
 
     def record_unusable(
         self, managed: ManagedConnection, connectionid: str, event: Event, expires_at: str | None = None
@@ -160,9 +160,9 @@ class Lifecycle:
         elif self._second_connect.merge(managed, unusable):
             return
         managed.connection = unusable
-        self._ledger.opened(managed.number, unusable, detached=managed.detach)
         managed.apply(event)
         self._registry.add_opened(managed, connectionid)
+        self._ledger.opened(managed.number, unusable, detached=managed.detach)
 
     def _record_failure(self, managed: ManagedConnection, error: RemoteItError) -> None:
         """Record a connect call that failed, and what may be open after it. Call it with the lock."""
@@ -174,8 +174,8 @@ class Lifecycle:
         elif error.outcome is ConnectOutcome.UNKNOWN:
             self.record_doubt(managed, error.message, Event.NO_OUTCOME, call_ended=error.call_ended)
         else:
-            self._ledger.closed(managed.number, "refused")
             managed.apply(Event.REFUSED)
+            self._ledger.closed(managed.number, "refused")
         if not isinstance(error, ShuttingDownError):
             self.on_failure(managed, error)
 
@@ -250,16 +250,19 @@ class Lifecycle:
         return managed.disconnect_future
 
     def _run_disconnect(self, managed: ManagedConnection, future: concurrent.futures.Future[str]) -> None:
+        """Close a connection, then complete the future for the requests that wait for it, whatever happens."""
+        outcome: str | RemoteItError
         try:
             outcome = self._close(managed, t.cast(Connection, managed.connection))
         except Exception as unknown:
-            error = to_remoteit_error(unknown)
-            with self._lock:
-                managed.close_error = error.message
-                managed.apply(Event.STOP_FAILED)
-            future.set_exception(error)
-        else:
-            future.set_result(outcome)
+            outcome = to_remoteit_error(unknown)
+        try:
+            self._record_stop(managed, outcome)
+        finally:
+            if isinstance(outcome, RemoteItError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
 
     def _close(self, managed: ManagedConnection, connection: Connection) -> str:
         """Stop the control masters, then the connection.
@@ -270,19 +273,23 @@ class Lifecycle:
         stop_control_masters(self._run.control_path_dir(connection.connectionid))
         self._ledger.closing(managed.number)
         if is_used_by_another(self._ledger.path, connection.connectionid):
-            outcome, event, note = STILL_USED, Event.USED_BY_OTHER_RUN, "used by another run"
-        else:
-            outcome = note = disconnect_one(managed.client.api, (managed.service, connection.connectionid))
-            event = Event.STOPPED
+            return STILL_USED
+        outcome = disconnect_one(managed.client.api, (managed.service, connection.connectionid))
         is_unexpected = outcome == ALREADY_CLOSED and managed.should_be_open
         if is_unexpected and managed.may_be_probed and is_port_open(connection):
             raise RemoteItError("the API does not know this connection any more, but its proxy still responds")
-        with self._lock:
-            managed.ended_early = is_unexpected and not managed.api_replaced_it
-            managed.close_error = None
-            managed.apply(event)
-        self._ledger.closed(managed.number, note)
+        managed.ended_early = is_unexpected and not managed.api_replaced_it
         return outcome
+
+    def _record_stop(self, managed: ManagedConnection, outcome: str | RemoteItError) -> None:
+        with self._lock:
+            if isinstance(outcome, RemoteItError):
+                managed.close_error = outcome.message
+                managed.apply(Event.STOP_FAILED)
+                return
+            managed.close_error = None
+            managed.apply(Event.USED_BY_OTHER_RUN if outcome == STILL_USED else Event.STOPPED)
+        self._ledger.closed(managed.number, "used by another run" if outcome == STILL_USED else outcome)
 
 
 def disconnect_with_other_login(api: Api, ref: tuple[str, str]) -> str:

@@ -60,7 +60,6 @@ class SecondConnect:
             if connection.overrode:
                 self._close_replaced(new)
             return False
-        self._ledger.closed(new.number, f"the same as {same.number}")
         new.connection = connection
         new.apply(Event.SAME_AS_OTHER)
         if connection.proxy:  # otherwise the response was invalid
@@ -71,6 +70,7 @@ class SecondConnect:
                 self._registry.reusable[key] = same
         if new.detach:
             self._set_detached(same)
+        self._ledger.closed(new.number, f"the same as {same.number}")
         return True
 
     def _use_again(self, same: ManagedConnection, new: ManagedConnection) -> None:
@@ -87,8 +87,8 @@ class SecondConnect:
         """Let a new entry take the place of one that has the same connection, but could not use or close it."""
         same = self._registry.find(new.service, connectionid)
         if same is not None and same.state in (State.UNUSABLE, State.CLOSE_FAILED):
-            self._ledger.closed(same.number, f"the same as {new.number}")
             same.apply(Event.SAME_AS_OTHER)
+            self._ledger.closed(same.number, f"the same as {new.number}")
 
     def _close_replaced(self, new: ManagedConnection) -> None:
         """Close the older connections of the service and the login, which the API has ended, to make sure."""

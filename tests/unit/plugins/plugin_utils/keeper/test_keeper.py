@@ -473,6 +473,37 @@ def test_disconnect_waits_for_a_connect_call_of_the_same_service(
     assert states(keeper) == last_states
 
 
+def test_disconnect_ends_although_the_ledger_fails(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
+    """An unexpected error after the stop call does not let the task wait forever."""
+    outcomes: list[t.Any] = []
+
+    def respond(request: requests.PreparedRequest) -> Reply:
+        ledger._file.close()
+        return STOPPED
+
+    conversation.expect_open(A, opened(A, "id-1"))
+    connect(keeper)
+    conversation.expect_stop(A, "id-1", respond)
+    results = keeper.release_services(ACCOUNT, [(A, "id-1")])
+    stopped = threading.Thread(target=lambda: outcomes.extend(results), daemon=True)
+    stopped.start()
+    stopped.join(10)
+    assert outcomes == [((A, "id-1"), "closed")]
+    assert keeper.finish() == Recap(opened=1, closed=1)
+
+
+def test_connect_records_the_connection_although_the_ledger_fails(
+    keeper: Keeper, conversation: Conversation, ledger: Ledger
+) -> None:
+    def respond(request: requests.PreparedRequest) -> Reply:
+        ledger._file.close()
+        return opened(A, "id-1")
+
+    conversation.expect_open(A, respond)
+    connect(keeper)
+    assert states(keeper) == [State.OPEN]
+
+
 # -- a connection that cannot be used ----------------------------------------------------------------------------------
 
 
