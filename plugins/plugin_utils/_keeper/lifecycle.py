@@ -211,7 +211,7 @@ class Lifecycle:
             return future
         if managed.state is State.CLOSING and managed.disconnect_future is not None:
             return managed.disconnect_future
-        return completed(ALREADY_CLOSED)
+        return completed(STILL_USED if managed.state is State.LEFT else ALREADY_CLOSED)
 
     def disconnect(self, managed: ManagedConnection) -> None:
         """Close a connection in this thread, unless another thread is closing it. A failure is recorded."""
