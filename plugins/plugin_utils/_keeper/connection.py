@@ -321,7 +321,8 @@ class ManagedConnection:
         """Whether the vendor has no reason to have closed it. Keepalive probes are not sent to a reverse proxy."""
         connection = self.connection
         return (
-            connection is not None
+            not self.api_replaced_it
+            and connection is not None
             and not connection.reverse_proxy
             and (connection.expires_at or "") > format_utc(utc_now())
         )

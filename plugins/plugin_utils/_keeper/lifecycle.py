@@ -275,15 +275,17 @@ class Lifecycle:
         if is_used_by_another(self._ledger.path, connection.connectionid):
             return STILL_USED
         outcome = disconnect_one(managed.client.api, (managed.service, connection.connectionid))
-        is_unexpected = outcome == ALREADY_CLOSED and managed.should_be_open
-        if is_unexpected and managed.may_be_probed and is_port_open(connection):
+        with self._lock:
+            managed.ended_early = outcome == ALREADY_CLOSED and managed.should_be_open
+            is_probed = managed.ended_early and managed.may_be_probed
+        if is_probed and is_port_open(connection):
             raise RemoteItError("the API does not know this connection any more, but its proxy still responds")
-        managed.ended_early = is_unexpected and not managed.api_replaced_it
         return outcome
 
     def _record_stop(self, managed: ManagedConnection, outcome: str | RemoteItError) -> None:
         with self._lock:
             if isinstance(outcome, RemoteItError):
+                managed.ended_early = False
                 managed.close_error = outcome.message
                 managed.apply(Event.STOP_FAILED)
                 return

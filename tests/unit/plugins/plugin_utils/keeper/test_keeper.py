@@ -632,6 +632,21 @@ def test_second_connect_ends_the_older_connection(keeper: Keeper, conversation: 
     assert keeper.finish() == Recap(opened=2, closed=2)
 
 
+def test_second_connect_may_get_the_address_of_the_older_one(
+    keeper: Keeper, conversation: Conversation, alive: str
+) -> None:
+    """Then the proxy responds, although the API has ended the older connection."""
+    conversation.expect_open(A, opened(A, "id-1", alive))
+    connect(keeper)
+    conversation.expect_open(A, opened(A, "id-2", alive, connectionOverridden="true"))
+    conversation.in_any_order = True
+    conversation.expect_stop(A, "id-1", *UNKNOWN)
+    connect(keeper, reuse=False)
+    assert disconnect(keeper, "id-1") == "already_closed"
+    conversation.expect_stop(A, "id-2", STOPPED)
+    assert keeper.finish() == Recap(opened=2, closed=2)
+
+
 def test_second_connect_leaves_the_connection_of_another_account(
     keeper: Keeper, conversation: Conversation, dead: str
 ) -> None:
