@@ -347,8 +347,7 @@ class Keeper:
             stops = [
                 self._lifecycle.submit_disconnect(managed)
                 for managed in self._registry.opened
-                if (not managed.detach or managed.state is State.DRAINING)
-                and (retry or managed.state is not State.CLOSE_FAILED)
+                if not managed.detach and (retry or managed.state is not State.CLOSE_FAILED)
             ]
         concurrent.futures.wait(stops, IDLE_SECONDS)  # after that, the vendor has ended them
 

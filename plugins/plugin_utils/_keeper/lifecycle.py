@@ -224,6 +224,7 @@ class Lifecycle:
         """Close a connection as soon as nothing can use it, and return the future. Call it with the lock."""
         if self._is_in_use(managed) and managed.state in (State.OPEN, State.REPLACED):
             managed.disconnect_future = concurrent.futures.Future()
+            managed.detach = False
             managed.apply(Event.DRAIN)
         if self._is_in_use(managed) and managed.state is State.DRAINING and managed.disconnect_future is not None:
             return managed.disconnect_future
@@ -246,6 +247,7 @@ class Lifecycle:
             return None
         if managed.disconnect_future is None or managed.disconnect_future.done():
             managed.disconnect_future = concurrent.futures.Future()
+        managed.detach = False  # the end of the run waits for it, and tries again after a failure
         managed.apply(Event.CLOSE)
         return managed.disconnect_future
 

@@ -152,6 +152,34 @@ def test_finish_waits_for_the_older_of_two_calls(keeper: Keeper, conversation: C
         assert recap.result(30) == Recap(opened=2, closed=2)
 
 
+def test_finish_waits_for_the_stop_of_a_detached_connection(keeper: Keeper, conversation: Conversation) -> None:
+    stopping, gate = threading.Event(), threading.Event()
+
+    def respond(request: requests.PreparedRequest) -> Reply:
+        stopping.set()
+        gate.wait(30)
+        return STOPPED
+
+    conversation.expect_open(A, opened(A, "id-1"))
+    connect(keeper, detach=True)
+    conversation.expect_stop(A, "id-1", respond)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        pool.submit(disconnect, keeper, "id-1")
+        assert stopping.wait(30)
+        recap = pool.submit(keeper.finish)
+        concurrent.futures.wait([recap], 0.2)  # it has to wait for the stop
+        gate.set()
+        assert recap.result(30) == Recap(opened=1, closed=1)
+
+
+def test_finish_tries_again_to_close_a_detached_connection(keeper: Keeper, conversation: Conversation) -> None:
+    conversation.expect_open(A, opened(A, "id-1"))
+    connect(keeper, detach=True)
+    conversation.expect_stop(A, "id-1", WRONG_KEY, STOPPED)
+    assert disconnect(keeper, "id-1") == "auth"
+    assert keeper.finish() == Recap(opened=1, closed=1)
+
+
 def test_finish_does_not_wait_for_a_command(keeper: Keeper, conversation: Conversation) -> None:
     """A release waits for a command in the only thread, and the command runs on after the controller was killed."""
     narrow = account(concurrency=1)
