@@ -214,9 +214,13 @@ class Keeper:
 
     def prefetch(self, play: str, max_unused: int, hosts: t.Collection[HostRequest]) -> None:
         """Open the connections of a batch ahead, up to ``max_unused`` that no task has used."""
-        with self._lock:
-            clients = {account: self._client_for(account) for account in dict.fromkeys(host.account for host in hosts)}
-        self._prefetch.add_batch(play, max_unused, hosts, clients)
+        try:
+            with self._lock:
+                accounts = dict.fromkeys(host.account for host in hosts)
+                clients = {account: self._client_for(account) for account in accounts}
+            self._prefetch.add_batch(max_unused, hosts, clients)
+        finally:
+            self._prefetch.end_claim(play, hosts)
 
     # -- release -------------------------------------------------------------------------------------------------------
 

@@ -54,8 +54,14 @@ class Prefetch:
             self._claimed.add(play)
             return True
 
+    def end_claim(self, play: str, hosts: t.Iterable[HostRequest]) -> None:
+        """Let another worker send the next batch of a play, after this batch of hosts."""
+        with self._registry.lock:
+            self._claimed.discard(play)
+            self._known_hosts[play].update(host.host for host in hosts)
+
     def add_batch(
-        self, play: str, max_unused: int, hosts: t.Collection[HostRequest], clients: t.Mapping[Account, AccountClient]
+        self, max_unused: int, hosts: t.Collection[HostRequest], clients: t.Mapping[Account, AccountClient]
     ) -> None:
         """Open the services of a batch ahead.
 
@@ -70,8 +76,6 @@ class Prefetch:
             if service:  # otherwise the host's own task reports why
                 waiting.append(_Waiting(clients[host.account], service, host.hostip))
         with self._registry.lock:
-            self._claimed.discard(play)
-            self._known_hosts[play].update(host.host for host in hosts)
             self._max_unused = max_unused
             self._queue.extend(waiting)
             self.open_next()
@@ -105,6 +109,6 @@ def _find_services(client: AccountClient, account: Account, hosts: t.Iterable[Ho
     names = {host.target for host in hosts if host.account == account and host.target is not None}
     if names:
         client.use_options_of(account)
-        with contextlib.suppress(RemoteItError):
+        with contextlib.suppress(Exception):  # each host's own task reports it
             return client.services.find(names, lambda warning: None)
     return {}

@@ -491,6 +491,29 @@ def test_claim_batch_is_true_for_one_worker(keeper: Keeper, conversation: Conver
     acquire(keeper, host_request("b", B))
 
 
+def test_claim_batch_is_true_again_after_a_failure(keeper: Keeper, conversation: Conversation) -> None:
+    """The names of the first batch cannot be looked up. The connections of the next batch are opened ahead."""
+    conversation.expect("GET", "/device/list/all", RuntimeError("unexpected"))
+    assert keeper.claim_batch("a-play", "a")
+    target = ServiceName.parse("kiosk-1", application="ssh")
+    keeper.prefetch("a-play", 100, [host_request("a", None, target=target)])
+    assert keeper.claim_batch("a-play", "b")
+
+
+def test_claim_batch_is_true_again_without_a_client(
+    keeper: Keeper, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    assert keeper.claim_batch("a-play", "a")
+    with monkeypatch.context() as overload:
+        overload.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError):
+            keeper.prefetch("a-play", 100, [host_request("a", A)])
+    assert keeper.claim_batch("a-play", "b")
+
+
 def test_prefetch_serves_later_requests(keeper: Keeper, conversation: Conversation, alive: str) -> None:
     conversation.in_any_order = True
     for service in (A, B):
