@@ -29,6 +29,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap impor
 
 #: Increase it with every change of a message, or of a type that a message contains.
 PROTOCOL_VERSION = 1
+#: Much more than the largest message, the batch of a play with ten thousand hosts.
+MAX_LINE_BYTES = 64 * 1024 * 1024
 
 
 class KeeperError(RemoteItError):
@@ -265,6 +267,8 @@ def decode(line: bytes) -> t.Any:
     :raises MalformedMessageError: it is not a message, for example because its sender was killed.
     """
     try:
+        if len(line) > MAX_LINE_BYTES:
+            raise ValueError(f"it is longer than {MAX_LINE_BYTES} bytes")
         content = json.loads(line)
         version = content.get("version")
         if version == PROTOCOL_VERSION:
@@ -287,6 +291,10 @@ def _to_plain(value: t.Any) -> t.Any:
     return value
 
 
+#: The types of values that JSON has, and what is accepted for them.
+_PLAIN: dict[t.Any, tuple[type[t.Any], ...]] = {str: (str,), bool: (bool,), int: (int,), float: (int, float)}
+
+
 def _from_plain(kind: t.Any, value: t.Any) -> t.Any:
     """Return a value of a type from its plain form."""
     if t.get_origin(kind) is not None:
@@ -299,6 +307,8 @@ def _from_plain(kind: t.Any, value: t.Any) -> t.Any:
         return kind(**{name: _from_plain(hint, value[name]) for name, hint in _fields_of(kind).items()})
     if hasattr(kind, "_fields"):
         return kind(*(_from_plain(hint, item) for hint, item in zip(_fields_of(kind).values(), value, strict=True)))
+    if kind in _PLAIN and not isinstance(value, _PLAIN[kind]):
+        raise TypeError(f"{type(value).__name__} instead of {kind.__name__}")
     return value
 
 

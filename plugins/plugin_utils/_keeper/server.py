@@ -42,27 +42,31 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         try:
-            request = protocol.decode(self.rfile.readline())
-        except (OSError, protocol.MalformedMessageError):
-            return
-        except RemoteItError as error:
-            self._send(protocol.RequestFailed(error))
-            return
-        try:
-            for event in _events(request, self):
-                self._send(event)
+            request = self.read()
+            if request is not None:
+                for event in _events(request, self):
+                    self._send(event)
         except RemoteItError as error:
             self._send(protocol.RequestFailed(error))
         except Exception as error:
             failure = RemoteItError(f"the keeper failed: {type(error).__name__}: {error}")
             self._send(protocol.RequestFailed(failure))
-        self._send(protocol.End())
+        else:
+            self._send(protocol.End())
 
     def read(self) -> t.Any:
-        """Return the client's next message; ``None`` if it has closed the socket."""
-        with contextlib.suppress(OSError, RemoteItError):
-            return protocol.decode(self.rfile.readline())
-        return None
+        """Return the client's next message; ``None`` if it has closed the socket.
+
+        :raises MalformedMessageError: it has sent something else.
+        :raises ProtocolVersionError: it speaks another version of the protocol.
+        """
+        try:
+            line = rest = self.rfile.readline(protocol.MAX_LINE_BYTES + 1)
+            while len(rest) > protocol.MAX_LINE_BYTES:  # read the rest, or the client could not read the refusal
+                rest = self.rfile.readline(protocol.MAX_LINE_BYTES + 1)
+        except OSError:
+            return None
+        return protocol.decode(line) if line else None
 
     def _send(self, event: t.Any) -> None:
         with contextlib.suppress(OSError):  # the worker has ended; its connections are closed with the run
@@ -85,7 +89,17 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 @functools.singledispatch
 def _events(request: t.Any, handler: _Handler) -> t.Iterator[t.Any]:
     """Yield the events of a request. There is one function for each type."""
-    raise RemoteItError(f"the keeper has no request {type(request).__name__}")
+    raise protocol.MalformedMessageError(TypeError(f"{type(request).__name__} is not a request"))
+
+
+def _expect(message: t.Any, *kinds: type[t.Any]) -> t.Any:
+    """Return the message.
+
+    :raises MalformedMessageError: it has another type.
+    """
+    if not isinstance(message, kinds):
+        raise protocol.MalformedMessageError(TypeError(f"{type(message).__name__} is not expected here"))
+    return message
 
 
 @_events.register
@@ -141,8 +155,13 @@ def _(request: protocol.AcquireHost, handler: _Handler) -> t.Iterator[t.Any]:
     keeper = handler.server.keeper
     if request.play is not None and keeper.claim_batch(request.play, request.host.host):
         yield protocol.BatchWanted()
-        batch = handler.read()
-        keeper.prefetch(request.play, request.max_unused, batch.hosts if isinstance(batch, protocol.Batch) else ())
+        hosts: tuple[protocol.HostRequest, ...] = ()
+        try:
+            batch = handler.read()
+            if batch is not None:
+                hosts = _expect(batch, protocol.Batch).hosts
+        finally:
+            keeper.prefetch(request.play, request.max_unused, hosts)
     lease, outcome = keeper.acquire_host(request.host)
     try:
         while True:
@@ -154,7 +173,7 @@ def _(request: protocol.AcquireHost, handler: _Handler) -> t.Iterator[t.Any]:
             while not isinstance(message := handler.read(), protocol.ReplaceConnection):
                 if message is None:
                     return
-                lease.connection.note(message)
+                lease.connection.note(_expect(message, protocol.DeviceResponded, protocol.ArgumentsChecked))
             lease, outcome = keeper.acquire_host(request.host, replaces=lease)
     finally:
         keeper.release_lease(lease)

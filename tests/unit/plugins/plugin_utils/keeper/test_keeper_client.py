@@ -403,6 +403,72 @@ def test_keeper_uses_the_http_proxy_of_the_account(controller: Controller, vendo
     assert len(vendor.open) == 1
 
 
+# -- messages that the keeper refuses ----------------------------------------------------------------------------------
+
+
+def talk(controller: Controller, *lines: bytes) -> list[t.Any]:
+    """Send lines to the keeper, and return its messages."""
+    with socket.socket(socket.AF_UNIX) as connected, connected.makefile("rb") as messages:
+        connected.settimeout(30)
+        connected.connect(controller.run.socket)
+        for line in lines:
+            connected.sendall(line)
+        return [protocol.decode(message) for message in messages]
+
+
+def line_of(message: str, *fields: t.Any, version: int = protocol.PROTOCOL_VERSION) -> bytes:
+    return json.dumps({"version": version, "message": message, "fields": fields}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\n",
+        b'{"version": 1, "mess\n',
+        b"\xff\n",
+        b"[" * 100000 + b"\n",
+        line_of("Nothing"),
+        line_of("End"),
+        line_of("GetControlPathDir"),
+        line_of("GetControlPathDir", 7),
+        line_of("Finish", version=2),
+        b'"' + b"a" * protocol.MAX_LINE_BYTES + b'"\n',
+    ],
+    ids=["empty", "cut", "no text", "deep", "unknown", "no request", "no field", "wrong type", "too new", "too long"],
+)
+def test_keeper_refuses_a_message(controller: Controller, account: Account, line: bytes) -> None:
+    controller.open(account, SERVICE)
+    (refusal,) = talk(controller, line)
+    assert isinstance(refusal, protocol.RequestFailed)
+    assert controller.open(account, SERVICE)[SERVICE].reused
+
+
+@pytest.mark.parametrize("line", [b"{\n", line_of("End"), line_of("DeviceResponded", "yes"), line_of("Finish")])
+def test_keeper_refuses_a_message_of_a_lease(
+    controller: Controller, vendor: Vendor, account: Account, hosts: list[HostRequest], line: bytes
+) -> None:
+    """The lease ends."""
+    stop = (SERVICES[0], controller.open(account, SERVICES[0])[SERVICES[0]].connectionid)
+    acquired, refusal = talk(controller, protocol.encode(protocol.AcquireHost(hosts[0], None, 100)), line)
+    assert isinstance(acquired, protocol.HostAcquired)
+    assert isinstance(refusal, protocol.RequestFailed)
+    assert dict(controller.client.disconnect_all(account, [stop])) == {stop: "closed"}
+
+
+@pytest.mark.parametrize("line", [b"{\n", line_of("End"), line_of("Batch", "a")])
+def test_keeper_refuses_a_batch(
+    controller: Controller, vendor: Vendor, account: Account, hosts: list[HostRequest], line: bytes
+) -> None:
+    """Another worker sends the batch."""
+    controller.open(account)
+    wanted, refusal = talk(controller, protocol.encode(protocol.AcquireHost(hosts[0], "a-play", 100)), line)
+    assert isinstance(wanted, protocol.BatchWanted)
+    assert isinstance(refusal, protocol.RequestFailed)
+    play = Play(*hosts)
+    with contextlib.closing(controller.client.acquire(hosts[1], t.cast(t.Any, play), 100)):
+        assert play.reads == 1
+
+
 # -- what others can see -----------------------------------------------------------------------------------------------
 
 
