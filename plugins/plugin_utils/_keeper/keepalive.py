@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 import typing as t
 
@@ -28,28 +29,30 @@ def is_port_open(connection: Connection, timeout: float = 2.0) -> bool:
     return True
 
 
-def probe(managed: ManagedConnection) -> bool:
-    """Connect to the proxy for a moment if that does no harm, and note if it is not there.
+def probe(managed: ManagedConnection, lock: threading.Lock) -> None:
+    """Connect to the proxy for a moment if that does no harm, and note the result.
 
-    :return: whether it was used, so that the vendor's idle time starts again.
+    :param lock: that of the ``Registry``. It is not held during the call.
     """
-    if not (managed.is_open and managed.may_be_probed and managed.connection is not None):
-        return False
-    if is_port_open(managed.connection):
-        return True
-    managed.refuses = True
-    return False
+    with lock:
+        connection = managed.connection if managed.is_open and managed.may_be_probed else None
+    if connection is None:
+        return
+    is_there = is_port_open(connection)
+    with lock:
+        if managed.connection is not connection:
+            return  # it has another address now
+        if is_there:
+            managed.last_used = time.monotonic()  # the vendor's idle time starts again
+        else:
+            managed.refuses = True
 
 
-def send_keepalives(connections: t.Iterable[ManagedConnection]) -> None:
+def send_keepalives(connections: t.Iterable[ManagedConnection], lock: threading.Lock) -> None:
     """Probe every proxy, so that a slow play does not lose it to the idle time. A detached one may idle out."""
-    probed = [managed for managed in connections if managed.is_open and not managed.detach]
+    probed = [managed for managed in connections if not managed.detach]
     try:
-        list(map_concurrently(_keep_alive, probed, MAX_KEEPALIVE_THREADS))
+        list(map_concurrently(lambda managed: probe(managed, lock), probed, MAX_KEEPALIVE_THREADS))
     except RuntimeError:  # the system has no more threads
-        list(map(_keep_alive, probed))
-
-
-def _keep_alive(managed: ManagedConnection) -> None:
-    if probe(managed):
-        managed.last_used = time.monotonic()
+        for managed in probed:
+            probe(managed, lock)

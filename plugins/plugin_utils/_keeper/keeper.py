@@ -47,7 +47,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.lifecycle i
     disconnect_with_other_login,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.prefetch import Prefetch
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import (
+    ArgumentsChecked,
+    DeviceResponded,
+    HostRequest,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import (
     EndedEarly,
     LeftOpen,
@@ -127,7 +131,9 @@ class Keeper:
             client = self._client_for(account)
             keys = {service: reuse_key(client, request.hostip, service) for service in request.services}
             reusable = [self._registry.reusable.get(key) for key in keys.values()] if request.reuse else []
-        probes = [client.submit(client.quick_pool, keepalive.probe, managed) for managed in reusable if managed]
+        probes = [
+            client.submit(client.quick_pool, keepalive.probe, managed, self._lock) for managed in reusable if managed
+        ]
         concurrent.futures.wait(probes)
         waiting: dict[concurrent.futures.Future[Connection], list[tuple[str, bool]]] = collections.defaultdict(list)
         with self._lock:
@@ -261,6 +267,17 @@ class Keeper:
                     stops[self._release_managed(managed, lease)].append(_ref_of(managed))
         yield from _outcomes_of(stops)
 
+    def facts_of(self, lease: CommandLease) -> tuple[bool, tuple[str, ...], float]:
+        """Return what other commands found out about the connection: the last fields of ``HostAcquired``."""
+        with self._lock:
+            managed = lease.connection
+            return managed.has_responded, tuple(sorted(managed.checked)), managed.age
+
+    def note(self, lease: CommandLease, message: DeviceResponded | ArgumentsChecked) -> None:
+        """Note a fact that ssh has found out about the connection."""
+        with self._lock:
+            lease.connection.note(message)
+
     def release_lease(self, lease: CommandLease) -> None:
         """End the lease of a command."""
         with self._lock:
@@ -311,7 +328,7 @@ class Keeper:
         """Use every proxy for a moment, so that the vendor does not close it as idle."""
         with self._lock:
             opened = self._registry.opened
-        keepalive.send_keepalives(opened)
+        keepalive.send_keepalives(opened, self._lock)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -325,7 +342,9 @@ class Keeper:
             return self._recap
 
     def _finish(self) -> Recap:
-        timeout = max((client.timeout for client in list(self._clients.values())), default=0.0)
+        with self._lock:
+            clients = list(self._clients.values())
+        timeout = max((client.timeout for client in clients), default=0.0)
         call_timeout.set(timeout)
         self._disconnect_all(retry=True)
         with self._lock:
@@ -333,7 +352,7 @@ class Keeper:
         concurrent.futures.wait(calls, 2 * timeout + SHUTDOWN_GRACE_SECONDS)  # a login, and a call
         self._disconnect_all(retry=False)
         self._reconciler.note_hanging()
-        self._reconciler.reconcile(list(self._clients.values()))
+        self._reconciler.reconcile(clients)
         self._disconnect_all(retry=False)
         with self._lock:
             if not any(managed.may_be_open for managed in self._registry.all):

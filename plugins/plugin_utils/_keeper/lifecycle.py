@@ -138,7 +138,8 @@ class Lifecycle:
             with self._lock:
                 for other in self._registry.of_service(managed.service):
                     self.close_if_drained(other)
-        if self.shutting_down.is_set() and not managed.detach:
+                is_late = self.shutting_down.is_set() and not managed.detach
+        if is_late:
             self.disconnect(managed)  # if it is open: the end of the run may not have waited for it
 
     def _record_opened(self, managed: ManagedConnection, connection: Connection) -> None:

@@ -168,12 +168,11 @@ def _(request: protocol.AcquireHost, handler: _Handler) -> t.Iterator[t.Any]:
             if isinstance(outcome, RemoteItError):
                 yield protocol.HostNotAcquired(outcome, keeper.first_failed_host(outcome.message, request.host.host))
             else:
-                used = lease.connection
-                yield protocol.HostAcquired(outcome, used.has_responded, tuple(sorted(used.checked)), used.age)
+                yield protocol.HostAcquired(outcome, *keeper.facts_of(lease))
             while not isinstance(message := handler.read(), protocol.ReplaceConnection):
                 if message is None:
                     return
-                lease.connection.note(_expect(message, protocol.DeviceResponded, protocol.ArgumentsChecked))
+                keeper.note(lease, _expect(message, protocol.DeviceResponded, protocol.ArgumentsChecked))
             lease, outcome = keeper.acquire_host(request.host, replaces=lease)
     finally:
         keeper.release_lease(lease)

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import socket
 import threading
+import typing as t
 
 import pytest
 import requests
@@ -475,6 +477,32 @@ def test_keepalive_notes_a_proxy_that_is_gone(keeper: Keeper, conversation: Conv
     conversation.expect_stop(A, "id-1", STOPPED)
     conversation.expect_open(A, opened(A, "id-2"))
     assert acquire(keeper, host_request("a", A))[1].connectionid == "id-2"
+
+
+@pytest.fixture
+def silent() -> t.Iterator[str]:
+    """Return the URL of a proxy that does not respond: its queue is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as clients:
+        for _unused in range(3):
+            client = clients.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_probe_of_an_old_address_is_ignored(
+    keeper: Keeper, conversation: Conversation, alive: str, silent: str
+) -> None:
+    """The API returns the connection with another address while the keeper waits for the old one."""
+    conversation.expect_open(A, opened(A, "id-1", silent, expirationsec=NEAR_END))
+    acquire(keeper, host_request("a", A))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        probing = pool.submit(keeper.send_keepalives)
+        concurrent.futures.wait([probing], 0.2)  # it has to wait for the proxy
+        conversation.expect_open(A, opened(A, "id-1", alive))
+        connection = acquire(keeper, host_request("b", A))[1]
+        probing.result(30)
+    assert acquire(keeper, host_request("c", A))[1] == connection  # without a call
 
 
 # -- opening ahead -----------------------------------------------------------------------------------------------------
