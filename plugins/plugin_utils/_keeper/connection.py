@@ -32,14 +32,14 @@ IDLE_MARGIN_SECONDS = 60
 class State(enum.Enum):
     """The state of a connection, and whether something may be open at the vendor."""
 
-    REQUESTED = "waits for a thread; nothing was sent"
+    REQUESTED = "waits for a thread, or for a stop call to its service; nothing was sent"
     CONNECTING = "the intent is in the ledger, and the connect call is sent"
     OPEN = "open"
     REPLACED = "open; another connection was requested in its place"
     DRAINING = "open; it is closed when no command and no connect call can use it any more"
     UNUSABLE = "open; it can only be closed"
     UNCONFIRMED = "the outcome of the connect call is not known"
-    CLOSING = "the stop call is sent"
+    CLOSING = "a thread stops its control masters, and sends the stop call"
     CLOSE_FAILED = "the stop call failed"
     CLOSED = "closed"
     LEFT = "left to another run, which was given the same connection"
@@ -50,21 +50,21 @@ class State(enum.Enum):
 class Event(enum.Enum):
     """An event that changes the state of a connection."""
 
-    SEND = "a connect thread takes it up"
+    SEND = "its connect call is sent next"
     OPENED = "the API returns a connection"
     OPENED_UNUSABLE = "the API returns a connection that is invalid and could not be closed"
-    SAME_AS_OTHER = "the API returns the connection of another entry"
-    REFUSED = "the API refuses, or nothing could be sent"
-    NO_OUTCOME = "the call has no clear response, or does not end with the run"
+    SAME_AS_OTHER = "another entry has the same connection"
+    NOT_OPENED = "the API refuses, nothing could be sent, or an invalid connection was closed at once"
+    NO_OUTCOME = "the call has no clear response, or has not ended when the run ends"
     TAKE_OVER = "the ledger of a killed keeper lists it"
-    LATE_RESPONSE = "the API returns it after the end of the run has closed another connection for the call"
+    LATE_RESPONSE = "the API returns it after the sessions of the account have settled its call"
     TAKE_OVER_UNCONFIRMED = "the ledger of a killed keeper lists its connect call"
     SESSION_FOUND = "the sessions of the account show it"
     NO_SESSION_FOUND = "the sessions of the account show that nothing was opened"
-    REPLACE = "it is idle, near its end or refuses ssh, and a task needs the service"
-    DRAIN = "its last lease ends while a command runs through it, or a connect call might return it"
+    REPLACE = "it is idle, near its end, or its proxy refuses TCP connections, and a task needs the service"
+    DRAIN = "nothing else needs it while a command runs through it, or a connect call might return it"
     NEEDED_AGAIN = "a connect call returns it again"
-    CLOSE = "its last lease ends, the API replaced it, or the run ends"
+    CLOSE = "nothing needs it any more, the API replaced it, or the run ends"
     STOPPED = "the API has closed it, or does not know it any more"
     STOP_FAILED = "the stop call fails, or the proxy still responds"
     USED_BY_OTHER_RUN = "the ledger of another run that is running lists it"
@@ -92,20 +92,20 @@ _ANY_CLOSE = (Actor.REQUEST, Actor.CONNECT, Actor.SHUTDOWN)
 #: Every allowed change of state.
 TRANSITIONS = (
     Transition(State.REQUESTED, Event.SEND, State.CONNECTING, (Actor.CONNECT,)),
-    Transition(State.REQUESTED, Event.REFUSED, State.FAILED, (Actor.CONNECT, Actor.RECOVERY)),
+    Transition(State.REQUESTED, Event.NOT_OPENED, State.FAILED, (Actor.CONNECT, Actor.RECOVERY)),
     Transition(State.REQUESTED, Event.TAKE_OVER, State.UNUSABLE, (Actor.RECOVERY,)),
     Transition(State.REQUESTED, Event.LATE_RESPONSE, State.UNUSABLE, (Actor.CONNECT,)),
     Transition(State.REQUESTED, Event.TAKE_OVER_UNCONFIRMED, State.UNCONFIRMED, (Actor.RECOVERY,)),
     Transition(State.CONNECTING, Event.OPENED, State.OPEN, (Actor.CONNECT,)),
     Transition(State.CONNECTING, Event.OPENED_UNUSABLE, State.UNUSABLE, (Actor.CONNECT,)),
     Transition(State.CONNECTING, Event.SAME_AS_OTHER, State.MERGED, (Actor.CONNECT,)),
-    Transition(State.CONNECTING, Event.REFUSED, State.FAILED, (Actor.CONNECT,)),
+    Transition(State.CONNECTING, Event.NOT_OPENED, State.FAILED, (Actor.CONNECT,)),
     Transition(State.CONNECTING, Event.NO_OUTCOME, State.UNCONFIRMED, (Actor.CONNECT, Actor.SHUTDOWN)),
     # the response arrives after the end of the run has given up waiting for it
     Transition(State.UNCONFIRMED, Event.OPENED, State.OPEN, (Actor.CONNECT,)),
     Transition(State.UNCONFIRMED, Event.OPENED_UNUSABLE, State.UNUSABLE, (Actor.CONNECT,)),
     Transition(State.UNCONFIRMED, Event.SAME_AS_OTHER, State.MERGED, (Actor.CONNECT,)),
-    Transition(State.UNCONFIRMED, Event.REFUSED, State.FAILED, (Actor.CONNECT,)),
+    Transition(State.UNCONFIRMED, Event.NOT_OPENED, State.FAILED, (Actor.CONNECT,)),
     Transition(State.UNCONFIRMED, Event.NO_OUTCOME, State.UNCONFIRMED, (Actor.CONNECT,)),
     Transition(State.UNCONFIRMED, Event.SESSION_FOUND, State.UNUSABLE, (Actor.SHUTDOWN,)),
     Transition(State.UNCONFIRMED, Event.NO_SESSION_FOUND, State.FAILED, (Actor.SHUTDOWN,)),
@@ -118,9 +118,9 @@ TRANSITIONS = (
     Transition(State.REPLACED, Event.CLOSE, State.CLOSING, _ANY_CLOSE),
     Transition(State.DRAINING, Event.CLOSE, State.CLOSING, _ANY_CLOSE),
     Transition(State.UNUSABLE, Event.CLOSE, State.CLOSING, (*_ANY_CLOSE, Actor.RECOVERY)),
-    Transition(State.CLOSE_FAILED, Event.CLOSE, State.CLOSING, _ANY_CLOSE),
-    # a later call returned the same connection, in a form that can be used
-    Transition(State.UNUSABLE, Event.SAME_AS_OTHER, State.MERGED, (Actor.CONNECT,)),
+    Transition(State.CLOSE_FAILED, Event.CLOSE, State.CLOSING, (Actor.REQUEST, Actor.SHUTDOWN)),
+    # the other entry is newer
+    Transition(State.UNUSABLE, Event.SAME_AS_OTHER, State.MERGED, (Actor.CONNECT, Actor.RECOVERY)),
     Transition(State.CLOSE_FAILED, Event.SAME_AS_OTHER, State.MERGED, (Actor.CONNECT,)),
     Transition(State.CLOSING, Event.STOPPED, State.CLOSED, (Actor.DISCONNECT,)),
     Transition(State.CLOSING, Event.STOP_FAILED, State.CLOSE_FAILED, (Actor.DISCONNECT,)),

@@ -168,14 +168,14 @@ class Lifecycle:
     def _record_failure(self, managed: ManagedConnection, error: RemoteItError) -> None:
         """Record a connect call that failed, and what may be open after it. Call it with the lock."""
         if managed.state is State.REQUESTED:  # nothing was sent
-            managed.apply(Event.REFUSED)
+            managed.apply(Event.NOT_OPENED)
         elif error.connectionid is not None:  # it could be neither used nor closed; the end of the run tries again
             managed.detach = False
             self.record_unusable(managed, error.connectionid, Event.OPENED_UNUSABLE)
         elif error.outcome is ConnectOutcome.UNKNOWN:
             self.record_doubt(managed, error.message, Event.NO_OUTCOME, call_ended=error.call_ended)
         else:
-            managed.apply(Event.REFUSED)
+            managed.apply(Event.NOT_OPENED)
             self._ledger.closed(managed.number, "refused")
         if not isinstance(error, ShuttingDownError):
             self.on_failure(managed, error)

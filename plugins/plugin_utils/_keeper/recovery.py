@@ -58,7 +58,7 @@ class Recovery:
         try:
             self._lifecycle.write_intent(managed)
         except RemoteItError:
-            managed.apply(Event.REFUSED)
+            managed.apply(Event.NOT_OPENED)
             raise
         if entry.connectionid is None:
             event = Event.TAKE_OVER_UNCONFIRMED
