@@ -7,5 +7,5 @@
 
 It imports ``_api``, ``_ledger``, ``_run`` and ``_ssh``. Start with ``client.py``, the side of the workers. Its
 requests, defined in ``protocol.py``, go to ``server.py`` and from there to ``keeper.py``, which hands out connections.
-``lifecycle.py`` opens and closes each one, and ``connection.py`` has its states.
+``lifecycle.py`` opens and closes each one, and ``managed_connection.py`` has its states.
 """

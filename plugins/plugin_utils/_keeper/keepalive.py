@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import map_concurrently
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import ManagedConnection
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import ManagedConnection
 
 #: A proxy that is gone takes two seconds. A few thousand are probed before the next keepalive probes are due.
 MAX_KEEPALIVE_THREADS = 32

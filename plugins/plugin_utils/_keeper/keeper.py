@@ -30,7 +30,14 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import FoundServices, ServiceName
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import keepalive
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient, call_timeout
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.lifecycle import (
+    Lifecycle,
+    Outcome,
+    ShuttingDownError,
+    completed,
+    disconnect_with_other_login,
+)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import (
     CommandLease,
     Event,
     HostLease,
@@ -38,13 +45,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection 
     ManagedConnection,
     State,
     TaskLease,
-)
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.lifecycle import (
-    Lifecycle,
-    Outcome,
-    ShuttingDownError,
-    completed,
-    disconnect_with_other_login,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.prefetch import Prefetch
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import (

@@ -32,13 +32,13 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keepalive import is_port_open
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import (
     Doubt,
     Event,
     ManagedConnection,
     State,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keepalive import is_port_open
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry import Registry
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.second_connect import SecondConnect
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import is_used_by_another

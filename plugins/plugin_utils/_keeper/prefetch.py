@@ -21,8 +21,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import FoundServices
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import ManagedConnection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.lifecycle import Lifecycle
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import ManagedConnection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry import Registry, reuse_key
 

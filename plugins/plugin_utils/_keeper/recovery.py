@@ -11,8 +11,12 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import Event, ManagedConnection, State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.lifecycle import Lifecycle
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import (
+    Event,
+    ManagedConnection,
+    State,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry import Registry
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, LedgerSnapshot
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger

@@ -13,7 +13,7 @@ import threading
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import ManagedConnection
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import ManagedConnection
 
 #: The login, ``hostip``, and the service ID in capitals: requests that agree in these share a connection.
 ReuseKey = tuple[str, str | None, str]

@@ -22,7 +22,7 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import STILL_USED
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import (
     CommandLease,
     Event,
     HostLease,

@@ -12,13 +12,13 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import to_remoteit_error
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.lifecycle import Lifecycle
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import (
     Doubt,
     Event,
     ManagedConnection,
     State,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.lifecycle import Lifecycle
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry import Registry
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import known_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import PendingConnect, match_sessions

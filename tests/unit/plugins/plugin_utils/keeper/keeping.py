@@ -15,8 +15,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Co
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import CommandLease, State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import CommandLease, State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICES, account, refused

@@ -18,8 +18,8 @@ from support import wait_until
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import keeper as keeper_module
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper, ShuttingDownError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import LeftOpen, Recap
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (

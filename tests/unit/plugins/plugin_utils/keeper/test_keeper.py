@@ -20,8 +20,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import DEFAULT_API_URL, Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Transport
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import EndedEarly, Recap
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run

@@ -18,8 +18,8 @@ from support import wait_until
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import LATCHING
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NotFoundError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import Recap
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run

@@ -12,8 +12,8 @@ import typing as t
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import Recap
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger

@@ -12,7 +12,7 @@ import typing as t
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import IDLE_SECONDS, Connection
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.connection import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import (
     TRANSITIONS,
     CommandLease,
     Event,
