@@ -445,7 +445,7 @@ class Connection(SshConnection):  # type: ignore[misc]
             return error.message
         if first is None:
             with contextlib.suppress(RemoteItError):  # without a keeper, each host gets the full reason
-                first = KeeperClient().first_failed_host(error.message, host)
+                first = KeeperClient().record_host_failure(error.message, host)
         if first in (None, host):
             return f"could not open a connection: {error.message}"
         return f"could not open a connection, for the same reason as {first} ({error.code})"

@@ -66,7 +66,7 @@ def measure(way: str, services: list[str]) -> dict[str, float]:
     backend = KeeperClient() if way == "keeper" else DirectBackend()
     times = [time.monotonic()]
     if isinstance(backend, KeeperClient):
-        backend.first_failed_host("", "")
+        backend.record_host_failure("", "")
     times.append(time.monotonic())
     opened = [
         (service, connection.connectionid)

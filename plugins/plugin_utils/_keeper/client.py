@@ -113,9 +113,9 @@ class KeeperClient:
             time.sleep(pause)
         return ProxyLease(self._connect_or_start(), host, ahead, max_unused)
 
-    def first_failed_host(self, message: str, host: str) -> str:
-        """Return the host that was the first of this run to fail with this message."""
-        return str(next(self._request(protocol.GetFirstFailedHost(message, host), start=True)).host)
+    def record_host_failure(self, message: str, host: str) -> str:
+        """Record that a host failed with a message, and return the first host of this run that did."""
+        return str(next(self._request(protocol.RecordHostFailure(message, host), start=True)).host)
 
     def control_path_dir_of(self, host: str) -> str | None:
         """Return the directory of the control masters that a host uses; ``None`` if it uses none."""

@@ -319,8 +319,8 @@ class Keeper:
                 return None
             return self._run.control_path_dir(managed.connection.connectionid)
 
-    def first_failed_host(self, message: str, host: str) -> str:
-        """Return the host that was the first to fail with this message, so that the others can refer to it."""
+    def record_host_failure(self, message: str, host: str) -> str:
+        """Record that a host failed with a message, and return the first host that did. The others refer to it."""
         with self._lock:
             return self._first_failed.setdefault(message, host)
 

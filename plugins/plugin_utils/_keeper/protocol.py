@@ -120,8 +120,8 @@ class AcquireHost(t.NamedTuple):
     max_unused: int
 
 
-class GetFirstFailedHost(t.NamedTuple):
-    """Find out which host was the first to fail with a message."""
+class RecordHostFailure(t.NamedTuple):
+    """Record that a host failed with a message. The response is the first host that did."""
 
     message: str
     host: str
@@ -243,7 +243,7 @@ _MESSAGES: dict[str, type[t.Any]] = {
     message.__name__: message
     for message in (
         *(ConnectServices, DisconnectServices, ReleaseHosts, FindServices, ListDevices, AcquireHost),
-        *(GetFirstFailedHost, GetControlPathDir, Finish, Batch, ReplaceConnection, DeviceResponded, ArgumentsChecked),
+        *(RecordHostFailure, GetControlPathDir, Finish, Batch, ReplaceConnection, DeviceResponded, ArgumentsChecked),
         *(ServiceConnected, ServiceNotConnected, ServiceDisconnected, ServiceNotDisconnected, ServiceFound),
         *(ServiceNotFound, DeviceListed, Warned, BatchWanted, HostAcquired, HostNotAcquired, FirstFailedHost),
         *(ControlPathDir, Finished, RequestFailed, End),

@@ -166,7 +166,7 @@ def _(request: protocol.AcquireHost, handler: _Handler) -> t.Iterator[t.Any]:
     try:
         while True:
             if isinstance(outcome, RemoteItError):
-                yield protocol.HostNotAcquired(outcome, keeper.first_failed_host(outcome.message, request.host.host))
+                yield protocol.HostNotAcquired(outcome, keeper.record_host_failure(outcome.message, request.host.host))
             else:
                 yield protocol.HostAcquired(outcome, *keeper.facts_of(lease))
             while not isinstance(message := handler.read(), protocol.ReplaceConnection):
@@ -184,8 +184,8 @@ def _(request: protocol.GetControlPathDir, handler: _Handler) -> t.Iterator[t.An
 
 
 @_events.register
-def _(request: protocol.GetFirstFailedHost, handler: _Handler) -> t.Iterator[t.Any]:
-    yield protocol.FirstFailedHost(handler.server.keeper.first_failed_host(request.message, request.host))
+def _(request: protocol.RecordHostFailure, handler: _Handler) -> t.Iterator[t.Any]:
+    yield protocol.FirstFailedHost(handler.server.keeper.record_host_failure(request.message, request.host))
 
 
 @_events.register

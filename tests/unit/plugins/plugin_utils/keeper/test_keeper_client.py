@@ -373,7 +373,7 @@ def test_acquire_names_the_first_host_that_failed(controller: Controller, accoun
             controller.client.acquire(HostRequest(name, OFFLINE, None, None, account), None, 100)
         controller.keeper()
         assert failure.value.first == first
-    assert controller.client.first_failed_host(failure.value.message, "c") == "a"
+    assert controller.client.record_host_failure(failure.value.message, "c") == "a"
 
 
 def test_acquire_asks_the_next_keeper(controller: Controller, vendor: Vendor, account: Account) -> None:

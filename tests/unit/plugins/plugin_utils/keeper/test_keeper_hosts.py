@@ -142,8 +142,10 @@ def test_acquire_reports_the_failure_of_remoteit_connect(keeper: Keeper, convers
     acquire(keeper, host_request("a", A))
 
 
-def test_first_failed_host_is_the_first_with_a_message(keeper: Keeper) -> None:
-    hosts = [keeper.first_failed_host(message, host) for message, host in (("why", "a"), ("why", "b"), ("other", "b"))]
+def test_record_host_failure_returns_the_first_host(keeper: Keeper) -> None:
+    hosts = [
+        keeper.record_host_failure(message, host) for message, host in (("why", "a"), ("why", "b"), ("other", "b"))
+    ]
     assert hosts == ["a", "a", "b"]
 
 
