@@ -106,7 +106,7 @@ def connect_one(api: Api, service: str, request: ConnectRequest) -> Connection:
         return api.connect(service, request.hostip, request.wait)
     except RemoteItError as error:
         failure = error
-    failure.call_ended = failure.outcome is ConnectOutcome.UNKNOWN
+    failure.api_responded = failure.outcome is ConnectOutcome.UNKNOWN
     failure.outcome = failure.outcome or _outcome_of(failure)
     if failure.outcome is ConnectOutcome.UNKNOWN:
         ending = "a connection may be open; it expires 15 minutes after its last use"

@@ -29,7 +29,7 @@ class RemoteItError(Exception):
     :ivar details: the content of ``failure.details``, for example ``http_status``.
     :ivar outcome: set if a connect call failed.
     :ivar connectionid: the connection that the failed connect call has opened.
-    :ivar call_ended: whether the API has responded to a call whose outcome is unknown.
+    :ivar api_responded: whether the API has responded to a call whose outcome is unknown.
     :ivar is_ambiguous: whether the API refused a call for a reason that may be about its connection or its credentials.
     :ivar first: the inventory host that was the first to fail with this message.
     """
@@ -44,7 +44,7 @@ class RemoteItError(Exception):
         self.details = {key: value for key, value in details.items() if value is not None}
         self.outcome = ConnectOutcome.OPENED if connectionid is not None else outcome
         self.connectionid = connectionid
-        self.call_ended = False
+        self.api_responded = False
         self.is_ambiguous = False
         self.first: str | None = None
 
@@ -60,7 +60,7 @@ class RemoteItError(Exception):
     def reworded(self, message: str) -> RemoteItError:
         """Return the same error with another message."""
         error = type(self)(message, outcome=self.outcome, connectionid=self.connectionid, **self.details)
-        error.call_ended, error.is_ambiguous = self.call_ended, self.is_ambiguous
+        error.api_responded, error.is_ambiguous = self.api_responded, self.is_ambiguous
         return error
 
 

@@ -173,16 +173,18 @@ class Lifecycle:
             managed.detach = False
             self.record_unusable(managed, error.connectionid, Event.OPENED_UNUSABLE)
         elif error.outcome is ConnectOutcome.UNKNOWN:
-            self.record_doubt(managed, error.message, Event.NO_OUTCOME, call_ended=error.call_ended)
+            self.record_doubt(managed, error.message, Event.NO_OUTCOME, api_responded=error.api_responded)
         else:
             managed.apply(Event.NOT_OPENED)
             self._ledger.closed(managed.number, "refused")
         if not isinstance(error, ShuttingDownError):
             self.on_failure(managed, error)
 
-    def record_doubt(self, managed: ManagedConnection, reason: str, event: Event, *, call_ended: bool = False) -> None:
+    def record_doubt(
+        self, managed: ManagedConnection, reason: str, event: Event, *, api_responded: bool = False
+    ) -> None:
         """Record that a connect call may have opened a connection. Call it with the lock."""
-        managed.doubt = Doubt(format_utc(utc_now()), reason, call_ended)
+        managed.doubt = Doubt(format_utc(utc_now()), reason, api_responded)
         managed.apply(event)
 
     def _record_late_response(self, managed: ManagedConnection, outcome: Outcome) -> None:
@@ -279,7 +281,7 @@ class Lifecycle:
             return STILL_USED
         outcome = disconnect_one(managed.client.api, (managed.service, connection.connectionid))
         with self._lock:
-            managed.ended_early = outcome == ALREADY_CLOSED and managed.should_be_open
+            managed.ended_early = outcome == ALREADY_CLOSED and managed.is_expected_open
             is_probed = managed.ended_early and managed.may_be_probed
         if is_probed and is_port_open(connection):
             raise RemoteItError("the API does not know this connection any more, but its proxy still responds")

@@ -170,7 +170,7 @@ class Doubt:
 
     at: str  # when this became known
     reason: str
-    call_ended: bool  # the API has responded, so that nothing can be opened later
+    api_responded: bool  # the API has responded, so that nothing can be opened later
 
 
 @dataclasses.dataclass(eq=False)  # two connections are never equal, and comparing the fields is slow
@@ -317,7 +317,7 @@ class ManagedConnection:
         return expires_at is None or expires_at >= soon
 
     @property
-    def should_be_open(self) -> bool:
+    def is_expected_open(self) -> bool:
         """Whether the vendor has no reason to have closed it. Keepalive probes are not sent to a reverse proxy."""
         connection = self.connection
         return (

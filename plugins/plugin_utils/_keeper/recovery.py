@@ -67,7 +67,7 @@ class Recovery:
         if entry.connectionid is None:
             event = Event.TAKE_OVER_UNCONFIRMED
             # The API may still be carrying out the call.
-            self._lifecycle.record_doubt(managed, _KILLED, event, call_ended=False)
+            self._lifecycle.record_doubt(managed, _KILLED, event, api_responded=False)
         else:
             self._lifecycle.record_unusable(managed, entry.connectionid, Event.TAKE_OVER, entry.expires_at)
         return managed
