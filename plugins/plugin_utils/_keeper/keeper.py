@@ -149,8 +149,8 @@ class Keeper:
                 for host in (hosts or {}).get(service, ()):
                     self._note_host(managed, host)
                     managed.leases.add(HostLease(host))
-                waiting[managed.connect_future].append((service, managed.handed_out))
-                managed.handed_out = True
+                waiting[managed.connect_future].append((service, managed.outcome_reported))
+                managed.outcome_reported = True
         for future in concurrent.futures.as_completed(waiting):
             outcome = _result_of(future)
             for service, reused in waiting[future]:
@@ -184,8 +184,8 @@ class Keeper:
             self._prefetch.open_next()
         outcome = _result_of(managed.connect_future)
         with self._lock:
-            managed.handed_out = True
-            managed.failure_reported = isinstance(outcome, RemoteItError)
+            managed.outcome_reported = True
+            managed.failure_reported_to_plugin = isinstance(outcome, RemoteItError)
         return lease, outcome
 
     def _find_or_connect(

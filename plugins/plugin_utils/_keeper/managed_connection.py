@@ -194,8 +194,8 @@ class ManagedConnection:
     # facts about the entry
     host: str | None = None  # the first inventory host that used it
     sent_at: str | None = None
-    handed_out: bool = False  # a task of remoteit_connect or of the plugin has received it
-    failure_reported: bool = False  # a task of the plugin has received the reason why it was not opened
+    outcome_reported: bool = False  # a task of remoteit_connect or of the plugin has received the outcome
+    failure_reported_to_plugin: bool = False  # a task of the plugin has received the failure
     doubt: Doubt | None = None
     close_error: str | None = None
     api_replaced_it: bool = False  # the API reported that it ended it for a newer connection
@@ -303,7 +303,7 @@ class ManagedConnection:
         if self._state is State.OPEN:
             return self._is_reachable
         if self._state in (State.FAILED, State.UNCONFIRMED, State.UNUSABLE):
-            return not (self.failure_reported if to_plugin else self.handed_out)
+            return not (self.failure_reported_to_plugin if to_plugin else self.outcome_reported)
         return False
 
     @property

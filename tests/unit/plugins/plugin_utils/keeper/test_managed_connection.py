@@ -101,9 +101,9 @@ def test_apply_refuses_every_other_event(state: State) -> None:
         (State.CLOSE_FAILED, {}, False),
         (State.CLOSED, {}, False),
         (State.FAILED, {}, True),
-        (State.FAILED, {"failure_reported": True}, False),
-        (State.UNCONFIRMED, {"handed_out": True}, True),
-        (State.UNUSABLE, {"failure_reported": True}, False),
+        (State.FAILED, {"failure_reported_to_plugin": True}, False),
+        (State.UNCONFIRMED, {"outcome_reported": True}, True),
+        (State.UNUSABLE, {"failure_reported_to_plugin": True}, False),
     ],
 )
 def test_connection_can_be_handed_out(state: State, facts: dict[str, t.Any], expected: bool) -> None:
