@@ -12,7 +12,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import Remo
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._host_connections import connect_hosts
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import register_in_main_process
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import ProgressBackend
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN
 
 register_in_main_process()
@@ -27,7 +26,5 @@ class ActionModule(RemoteItAction):
         if options["hosts"] is not None:
             result = connect_hosts(options, self.play(task_vars), check_mode=check_mode)
         else:
-            result = _connect.connect(
-                options, self.environment(), ProgressBackend(KeeperClient()), check_mode=check_mode
-            )
+            result = _connect.connect(options, self.environment(), KeeperClient(), check_mode=check_mode)
         return {**result, "run_id": THIS_RUN.id}

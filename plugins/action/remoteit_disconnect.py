@@ -42,6 +42,4 @@ class ActionModule(RemoteItAction):
                     check_mode=self._task.check_mode,
                 )
             )
-        return _disconnect.disconnect(
-            options, environ, ProgressBackend(KeeperClient()), check_mode=self._task.check_mode
-        )
+        return _disconnect.disconnect(options, environ, KeeperClient(), check_mode=self._task.check_mode)

@@ -25,6 +25,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import (
     account_of,
     canonical_service_ids,
 )
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import with_progress
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import failed_for
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
@@ -97,7 +98,7 @@ def connect(
     elif requested:
         canonical = canonical_service_ids([each.service for each in requested.values()])
         request = connect_request(options, canonical.values(), check_hostip(options["hostip"]))
-        outcomes = dict(backend.connect_all(account, request))
+        outcomes = dict(with_progress("opening", len(request.services), backend.connect_all(account, request)))
         for key, each in requested.items():
             outcome = outcomes[canonical[each.service]]
             if isinstance(outcome, RemoteItError):

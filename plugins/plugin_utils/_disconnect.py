@@ -24,6 +24,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import (
     account_of,
     canonical_service_ids,
 )
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import with_progress
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import failed_for
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
@@ -52,7 +53,10 @@ def disconnect(
     refs = _connection_refs(options)
     if check_mode:
         return result_of((ref, CLOSED) for ref in refs)
-    return result_of(backend.disconnect_all(account_of(options, environ), refs) if refs else ())
+    if not refs:
+        return result_of(())
+    results = backend.disconnect_all(account_of(options, environ), refs)
+    return result_of(with_progress("closing", len(refs), results))
 
 
 def result_of(results: t.Iterable[DisconnectResult]) -> dict[str, t.Any]:
