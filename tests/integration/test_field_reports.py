@@ -102,9 +102,7 @@ def test_run_finds_files_beside_the_tasks_file(fleet: Fleet) -> None:
         ],
     )
     paths: dict[str, str | None] = {"ANSIBLE_ROLES_PATH": "roles", "ANSIBLE_FILTER_PLUGINS": "filter_plugins"}
-    run = fleet.run(
-        "remoteit.fleet.run", "-e", "remoteit_session_tasks=tasks.yml", "--limit", FIRST, environ=paths
-    )
+    run = fleet.run("remoteit.fleet.run", "-e", "remoteit_session_tasks=tasks.yml", "--limit", FIRST, environ=paths)
     assert run.result("shown")["msg"] == "hello X world"
     assert run.stdout_of("who") == themselves(FIRST)
 

@@ -23,7 +23,7 @@ class Api(t.Protocol):
     """One of the vendor's APIs, for one account."""
 
     def connect(self, service_id: str, hostip: str | None = None, wait: bool = True) -> Connection:
-        """Open a connection. The call is never repeated, because a lost response may be that of an open connection.
+        """Open a connection. Only HTTP 429 lets the call be repeated: a lost response may be that of an open one.
 
         :raises RemoteItError: with ``outcome`` and ``connectionid`` as far as the API layer knows them.
         """

@@ -104,7 +104,7 @@ class GraphQlApi:
     # -- connections ---------------------------------------------------------------------------------------------------
 
     def connect(self, service_id: str, hostip: str | None = None, wait: bool = True) -> Connection:
-        """Open a connection. The call is never repeated, because a lost response may be that of an open connection.
+        """Open a connection. Only HTTP 429 lets the call be repeated: a lost response may be that of an open one.
 
         :param wait: ignored, because this API always waits.
         :raises BadAnswerError: with the ``connectionid`` if there is a connection to close.
