@@ -63,7 +63,7 @@ def test_every_pin_is_moved() -> None:
     tracked = subprocess.check_output(["git", "ls-files", "*.txt"], cwd=ROOT, text=True).splitlines()
     pinned = {path for path in tracked if "==" in (ROOT / path).read_text()}
     assert {f"/{Path(path).parent}" for path in pinned} == set(packages["directories"])
-    by_hand = [*(path.removeprefix("**/") for path in packages["exclude-paths"])]
+    by_hand = [*(path.removeprefix("**/") for path in packages.get("exclude-paths", []))]
     by_hand += [ignored["dependency-name"] for ignored in packages["ignore"]]
     page = (ROOT / "docs/docsite/rst/contributing.rst").read_text()
     assert [name for name in by_hand if f"{name}``" not in page] == []
