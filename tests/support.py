@@ -81,6 +81,11 @@ class Simulator:
             entry for entry in self._control("GET", "connections") if not services or entry["deviceaddress"] in services
         ]
 
+    def connection(self, connectionid: str) -> dict[str, Any]:
+        """Return the connection with this ID."""
+        (entry,) = (entry for entry in self.connections() if entry["connectionid"] == connectionid)
+        return entry
+
     def open_connections(self) -> list[dict[str, Any]]:
         return [entry for entry in self.connections() if entry["open"]]
 

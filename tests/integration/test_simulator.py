@@ -1,11 +1,10 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The simulator behaves as the vendor's documents say, and as the other tests need it."""
+"""The REST side of the simulator behaves as the vendor's documents describe, and as the other tests need it."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import json
@@ -22,162 +21,97 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 import requests
-from support import SIMULATOR, SSH, TIMEOUT, WEB, wait_until
+from support import SIMULATOR, SSH, TIMEOUT, WEB, Simulator, wait_until
 
+FIRST, SECOND = "pi-0001", "pi-0002"
 LATCHING = "255.255.255.255"
 OTHER = "127.0.0.9"
 
 
-class Sim:
-    """A running simulator, seen from outside."""
+class Client(Simulator):
+    """Sends requests of REST with the token of the account."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        state_file = folder / "state.json"
-        state_file.unlink(missing_ok=True)
-        self.process = subprocess.Popen(
-            [sys.executable, str(SIMULATOR), "--state", str(state_file), *options],
-            env={**os.environ, "TMPDIR": str(folder)},
-            stdout=subprocess.DEVNULL,
-        )
-        wait_until(lambda: state_file.exists() or self.process.poll() is not None)
-        self.state_file = state_file
-        self.state: dict[str, Any] = json.loads(state_file.read_text())
-        self.session = requests.Session()
-        self.headers = {"developerkey": self.state["developer_key"], "token": self.state["token"]}
-        self._unused = {app: iter([s for s in self.services(app) if s["online"]]) for app in (SSH, WEB)}
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"developerkey": self.state["developer_key"], "token": self.state["token"]}
 
-    def services(self, application: int) -> list[dict[str, Any]]:
-        return [service for service in self.state["services"] if service["application"] == application]
+    def call(self, path: str, body: dict[str, Any]) -> requests.Response:
+        return requests.post(self.state["api_url"] + path, json=body, headers=self.headers, timeout=TIMEOUT)
 
-    def service(self, application: int = SSH) -> dict[str, Any]:
-        """A service that no other test has used."""
-        return next(self._unused[application])
+    def send_connect(self, device: str, **more: Any) -> requests.Response:
+        return self.call("/device/connect", {"deviceaddress": self.service(device), "wait": "true", **more})
 
-    def url(self, path: str) -> str:
-        return self.state["api_url"] + path
-
-    def control(self, method: str, what: str, body: Any = None) -> Any:
-        response = self.session.request(method, f"{self.state['control_url']}/{what}", json=body)
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def settings(self, **changes: Any) -> None:
-        self.control("POST", "settings", changes)
-
-    def inject_fault(self, **fault: Any) -> None:
-        self.control("POST", "faults", [fault])
-
-    def device(self, service: dict[str, Any], **changes: Any) -> dict[str, Any]:
-        return self.control("POST", "devices", {"name": service["device"], **changes})[0]
-
-    def advance(self, seconds: float) -> None:
-        self.control("POST", "clock", {"advance": seconds})
-
-    def call(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> requests.Response:
-        return self.session.post(self.url(path), json=body, headers=headers or self.headers)
-
-    def connect(self, address: str, **more: Any) -> requests.Response:
-        return self.call("/device/connect", {"deviceaddress": address, "wait": "true", **more})
-
-    def opened(self, address: str, **more: Any) -> dict[str, Any]:
-        """The connection of an answer that must be a good one."""
-        body = self.connect(address, **more).json()
+    def opened(self, device: str, **more: Any) -> dict[str, Any]:
+        """Return the connection of a response that has to be a success."""
+        body = self.send_connect(device, **more).json()
         assert body["status"] == "true", body
         return body["connection"]
 
-    def stop(self, address: str, connectionid: str | None) -> requests.Response:
-        return self.call("/device/connect/stop", {"deviceaddress": address, "connectionid": connectionid})
-
-    def entries(self, address: str) -> list[dict[str, Any]]:
-        return [entry for entry in self.control("GET", "connections") if entry["deviceaddress"] == address]
-
-    def entry(self, connectionid: str) -> dict[str, Any]:
-        (entry,) = (e for e in self.control("GET", "connections") if e["connectionid"] == connectionid)
-        return entry
-
-    def ssh_options(self) -> list[str]:
-        quiet = ["-F", "/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
-        trust = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
-        return [*quiet, *trust, "-i", self.state["ssh_private_key_file"]]
-
-    def ssh_command(self, port: int | str, command: str, *options: str) -> list[str]:
-        target = f"{self.state['ssh_user']}@127.0.0.1"
-        return ["ssh", *self.ssh_options(), *options, "-p", str(port), target, command]
-
-    def ssh(
-        self, port: int | str, command: str, *options: str, data: bytes = b""
-    ) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            self.ssh_command(port, command, *options), input=data, capture_output=True, check=False, timeout=TIMEOUT
-        )
-
-    def end(self) -> int:
-        self.session.close()
-        self.process.terminate()
-        try:
-            return self.process.wait(TIMEOUT)
-        finally:
-            self.process.kill()
+    def ssh_command(self, port: int | str, command: str) -> list[str]:
+        options = ["LogLevel=ERROR", "BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]
+        login = ["-i", self.state["ssh_private_key_file"], "-p", str(port), f"{self.state['ssh_user']}@127.0.0.1"]
+        return ["ssh", "-F", "/dev/null", *(word for option in options for word in ("-o", option)), *login, command]
 
 
-def stream(port: int | str, source: str = "127.0.0.1") -> socket.socket:
-    try:
-        return socket.create_connection(("127.0.0.1", int(port)), timeout=TIMEOUT, source_address=(source, 0))
-    except ConnectionRefusedError:
-        raise
-    except OSError as problem:
-        if source != "127.0.0.1":
-            pytest.skip(f"{source} cannot be bound here: {problem}")
-        raise
+@contextlib.contextmanager
+def stream(port: int | str, source: str = "127.0.0.1") -> Iterator[socket.socket]:
+    """Connect to a proxy, from this address."""
+    with socket.create_connection(("127.0.0.1", int(port)), timeout=TIMEOUT, source_address=(source, 0)) as tcp:
+        yield tcp
 
 
 def greeting(port: int | str, source: str = "127.0.0.1") -> bytes:
-    """What the proxy's first bytes are; nothing when it closes at once."""
+    """Return the first bytes of a proxy, or nothing if it closes the connection at once."""
     with stream(port, source) as tcp, contextlib.suppress(ConnectionResetError):
         return tcp.recv(4)
     return b""
 
 
-def refused(port: int | str) -> bool:
+def wait_for_end(tcp: socket.socket) -> None:
+    with contextlib.suppress(ConnectionResetError):
+        while tcp.recv(4096):
+            pass
+
+
+def is_refused(port: int | str) -> bool:
     try:
-        stream(port).close()
+        greeting(port)
     except ConnectionRefusedError:
         return True
     return False
 
 
-def running(pid: int) -> bool:
-    """Whether the process lives; a zombie that nobody has waited for is dead."""
+def is_running(pid: int) -> bool:
+    """Return whether the process runs. A zombie does not."""
     command = ["ps", "-o", "stat=", "-p", str(pid)]
     state = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     return bool(state) and not state.startswith("Z")
 
 
 @pytest.fixture(scope="module")
-def sim_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sim]:
-    simulator = Sim(tmp_path_factory.mktemp("sim"), "--devices", "151", "--offline", "1")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    simulator = Client(tmp_path_factory.mktemp("sim"), "--devices", "11", "--offline", "1")
     yield simulator
-    assert simulator.end() == 0
+    simulator.end()
+    assert simulator.process.returncode == 0
 
 
 @pytest.fixture
-def sim(sim_shared: Sim) -> Iterator[Sim]:
-    defaults = sim_shared.control("GET", "settings")
-    yield sim_shared
-    sim_shared.control("DELETE", "faults")
-    sim_shared.settings(**defaults)
+def sim(shared: Client) -> Client:
+    shared.reset()
+    return shared
 
 
 @pytest.fixture
-def sim_start(tmp_path: Path) -> Iterator[Callable[..., Sim]]:
-    """Start further simulators, with options of their own."""
-    started: list[Sim] = []
+def start(tmp_path: Path) -> Iterator[Callable[..., Client]]:
+    """Start another simulator with these options."""
+    started: list[Client] = []
 
-    def start(*options: str) -> Sim:
-        started.append(Sim(tmp_path, *options))
+    def start(*options: str) -> Client:
+        (tmp_path / "state.json").unlink(missing_ok=True)
+        started.append(Client(tmp_path, *options))
         return started[-1]
 
     yield start
@@ -185,310 +119,222 @@ def sim_start(tmp_path: Path) -> Iterator[Callable[..., Sim]]:
         simulator.end()
 
 
-# The vendor's page "Connecting to a Device": its samples, with only the host replaced.
+# -- requests ----------------------------------------------------------------------------------------------------------
 
-CURL_SAMPLE = r"""
-curl -X POST \
-     -H "token:$TOKEN" \
-     -H "developerkey:$DEV_KEY" \
-     -d "{\"wait\":\"true\",\"deviceaddress\":\"$DEVICE_ADDRESS\", \
-          \"hostip\":\"$HOSTIP\" }" \
-     $API/device/connect
-"""
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_vendor_sample_curl(sim: Sim) -> None:
-    address = sim.service()["deviceaddress"]
-    values = {
-        "TOKEN": sim.state["token"],
-        "DEV_KEY": sim.state["developer_key"],
-        "DEVICE_ADDRESS": address,
-        "HOSTIP": "127.0.0.1",
-        "API": sim.state["api_url"],
-    }
-    sim.control("DELETE", "requests")
-    result = subprocess.run(["sh", "-c", CURL_SAMPLE], env={**os.environ, **values}, capture_output=True, check=True)
-    body = json.loads(result.stdout)
-    assert body["status"] == "true"
-    assert sim.entry(body["connection"]["connectionid"])["hostip"] == "127.0.0.1"
-    (request,) = sim.control("GET", "requests")
-    assert request["content_type"] == "application/x-www-form-urlencoded"
-    assert request["wait"] == "true"
+#: The paths, content types and other fields of the vendor's samples, and forms that other clients send.
+FORMS: list[tuple[str, str | None, dict[str, Any]]] = [
+    ("/device/connect", None, {"wait": "true", "hostip": "127.0.0.1"}),
+    ("/device/connect", "application/json", {"wait": "true", "hostip": "127.0.0.1"}),
+    ("/device/connect", "text/plain; charset=utf-8", {"wait": "true", "hostip": "127.0.0.1"}),
+    ("/device/connect", "application/x-www-form-urlencoded", {"wait": True, "hostip": "127.0.0.1"}),
+    ("/device/connect/", "application/json", {}),
+    ("//device/connect", "application/json", {"wait": "True "}),
+    ("/device/connect", "application/json", {"wait": True, "hostip": None}),
+]
 
 
-@pytest.mark.parametrize(
-    ("content_type", "wait"),
-    [
-        pytest.param(None, "true", id="python"),
-        pytest.param("application/json", "true", id="javascript"),
-        pytest.param("text/plain; charset=utf-8", "true", id="csharp"),
-        pytest.param("application/x-www-form-urlencoded", True, id="php"),
-    ],
-)
-def test_vendor_samples(sim: Sim, content_type: str | None, wait: bool | str) -> None:
-    address = sim.service()["deviceaddress"]
-    data = json.dumps({"deviceaddress": address, "wait": wait, "hostip": "127.0.0.1"})
-    headers = {**sim.headers, **({"Content-Type": content_type} if content_type else {})}
-    body = requests.post(sim.url("/device/connect"), data=data, headers=headers).json()
-    assert body["status"] == "true"
-    assert greeting(body["connection"]["proxyport"]) == b"SSH-"
-
-
-def test_connect_accepts_other_forms(sim: Sim) -> None:
-    for path in ("/device/connect", "/device/connect/", "//device/connect"):
-        for more in ({}, {"wait": "True"}, {"wait": "true "}, {"wait": True, "hostip": None}):
-            body = sim.call(path, {"deviceaddress": sim.service()["deviceaddress"].lower(), **more}).json()
+def test_connect_accepts_every_form(sim: Client, subtests: Any) -> None:
+    for path, content_type, more in FORMS:
+        with subtests.test(f"{path} {content_type} {more}"):
+            data = json.dumps({"deviceaddress": sim.service(FIRST).lower(), **more})
+            headers = {**sim.headers, **({"Content-Type": content_type} if content_type else {})}
+            body = requests.post(sim.state["api_url"] + path, data=data, headers=headers, timeout=TIMEOUT).json()
             assert (body["status"], body["wait"]) == ("true", True)
-            assert sim.entry(body["connectionid"])["restriction"] == "caller"
+            assert greeting(body["connection"]["proxyport"]) == b"SSH-"
+            entry = sim.connection(body["connectionid"])
+            assert (entry["restriction"], entry["hostip_sent"]) == (
+                ("address", "127.0.0.1") if more.get("hostip") else ("caller", None)
+            )
 
 
-# The state file
+def test_tokens_expire(start: Callable[..., Client]) -> None:
+    sim = start("--devices", "1")
+    credentials = {name: sim.state[name] for name in ("username", "password")}
+    sim.opened(FIRST)
+    sim._control("DELETE", "tokens")
+    assert sim.send_connect(FIRST).json()["reason"] == "missing api token"
+    sim.state["token"] = sim.call("/user/login", credentials).json()["token"]
+    sim.opened(FIRST)
+    sim.advance(8 * 86400)
+    assert sim.send_connect(FIRST).json()["reason"] == "missing api token"
 
 
-def test_state_file(sim: Sim) -> None:
-    assert stat.S_IMODE(sim.state_file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(Path(sim.state["ssh_private_key_file"]).stat().st_mode) == 0o600
-    for key in ("api_url", "graphql_url", "username", "password", "developer_key", "token", "access_key_id"):
-        assert isinstance(sim.state[key], str)
-        assert sim.state[key]
-    assert len(sim.state["secret_access_key"]) == 40
-    services = sim.state["services"]
-    assert [service["application"] for service in services] == [SSH] * 151 + [WEB] * 151
-    assert [service["device"] for service in services if not service["online"]] == ["pi-0151", "pi-0151"]
-    assert services[0] == {
-        "deviceaddress": "80:00:00:00:01:00:00:11",
-        "name": "pi-0001-ssh",
-        "device": "pi-0001",
-        "application": SSH,
-        "online": True,
-    }
-    assert len({service["deviceaddress"] for service in services}) == 302
-
-
-def test_work_directory_is_kept(sim_start: Callable[..., Sim], tmp_path: Path) -> None:
-    work = tmp_path / "work"
-    keys = []
-    for _unused in range(2):
-        simulator = sim_start("--devices", "1", "--work", str(work))
-        service = simulator.service()
-        port = simulator.opened(service["deviceaddress"])["proxyport"]
-        assert greeting(port) == b"SSH-"
-        keys.append((simulator.device(service)["host_key"], Path(simulator.state["ssh_private_key_file"]).read_text()))
-        assert simulator.end() == 0
-    assert keys[0] == keys[1]
-    assert (work / "devices" / "pi-0001" / "home" / "device-name").read_text() == "pi-0001\n"
-
-
-# Who may call
-
-
-def test_tokens_expire(sim_start: Callable[..., Sim]) -> None:
-    simulator = sim_start("--devices", "1")
-    address = simulator.service()["deviceaddress"]
-    credentials = {"username": simulator.state["username"], "password": simulator.state["password"]}
-    simulator.opened(address)
-    simulator.control("DELETE", "tokens")
-    assert simulator.connect(address).json()["reason"] == "missing api token"
-    simulator.headers["token"] = simulator.call("/user/login", credentials).json()["token"]
-    simulator.opened(address)
-    simulator.advance(8 * 86400)
-    assert simulator.connect(address).json()["reason"] == "missing api token"
-
-
-def test_request_log_contains_no_secret(sim: Sim) -> None:
-    service = sim.service()
-    credentials = {"username": sim.state["username"], "password": sim.state["password"]}
-    sim.control("DELETE", "requests")
-    sim.call("/user/login", credentials)
-    sim.connect(service["deviceaddress"])
-    sim.session.get(sim.url(f"/user/token/{sim.state['token']}"))
-    log = sim.control("GET", "requests")
+def test_request_log_contains_no_secret(sim: Client) -> None:
+    sim.call("/user/login", {name: sim.state[name] for name in ("username", "password")})
+    sim.opened(FIRST)
+    sim.call(f"/user/token/{sim.state['token']}", {})
+    log = sim.requests()
     assert [entry["call"] for entry in log] == ["login", "connect", "unknown"]
     assert [entry["status"] for entry in log] == [200, 200, 404]
-    assert log[1]["deviceaddress"] == service["deviceaddress"]
-    assert log[1]["secrets"] == {
-        "developerkey": True,
-        "apikey": False,
-        "token": True,
-        "authorization": False,
-        "password": False,
-    }
-    assert log[1]["peer"] == "127.0.0.1"
-    assert log[1]["user_agent"].startswith("python-requests/")
+    assert (log[1]["deviceaddress"], log[1]["peer"]) == (sim.service(FIRST), "127.0.0.1")
+    assert [name for name, is_sent in log[1]["secrets"].items() if is_sent] == ["developerkey", "token"]
     assert log[0]["secrets"]["password"]
-    shown = json.dumps([log, sim.control("GET", "connections"), sim.control("GET", "settings")])
-    for name in ("token", "developer_key", "password", "secret_access_key"):
-        assert sim.state[name] not in shown
+    shown = json.dumps([log, sim.connections(), sim._control("GET", "settings")])
+    assert not [name for name in ("token", "developer_key", "password") if sim.state[name] in shown]
 
 
-# Who may use a connection, and for how long
+# -- the state ---------------------------------------------------------------------------------------------------------
 
 
-def test_restriction_decides_who_may_use_a_proxy(sim: Sim) -> None:
-    """Left out, it is the caller. A latching proxy serves the first address that uses it."""
+def test_state_file_lists_the_services(shared: Client, tmp_path_factory: pytest.TempPathFactory) -> None:
+    files = [Path(shared.state["ssh_private_key_file"]), tmp_path_factory.getbasetemp() / "sim0" / "state.json"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [0o600] * 2
+    names = ("api_url", "graphql_url", "username", "password", "developer_key", "token", "access_key_id")
+    assert all(shared.state[name] and isinstance(shared.state[name], str) for name in names)
+    assert len(shared.state["secret_access_key"]) == 40
+    services = shared.state["services"]
+    assert [service["application"] for service in services] == [SSH] * 11 + [WEB] * 11
+    assert [service["device"] for service in services if not service["online"]] == ["pi-0011", "pi-0011"]
+    ssh = {"deviceaddress": "80:00:00:00:01:00:00:11", "name": "pi-0001-ssh", "device": FIRST, "application": SSH}
+    assert services[0] == {**ssh, "online": True}
+    assert len({service["deviceaddress"] for service in services}) == 22
 
-    def opened(**hostip: str) -> tuple[str, dict[str, Any]]:
-        connection = sim.opened(sim.service()["deviceaddress"], **hostip)
-        return connection["proxyport"], connection
 
-    port, connection = opened()
+def test_work_directory_is_kept(start: Callable[..., Client], tmp_path: Path) -> None:
+    keys = []
+    for _unused in range(2):
+        sim = start("--devices", "1", "--work", str(tmp_path / "work"))
+        assert greeting(sim.opened(FIRST)["proxyport"]) == b"SSH-"
+        keys.append((sim.device(FIRST)["host_key"], Path(sim.state["ssh_private_key_file"]).read_text()))
+        sim.end()
+    assert keys[0] == keys[1]
+    assert (tmp_path / "work" / "devices" / FIRST / "home" / "device-name").read_text() == f"{FIRST}\n"
+
+
+# -- connections -------------------------------------------------------------------------------------------------------
+
+
+def test_restriction_decides_who_may_use_a_proxy(sim: Client) -> None:
+    """It is the caller by default. A latching proxy serves the first address that uses it."""
+    connection = sim.opened(FIRST)
+    port = connection["proxyport"]
     assert (greeting(port, OTHER), greeting(port)) == (b"", b"SSH-")
-    entry = sim.entry(connection["connectionid"])
+    entry = sim.connection(connection["connectionid"])
     assert (entry["restriction"], entry["hostip_sent"], entry["uses"], entry["refused"]) == ("caller", None, 1, 1)
-    port, connection = opened(hostip=OTHER)
+    connection = sim.opened(FIRST, hostip=OTHER)
+    port = connection["proxyport"]
     assert (greeting(port), greeting(port, OTHER), connection["filteredIP"]) == (b"", b"SSH-", OTHER)
-    port, _unused = opened(hostip="0.0.0.0")
+    port = sim.opened(FIRST, hostip="0.0.0.0")["proxyport"]
     assert (greeting(port, OTHER), greeting(port)) == (b"SSH-", b"SSH-")
-    port, connection = opened(hostip=LATCHING)
+    connection = sim.opened(FIRST, hostip=LATCHING)
+    port = connection["proxyport"]
     assert [greeting(port, OTHER), greeting(port), greeting(port, OTHER)] == [b"SSH-", b"", b"SSH-"]
-    assert (connection["filteredIP"], sim.entry(connection["connectionid"])["latched"]) == ("latching", OTHER)
+    assert (connection["filteredIP"], sim.connection(connection["connectionid"])["latched"]) == ("latching", OTHER)
 
 
-def test_idle_counts_from_the_last_stream(sim: Sim) -> None:
-    connection = sim.opened(sim.service()["deviceaddress"])
+def test_connection_ends_when_idle_or_expired(sim: Client) -> None:
+    """It is idle since its last stream, and expires even in use."""
+    connection = sim.opened(FIRST)
     connectionid, port = connection["connectionid"], connection["proxyport"]
     sim.advance(890)
     with stream(port) as tcp:
         assert tcp.recv(4) == b"SSH-"
         sim.advance(5000)
-        assert sim.entry(connectionid)["open"]
-    wait_until(lambda: sim.entry(connectionid)["streams"] == 0)
+        assert sim.connection(connectionid)["open"]
+    wait_until(lambda: sim.connection(connectionid)["streams"] == 0)
     sim.advance(890)
-    assert sim.entry(connectionid)["open"]
+    assert sim.connection(connectionid)["open"]
     sim.advance(10)
-    entry = sim.entry(connectionid)
-    assert (entry["open"], entry["closed_by"]) == (False, "idle")
-    assert entry["closed_at"] > entry["opened_at"]
-    assert refused(port)
-
-
-def test_connection_expires_even_in_use(sim: Sim) -> None:
-    connection = sim.opened(sim.service()["deviceaddress"])
+    assert sim.connection(connectionid)["closed_by"] == "idle"
+    assert is_refused(port)
+    connection = sim.opened(FIRST)
     assert 28790 < int(connection["expirationsec"]) < 28800
     with stream(connection["proxyport"]) as tcp:
         assert tcp.recv(4) == b"SSH-"
         sim.advance(28799)
-        assert sim.entry(connection["connectionid"])["open"]
+        assert sim.connection(connection["connectionid"])["open"]
         sim.advance(1)
-        with contextlib.suppress(ConnectionResetError):
-            while tcp.recv(4096):
-                pass
-    assert sim.entry(connection["connectionid"])["closed_by"] == "expired"
-    assert refused(connection["proxyport"])
+        wait_for_end(tcp)
+    assert sim.connection(connection["connectionid"])["closed_by"] == "expired"
 
 
-def test_stop_closes_streams_and_only_once(sim: Sim) -> None:
-    address, other = sim.service()["deviceaddress"], sim.service()["deviceaddress"]
-    connection = sim.opened(address)
+def test_stop_closes_streams_and_only_once(sim: Client) -> None:
+    address = sim.service(FIRST)
+    connection = sim.opened(FIRST)
     connectionid = connection["connectionid"]
+
+    def stop(address: str, connectionid: str | None) -> requests.Response:
+        return sim.call("/device/connect/stop", {"deviceaddress": address, "connectionid": connectionid})
+
     with stream(connection["proxyport"]) as tcp:
         assert tcp.recv(4) == b"SSH-"
-        for wrong_address, wrong_id in [
-            (other, connectionid),
-            (address, "unknown"),
-            (address, None),
-            ("", connectionid),
-        ]:
-            response = sim.stop(wrong_address, wrong_id)
-            assert response.status_code == 401
-            assert response.json()["status"] == "false"
+        wrong = [(sim.service(SECOND), connectionid), (address, "unknown"), (address, None), ("", connectionid)]
+        for arguments in wrong:
+            response = stop(*arguments)
+            assert (response.status_code, response.json()["status"]) == (401, "false")
             assert response.json()["reason"]
-        assert sim.entry(connectionid)["open"]
-        response = sim.stop(address.lower(), connectionid.upper())
-        assert response.json() == {"status": "true", "connectionid": connectionid}
-        with contextlib.suppress(ConnectionResetError):
-            while tcp.recv(4096):
-                pass
-    assert sim.entry(connectionid)["closed_by"] == "stop"
-    assert refused(connection["proxyport"])
-    assert sim.stop(address, connectionid).status_code == 401
+        assert sim.connection(connectionid)["open"]
+        assert stop(address.lower(), connectionid.upper()).json() == {"status": "true", "connectionid": connectionid}
+        wait_for_end(tcp)
+    assert sim.connection(connectionid)["closed_by"] == "stop"
+    assert is_refused(connection["proxyport"])
+    assert stop(address, connectionid).status_code == 401
 
 
-def test_simultaneous_connects_reuse_one_connection(sim: Sim) -> None:
-    address = sim.service()["deviceaddress"]
+def test_simultaneous_connects_reuse_one_connection(sim: Client) -> None:
     sim.settings(second_connect="reuse", latency=0.5)
-    sim.control("DELETE", "requests")
-
-    def connect(_unused: int) -> str:
-        response = requests.post(sim.url("/device/connect"), json={"deviceaddress": address}, headers=sim.headers)
-        return response.json()["connectionid"]
-
     with ThreadPoolExecutor(8) as pool:
-        answers = pool.map(connect, range(8))
-        wait_until(lambda: len(sim.control("GET", "requests")) == 8)
-        # After a pause they are all due at once.
+        found = pool.map(lambda _unused: sim.opened(FIRST)["connectionid"], range(8))
+        wait_until(lambda: len(sim.requests()) == 8)
+        # after a pause they are all due at once
         sim.process.send_signal(signal.SIGSTOP)
         time.sleep(0.6)
         sim.process.send_signal(signal.SIGCONT)
-        assert len(set(answers)) == 1
-    assert len(sim.entries(address)) == 1
+        assert len(set(found)) == 1
+    assert len(sim.open_connections()) == 1
 
 
-def test_max_connections_counts_calls_at_the_same_time(sim: Sim) -> None:
-    open_before = sum(entry["open"] for entry in sim.control("GET", "connections"))
-    sim.settings(max_connections=open_before + 3, latency=0.2)
-    services = [sim.service()["deviceaddress"] for _unused in range(8)]
-
-    def connect(address: str) -> bool:
-        body = {"deviceaddress": address}
-        return "connection" in requests.post(sim.url("/device/connect"), json=body, headers=sim.headers).json()
-
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(connect, services)) == 3
-
-
-# What answers look like
-
-
-def test_response_bodies(sim: Sim) -> None:
-    address = sim.service()["deviceaddress"]
-    full = sim.connect(address)
+def test_response_bodies(sim: Client) -> None:
+    full = sim.send_connect(FIRST)
     assert "http:\\/\\/127.0.0.1:" in full.text
     inner = full.json()["connection"]
-    assert inner["proxy"] == f"http://127.0.0.1:{inner['proxyport']}"
-    assert (inner["status"], inner["reverseProxy"], inner["proxyServerPort"]) == (
-        "running",
-        False,
-        int(inner["proxyport"]),
-    )
+    port = inner["proxyport"]
+    assert inner["proxy"] == f"http://127.0.0.1:{port}"
+    assert (inner["status"], inner["reverseProxy"], inner["proxyServerPort"]) == ("running", False, int(port))
     sim.settings(body="minimal", escaped_slashes=False)
-    minimal = sim.connect(address)
+    minimal = sim.send_connect(FIRST)
     assert "http://127.0.0.1:" in minimal.text
     assert set(minimal.json()) == {"connection", "status"}
     assert set(minimal.json()["connection"]) == {"deviceaddress", "expirationsec", "proxy", "connectionid"}
     sim.settings(body="override")
-    assert sim.opened(address)["url"] == [None]
+    assert sim.opened(FIRST)["url"] == [None]
 
 
-def test_device_list_rows(sim: Sim) -> None:
-    body = sim.session.get(sim.url("/device/list/all?cache=false"), headers=sim.headers).json()
-    assert (body["status"], body["length"], len(body["devices"])) == ("true", 453, 453)
-    bulk, ssh, web = body["devices"][:3]
-    assert [row["servicetitle"] for row in (bulk, ssh, web)] == ["Bulk Service", "SSH", "HTTP"]
-    assert bulk["devicealias"] == "pi-0001"
-    assert (ssh["deviceaddress"], ssh["devicestate"]) == (sim.state["services"][0]["deviceaddress"], "active")
-    assert (ssh["devicetype"][:5], ssh["devicetype"][30:35]) == ("00:1C", "00:16")
-    assert body["devices"][-1]["devicestate"] == "inactive"
+# -- devices -----------------------------------------------------------------------------------------------------------
 
 
-# Faults
+def test_streams_lose_nothing(sim: Client) -> None:
+    commands = [sim.ssh_command(sim.opened(device)["proxyport"], "cat") for device in (FIRST, SECOND)]
+    data = os.urandom(1_500_000)
+
+    def copy(command: list[str]) -> bytes:
+        return subprocess.run(command, input=data, capture_output=True, check=True, timeout=TIMEOUT).stdout
+
+    with ThreadPoolExecutor(4) as pool:
+        copies = list(pool.map(copy, commands * 2))
+    assert {hashlib.sha256(each).digest() for each in copies} == {hashlib.sha256(data).digest()}
 
 
-def test_faults_apply_in_order(sim: Sim) -> None:
-    one, two = sim.service()["deviceaddress"], sim.service()["deviceaddress"]
-    sim.control(
-        "POST",
-        "faults",
-        [
-            {"call": "connect", "deviceaddress": one.lower(), "fault": "http", "status": 500},
-            {"call": "any", "fault": "http", "status": 502, "times": "always"},
-        ],
-    )
-    assert [sim.connect(address).status_code for address in (two, one, one)] == [502, 500, 502]
-    assert [fault["status"] for fault in sim.control("GET", "faults")] == [502]
-    sim.control("DELETE", "faults")
-    sim.opened(one)
+def test_command_ends_with_its_channel(sim: Client) -> None:
+    command = sim.ssh_command(sim.opened(FIRST)["proxyport"], "echo $$; sleep 60; true")
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        pid = int(client.stdout.readline())
+        assert is_running(pid)
+        client.kill()
+    wait_until(lambda: not is_running(pid))
+
+
+# -- control -----------------------------------------------------------------------------------------------------------
+
+
+def test_faults_apply_in_order(sim: Client) -> None:
+    sim.inject_fault(sim.service(FIRST).lower(), call="connect", fault="http", status=500)
+    sim.inject_fault(call="any", fault="http", status=502, times="always")
+    assert [sim.send_connect(device).status_code for device in (SECOND, FIRST, FIRST)] == [502, 500, 502]
+    assert [fault["status"] for fault in sim._control("GET", "faults")] == [502]
+    sim.clear_faults()
+    sim.opened(FIRST)
 
 
 CONTROLS: list[tuple[str, Any]] = [
@@ -496,110 +342,48 @@ CONTROLS: list[tuple[str, Any]] = [
     ("faults", [{"fault": "drop", "tiems": 2}]),
     ("settings", {"second_connect": "sometimes"}),
     ("settings", {"latenzy": 1}),
-    ("clock", {"advance": -1}),
-    ("devices", {"name": "nobody", "online": True}),
-    ("devices", {"name": "pi-0001", "sleepy": True}),
-    ("devices", {"name": "pi-0001", "fields": {"nmae": "x"}}),
-    ("devices", {"name": "pi-0001", "fields": None}),
-    ("devices", {"name": "pi-0001", "services": {"unknown": {}}}),
-    ("devices", {"name": "pi-0001", "services": {"80:00:00:00:01:00:00:11": {"platform": 1}}}),
-    ("sessions", {"deviceaddress": "unknown"}),
     ("settings", {"pages": "few"}),
     ("settings", {"signature_window": -1}),
+    ("clock", {"advance": -1}),
+    ("devices", {"name": "nobody", "online": True}),
+    ("devices", {"name": FIRST, "sleepy": True}),
+    ("devices", {"name": FIRST, "fields": {"nmae": "x"}}),
+    ("devices", {"name": FIRST, "fields": None}),
+    ("devices", {"name": FIRST, "services": {"unknown": {}}}),
+    ("devices", {"name": FIRST, "services": {"80:00:00:00:01:00:00:11": {"platform": 1}}}),
+    ("sessions", {"deviceaddress": "unknown"}),
 ]
 
 
-def test_controls_refuse_what_they_do_not_know(sim: Sim) -> None:
+def test_unknown_controls_are_refused(sim: Client) -> None:
     for what, body in CONTROLS:
-        assert sim.session.post(f"{sim.state['control_url']}/{what}", json=body).status_code == 400, (what, body)
+        url = f"{sim.state['control_url']}/{what}"
+        assert requests.post(url, json=body, timeout=TIMEOUT).status_code == 400, (what, body)
 
 
-# Devices
-
-
-def test_device_runs_commands(sim: Sim) -> None:
-    port = sim.opened(sim.service()["deviceaddress"])["proxyport"]
-    assert sim.ssh(port, "exit 7").returncode == 7
-    assert sim.ssh(port, "kill -TERM $$").returncode == 255
-    both = sim.ssh(port, "echo out; echo err >&2")
-    assert (both.stdout, both.stderr) == (b"out\n", b"err\n")
-    home = sim.ssh(port, "pwd").stdout
-    assert sim.ssh(port, "/bin/sh -c 'echo ~pi && echo ~ && echo ~root/.'").stdout == home * 2 + home.strip() + b"/.\n"
-    environment = sim.ssh(port, "env").stdout.decode()
-    assert "REMOTEIT" not in environment
-    assert f"PATH={sim.ssh(port, 'echo ~').stdout.decode().strip()}/bin:" in environment
-    assert "VIRTUAL_ENV" not in environment
-    assert sim.ssh(port, "true", "-o", "User=root", "-l", "root").returncode == 255
-
-
-def test_streams_lose_nothing(sim: Sim) -> None:
-    ports = [sim.opened(sim.service()["deviceaddress"])["proxyport"] for _unused in range(4)]
-    data = os.urandom(1_500_000)
-    with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda port: sim.ssh(port, "cat", data=data), ports * 2))
-    assert {hashlib.sha256(result.stdout).digest() for result in results} == {hashlib.sha256(data).digest()}
-
-
-def test_command_dies_with_its_channel(sim: Sim) -> None:
-    port = sim.opened(sim.service()["deviceaddress"])["proxyport"]
-    with subprocess.Popen(sim.ssh_command(port, "echo $$; sleep 60; true"), stdout=subprocess.PIPE) as client:
-        assert client.stdout is not None
-        pid = int(client.stdout.readline())
-        assert running(pid)
-        client.kill()
-    wait_until(lambda: not running(pid))
-
-
-# Many at once, and the end
-
-
-def test_many_connects_take_no_longer_than_one(sim_start: Callable[..., Sim]) -> None:
-    simulator = sim_start("--devices", "200", "--latency", "1")
-    addresses = [service["deviceaddress"] for service in simulator.services(SSH)]
-
-    async def connect(session: aiohttp.ClientSession, address: str) -> dict[str, Any]:
-        async with session.post(simulator.url("/device/connect"), json={"deviceaddress": address}) as response:
-            return await response.json()
-
-    async def connect_all() -> list[dict[str, Any]]:
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector, headers=simulator.headers) as session:
-            return await asyncio.gather(*(connect(session, address) for address in addresses))
-
-    began = time.monotonic()
-    answers = asyncio.run(connect_all())
-    seconds = time.monotonic() - began
-    assert [answer["connection"]["deviceaddress"] for answer in answers] == addresses
-    assert len({answer["connection"]["proxyport"] for answer in answers}) == 200
-    # One after the other they would take 200 seconds, and 16 at a time 13.
-    assert 1 <= seconds < 13
-    assert sum(entry["open"] for entry in simulator.control("GET", "connections")) == 200
-    assert greeting(answers[-1]["connection"]["proxyport"]) == b"SSH-"
-
-
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_simulator_ends_without_leftovers(sim_start: Callable[..., Sim], tmp_path: Path, signum: int) -> None:
-    simulator = sim_start("--devices", "2")
-    port = simulator.opened(simulator.service()["deviceaddress"])["proxyport"]
-    # One that has left its process group, as Ansible's async tasks do, can only be found on Linux.
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_simulator_ends_without_leftovers(start: Callable[..., Client], tmp_path: Path, number: int) -> None:
+    sim = start("--devices", "2")
+    port = sim.opened(FIRST)["proxyport"]
+    # a process that has left its group, as Ansible's async tasks do, can only be found on Linux
     runaway = "setsid" if sys.platform == "linux" and shutil.which("setsid") else ""
     command = f"echo $$; {runaway} sleep 60 & echo $!; wait; true"
-    with subprocess.Popen(simulator.ssh_command(port, command), stdout=subprocess.PIPE) as client:
+    with subprocess.Popen(sim.ssh_command(port, command), stdout=subprocess.PIPE) as client:
         assert client.stdout is not None
         pids = [int(client.stdout.readline()) for _unused in range(2)]
-        assert all(running(pid) for pid in pids)
+        assert all(map(is_running, pids))
         assert [path.name.startswith("remoteit-sim-") for path in tmp_path.iterdir() if path.is_dir()] == [True]
-        simulator.process.send_signal(signum)
-        assert simulator.process.wait(TIMEOUT) == 0
+        sim.process.send_signal(number)
+        assert sim.process.wait(TIMEOUT) == 0
         assert client.wait(TIMEOUT) == 255
-    wait_until(lambda: not any(running(pid) for pid in pids))
+    wait_until(lambda: not any(map(is_running, pids)))
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
-    assert refused(port)
+    assert is_refused(port)
 
 
-def test_port_in_use_is_reported(sim: Sim) -> None:
-    port = sim.state["api_url"].split(":")[2].split("/")[0]
-    command = [sys.executable, str(SIMULATOR), "--listen", f"127.0.0.1:{port}"]
+def test_port_in_use_is_reported(shared: Client) -> None:
+    port = shared.state["api_url"].split(":")[2].split("/")[0]
+    command = [sys.executable, SIMULATOR, "--listen", f"127.0.0.1:{port}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
     assert result.returncode == 1
     assert "in use" in result.stderr
