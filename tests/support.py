@@ -28,7 +28,7 @@ def wait_until(ready: Callable[[], Any], seconds: float = TIMEOUT) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := ready()):
         assert time.monotonic() < deadline, f"waited in vain for {seconds} seconds"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 
