@@ -15,7 +15,7 @@ from conftest import CLOSE, OPEN, ROLE, Fleet, Run, play, raw, role_play, task, 
 
 NOTIFY = raw("notify", "true", changed_when=True, notify="handler")
 HANDLER = who("handler")
-FAIL = raw("fail", "false", when="inventory_hostname == 'pi-0002'")
+FAIL = raw("fail", "false", when="inventory_hostname == fails")
 FREE = {"strategy": "free"}
 PINNED = {"strategy": "host_pinned", "serial": 1}
 
@@ -46,21 +46,17 @@ def outputs(run: Run, name: str) -> list[tuple[str, str]]:
 @pytest.mark.each_api
 @pytest.mark.every_engine
 def test_role_runs_ordinary_tasks_and_closes(fleet: Fleet) -> None:
-    fleet.environ["ANSIBLE_PIPELINING"] = "0"
-    fleet.write("on_the_devices.yml", """\
-        - {name: who, ansible.builtin.command: cat device-name, changed_when: false}
-        - name: copy
-          ansible.builtin.copy: {content: "of {{ inventory_hostname }} in {{ ansible_facts.env.HOME }}", dest: own.conf}
-          notify: restart
-        """)  # fmt: skip
-    handlers = [task("restart", **{"ansible.builtin.command": "touch restarted"})]
-    run = fleet.run([role_play(gather_facts=True, handlers=handlers), look(fleet)])
+    fleet.write(
+        "on_the_devices.yml",
+        """\
+        - {name: who, ansible.builtin.command: cat device-name, changed_when: true, notify: restart}
+        """,
+    )
+    handlers = [raw("restart", "touch restarted")]
+    run = fleet.run([role_play(handlers=handlers), look(fleet)])
     assert run.rc == 0
     assert run.stdout_of("who") == themselves(*fleet.devices)
-    for device in fleet.devices:
-        home = fleet.simulator.home(device)
-        assert (home / "own.conf").read_text() == f"of {device} in {home}"
-        assert (home / "restarted").exists()
+    assert all((fleet.simulator.home(device) / "restarted").exists() for device in fleet.devices)
     assert run.open_at() == []
     assert run.calls("connect") == run.calls("stop") == fleet.services
     assert run.recap == "opened 3, closed 3, left open 0"
@@ -90,25 +86,6 @@ def test_serial_stays_below_the_limit_of_the_account(fleet: Fleet) -> None:
     assert second == [("connect", fleet.services[2]), ("stop", fleet.services[2])]
 
 
-def test_role_opens_the_hosts_of_limit(fleet: Fleet) -> None:
-    fleet.write("on_the_devices.yml", [who()])
-    run = fleet.run([role_play()] * 2, "--limit", "pi-0002")
-    assert run.rc == 0
-    assert outputs(run, "who") == [("pi-0002", "pi-0002")] * 2
-    assert run.calls("connect") == [fleet.services[1]] * 2
-    assert run.recap == "opened 2, closed 2, left open 0"
-
-
-def test_hosts_of_one_service_share_its_connection(fleet: Fleet) -> None:
-    service = fleet.services[0]
-    hosts = {"upper": {"remoteit_deviceaddress": service}, "lower": {"remoteit_deviceaddress": service.lower()}}
-    fleet.inventory["fleet"]["hosts"] = hosts
-    run = fleet.session([who()])
-    assert run.rc == 0
-    assert run.stdout_of("who") == {"upper": "pi-0001", "lower": "pi-0001"}
-    assert [c["closed_by"] for c in run.connections] == ["stop"]
-
-
 def test_open_twice_opens_once(fleet: Fleet) -> None:
     """Without ``close``, the connections last for the plays that follow."""
     fleet.write("roles/own/tasks/main.yml", [who("role")])
@@ -122,57 +99,54 @@ def test_open_twice_opens_once(fleet: Fleet) -> None:
 
 
 def test_role_opens_hosts_with_their_own_variables(fleet: Fleet) -> None:
-    """Their ``hostip`` is sent, and the warning about a public proxy appears once."""
+    """Their ``hostip`` is sent, with one warning about a public proxy. Hosts of one service share its connection."""
     hostips = ["0.0.0.0", "255.255.255.255", "127.0.0.1"]
-    for host, hostip in zip(fleet.inventory["fleet"]["hosts"].values(), hostips, strict=True):
+    hosts = fleet.inventory["fleet"]["hosts"]
+    for host, hostip in zip(hosts.values(), hostips, strict=True):
         host["remoteit_hostip"] = hostip
+    shared = fleet.simulator.service("pi-0004")
+    hosts |= {"upper": {"remoteit_deviceaddress": shared}, "lower": {"remoteit_deviceaddress": shared.lower()}}
     run = fleet.session([who()])
     assert run.rc == 0
-    assert run.stdout_of("who") == themselves(*fleet.devices)
-    assert {c["deviceaddress"]: c["hostip"] for c in run.connections} == dict(zip(fleet.services, hostips, strict=True))
+    assert run.stdout_of("who") == {**themselves(*fleet.devices), "upper": "pi-0004", "lower": "pi-0004"}
+    sent = {**dict(zip(fleet.services, hostips, strict=True)), shared: None}
+    assert {
+        request["deviceaddress"].upper(): request["hostip"] for request in run.requests if request["call"] == "connect"
+    } == sent
+    assert len(run.connections) == 4
     assert run.text.count("opens the proxy to everyone") == 1
 
 
 # -- hosts without a connection ----------------------------------------------------------------------------------------
 
 
-def test_fail_makes_an_offline_host_unreachable(fleet: Fleet) -> None:
-    """Each play has another device that is offline."""
-    fleet.write("on_the_devices.yml", [who()])
-    offline = [f"pi-{number:04}" for number in range(2, 6)]
-    fleet.inventory["fleet"]["hosts"] |= {
-        device: {"remoteit_deviceaddress": fleet.simulator.service(device)} for device in offline
-    }
-    for device in offline:
+def test_offline_host_fails_or_is_skipped(fleet: Fleet) -> None:
+    """Each host chooses. A skipped one is named. Without a connection, no handler runs.
+
+    Each play has another host that fails, because it is unreachable in the plays that follow.
+    """
+    fleet.write("on_the_devices.yml", [who(), NOTIFY])
+    failed = [f"pi-{number:04}" for number in range(3, 7)]
+    hosts = fleet.inventory["fleet"]["hosts"]
+    hosts |= {device: {"remoteit_deviceaddress": fleet.simulator.service(device)} for device in failed}
+    hosts["pi-0002"]["remoteit_session_on_failure"] = "skip"
+    for device in ("pi-0002", *failed):
         fleet.simulator.device(device, online=False)
     plays = [
-        {**play, "hosts": f"pi-0001:{device}", "serial": 2}  # a batch without any host left would end the run
-        for play, device in zip(plays_of(who()), offline, strict=True)
+        {**play, "hosts": f"pi-0001:pi-0002:{device}", "serial": 3}  # a batch without any host left would end the run
+        for play, device in zip(plays_of(who(), NOTIFY, handlers=[HANDLER]), failed, strict=True)
     ]
     run = fleet.run(plays)
     assert run.rc == 4
     assert sorted((entry["host"], entry["status"]) for entry in run.entries("who")) == [
-        *[("pi-0001", "changed")] * 4, *[(device, "unreachable") for device in offline],
+        *[("pi-0001", "changed")] * 4, *[(device, "unreachable") for device in failed],
     ]  # fmt: skip
-    assert "inactive" in run.message("who", "pi-0002")
-    assert len(run.calls("connect")) == 8
-    assert [c["closed_by"] for c in run.connections] == ["stop"] * 4
-
-
-def test_skip_leaves_an_offline_host_out(fleet: Fleet) -> None:
-    """The host is named, its handlers do not run, and the run succeeds."""
-    fleet.simulator.device("pi-0002", online=False)
-    fleet.inventory["fleet"]["vars"]["remoteit_session_on_failure"] = "skip"
-    fleet.write("on_the_devices.yml", [who(), NOTIFY])
-    plays = [{**play, "hosts": "pi-0001:pi-0002"} for play in plays_of(who(), NOTIFY, handlers=[HANDLER])]
-    run = fleet.run(plays)
-    assert run.rc == 0
-    for name in ("who", "handler"):
-        assert outputs(run, name) == [("pi-0001", "pi-0001")] * len(plays)
+    assert "inactive" in run.message("who", failed[0])
+    assert outputs(run, "handler") == [("pi-0001", "pi-0001")] * 4
     reports = [entry for entry in run.entries("Report a skipped host") if entry["status"] == "ok"]
-    assert [entry["host"] for entry in reports] == ["pi-0002"] * len(plays)
+    assert [entry["host"] for entry in reports] == ["pi-0002"] * 4
     assert all("inactive" in entry["result"]["msg"] for entry in reports)
-    assert [c["closed_by"] for c in run.connections] == ["stop"] * len(plays)
+    assert [c["closed_by"] for c in run.connections] == ["stop"] * 4
 
 
 def test_skip_succeeds_when_all_devices_are_offline(fleet: Fleet) -> None:
@@ -247,11 +221,12 @@ def test_role_needs_the_connection_plugin(fleet: Fleet, strategy: str, entry_poi
 
 
 def test_role_accepts_the_connection_keyword(fleet: Fleet) -> None:
-    """An inventory that sets no connection is enough, if the play does."""
+    """An inventory that sets no connection is enough, if the play does. Only the hosts of ``--limit`` are opened."""
     del fleet.inventory["fleet"]["vars"]["ansible_connection"]
-    run = fleet.session([who()], play={"connection": "remoteit.fleet.ssh"})
+    run = fleet.session([who()], "--limit", "pi-0002", play={"connection": "remoteit.fleet.ssh"})
     assert run.rc == 0
-    assert run.stdout_of("who") == themselves(*fleet.devices)
+    assert run.stdout_of("who") == themselves("pi-0002")
+    assert run.calls("connect") == [fleet.services[1]]
 
 
 def test_role_refuses_credentials_of_module_defaults(fleet: Fleet) -> None:
@@ -267,23 +242,10 @@ def test_role_refuses_credentials_of_module_defaults(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["linear", "free"])
-def test_failed_task_leaves_nothing_open(fleet: Fleet, strategy: str) -> None:
-    fleet.write("on_the_devices.yml", [FAIL, who()])
-    run = fleet.run([role_play(strategy=strategy), look(fleet)])
-    assert run.rc == 2
-    assert sorted(run.failures()) == ["pi-0002"]
-    assert {host: out for host, out in run.stdout_of("who").items() if out} == themselves("pi-0001", "pi-0003")
-    assert run.open_at() == []
-    assert run.recap == "opened 3, closed 3, left open 0"
-
-
-@pytest.mark.parametrize("shape", ["role", "open and close"])
-@pytest.mark.parametrize("strategy", ["linear", "free"])
-def test_failed_stop_fails_the_role(fleet: Fleet, shape: str, strategy: str) -> None:
+def test_failed_stop_fails_the_role(fleet: Fleet, strategy: str) -> None:
+    """Here with tasks between its two parts. ``test_termination.py`` has the same with its main entry point."""
     fleet.simulator.inject_fault(fleet.services[1], call="stop", fault="http", status=500, times="always")
-    fleet.write("on_the_devices.yml", [who()])
-    keywords = {"strategy": strategy, "ignore_errors": True}
-    plays = [role_play(**keywords) if shape == "role" else play(OPEN, who(), CLOSE, **keywords)]
+    plays = [play(OPEN, who(), CLOSE, strategy=strategy, ignore_errors=True)]
     run = fleet.run(plays, leaves_open=1)
     assert run.rc == 2
     assert run.stdout_of("who") == themselves(*fleet.devices)
@@ -307,27 +269,23 @@ def test_timeout_of_the_play_spares_the_role(fleet: Fleet, strategy: str) -> Non
 # -- keywords and arguments --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("on_failure", ["fail", "skip"])
 @pytest.mark.parametrize("strategy", ["linear", "free", "host_pinned"])
-def test_check_mode_opens_and_changes_nothing(fleet: Fleet, strategy: str, on_failure: str) -> None:
-    if on_failure == "fail" and strategy != "linear":
-        pytest.skip("the same as with skip")
-    changed = task("restart", **{"ansible.builtin.command": "touch checked.txt"})
+def test_check_mode_opens_and_changes_nothing(fleet: Fleet, strategy: str) -> None:
+    fleet.use_devices(2)
+    fleet.inventory["fleet"]["hosts"]["pi-0002"]["remoteit_session_on_failure"] = "skip"
     run = fleet.session(
         """\
-        - {name: copy, ansible.builtin.copy: {content: new, dest: checked.txt}, notify: restart}
-        - {name: command, ansible.builtin.command: touch checked.txt}
-        - {name: read, ansible.builtin.raw: cat device-name, check_mode: false, changed_when: false}
+        - {name: command, ansible.builtin.command: touch checked.txt, changed_when: true, notify: restart}
+        - {name: read, ansible.builtin.raw: cat device-name, check_mode: false}
         """,
         "--check",
-        play={"strategy": strategy, "handlers": [changed]},
-        remoteit_session_on_failure=on_failure,
+        play={"strategy": strategy, "handlers": [task("restart", **{"ansible.builtin.command": "touch checked.txt"})]},
     )
     assert run.rc == 0
-    assert set(run.status("copy").values()) == {"changed"}
+    assert set(run.status("command").values()) == {"skipped"}
     assert run.stdout_of("read") == themselves(*fleet.devices)
-    assert [(fleet.simulator.home(device) / "checked.txt").exists() for device in fleet.devices] == [False] * 3
-    assert [c["closed_by"] for c in run.connections] == ["stop"] * 3
+    assert [(fleet.simulator.home(device) / "checked.txt").exists() for device in fleet.devices] == [False] * 2
+    assert [c["closed_by"] for c in run.connections] == ["stop"] * 2
 
 
 @pytest.mark.parametrize(
@@ -335,9 +293,8 @@ def test_check_mode_opens_and_changes_nothing(fleet: Fleet, strategy: str, on_fa
     [
         (("--tags", "one"), {"one", "always"}, "fail"),
         (("--skip-tags", "one"), {"untagged", "always"}, "skip"),
-        (("--tags", "nothing"), {"always"}, "skip"),
     ],
-    ids=["tags", "skip-tags", "no-tags"],
+    ids=["tags", "skip-tags"],
 )
 def test_tags_choose_among_the_tasks_of_the_user(
     fleet: Fleet, arguments: tuple[str, ...], chosen: set[str], on_failure: str
@@ -357,62 +314,41 @@ def test_tags_choose_among_the_tasks_of_the_user(
 
 # -- handlers ----------------------------------------------------------------------------------------------------------
 
-
-def run_handlers(fleet: Fleet, tasks: list[dict[str, Any]], *arguments: str, **keywords: Any) -> Run:
-    """Run a play whose tasks notify a handler, and look at the vendor's connections afterward."""
-    fleet.write("on_the_devices.yml", [NOTIFY, FAIL])
-    return fleet.run([play(*tasks, **{"handlers": [HANDLER], **keywords}), look(fleet)], *arguments)
-
-
 MAIN = plays_of()[2]["tasks"][0]
-VALID = themselves("pi-0001", "pi-0003")
+VALID, *FAILED = (f"pi-{number:04}" for number in range(1, 8))
+HANDLER_PLAYS: dict[str, dict[str, Any]] = {
+    "not forced": play(MAIN),
+    "forced": play(MAIN, force_handlers=True, **FREE),
+    "rescue": play({"block": [MAIN], "rescue": [who("rescued")]}),
+    "open and close": play(OPEN, NOTIFY, FAIL, CLOSE, **FREE),
+    "always": play({"block": [OPEN, FAIL, who("always")], "always": [CLOSE]}),
+    "the handler fails": play(MAIN, force_handlers=True),
+}
 
 
-@pytest.mark.parametrize("forced", ["play", "command line", "no"])
-@pytest.mark.parametrize("strategy", ["linear", "free"])
-def test_handlers_run_before_the_role_closes(fleet: Fleet, forced: str, strategy: str) -> None:
-    """Those of the failed host run only with ``force_handlers``, once each."""
-    arguments = ["--force-handlers"] if forced == "command line" else []
-    keywords = {"force_handlers": True} if forced == "play" else {}
-    run = run_handlers(fleet, [MAIN], *arguments, strategy=strategy, **keywords)
+def test_handlers_run_before_the_role_closes(fleet: Fleet, subtests: Any) -> None:
+    """In each play another host fails. Its handlers run only with ``force_handlers`` or after a rescue, once each.
+
+    A host that runs a task after the role has closed is opened again, and closed with the run.
+    """
+    fleet.write("on_the_devices.yml", [NOTIFY, FAIL])
+    plays: list[dict[str, Any]] = []
+    failed = dict(zip(HANDLER_PLAYS, FAILED, strict=True))
+    for name, device in failed.items():
+        fleet.inventory["fleet"]["hosts"][device] = {"remoteit_deviceaddress": fleet.simulator.service(device)}
+        handler = raw(name, f"cat device-name; {'false' if name == 'the handler fails' else 'true'}", listen="handler")
+        plays += [
+            {**HANDLER_PLAYS[name], "hosts": f"{VALID}:{device}", "vars": {"fails": device}, "handlers": [handler]},
+            look(fleet, f"look after {name}"),
+        ]
+    run = fleet.run(plays)
     assert run.rc == 2
-    assert run.stdout_of("handler") == (VALID if forced == "no" else themselves(*fleet.devices))
-    assert len(run.entries("handler")) == (2 if forced == "no" else 3)
-    assert list(run.failures()) == ["pi-0002"]
-    assert run.recap is not None
-    assert run.recap.endswith("left open 0")
-    if forced == "no":
-        assert run.open_at() == []
-
-
-@pytest.mark.parametrize("strategy", ["linear", "free"])
-def test_rescued_host_can_still_be_reached(fleet: Fleet, strategy: str) -> None:
-    """Its connection is opened again, and closed with the run."""
-    run = run_handlers(fleet, [{"block": [MAIN], "rescue": [who("rescued")]}], strategy=strategy)
-    assert run.rc == 0
-    assert run.stdout_of("rescued") == themselves("pi-0002")
-    assert run.stdout_of("handler") == themselves(*fleet.devices)
+    assert run.stdout_of("rescued") == themselves(failed["rescue"])
+    for name, device in failed.items():
+        with subtests.test(name):
+            also_failed = name in ("forced", "rescue", "the handler fails")
+            assert outputs(run, name) == [(host, host) for host in (VALID, *([device] * also_failed))]
+    for name in ("not forced", "always"):
+        opened = {c["connectionid"] for c in run.connections if c["device"] in (VALID, failed[name])}
+        assert not opened & set(run.open_at(f"look after {name}"))
     assert {c["closed_by"] for c in run.connections} == {"stop"}
-
-
-def test_failing_forced_handler_leaves_nothing_open(fleet: Fleet) -> None:
-    failing = raw("handler", "cat device-name; false")
-    run = run_handlers(fleet, [MAIN], handlers=[failing], force_handlers=True)
-    assert run.rc == 2
-    assert set(run.status("handler").values()) == {"failed"}
-    assert {c["closed_by"] for c in run.connections} == {"stop"}
-
-
-@pytest.mark.parametrize("strategy", ["linear", "free"])
-def test_handlers_between_open_and_close(fleet: Fleet, strategy: str) -> None:
-    run = run_handlers(fleet, [OPEN, NOTIFY, FAIL, CLOSE], strategy=strategy)
-    assert run.rc == 2
-    assert run.stdout_of("handler") == VALID
-    assert {c["closed_by"] for c in run.connections} == {"stop"}
-
-
-def test_close_in_an_always_of_the_user(fleet: Fleet) -> None:
-    run = run_handlers(fleet, [{"block": [OPEN, FAIL, who()], "always": [CLOSE]}])
-    assert run.rc == 2
-    assert run.stdout_of("who") == VALID
-    assert run.open_at() == []
