@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import CONNECT, DISCONNECT, OPEN, Fleet, play, raw, themselves, who
+from conftest import CONNECT, DISCONNECT, OPEN, Fleet, play, themselves, who
+from termination_table import is_product
 
 URLS = {"REMOTEIT_API_URL": "api_url", "REMOTEIT_GRAPHQL_URL": "graphql_url"}
 ACCESS_KEY = {"R3_ACCESS_KEY_ID": "access_key_id", "R3_SECRET_ACCESS_KEY": "secret_access_key"}
@@ -43,7 +44,7 @@ def play_of(*tasks: dict[str, Any], hosts: str = "localhost", **keywords: Any) -
     return [play(*tasks, hosts=hosts, vars_files=["secrets.yml"], **keywords)]
 
 
-@pytest.mark.parametrize("way", ENVIRONMENTS)
+@pytest.mark.parametrize("way", ENVIRONMENTS if is_product() else ["login", "access key in a file"])
 def test_environment_of_the_process(fleet: Fleet, way: str) -> None:
     """A module, ``hosts``, the connection plugin and the teardown use it."""
     state = {**fleet.simulator.state, "profile": "work"}
@@ -51,81 +52,52 @@ def test_environment_of_the_process(fleet: Fleet, way: str) -> None:
     lines = [f"{name} = {state[key]}" for name, key in in_file.items()]
     state["file"] = str(fleet.write("credentials", "\n".join(["[DEFAULT]", "R3_ACCESS_KEY_ID = x", "[work]", *lines])))
     fleet.environ |= {name: state[key] for name, key in ENVIRONMENTS[way].items()}
-    fleet.write("secrets.yml", {})
-    has_teardown = way in ("login", "access key in a file")
-    del fleet.inventory["fleet"]["hosts"]["pi-0003"]
-    connect = {"deviceaddress": fleet.services[0], "detach": has_teardown}
-    module = {"name": "module", CONNECT: connect, "run_once": True}
+    fleet.use_devices(2)
+    module = {"name": "module", CONNECT: {"deviceaddress": fleet.services[0], "detach": True}, "run_once": True}
     hosts = {"name": "hosts", CONNECT: {"hosts": ["pi-0002"]}, "run_once": True}
-    run = fleet.run(play_of(module, hosts, who(), hosts="fleet"), leaves_open=int(has_teardown))
+    run = fleet.run([play(module, hosts, who())], leaves_open=1)
     assert run.rc == 0
     assert run.stdout_of("who") == themselves("pi-0001", "pi-0002")
     assert {request["api"] for request in run.requests} == {"graphql" if way.startswith("access") else "rest"}
-    logins = [request for request in run.requests if request["call"] == "login"]
-    assert len(logins) == (1 if way == "login" else 0)
-    if has_teardown:
-        assert fleet.run("remoteit.fleet.teardown").rc == 0
+    assert run.calls("login") == ([None] if way == "login" else [])
+    assert fleet.run("remoteit.fleet.teardown").rc == 0
     assert fleet.ledgers() == []
 
 
 def test_environment_of_a_task(fleet: Fleet) -> None:
-    """Each task of a run has other credentials."""
+    """Each task of a run has other credentials. No set of credentials is completed from the process."""
+    fleet.environ |= {name: fleet.simulator.state[key] for name, key in ACCESS_KEY.items()}
     ways = {way: names for way, names in ENVIRONMENTS.items() if "file" not in way}
     templates = write_secrets(fleet, *{key for names in ways.values() for key in names.values()})
+    environments = {way: {name: templates[key] for name, key in names.items()} for way, names in ways.items()}
+    environments["half a set"] = {"R3_ACCESS_KEY_ID": "half a set"}
     connect = {"deviceaddress": fleet.services[0], "reuse": False}
-    tasks = [
-        {"name": way, CONNECT: connect, "environment": {name: templates[key] for name, key in names.items()}}
-        for way, names in ways.items()
-    ]
-    run = fleet.run(play_of(*tasks))
+    tasks = [{"name": way, CONNECT: connect, "environment": environ} for way, environ in environments.items()]
+    run = fleet.run(play_of(*tasks), "-vvvv")  # its output is searched for secrets
     assert run.rc == 0
-    assert {way: run.status(way)["localhost"] for way in ways} == dict.fromkeys(ways, "changed")
+    assert {way: run.status(way)["localhost"] for way in environments} == dict.fromkeys(environments, "changed")
+    apis = [request["api"] for request in run.requests if request["call"] == "connect"]
+    assert apis == ["rest", "rest", "rest", "graphql", "graphql"]
 
 
-def test_environment_of_a_task_precedes_the_process(fleet: Fleet) -> None:
-    """As a whole: no set of credentials is completed from another level."""
+def test_environment_of_a_task_is_for_its_module_only(fleet: Fleet) -> None:
+    """Hosts have their variables, and the environment of the process. Devices do not get the credentials."""
+    fleet.use_devices(1)
     fleet.environ |= {name: fleet.simulator.state[key] for name, key in ACCESS_KEY.items()}
-    templates = write_secrets(fleet, "token", "developer_key")
-    whole = {f"REMOTEIT_{name.upper()}": value for name, value in templates.items()}
-    task = {CONNECT: {"deviceaddress": fleet.services[0], "reuse": False}}
-    half = {"R3_ACCESS_KEY_ID": "half a set"}
-    run = fleet.run(play_of({**task, "environment": whole}, {**task, "environment": half}))
-    assert run.rc == 0
-    assert [request["api"] for request in run.requests if request["call"] == "connect"] == ["rest", "graphql"]
-
-
-def test_environment_of_a_task_is_not_for_hosts(fleet: Fleet) -> None:
-    """It is for the module alone. Hosts have their variables, and the environment of the process."""
     templates = write_secrets(fleet, "token", "developer_key")
     environment = {f"REMOTEIT_{name.upper()}": value for name, value in templates.items()}
     tasks = [
-        {"name": "hosts", CONNECT: {"hosts": ["pi-0001"]}, "ignore_errors": True},
-        raw("plugin", "true", ignore_unreachable=True),
-        {"import_role": OPEN["include_role"]},
+        {"name": "hosts", CONNECT: {"hosts": ["pi-0001"]}, "environment": environment},
+        {"import_role": OPEN["include_role"], "environment": environment},
+        {"name": "module", CONNECT: {"deviceaddress": "{{ remoteit_deviceaddress }}"}, "environment": environment},
+        {"name": "look", "ansible.builtin.command": "printenv"},
     ]
-    run = fleet.run(play_of(*tasks, hosts="pi-0001", environment=environment))
-    statuses = sorted(entry["status"] for entry in run.journal if entry["status"] not in ("ok", "skipped"))
-    assert statuses == ["failed", "ignored", "unreachable"]
-    assert run.requests == []
-    fleet.environ |= {name: fleet.simulator.state[key] for name, key in ACCESS_KEY.items()}
-    run = fleet.run(play_of(*tasks, hosts="pi-0001", environment=environment))
+    run = fleet.run(play_of(*tasks, hosts="pi-0001"))
     assert run.rc == 0
-    assert {entry["status"] for entry in run.journal} <= {"ok", "changed", "skipped"}
-    assert {request["api"] for request in run.requests} == {"graphql"}
-
-
-def test_environment_of_a_task_stays_on_the_controller(fleet: Fleet) -> None:
-    """A device does not get the credentials among it, on the screen of ``-vvvv`` they are not shown."""
-    templates = write_secrets(fleet, "token", "developer_key")
-    environment = {**{f"REMOTEIT_{name.upper()}": value for name, value in templates.items()}, "OTHER": "{{ 6 * 7 }}"}
-    connect = {CONNECT: {"deviceaddress": "{{ remoteit_deviceaddress }}"}, "environment": environment}
-    fleet.environ |= {name: fleet.simulator.state[key] for name, key in ACCESS_KEY.items()}
-    look = {"name": "look", "ansible.builtin.command": "printenv"}
-    run = fleet.run(play_of(connect, look, hosts="fleet"), "-vvvv")
-    assert run.rc == 0
-    for printed in run.stdout_of("look").values():
-        assert "REMOTEIT" not in printed
-        assert "R3_" not in printed
+    assert [request["api"] for request in run.requests if request["call"] == "connect"] == ["graphql", "rest"]
+    (printed,) = run.stdout_of("look").values()
+    assert "REMOTEIT" not in printed
+    assert "R3_" not in printed
 
 
 def test_host_variables_precede_the_environment(fleet: Fleet) -> None:
