@@ -331,6 +331,7 @@ def test_run_by_ansible_console(fleet: Fleet, case: Case) -> None:
         env=fleet.environ, cwd=fleet.project, capture_output=True, text=True, check=False, timeout=TIMEOUT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    assert all(done.stdout.count(f"\n{device}\n") == 2 for device in ALL)
     assert "remote.it: opened 3, closed 3, left open 0" in done.stderr
     await_nothing_open(fleet)
 
