@@ -130,9 +130,8 @@ def check_make(command: list[str]) -> None:
 
 def check_pytest(command: list[str]) -> None:
     assert command[:3] == [".venv/bin/python", "-m", "pytest"]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    options = ["-p", "no:cacheprovider", "--collect-only", "--quiet"]
-    subprocess.run([sys.executable, *command[1:], *options], cwd=ROOT, env=environ, check=True, capture_output=True)
+    assert (ROOT / command[3]).is_file()
+    assert " ".join(command[4:]) in (ROOT / "Makefile").read_text()
 
 
 def check_script(command: list[str]) -> None:
@@ -251,14 +250,15 @@ def test_block_has_language() -> None:
 
 
 def test_playbooks_pass_ansible_lint(tmp_path: Path) -> None:
-    files = []
-    for number, block in enumerate(BLOCKS):
+    """One file has all plays, since ansible-lint starts ansible-playbook once for each file."""
+    texts: dict[str, str] = {}
+    for block in BLOCKS:
         if block.language == "yaml" and isinstance(block.data, list):
-            directory = tmp_path / ("playbooks" if "hosts" in block.data[0] else "tasks")
-            directory.mkdir(exist_ok=True)
-            path = directory / f"{number}.yml"
-            path.write_text(f"---\n{block.code}")
-            files.append(str(path.relative_to(tmp_path)))
+            file = "playbooks/pages.yml" if "hosts" in block.data[0] else f"tasks/{block.line}.yml"
+            texts[file] = f"{texts.get(file, '---')}\n# {block}\n{block.code}".replace("---\n\n", "---\n")
+    for file, text in texts.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
     for role in ("gateway", "kiosk"):
         (tmp_path / f"playbooks/roles/{role}/tasks").mkdir(parents=True)
         (tmp_path / f"playbooks/roles/{role}/tasks/main.yml").write_text("---\n")
@@ -267,7 +267,7 @@ def test_playbooks_pass_ansible_lint(tmp_path: Path) -> None:
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".venv" / "collections"),
     }
-    command = [BIN / "ansible-lint", "--offline", "--profile", "production", "--project-dir", ".", *files]
+    command = [BIN / "ansible-lint", "--offline", "--profile", "production", "--project-dir", ".", *texts]
     lint = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     assert lint.returncode == 0, lint.stdout + lint.stderr
 
