@@ -72,19 +72,6 @@ def test_progress_of_modules_on_a_terminal(fleet: Fleet) -> None:
     assert not set(seen) & set(map(chr, range(32))) - set("\r\n")
 
 
-def test_progress_of_the_role_on_a_terminal(fleet: Fleet) -> None:
-    fleet.simulator.settings(latency=0.25, stop_latency=0.25)
-    fleet.inventory["fleet"]["hosts"] = {
-        f"pi-{number:04}": {"remoteit_deviceaddress": service} for number, service in enumerate(many(fleet), 1)
-    }
-    fleet.write("nothing.yml", [{"meta": "noop"}])
-    role = {"role": "remoteit.fleet.remoteit_session", "remoteit_session_tasks": "nothing.yml"}
-    fleet.inventory["fleet"]["vars"]["remoteit_concurrency"] = 4
-    seen = on_a_terminal(fleet, [{"hosts": "fleet", "gather_facts": False, "roles": [role]}])
-    assert is_shown("opening", seen)
-    assert is_shown("closing", seen)
-
-
 @pytest.mark.every_engine
 def test_progress_in_a_log(fleet: Fleet) -> None:
     fleet.simulator.settings(latency=1.05)
