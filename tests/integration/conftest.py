@@ -302,6 +302,14 @@ class Fleet:
             "ansible_ssh_common_args": trust,
         }
 
+    def known_host(self, device: str) -> str:
+        """Return the line of ``known_hosts`` that ssh records for the device."""
+        way = self.simulator.connect(device)
+        scan = ["ssh-keyscan", "-T", str(TIMEOUT), "-p", str(way["port"]), way["host"]]
+        line = subprocess.run(scan, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+        self.simulator.stop(way)
+        return f"remoteit-{way['deviceaddress'].lower().replace(':', '-')} {line.split(maxsplit=1)[1]}\n"
+
     def write(self, name: str, content: Any) -> Path:
         """Write a file into the project: text, or data as YAML."""
         path = self.project / name
@@ -554,7 +562,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 @pytest.fixture
 def api() -> str:
-    """The API that is spoken; both, one after the other, in tests that are marked C(each_api)."""
+    """The API that is spoken; both, one after the other, in tests that are marked ``each_api``."""
     return "rest"
 
 

@@ -11,7 +11,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import xml.etree.ElementTree
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import ci_recipes as ci
 import pytest
 from conftest import ANSIBLE_PLAYBOOK, Fleet
 from documentation import BLOCKS
-from support import TIMEOUT, wait_until
+from support import wait_until
 from termination_table import is_product
 
 ROOT = ci.RECIPES.parents[1]
@@ -61,17 +60,8 @@ def project(fleet: Fleet) -> Fleet:
     source["device"] = fleet.devices
     source["compose"]["ansible_user"] = f"'{fleet.simulator.state['ssh_user']}'"
     fleet.write("fleet.remoteit.yml", source)
-    fleet.write("known_hosts", "".join(map(functools.partial(host_key, fleet), fleet.devices)))
+    fleet.write("known_hosts", "".join(map(fleet.known_host, fleet.devices)))
     return fleet
-
-
-def host_key(fleet: Fleet, device: str) -> str:
-    """The line for known_hosts, as ssh would record it."""
-    way = fleet.simulator.connect(device)
-    scan = ["ssh-keyscan", "-T", str(TIMEOUT), "-p", str(way["port"]), way["host"]]
-    line = subprocess.run(scan, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
-    fleet.simulator.stop(way)
-    return f"remoteit-{way['deviceaddress'].lower().replace(':', '-')} {line.split(maxsplit=1)[1]}\n"
 
 
 def machines(fleet: Fleet, system: str) -> ci.Prepare:
@@ -147,7 +137,7 @@ def test_recipe_fails_if_a_task_fails(project: Fleet, system: str) -> None:
 
 @pytest.mark.parametrize(
     ("system", "status"),
-    itertools.product(SYSTEMS, [403, 503]) if is_product() else zip(SYSTEMS, [403, 503, 403, 503]),
+    [*(itertools.product(SYSTEMS, [403, 503]) if is_product() else zip(SYSTEMS, [403, 503, 403, 503]))],
 )
 def test_recipe_fails_without_an_inventory(project: Fleet, system: str, status: int) -> None:
     """The key is wrong, or the API is down."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 import subprocess
@@ -38,27 +37,20 @@ def check_keys(
 
 @pytest.mark.every_engine
 def test_unknown_key_is_refused_and_says_how_to_record_it(fleet: Fleet) -> None:
-    check_keys(fleet, None)
+    """The arguments of the command line stand beside those of the inventory's ``ansible_ssh_args``."""
+    del fleet.inventory["fleet"]["vars"]["ansible_ssh_common_args"]
+    fleet.inventory["fleet"]["vars"]["ansible_ssh_args"] = f"-F /dev/null -o UserKnownHostsFile={fleet.known_hosts}"
     fleet.inventory["fleet"]["vars"]["remoteit_wait_timeout"] = 600  # waiting does not help
     run = fleet.run(PLAYS)
     assert run.rc == 4
     assert run.status("who") == ALL_UNREACHABLE
+    advice = "--ssh-common-args='-o StrictHostKeyChecking=accept-new'"
     for device, service in zip(ALL, fleet.services, strict=True):
-        assert "--ssh-common-args='-o StrictHostKeyChecking=accept-new'" in run.message("who", device)
+        assert advice in run.message("who", device)
         assert alias(service) in run.message("who", device)
     assert not fleet.known_hosts.exists()
     assert [entry["uses"] for entry in run.connections] == [1, 1, 1]
-
-
-def test_advice_for_an_unknown_key_records_it(fleet: Fleet) -> None:
-    """The arguments of the command line stand beside those of the inventory's ``ansible_ssh_args``."""
-    del fleet.inventory["fleet"]["vars"]["ansible_ssh_common_args"]
-    fleet.inventory["fleet"]["vars"]["ansible_ssh_args"] = f"-F /dev/null -o UserKnownHostsFile={fleet.known_hosts}"
-    run = fleet.run(PLAYS)
-    assert run.status("who") == ALL_UNREACHABLE
-    advice = re.search(r"--ssh-common-args='[^']+'", run.message("who", FIRST))
-    assert advice
-    assert fleet.run(PLAYS, *shlex.split(advice.group())).rc == 0
+    assert fleet.run(PLAYS, *shlex.split(advice)).rc == 0
     assert len(fleet.known_hosts.read_text().splitlines()) == 3
 
 
@@ -103,12 +95,11 @@ def test_changed_key_is_refused_and_says_how_to_remove_it(fleet: Fleet, subtests
     hosts = fleet.inventory["fleet"]["hosts"]
     hosts |= {name: {"remoteit_deviceaddress": fleet.simulator.service(name)} for name in ("pi-0004", "pi-0005")}
 
-    def record() -> None:
-        for host in hosts:
-            check_keys(fleet, "accept-new", fleet.folder / checks.get(host, (None, "known_hosts"))[1], hosts[host])
-        assert fleet.run(PLAYS).stdout_of("who") == themselves(*hosts)
-
-    record()
+    for host in hosts:
+        path = fleet.folder / checks.get(host, (None, "known_hosts"))[1]
+        with path.open("a") as known_hosts:
+            known_hosts.write(fleet.known_host(host))
+        check_keys(fleet, "accept-new", path, hosts[host])
     recorded = {name: (fleet.folder / name).read_text() for _unused, name in checks.values()}
     for host, (checking, name) in checks.items():
         fleet.simulator.device(host, rekey=True)
@@ -124,12 +115,13 @@ def test_changed_key_is_refused_and_says_how_to_remove_it(fleet: Fleet, subtests
             remove = ["ssh-keygen", "-R", alias(address), "-f", str(fleet.folder / name)]
             assert f"{shlex.join(remove)}. " in run.message("who", host)
             subprocess.run(remove, check=True, capture_output=True)
-    record()
+        check_keys(fleet, "accept-new", fleet.folder / name, hosts[host])
+    assert fleet.run(PLAYS).stdout_of("who") == themselves(*hosts)
 
 
 def test_proxy_of_another_device_is_refused(fleet: Fleet) -> None:
-    check_keys(fleet, "accept-new")
-    assert fleet.run(PLAYS).rc == 0
+    check_keys(fleet, "yes")
+    fleet.known_hosts.write_text("".join(map(fleet.known_host, ALL)))
     wrong = fleet.simulator.connect(THIRD)
     override = {"connection": {"proxyport": str(wrong["port"]), "proxyServerPort": wrong["port"]}}
     fleet.simulator.inject_fault(fleet.services[0], call="connect", fault="body", override=override)
