@@ -25,11 +25,20 @@ from support import TIMEOUT, wait_until
 DECOY, JUMP_HOST = "pi-0010", "pi-0009"
 FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
 Variables = dict[str, Any]
+FEW_FACTS = {"gather_subset": ["!all"]}
+#: Enough for a device that lies; the facts of the others cost a second each.
+GATHER = {"hosts": "fleet", "gather_facts": True, **FEW_FACTS}
 
 
 def who(name: str = "who", **more: Any) -> dict[str, Any]:
     """Return a task that proves which device was reached, and leaves a trace there."""
     return raw(name, "touch reached; cat device-name", **more)
+
+
+def transfer(fleet: Fleet, **more: Any) -> dict[str, Any]:
+    """Return a task that transfers a file, which leaves the same trace."""
+    fleet.write("script.sh", "#!/bin/sh\ntouch ~/reached; cat ~/device-name\n")
+    return task("transfer", **{"ansible.builtin.script": "script.sh"}, **more)
 
 
 # -- the decoy -----------------------------------------------------------------------------------------------------
@@ -281,16 +290,14 @@ def test_file_arguments_lead_to_no_other_device(fleet: Fleet, decoy: Decoy, subt
     for case in FILE_CASES:
         method = "sftp" if SFTP_ARGS in case.name else "scp"
         fleet.inventory["fleet"]["hosts"][case.name]["ansible_ssh_transfer_method"] = method
-    copy = {"content": "{{ inventory_hostname }}", "dest": "~/copied"}
-    run = fleet.run([play(task("copy", **{"ansible.builtin.copy": copy}))])
+    run = fleet.run([play(transfer(fleet))])
     assert run.rc == 4
     decoy.assert_untouched()
     for case in FILE_CASES:
         with subtests.test(case.name):
             device = devices[case.name]
-            assert_isolated(run, "copy", case, device)
-            copied = fleet.simulator.home(device) / "copied"
-            assert (copied.read_text() if copied.exists() else None) == (case.name if case.refused is None else None)
+            assert_isolated(run, "transfer", case, device)
+            assert (fleet.simulator.home(device) / "reached").exists() == (case.refused is None)
 
 
 @pytest.mark.every_engine
@@ -308,15 +315,10 @@ def test_facts_lead_to_no_other_device(fleet: Fleet, decoy: Decoy) -> None:
     variables = ADDRESS.variables(decoy)
     lie_with(fleet, SECOND, {**variables, "ansible_ssh_args": "-F /dev/null", "ansible_connection": "local"})
     set_fact = task("set", **{"ansible.builtin.set_fact": variables})
-    gather = task("gather", **{"ansible.builtin.setup": None})
-    copy = task("copy", **{"ansible.builtin.copy": {"content": "{{ inventory_hostname }}", "dest": "~/copied"}})
-    run = fleet.run(
-        [play(set_fact, who(), gather, who("again"), {**copy, "when": f"inventory_hostname != '{SECOND}'"})]
-    )
+    gather = task("gather", **{"ansible.builtin.setup": FEW_FACTS})
+    run = fleet.run([play(set_fact, who(), gather, who("again"), transfer(fleet))])
     assert run.rc == 0
-    assert run.stdout_of("who") == run.stdout_of("again") == themselves(*ALL)
-    for device in (FIRST, THIRD):
-        assert (fleet.simulator.home(device) / "copied").read_text() == device
+    assert run.stdout_of("who") == run.stdout_of("again") == run.stdout_of("transfer") == themselves(*ALL)
     decoy.assert_untouched()
 
 
@@ -428,7 +430,9 @@ def assert_refused(run: Run, name: str, decoy: Decoy) -> None:
 @pytest.mark.parametrize("strategy", ["linear", "free"])
 def test_device_chooses_nothing_by_its_facts(fleet: Fleet, decoy: Decoy, strategy: str) -> None:
     deceive(fleet, decoy)
-    run = fleet.run([play(who(), gather_facts=True, strategy=strategy), play(who("later"), strategy=strategy)])
+    run = fleet.run(
+        [play(who(), gather_facts=True, **FEW_FACTS, strategy=strategy), play(who("later"), strategy=strategy)]
+    )
     assert_refused(run, "who", decoy)
     assert run.stdout_of("later") == themselves(FIRST, THIRD)
 
@@ -440,7 +444,7 @@ def test_device_chooses_nothing_by_a_fact_cache(fleet: Fleet, decoy: Decoy) -> N
         "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(fleet.folder / "facts"),
         "ANSIBLE_GATHERING": "smart",
     }
-    assert fleet.run([{"hosts": "fleet", "gather_facts": True}]).rc == 0
+    assert fleet.run([GATHER]).rc == 0
     run = fleet.run([play(who())])
     assert_refused(run, "who", decoy)
     assert sorted(entry["device"] for entry in run.connections) == [FIRST, THIRD]
@@ -449,7 +453,9 @@ def test_device_chooses_nothing_by_a_fact_cache(fleet: Fleet, decoy: Decoy) -> N
 @pytest.mark.every_engine
 def test_device_chooses_nothing_for_a_delegated_task(fleet: Fleet, decoy: Decoy) -> None:
     deceive(fleet, decoy)
-    gather = task("gather", **{"ansible.builtin.setup": None}, delegate_to=SECOND, delegate_facts=True, run_once=True)
+    gather = task(
+        "gather", **{"ansible.builtin.setup": FEW_FACTS}, delegate_to=SECOND, delegate_facts=True, run_once=True
+    )
     delegated = who("delegated", delegate_to=SECOND, ignore_unreachable=True)
     looped = who("looped", delegate_to="{{ item }}", loop=[THIRD, SECOND], ignore_unreachable=True)
     run = fleet.run([play(gather, delegated, looped, who(), hosts=f"{FIRST},{THIRD}")])
@@ -472,7 +478,7 @@ def test_device_chooses_nothing_for_the_role(fleet: Fleet, decoy: Decoy, liar: s
     deceive(fleet, decoy, liar)
     fleet.write("on_the_devices.yml", [who()])
     fleet.inventory["fleet"]["vars"]["remoteit_session_tasks"] = "on_the_devices.yml"
-    run = fleet.run([{"hosts": "fleet", "gather_facts": True}, play(roles=[ROLE])])
+    run = fleet.run([GATHER, play(roles=[ROLE])])
     assert run.rc != 0
     assert run.status("chosen by the device") == {}
     assert run.stdout_of("who").get(liar, "") == ""
@@ -490,7 +496,7 @@ def test_device_chooses_no_directory_of_the_role(fleet: Fleet, decoy: Decoy) -> 
     fleet.write("elsewhere/tasks/on_the_devices.yml", [who("chosen by the device")])
     fleet.write("on_the_devices.yml", [who()])
     lie_with(fleet, FIRST, {"ansible_parent_role_paths": [str(fleet.project / "elsewhere")]})
-    run = fleet.run([{"hosts": "fleet", "gather_facts": True}, role_play()])
+    run = fleet.run([GATHER, role_play()])
     assert run.rc != 0
     assert run.status("chosen by the device") == {}
     assert {host: seen for host, seen in run.stdout_of("who").items() if seen} == themselves(SECOND, THIRD)
