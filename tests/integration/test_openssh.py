@@ -142,23 +142,11 @@ def test_files_are_transferred_by_every_method(fleet: Fleet, site: Site, subtest
 
 
 @every_engine
-def test_pipelining_transfers_no_module(fleet: Fleet, site: Site) -> None:
-    run = fleet.run(plays_of(WHO, {"name": "module", "ansible.builtin.command": "printenv DEVICE"}))
-    assert run.rc == 0
-    assert_who(run, site)
-    assert_who(run, site, "module")
-    assert {server.sessions("subsystem 'sftp'") for server in site.servers.values()} == {0}
-
-
-@pytest.mark.parametrize("arguments", [None, "-tt"], ids=["by default", "-tt"])
-@every_engine
-def test_terminal_is_allocated(fleet: Fleet, site: Site, arguments: str | None) -> None:
-    """Without pipelining ansible-core asks for a terminal; ``-tt`` in the arguments asks for one always."""
-    if arguments is None:
-        fleet.environ["ANSIBLE_PIPELINING"] = "0"
-    else:
-        fleet.environ["ANSIBLE_SSH_USETTY"] = "0"
-        fleet.inventory["fleet"]["vars"]["ansible_ssh_extra_args"] = arguments
+def test_terminal_is_allocated(fleet: Fleet, site: Site) -> None:
+    """Without pipelining ansible-core asks for a terminal; ``-tt`` in the arguments always asks for one."""
+    first, second = fleet.inventory["fleet"]["hosts"].values()
+    first["ansible_pipelining"] = False
+    second |= {"ansible_ssh_use_tty": False, "ansible_ssh_extra_args": "-tt"}
     fleet.record_ssh()
     run = fleet.run(plays_of({"name": "tty", "ansible.builtin.raw": "tty; printenv DEVICE"}))
     assert run.rc == 0
@@ -175,10 +163,11 @@ def test_terminal_is_allocated(fleet: Fleet, site: Site, arguments: str | None) 
 
 @needs_root
 @needs_sudo
-@pytest.mark.parametrize("pipelining", ["0", "1"], ids=["terminal", "pipelining"])
 @every_engine
-def test_become_with_a_password(fleet: Fleet, site: Site, pipelining: str) -> None:
-    fleet.environ["ANSIBLE_PIPELINING"] = pipelining
+def test_become_with_a_password(fleet: Fleet, site: Site) -> None:
+    """One host uses a terminal, the other one pipelining."""
+    for variables, pipelining in zip(fleet.inventory["fleet"]["hosts"].values(), (False, True), strict=True):
+        variables["ansible_pipelining"] = pipelining
     fleet.inventory["fleet"]["vars"]["ansible_become_password"] = site.user.password
     command = {"name": "command", "ansible.builtin.command": "printenv USER SUDO_USER"}
     copy = {"content": "root's\n", "dest": str(site.copied("{{ inventory_hostname }}")), "mode": "0600"}
@@ -209,7 +198,7 @@ def test_wrong_become_password_is_no_lost_connection(fleet: Fleet, site: Site) -
     first, *others = site.servers
     fleet.inventory["fleet"]["vars"]["ansible_become_password"] = site.user.password
     fleet.inventory["fleet"]["hosts"][first]["ansible_become_password"] = "wrong"
-    become = {"name": "become", "ansible.builtin.command": "id -un", "become": True, "ignore_errors": True}
+    become = {"name": "become", "ansible.builtin.raw": "id -un", "become": True, "ignore_errors": True}
     run = fleet.run(plays_of(become, WHO))
     assert run.rc == 0
     assert run.status("become") == {first: "ignored", **dict.fromkeys(others, "changed")}
@@ -230,12 +219,12 @@ def test_login_with_a_password(fleet: Fleet, site: Site, engine: Path, mechanism
     del variables["ansible_ssh_private_key_file"]
     variables |= {"ansible_password": site.user.password}
     variables["ansible_ssh_password_mechanism"] = mechanism
-    copy = {"content": "copied\n", "dest": str(site.copied("{{ inventory_hostname }}"))}
-    run = fleet.run(plays_of(WHO, {"name": "copy", "ansible.builtin.copy": copy}))
+    fleet.write("script.sh", "#!/bin/sh\nprintenv DEVICE\n")
+    run = fleet.run(plays_of(WHO, {"name": "script", "ansible.builtin.script": "script.sh"}))
     assert run.rc == 0
     assert_who(run, site)
-    for device, server in site.servers.items():
-        assert site.copied(device).read_text() == "copied\n"
+    assert_who(run, site, "script")
+    for server in site.servers.values():
         assert set(server.logins()) == {("password", site.user.name)}
     assert site.user.password
     assert site.user.password not in run.text
@@ -243,15 +232,18 @@ def test_login_with_a_password(fleet: Fleet, site: Site, engine: Path, mechanism
 
 @every_engine
 def test_login_with_an_agent(fleet: Fleet, site: Site) -> None:
+    """With pipelining, no module is transferred."""
     del fleet.inventory["fleet"]["vars"]["ansible_ssh_private_key_file"]
     with openssh.agent(site.folder / "client") as socket:
         (site.folder / "client").unlink()
         fleet.environ["SSH_AUTH_SOCK"] = str(socket)
-        run = fleet.run(plays_of(WHO, {"name": "module", "ansible.builtin.ping": {}}))
+        run = fleet.run(plays_of(WHO, {"name": "module", "ansible.builtin.command": "printenv DEVICE"}))
     assert run.rc == 0
     assert_who(run, site)
+    assert_who(run, site, "module")
     for server in site.servers.values():
         assert server.logins() == [("publickey", site.user.name)]
+        assert server.sessions("subsystem 'sftp'") == 0
 
 
 @every_engine
