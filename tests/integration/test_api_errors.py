@@ -11,7 +11,7 @@ import signal
 from typing import Any
 
 import pytest
-from conftest import CONNECT, DISCONNECT, Fleet, one_line, themselves, who
+from conftest import CONNECT, DISCONNECT, Fleet, one_line
 from support import TIMEOUT, wait_until
 from test_termination import running
 
@@ -285,12 +285,24 @@ def test_api_that_gives_no_reasons(fleet: Fleet) -> None:
         assert run.status(f"gone {way}") == {"localhost": "ok"}
 
 
-@pytest.mark.parametrize(("body", "connectionid"), [("minimal", "inner"), ("override", "top")])
-def test_every_form_of_an_answer_is_read(fleet: Fleet, body: str, connectionid: str) -> None:
-    fleet.simulator.settings(body=body, connectionid=connectionid, nulls=True, extra_keys=True, numbers="strings")
-    run = fleet.session([who()])
+def test_every_form_of_a_response_is_read(fleet: Fleet) -> None:
+    common = {"nulls": True, "extra_keys": True, "numbers": "strings"}
+    forms = {"minimal": "inner", "override": "top"}
+    tasks = [
+        task
+        for body, connectionid in forms.items()
+        for task in (
+            fleet.post(f"set {body}", "settings", {**common, "body": body, "connectionid": connectionid}),
+            {"name": body, CONNECT: {"deviceaddress": fleet.services[0], "reuse": False}, "register": "opened"},
+            {"name": f"close {body}", DISCONNECT: {"connections": "{{ opened }}"}},
+        )
+    ]
+    run = fleet.on_localhost(tasks)
     assert run.rc == 0
-    assert run.stdout_of("who") == themselves(*fleet.devices)
+    opened = [run.result(body) for body in forms]
+    assert [result["connectionid"] for result in opened] == [entry["connectionid"] for entry in run.connections]
+    assert [result["port"] for result in opened] == [entry["port"] for entry in run.connections]
+    assert [entry["closed_by"] for entry in run.connections] == ["stop"] * 2
 
 
 # -- GraphQL ----------------------------------------------------------------------------------------------------------
