@@ -30,9 +30,23 @@ def run_tasks(fleet: Fleet, *tasks: dict[str, Any], arguments: tuple[str, ...] =
 
 @pytest.mark.each_api
 def test_hosts_are_the_keys_of_connections_and_failures(fleet: Fleet) -> None:
+    """The option ``fail_on`` decides whether the task fails."""
     fleet.simulator.device("pi-0002", online=False)
-    run = run_tasks(fleet, open_all(fail_on="none"), fleet.look(), close_all(), fleet.look("look again"))
+    failing = {
+        "any of two": ({"hosts": ["pi-0001", "pi-0002"], "fail_on": "any"}, "ignored"),
+        "all of two": ({"hosts": ["pi-0002", "pi-0003"], "fail_on": "all"}, "changed"),
+        "all of one": ({"hosts": ["pi-0002"], "fail_on": "all"}, "ignored"),
+    }
+    once = {"run_once": True, "ignore_errors": True}
+    run = run_tasks(
+        fleet,
+        *[open_all(fail_on="none"), fleet.look(), close_all(), fleet.look("look again")],
+        *[{"name": name, CONNECT: options, **once} for name, (options, _unused) in failing.items()],
+    )
     assert run.rc == 0
+    for name, (_unused, status) in failing.items():
+        assert run.status(name) == {"pi-0001": status}
+        assert list(run.result(name)["failures"]) == ["pi-0002"]
     result = run.result("open")
     opened = {host: entry["deviceaddress"] for host, entry in result["connections"].items()}
     assert opened == {"pi-0001": fleet.services[0], "pi-0003": fleet.services[2]}
@@ -41,25 +55,6 @@ def test_hosts_are_the_keys_of_connections_and_failures(fleet: Fleet) -> None:
     assert sorted(run.open_at()) == ids
     assert sorted(entry["connectionid"] for entry in run.result("close")["closed"]) == ids
     assert run.open_at("look again") == []
-
-
-def test_hosts_fail_as_fail_on_says(fleet: Fleet) -> None:
-    fleet.simulator.device("pi-0001", online=False)
-    tasks = {
-        "any of two": ({"hosts": ["pi-0001", "pi-0002"], "fail_on": "any"}, "ignored"),
-        "all of two": ({"hosts": ["pi-0001", "pi-0003"], "fail_on": "all"}, "changed"),
-        "all of one": ({"hosts": ["pi-0001"], "fail_on": "all"}, "ignored"),
-    }
-    run = run_tasks(
-        fleet,
-        *[
-            {"name": name, CONNECT: options, "run_once": True, "ignore_errors": True}
-            for name, (options, _unused) in tasks.items()
-        ],
-    )
-    for name, (_unused, status) in tasks.items():
-        assert run.status(name) == {"pi-0001": status}
-        assert list(run.result(name)["failures"]) == ["pi-0001"]
 
 
 def test_hosts_have_their_own_accounts_and_hostips(fleet: Fleet) -> None:
@@ -152,19 +147,6 @@ def test_hosts_without_credentials_fail_the_task(fleet: Fleet) -> None:
         assert list(run.result(name)["failures"]) == ["pi-0002"]
 
 
-def test_hosts_in_check_mode_send_nothing(fleet: Fleet) -> None:
-    run = run_tasks(fleet, open_all(), close_all(), arguments=("--check",))
-    assert run.rc == 0
-    connections = run.result("open")["connections"]
-    assert {host: entry["deviceaddress"] for host, entry in connections.items()} == dict(
-        zip(fleet.devices, fleet.services, strict=True)
-    )
-    assert {entry["connectionid"] for entry in connections.values()} == {None}
-    assert run.result("close")["failures"] == {}
-    assert run.requests == []
-    assert run.recap is None
-
-
 # -- what disconnect closes --------------------------------------------------------------------------------------------
 
 
@@ -203,7 +185,7 @@ def test_disconnect_of_hosts_leaves_other_openings(fleet: Fleet) -> None:
 
 
 def test_disconnect_of_hosts_twice_closes_once(fleet: Fleet) -> None:
-    """Hosts that opened twice hold their connection once.
+    """Hosts that opened twice hold their connection once. In check mode nothing is opened.
 
     The connection of a device that then returned a fact, which is refused, is closed too.
     """
@@ -212,8 +194,14 @@ def test_disconnect_of_hosts_twice_closes_once(fleet: Fleet) -> None:
     python.chmod(0o755)
     fleet.inventory["fleet"]["hosts"]["pi-0002"]["ansible_python_interpreter"] = str(python)
     lie = {"name": "lie", "ansible.builtin.ping": {}, "when": "inventory_hostname == 'pi-0002'"}
-    run = run_tasks(fleet, open_all(), open_all(), lie, close_all(), close_all("close again"), fleet.look())
+    checks = [{**each, "name": "check", "check_mode": True} for each in (open_all(), close_all())]
+    run = run_tasks(fleet, *checks, open_all(), open_all(), lie, close_all(), close_all("close again"), fleet.look())
     assert run.rc == 0
+    checked_open, checked_close = (entry["result"] for entry in run.entries("check"))
+    assert {entry["connectionid"] for entry in checked_open["connections"].values()} == {None}
+    assert list(checked_open["connections"]) == fleet.devices
+    assert checked_close["failures"] == {}
+    assert len(run.calls("connect")) == 3
     assert len(run.result("close")["closed"]) == 3
     assert run.result("close again")["closed"] == []
     assert len(run.calls("stop")) == 3

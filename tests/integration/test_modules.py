@@ -12,24 +12,22 @@ from conftest import CONNECT, DISCONNECT, Fleet
 
 pytestmark = pytest.mark.each_api
 
-TEN_LINES = """\
-- hosts: localhost
-  gather_facts: false
-  tasks:
-    - remoteit.fleet.remoteit_connect:
-        deviceaddress: "{{ service }}"
-      register: opened
-    - ansible.builtin.debug:
-        msg: "{{ opened.host }} {{ opened.port }}"
-    - remoteit.fleet.remoteit_disconnect:
-        connections: "{{ opened }}"
-"""
-
 
 def test_connect_and_disconnect(fleet: Fleet) -> None:
-    fleet.inventory = {}
-    run = fleet.run(TEN_LINES, "-e", f"service={fleet.services[0]}")
+    """In check mode nothing is sent."""
+    tasks = [
+        {"name": "open", CONNECT: {"deviceaddress": fleet.services[0]}, "register": "opened"},
+        {"name": "close", DISCONNECT: {"connections": "{{ opened }}"}},
+    ]
+    run = fleet.on_localhost(
+        [*({**task, "name": f"check {task['name']}", "check_mode": True} for task in tasks), *tasks]
+    )
     assert run.rc == 0
+    opened = run.result("check open")
+    assert (opened["changed"], opened["proxy"]) == (True, None)
+    entry = opened["connections"][fleet.services[0]]
+    assert (entry["deviceaddress"], entry["connectionid"]) == (fleet.services[0], None)
+    assert run.result("check close")["failures"] == {}
     assert [(c["deviceaddress"], c["closed_by"]) for c in run.connections] == [(fleet.services[0], "stop")]
     assert [request["call"] for request in run.requests] == ["connect", "stop"]
     assert run.recap == "opened 1, closed 1, left open 0"
@@ -169,53 +167,6 @@ def test_connect_reuses_within_a_run(fleet: Fleet) -> None:
     assert len(run.result("close second")["closed"]) == 1
     assert len(run.result("close second again")["already_closed"]) == 1
     assert [request["call"] for request in run.requests] == ["connect", "connect", "stop", "stop"]
-
-
-def test_connect_ignores_the_case_of_ids(fleet: Fleet) -> None:
-    service = fleet.simulator.service("pi-0010")
-    spellings = [service, service.lower()]
-    assert len(set(spellings)) == 2
-    run = fleet.on_localhost(
-        [
-            {"name": "open", CONNECT: {"deviceaddress": [*spellings, service]}},
-            {"name": "another", CONNECT: {"deviceaddress": spellings[1]}},
-        ]
-    )
-    assert run.rc == 0
-    assert len(run.connections) == 1
-    opened = run.result("open")["connections"]
-    assert [(key, entry["deviceaddress"]) for key, entry in opened.items()] == [(key, key) for key in spellings]
-    assert run.status("another") == {"localhost": "ok"}
-    assert list(run.result("another")["connections"]) == spellings[1:]
-
-
-def test_run_id_begins_with_the_job_id(fleet: Fleet) -> None:
-    fleet.environ |= {"REMOTEIT_RUN_ID": "nightly 7", "GITHUB_RUN_ID": "1"}
-    run = fleet.run("""\
-        - hosts: fleet
-          gather_facts: false
-          tasks:
-            - {name: open, remoteit.fleet.remoteit_connect: {deviceaddress: "{{ remoteit_deviceaddress }}"}}
-        """)
-    (run_id,) = {result["run_id"] for result in run.results("open").values()}
-    assert run_id.startswith("nightly-7-")
-    assert run_id != "nightly-7-"
-
-
-def test_check_mode_of_modules_sends_nothing(fleet: Fleet) -> None:
-    fleet.inventory = {}
-    run = fleet.run(
-        TEN_LINES.replace("- remoteit", "- name: call\n      remoteit"), "--check", "-e", "service=" + fleet.services[0]
-    )
-    assert run.rc == 0
-    opened, closed = (entry["result"] for entry in run.entries("call"))
-    assert (opened["changed"], opened["proxy"]) == (True, None)
-    entry = opened["connections"][fleet.services[0]]
-    assert entry["deviceaddress"] == fleet.services[0]
-    assert entry["connectionid"] is None
-    assert closed["failures"] == {}
-    assert run.requests == []
-    assert run.recap is None
 
 
 def test_detached_connection_outlives_its_run(fleet: Fleet) -> None:
