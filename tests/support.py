@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A simulator that runs, for the tests and the benchmarks; C(tests/simulator/README.md) tells what it can be asked."""
+"""Run a simulator for the tests and the benchmarks. ``tests/simulator/README.md`` describes its controls."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ import requests
 
 SIMULATOR = Path(__file__).resolve().parent / "simulator"
 SSH, WEB = 28, 7
-TIMEOUT = 60  # seconds that nothing takes which is well, not even on a busy machine
+TIMEOUT = 60  # seconds, enough for a busy machine
 
 
 def wait_until(ready: Callable[[], Any], seconds: float = TIMEOUT) -> Any:
-    """Wait for something to become true, and return it."""
+    """Wait until the function returns a true value, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := ready()):
         assert time.monotonic() < deadline, f"waited in vain for {seconds} seconds"
@@ -33,7 +33,7 @@ def wait_until(ready: Callable[[], Any], seconds: float = TIMEOUT) -> Any:
 
 
 class Simulator:
-    """The stand-in for the vendor, from the vendor's side."""
+    """A simulator, with its controls."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         state_file = folder / "state.json"
@@ -55,7 +55,7 @@ class Simulator:
 
     @property
     def secrets(self) -> dict[str, str]:
-        """What may not be shown, in every form in which it could be."""
+        """Return what no output may contain, in every encoding."""
         names = ("token", "developer_key", "password", "access_key_id", "secret_access_key")
         found = {name: self.state[name] for name in names}
         key = base64.b64decode(found["secret_access_key"])
@@ -67,7 +67,7 @@ class Simulator:
         }
 
     def service(self, device: str, application: int = SSH) -> str:
-        """The id of a device's SSH (or web) service."""
+        """Return the ID of the SSH (or web) service of a device."""
         (service,) = (
             service["deviceaddress"]
             for service in self.state["services"]
@@ -76,7 +76,7 @@ class Simulator:
         return service
 
     def connections(self, *services: str) -> list[dict[str, Any]]:
-        """Every connection that there ever was, the oldest first; of these services."""
+        """Return all connections to these services, or to any, also closed ones. The oldest is the first."""
         return [
             entry for entry in self._control("GET", "connections") if not services or entry["deviceaddress"] in services
         ]
@@ -90,22 +90,22 @@ class Simulator:
         return [entry for entry in self.connections() if entry["open"]]
 
     def requests(self, *calls: str) -> list[dict[str, Any]]:
-        """The calls that were sent since the test began; of these kinds."""
+        """Return the calls of these kinds, or of any, since the test began."""
         return [entry for entry in self._control("GET", "requests") if not calls or entry["call"] in calls]
 
     def inject_fault(self, *services: str, **fault: Any) -> None:
-        """Make trouble for the next call; for that of each service, if any is named."""
+        """Let the next call fail, or the next one for each of these services."""
         self._control("POST", "faults", [{**fault, "deviceaddress": service} for service in services or [None]])
 
     def settings(self, **changes: Any) -> None:
         self._control("POST", "settings", changes)
 
     def device(self, name: str, **switches: Any) -> dict[str, Any]:
-        """A device as it is behind the scenes; changed, if there is anything to change."""
+        """Change a device if there are switches, and return it."""
         return self._control("POST", "devices", {"name": name, **switches})[0]
 
     def devices(self) -> list[dict[str, Any]]:
-        """All devices as they are behind the scenes."""
+        """Return all devices, with their home directories and ports."""
         return self._control("GET", "devices")
 
     def home(self, device: str) -> Path:
@@ -117,19 +117,19 @@ class Simulator:
         return response.json()
 
     def connect(self, device: str) -> dict[str, Any]:
-        """A way to the device that no session knows of, with C(host) and C(port)."""
+        """Open a connection to the device that no run knows, and return it with its ``host`` and ``port``."""
         entry = self._call("/device/connect", {"deviceaddress": self.service(device), "wait": "true"})["connection"]
         return {**entry, "host": entry["proxyserver"], "port": int(entry["proxyport"])}
 
     def session_of(self, email: str, service: str) -> dict[str, Any]:
-        """Somebody else opens a connection to the service."""
+        """Open a connection to the service as another user."""
         return self._control("POST", "sessions", {"deviceaddress": service, "email": email})
 
     def stop(self, entry: dict[str, Any]) -> None:
         self._call("/device/connect/stop", {name: entry[name] for name in ("deviceaddress", "connectionid")})
 
     def advance(self, seconds: float) -> None:
-        """Move the vendor's clock."""
+        """Move the clock of the simulator."""
         self._control("POST", "clock", {"advance": seconds})
 
     def clear_requests(self) -> None:
@@ -139,7 +139,7 @@ class Simulator:
         self._control("DELETE", "faults")
 
     def reset(self) -> None:
-        """Forget what the last test did; first let it come to its end."""
+        """Restore the initial state, after the last test has got all its responses."""
         wait_until(lambda: all(entry["answered"] for entry in self.requests()))
         self.clear_faults()
         self._control("POST", "settings", self._settings)

@@ -147,7 +147,7 @@ def github_actions(
 ) -> tuple[bool, Machine]:
     """Whether the job succeeds. All steps share a machine; one without a condition needs those before to succeed.
 
-    :param leg: the job's place in a matrix. All legs have the same C(GITHUB_RUN_ID).
+    :param leg: the job's place in a matrix. All legs have the same ``GITHUB_RUN_ID``.
     :param lost: the runner is lost with the update; no other step can be run.
     """
     here = machine(f"runner-{leg}")
@@ -216,7 +216,7 @@ def gitlab(machine: Prepare, *, end: signal.Signals | None, and_container: bool 
 
 
 def jenkins(machine: Prepare, *, end: signal.Signals | None) -> tuple[bool, Machine]:
-    """Whether the build succeeds. What is under C(post) runs whatever happened, with the same variables."""
+    """Whether the build succeeds. What is under ``post`` runs whatever happened, with the same variables."""
     here = machine("agent")
     text = (RECIPES / "Jenkinsfile").read_text()
     stages, post = (_block(text, name) for name in ("stages", "post"))
