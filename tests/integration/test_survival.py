@@ -133,36 +133,35 @@ LOOKALIKES = {
     "master": "mux_client_hello_exchange: write packet: Broken pipe",
     "unknown key": "Host key verification failed.",
 }
+#: The hosts that run a module, and what it prints.
+MODULES = {"module, refused": "refused", "module, closed": "closed"}
 
 
 @pytest.mark.every_engine
-@pytest.mark.parametrize("kind", ["raw", "module"])
-def test_command_that_exits_255_runs_once(fleet: Fleet, kind: str, subtests: Any) -> None:
-    """It is the first one on its connection, and then the second one. A module runs by pipelining."""
-    hosts = {name: f"pi-{number:04}" for number, name in enumerate(LOOKALIKES, 1)}
-    fleet.inventory["fleet"]["hosts"] = {
-        name: {"remoteit_deviceaddress": fleet.simulator.service(device), "text": LOOKALIKES[name]}
-        for name, device in hosts.items()
-    }
+def test_command_that_exits_255_runs_once(fleet: Fleet, subtests: Any) -> None:
+    """It is the first one on its connection, and then the second one. Two hosts run a module, by pipelining."""
+    hosts = {name: f"pi-{number:04}" for number, name in enumerate((*LOOKALIKES, *MODULES), 1)}
+    python = fleet.write("fails", f"#!/bin/sh\n{COUNT}\ncat >/dev/null\ncat text >&2\nexit 255\n")
+    python.chmod(0o755)
     fleet.inventory["fleet"]["vars"] |= {"ansible_ssh_retries": 3, "remoteit_wait_timeout": 5}
-    script = f"#!/bin/sh\n{COUNT}\ncat >/dev/null\ncat text >&2\nexit 255\n"
+    fleet.inventory["fleet"]["vars"]["ansible_python_interpreter"] = str(python)
+    fleet.inventory["fleet"]["hosts"] = {
+        name: {"remoteit_deviceaddress": fleet.simulator.service(device)} for name, device in hosts.items()
+    }
     for name, device in hosts.items():
         home = fleet.simulator.home(device)
         home.mkdir(parents=True, exist_ok=True)
-        (home / "text").write_text(LOOKALIKES[name])
-    python = fleet.write("fails", script)
-    python.chmod(0o755)
-    if kind == "raw":
-        fleet.inventory["fleet"]["vars"]["ansible_user"] = fleet.simulator.state["ssh_user"]
-        command = raw("fails", f"{COUNT}; cat text >&2; exit 255", ignore_unreachable=True)
-    else:
-        fleet.inventory["fleet"]["vars"]["ansible_python_interpreter"] = str(python)
-        command = task("fails", **{"ansible.builtin.ping": None}, ignore_unreachable=True)
-    run = fleet.run([play(command, who(), {**command, "name": "fails again"})])
+        (home / "text").write_text(LOOKALIKES[MODULES.get(name, name)])
+    command = raw("raw", f"{COUNT}; cat text >&2; exit 255", ignore_unreachable=True)
+    module = task("module", **{"ansible.builtin.ping": None}, ignore_unreachable=True)
+    of_modules = f"inventory_hostname in {list(MODULES)}"
+    fails = [{**command, "when": f"not ({of_modules})"}, {**module, "when": of_modules}]
+    run = fleet.run([play(*fails, who(), *fails)])
     for name, device in hosts.items():
         with subtests.test(name):
             assert executions(fleet, device) == 2
-            assert run.status("fails")[name] == run.status("fails again")[name] == "unreachable"
+            statuses = [e["status"] for e in run.journal if e["host"] == name and e["task"] in ("raw", "module")]
+            assert sorted(statuses) == ["skipped", "skipped", "unreachable", "unreachable"]
             assert run.stdout_of("who")[name] == device
             assert [entry["device"] for entry in run.connections].count(device) == 1
 
