@@ -53,7 +53,7 @@ _VARIANT = re.compile(
 
 DEVICES = 40  # a device costs nothing until it is reached
 
-os.environ |= dict.fromkeys(["no_proxy", "NO_PROXY"], "127.0.0.1,localhost")  # where everything is that is spoken to
+os.environ |= dict.fromkeys(["no_proxy", "NO_PROXY"], "127.0.0.1,localhost")  # all servers are on this machine
 
 SSH_RECORDER = """\
 #!/bin/sh
@@ -103,7 +103,7 @@ def one_line(text: str) -> str:
 
 @dataclasses.dataclass
 class Run:
-    """What one ansible-playbook did."""
+    """The results of one ansible-playbook."""
 
     rc: int
     stdout: str
@@ -115,12 +115,12 @@ class Run:
 
     @property
     def text(self) -> str:
-        """Everything on the screen, in one line."""
+        """Return the whole output, in one line."""
         return one_line(self.stdout + " " + self.stderr)
 
     @property
     def recap(self) -> str | None:
-        """The end of our own line about what was opened and closed."""
+        """Return the recap of the collection, without its prefix."""
         lines = [line for line in self.stderr.splitlines() if line.startswith("remote.it: opened")]
         assert len(lines) <= 1
         return lines[0].removeprefix("remote.it: ") if lines else None
@@ -129,7 +129,7 @@ class Run:
         return [entry for entry in self.journal if entry["task"] == task]
 
     def result(self, task: str, host: str | None = None) -> dict[str, Any]:
-        """The result of a task that ran once (on this host)."""
+        """Return the result of a task that ran once (on this host)."""
         (entry,) = (entry for entry in self.entries(task) if host in (None, entry["host"]))
         return entry["result"]
 
@@ -137,7 +137,7 @@ class Run:
         return {entry["host"]: entry["result"] for entry in self.entries(task)}
 
     def status(self, task: str) -> dict[str, str]:
-        """What became of the task on each host: ok, changed, failed, ignored, unreachable, or skipped."""
+        """Return the status by host: ok, changed, failed, ignored, unreachable, or skipped."""
         return {entry["host"]: entry["status"] for entry in self.entries(task)}
 
     def stdout_of(self, task: str) -> dict[str, str]:
@@ -163,11 +163,11 @@ class Run:
         assert self.recap == f"opened {count}, closed {count}, left open 0"
 
     def failures(self) -> dict[str, str]:
-        """The reason for which each host failed."""
+        """Return the message of each host that failed."""
         return {e["host"]: one_line(str(e["result"].get("msg"))) for e in self.journal if e["status"] == "failed"}
 
     def ssh(self, marker: str) -> SshCall:
-        """The one call of ssh whose remote command holds this word."""
+        """Return the only call of ssh whose remote command contains this word."""
         (call,) = (SshCall(argv) for argv in self.ssh_calls if marker in argv[-1])
         return call
 
@@ -178,7 +178,7 @@ class SshCall:
 
     @property
     def arguments(self) -> list[str]:
-        """Without the remote command."""
+        """Return the arguments without the remote command."""
         return self.argv[:-1]
 
     @property
@@ -186,13 +186,13 @@ class SshCall:
         return self.argv[-2]
 
     def options(self, name: str) -> list[str]:
-        """The values of an option, in the order in which ssh reads them; the first one counts."""
+        """Return the values of an option in their order. ssh uses the first one."""
         words = [argument.removeprefix("-o") for argument in self.argv]
         return [word.split("=", 1)[1].strip('"') for word in words if word.startswith(f"{name}=")]
 
 
 class Fleet:
-    """A controller with an inventory of three devices, and nothing of this machine's own settings.
+    """A controller with an inventory of three devices, without the settings of this machine.
 
     :ivar environ: the environment of the runs to come.
     """
@@ -235,7 +235,7 @@ class Fleet:
         return self.credentials_of(self.simulator)
 
     def credentials_of(self, simulator: Simulator) -> dict[str, str]:
-        """What an environment needs to speak to it by the API that is tested."""
+        """Return the environment variables to use it through the tested API."""
         names = {
             "rest": {
                 "REMOTEIT_API_URL": "api_url",
@@ -252,12 +252,12 @@ class Fleet:
 
     @property
     def restriction(self) -> str:
-        """Who may use a port proxy if nobody says so."""
+        """Return the default restriction of a port proxy."""
         return {"rest": "caller", "graphql": "latching"}[self.api]
 
     @property
     def login(self) -> dict[str, Any]:
-        """How to log in to a device."""
+        """Return the variables to log in to a device."""
         return {
             "ansible_user": self.simulator.state["ssh_user"],
             "ansible_ssh_private_key_file": self.simulator.state["ssh_private_key_file"],
@@ -318,7 +318,7 @@ class Fleet:
         return path
 
     def record_ssh(self) -> None:
-        """Have each call of ssh note its arguments."""
+        """Record the arguments of each call of ssh."""
         recorder = self.write("record-ssh", SSH_RECORDER.format(folder=self.folder / "ssh"))
         recorder.chmod(0o755)
         self.environ["ANSIBLE_SSH_EXECUTABLE"] = str(recorder)
@@ -355,13 +355,13 @@ class Fleet:
     def _for_inventory(
         self, arguments: tuple[str, ...], environ: dict[str, str | None] | None
     ) -> dict[str, str | None] | None:
-        """Spare ansible-core the inventory plugins that are not needed, which take a tenth of its start."""
+        """Disable the inventory plugins that are not needed. They take a tenth of the start of ansible-core."""
         if isinstance(self.inventory, Path) or "-i" in arguments:
             return environ
         return {"ANSIBLE_INVENTORY_ENABLED": "yaml", **(environ or {})}
 
     def write_inventory(self) -> str:
-        """Write the inventory, and return its path; an inventory that is a path already stays as it is."""
+        """Write the inventory unless it is a path, and return its path."""
         if isinstance(self.inventory, Path):
             return str(self.inventory)
         return str(self.write("inventory.yml", self.inventory))
@@ -434,7 +434,7 @@ class Fleet:
         (self.folder / "go on").touch()
 
     def once(self, ready: Callable[[], Any], action: Callable[[], Any]) -> Callable[[], None]:
-        """Return what does something once, when a condition is true, and then lets the run go on."""
+        """Return a function that runs the action once when the condition is true, and then continues the run."""
 
         def step() -> None:
             if not (self.folder / "go on").exists() and ready():
@@ -486,15 +486,15 @@ class Fleet:
         assert "remote.it: opened" not in run.stdout  # which may be for a machine to read
 
     def secrets_in(self, *texts: str) -> list[str]:
-        """What may not be there, by name."""
+        """Return the names of the secrets that the texts contain."""
         return [name for name, secret in self.simulator.secrets.items() if any(secret in text for text in texts)]
 
     def processes(self) -> dict[int, str]:
-        """Every process of the run that lives, but for ssh masters that do not belong to a session."""
+        """Return the processes of the run, without the control masters of ansible.builtin.ssh."""
         return self.processes_of(self.home)
 
     def processes_of(self, home: Path) -> dict[int, str]:
-        """The same of a run with another home."""
+        """Return the processes of a run with another home."""
         mark = f"HOME={home}".encode()
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
@@ -554,7 +554,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    """One for all tests of a worker, which run one after the other."""
+    """Yield the simulator of all tests of this worker."""
     simulator = Simulator(tmp_path_factory.mktemp("simulator"), "--devices", str(DEVICES))
     yield simulator
     simulator.end()
@@ -562,13 +562,13 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 @pytest.fixture
 def api() -> str:
-    """The API that is spoken; both, one after the other, in tests that are marked ``each_api``."""
+    """Return the API to use. Tests that are marked ``each_api`` use both with ``TEST_PRODUCT=1``."""
     return "rest"
 
 
 @pytest.fixture
 def engine(request: pytest.FixtureRequest) -> Path:
-    """The ansible-playbook that runs the test."""
+    """Return the ansible-playbook that runs the test."""
     if "TEST_ANSIBLE_PLAYBOOK" in os.environ:
         return Path(ANSIBLE_PLAYBOOK)
     return ENGINES[zlib.crc32(request.node.nodeid.encode()) % len(ENGINES)]
