@@ -29,7 +29,7 @@ from termination_table import AD_HOC, PLAY, ROLE, WAYS, Case, Ending, api_of, ca
 pytestmark = pytest.mark.every_engine
 
 END_SECONDS = 30  # after a signal everything has to be closed within so many seconds
-FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
+FIRST, SECOND = ALL = ("pi-0001", "pi-0002")
 PLAYBOOKS = (PLAY, ROLE)
 Tasks = list[dict[str, Any]]
 
@@ -51,6 +51,7 @@ def engine(case: Case) -> Path:
 
 @pytest.fixture(autouse=True)
 def set_up_case(case: Case, fleet: Fleet, record_property: Callable[[str, str], None]) -> None:
+    fleet.use_devices(len(ALL))
     fleet.inventory["fleet"]["vars"]["remoteit_wait_timeout"] = 3
     record_property("kind", case.ending.kind)
     record_property("version", case.version)
@@ -196,7 +197,7 @@ ROWS = [
     ),
     Row(
         _PLAYS, "meta end_batch, and a later play", PLAYBOOKS,
-        tasks=lambda _: [who(), {"meta": "end_batch"}], play={"serial": 2}, then={},
+        tasks=lambda _: [who(), {"meta": "end_batch"}], play={"serial": 1}, then={},
     ),
     Row(
         _PLAYS, "a later play cannot be templated", PLAYBOOKS, codes=[1, 2, 4, 250],
@@ -250,7 +251,7 @@ def test_opening_fails(fleet: Fleet, case: Case) -> None:
     run = reach_it(fleet, case.way)
     assert run.rc == (2 if case.way == ROLE and case.ending.variant == "credentials" else 4)
     if case.ending.variant == "offline":
-        assert len(run.connections) == 2
+        assert len(run.connections) == 1
         run.assert_all_closed()
     else:
         assert run.connections == []
@@ -272,7 +273,7 @@ def test_connect_for_each_host(fleet: Fleet, case: Case) -> None:
     options = {CONNECT: {"deviceaddress": "{{ remoteit_deviceaddress }}"}}
     run = fleet.run(plays_of(fleet, case.way, [task("connect", **options), fail(SECOND)]))
     assert run.rc == 2
-    assert len(run.connections) == 3
+    assert len(run.connections) == len(ALL)
     run.assert_all_closed()
 
 
@@ -285,7 +286,7 @@ def test_open_without_close(fleet: Fleet, case: Case) -> None:
     tasks = [OPEN, fail(SECOND) if fails else drop(fleet, *ALL), who()]
     run = fleet.run(plays_of(fleet, PLAY, tasks))
     assert run.rc == (2 if fails else 4)
-    assert len(run.connections) == 3
+    assert len(run.connections) == len(ALL)
     run.assert_all_closed()
 
 
@@ -296,7 +297,7 @@ def test_two_playbooks_in_one_call(fleet: Fleet, case: Case) -> None:
     opening = [OPEN] if case.way == ROLE else []
     run = fleet.run(plays_of(fleet, PLAY, [*opening, who()]), str(second))
     assert run.rc == 2
-    assert len(run.connections) == 3  # the second playbook uses what the first has left open
+    assert len(run.connections) == len(ALL)  # the second playbook uses what the first has left open
     run.assert_all_closed()
 
 
@@ -318,7 +319,7 @@ def test_run_by_ansible_runner(fleet: Fleet, case: Case) -> None:
         capture_output=True, text=True, check=False, timeout=TIMEOUT,
     )  # fmt: skip
     assert done.returncode == 2, done.stdout + done.stderr
-    assert len(fleet.simulator.requests("connect")) == 3
+    assert len(fleet.simulator.requests("connect")) == len(ALL)
     await_nothing_open(fleet)
 
 
@@ -332,7 +333,7 @@ def test_run_by_ansible_console(fleet: Fleet, case: Case) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(done.stdout.count(f"\n{device}\n") == 2 for device in ALL)
-    assert "remote.it: opened 3, closed 3, left open 0" in done.stderr
+    assert "remote.it: opened 2, closed 2, left open 0" in done.stderr
     await_nothing_open(fleet)
 
 
@@ -517,12 +518,12 @@ def test_container_ends(fleet: Fleet, case: Case) -> None:
     else:
         assert code != 0
     if ending.how == signal.SIGKILL.name:
-        assert len(fleet.simulator.open_connections()) == 3
+        assert len(fleet.simulator.open_connections()) == len(ALL)
         teardown(fleet)
         return
     assert not fleet.simulator.open_connections()
     assert fleet.ledgers() == []
-    assert "remote.it: opened 3, closed 3, left open 0" in output(fleet)
+    assert "remote.it: opened 2, closed 2, left open 0" in output(fleet)
 
 
 def controller_in(fleet: Fleet, container: subprocess.Popen[bytes]) -> int:
@@ -556,12 +557,12 @@ def test_keeper_is_killed_between_two_tasks(fleet: Fleet, case: Case) -> None:
     """The keeper of the next task takes its ledger over."""
     command = command_of(fleet, case.way, [who(), fleet.wait_here(), who("again")], "")
     with running(fleet, command) as process:
-        wait_until(lambda: fleet.has_ended("who", 3))
+        wait_until(lambda: fleet.has_ended("who", len(ALL)))
         os.kill(fleet.keepers()[0], signal.SIGKILL)
         fleet.go_on()
         assert process.wait(TIMEOUT) == 0
         wait_until(lambda: not fleet.processes())
-    assert fleet.has_ended("again", 3)
+    assert fleet.has_ended("again", len(ALL))
     assert ", left open 0" in output(fleet)
     assert not fleet.simulator.open_connections()
     assert fleet.ledgers() == []
@@ -579,7 +580,7 @@ def test_keeper_is_killed_while_a_command_runs(fleet: Fleet, case: Case) -> None
             (fleet.simulator.home(device) / "go on").touch()
         assert process.wait(TIMEOUT) == 0
         wait_until(lambda: not fleet.processes())
-    assert fleet.has_ended("again", 3)
+    assert fleet.has_ended("again", len(ALL))
     assert not fleet.simulator.open_connections()
     assert fleet.ledgers() == []
 
@@ -598,7 +599,7 @@ def test_keeper_is_killed_after_the_last_task(fleet: Fleet, case: Case) -> None:
         if case.way == AD_HOC:
             wait_until(tasks_run(fleet))
         else:
-            wait_until(lambda: len(fleet.simulator.open_connections()) == 3)
+            wait_until(lambda: len(fleet.simulator.open_connections()) == len(ALL))
             wait_until(lambda: fleet.has_ended("connect" if case.ending.variant == "module" else "who"))
         os.kill(fleet.keepers()[0], signal.SIGKILL)
         fleet.go_on()
@@ -606,7 +607,7 @@ def test_keeper_is_killed_after_the_last_task(fleet: Fleet, case: Case) -> None:
             (fleet.simulator.home(device) / "go on").touch()
         assert process.wait(TIMEOUT) == 0
         wait_until(lambda: not fleet.processes())
-    left = 0 if case.way == ROLE else 3
+    left = 0 if case.way == ROLE else len(ALL)
     assert len(fleet.simulator.open_connections()) == left
     assert f", left open {left}" in output(fleet)
     teardown(fleet)
@@ -668,7 +669,7 @@ def test_stop_always_fails(fleet: Fleet, case: Case) -> None:
     run = reach_it(fleet, case.way, leaves_open=1)
     assert run.rc == (2 if case.way == ROLE else 0)
     (left,) = (entry["connectionid"] for entry in run.connections if entry["open"])
-    assert run.recap == "opened 3, closed 2, left open 1"
+    assert run.recap == "opened 2, closed 1, left open 1"
     assert f"the connection {left} to {service}" in run.text
     assert "it ends by itself at 20" in run.text
     red = teardown(fleet, 2)
@@ -684,7 +685,7 @@ def test_answer_to_open_is_lost(fleet: Fleet, case: Case) -> None:
     run = reach_it(fleet, case.way, leaves_open=1 if fleet.api == "rest" else 0)
     assert run.rc == 4
     if fleet.api == "graphql":
-        assert run.recap == "opened 3, closed 3, left open 0"
+        assert run.recap == "opened 2, closed 2, left open 0"
         assert fleet.ledgers() == []
         return
     assert "may have opened a connection" in run.text
@@ -707,7 +708,7 @@ def test_connection_expires_between_two_tasks(fleet: Fleet, case: Case) -> None:
     run = run_it(fleet, case.way, [who(), expire, who("again")], "")
     assert run.rc == 0
     assert run.stdout_of("again") == {device: device for device in ALL}
-    assert len(run.connections) == 6
+    assert len(run.connections) == 2 * len(ALL)
     run.assert_all_closed()
 
 
@@ -719,13 +720,13 @@ def test_two_runs_on_the_same_devices(fleet: Fleet, case: Case) -> None:
     fleet.simulator.settings(second_connect=case.ending.variant)
     command = command_of(fleet, case.way, [who(), fleet.wait_here(), who("again")], "")
     with running(fleet, command) as one, running(fleet, command) as two:
-        wait_until(lambda: fleet.has_ended("who", 6))
+        wait_until(lambda: fleet.has_ended("who", 2 * len(ALL)))
         fleet.go_on()
         codes = {one.wait(TIMEOUT), two.wait(TIMEOUT)}
         # two runs that end each other's connections may do so while a command runs, which is not repeated
         assert codes <= ({0, 4} if case.ending.variant == "override" else {0})
         await_nothing_open(fleet)
-    assert fleet.has_ended("again", 6)
+    assert fleet.has_ended("again", 2 * len(ALL))
     assert fleet.ledgers() == []
 
 
@@ -781,7 +782,7 @@ def test_random_user_id(fleet: Fleet, case: Case) -> None:
     with running(fleet, [*namespace, fleet.ansible_playbook, str(playbook)]) as process:
         assert process.wait(TIMEOUT) == 0
         await_nothing_open(fleet)
-    assert len(fleet.simulator.requests("connect")) == 3
+    assert len(fleet.simulator.requests("connect")) == len(ALL)
 
 
 @ends(Ending(_SYSTEM, "a long temporary path", WAYS))
