@@ -273,18 +273,18 @@ def test_timeout_of_the_play_spares_the_role(fleet: Fleet, strategy: str) -> Non
 def test_check_mode_opens_and_changes_nothing(fleet: Fleet, strategy: str) -> None:
     fleet.use_devices(2)
     fleet.inventory["fleet"]["hosts"]["pi-0002"]["remoteit_session_on_failure"] = "skip"
-    run = fleet.session(
-        """\
-        - {name: command, ansible.builtin.command: touch checked.txt, changed_when: true, notify: restart}
-        - {name: read, ansible.builtin.raw: cat device-name, check_mode: false}
-        """,
-        "--check",
-        play={"strategy": strategy, "handlers": [task("restart", **{"ansible.builtin.command": "touch checked.txt"})]},
-    )
+    tasks = [
+        task("command", **{"ansible.builtin.command": "touch checked.txt"}, changed_when=True, notify="restart"),
+        who("read", check_mode=False),
+    ]
+    fleet.write("on_the_devices.yml", tasks)
+    handlers = [task("restart", **{"ansible.builtin.command": "touch checked.txt"})]
+    run = fleet.run([role_play(strategy=strategy, handlers=handlers), look(fleet)], "--check")
     assert run.rc == 0
     assert set(run.status("command").values()) == {"skipped"}
     assert run.stdout_of("read") == themselves(*fleet.devices)
     assert [(fleet.simulator.home(device) / "checked.txt").exists() for device in fleet.devices] == [False] * 2
+    assert run.open_at() == []  # what the plugin had opened would be open until the end of the run
     assert [c["closed_by"] for c in run.connections] == ["stop"] * 2
 
 
