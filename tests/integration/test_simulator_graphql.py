@@ -17,11 +17,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from support import SSH, TIMEOUT, WEB, Simulator
+from support import SSH, TIMEOUT, Simulator
 
 FOUR = "(request-target) host date content-type"
 FIVE = f"{FOUR} content-length"
-BULK = 35
 OTHER = "somebody@example.com"
 
 CONNECT = """
@@ -274,42 +273,6 @@ def test_graphql_request_log_contains_no_secret(sim: Client) -> None:
 # -- devices -----------------------------------------------------------------------------------------------------------
 
 
-def test_device_fields(sim: Client) -> None:
-    query = """query ($id: [String!]!) { login { device(id: $id) {
-        id name state online enabled title application port hardwareId platform manufacturer version license permissions
-        created lastReported attributes room: attribute(name: "room") can(permission: CONNECT)
-        owner { id email } tags { name } endpoint { externalAddress internalAddress geo { city } }
-        services { id name state enabled title application port protocol host type device { name } }
-    } } }"""
-    bulk = "80:00:00:00:01:00:00:10"
-    service = sim.service("pi-0001")
-    (device,) = sim.query(query, id=[bulk.lower(), service, "80:00:00:00:01:99:99:99"])["login"]["device"]
-    assert (device["id"], device["name"], device["state"], device["online"]) == (bulk, "pi-0001", "active", True)
-    assert (device["application"], device["title"]) == (BULK, "Bulk Service")
-    assert device["owner"] == {"id": sim.state["account_id"], "email": sim.state["username"]}
-    assert [tag["name"] for tag in device["tags"]] == ["site-a", "kiosk"]
-    assert device["room"] == device["attributes"]["room"] == "room 1"
-    assert "$remoteit" in device["attributes"]
-    assert device["can"]
-    assert "CONNECT" in device["permissions"]
-    assert device["endpoint"]["geo"]["city"]
-    assert [each["application"] for each in device["services"]] == [SSH, WEB, BULK]
-    ssh = device["services"][0]
-    assert (ssh["id"], ssh["name"], ssh["port"], ssh["title"]) == (service, "pi-0001-ssh", 22, "SSH")
-    assert (ssh["type"][:5], ssh["protocol"], ssh["device"]) == ("00:1C", "TCP", {"name": "pi-0001"})
-    sim.settings(bulk_in_services=False)
-    assert [each["application"] for each in sim.devices()["items"][0]["services"]] == [SSH, WEB]
-
-
-def test_services_by_id(sim: Client) -> None:
-    one, two = sim.service("pi-0001"), sim.service("pi-0002", WEB)
-    query = "query ($id: [String!]!) { login { service(id: $id) { id device { name } } } }"
-    assert sim.query(query, id=[two.lower(), "unknown", one, one])["login"]["service"] == [
-        {"id": two, "device": {"name": "pi-0002"}},
-        {"id": one, "device": {"name": "pi-0001"}},
-    ]
-
-
 FILTERS: list[tuple[dict[str, Any], list[int]]] = [
     ({"state": "inactive"}, [22, 23]),
     ({"name": "I-000"}, [1, 2, 3, 4, 5, 6, 7, 8, 9]),
@@ -424,7 +387,7 @@ def test_sessions_of_the_organization(sim: Client) -> None:
     assert [each["id"] for each in login["account"]["sessions"]] == [mine, foreign]
     assert not {mine, foreign} & {each["id"] for each in login["sessions"]}
     sim.settings(account_sessions="all")
-    listed = {each["id"] for each in sim.ask(query)["login"]["sessions"]}
+    listed = {each["id"] for each in sim.query(query)["login"]["sessions"]}
     assert mine in listed
     assert foreign not in listed
 
