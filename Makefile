@@ -4,6 +4,8 @@
 
 .PHONY: help setup demo test test-all lint lint-docs unit fuzz integration matrix ee bench docs build clean
 
+# make 3.81, the one of macOS, has no such option
+OUTPUT_SYNC = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 TOOLS = PATH="$(CURDIR)/.venv/tools/bin:$$PATH"
 # runs a second time after a failure: the first one fails if its random temporary directory ends with an underscore
 DOCS_LINT = antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs all \
@@ -31,7 +33,10 @@ setup:
 demo: setup
 	@.venv/bin/python tests/demo
 
-test: lint unit integration
+test: setup
+	@tests/setup.sh engines tools
+	@$(MAKE) --jobs 2 $(OUTPUT_SYNC) lint unit
+	@$(MAKE) integration
 
 test-all: lint
 	@tests/every_engine.sh

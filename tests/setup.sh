@@ -26,11 +26,13 @@ find_python() {
     return 1
 }
 
-# Creates the venv $1 with the Python $2 and the requirements $3. Ansible finds collections on the path of Python.
+# Creates the venv $1 with the Python $2 and the requirements $3, and installs them with the pip of .venv. Ansible finds
+# collections on the path of Python.
 make_venv() {
     rm -rf "$1"
-    "$2" -m venv "$1"
-    "$1/bin/python" -m pip install --quiet --quiet --no-compile --disable-pip-version-check --requirement "$3"
+    if [ "$1" = .venv ]; then "$2" -m venv "$1"; else "$2" -m venv --without-pip "$1"; fi
+    .venv/bin/python -m pip --python "$1/bin/python" install --quiet --quiet --no-compile --disable-pip-version-check \
+        --requirement "$3"
     echo "$PWD/.venv/collections" > "$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/collections.pth"
 }
 
@@ -82,7 +84,8 @@ if is_older "$client" tests/clients.txt; then
     rm -rf .venv/download
 fi
 
-# Prepares the venv $1 with the requirements $2, and the first available Python of the versions in the other arguments.
+# Prepares, in the background, the venv $1 with the requirements $2, and the first available Python of the versions in the
+# other arguments.
 prepare() {
     venv=$1 list=$2
     shift 2
@@ -90,8 +93,11 @@ prepare() {
     if python=$(find_python "$@"); then
         echo "preparing $venv with $("$python" -V)"
         mkdir -p "$(dirname "$venv")"
-        make_venv "$venv" "$python" "$list"
-        touch "$venv/prepared"
+        {
+            make_venv "$venv" "$python" "$list"
+            touch "$venv/prepared"
+        } &
+        jobs="$jobs $!"
     else
         echo "$venv is left out: it needs one of Python $*"
     fi
@@ -104,6 +110,7 @@ engine() {
     prepare ".venv/engines/$version" "tests/engines/$version.txt" "$@"
 }
 
+jobs=
 for group in "$@"; do
     case $group in
         engines | all-engines) # the oldest, one in the middle and the newest, or all; tests show which are missing
@@ -122,6 +129,9 @@ for group in "$@"; do
             prepare .venv/docs docs/requirements.txt 3.13 3.12
             ;;
     esac
+done
+for job in $jobs; do
+    wait "$job"
 done
 
 # Installs the Debian package $2 for the program $1, if this user is root. policy-rc.d prevents that the package starts its
