@@ -23,16 +23,16 @@ import asyncssh
 from aiohttp import web
 
 from accounts import Account, User
-from api import BASE, RestApi
 from certificate import Certificate
 from clock import Clock
 from connections import Connections
-from control import Control
-from devices import ORGANISATION_PREFIX, Fleet
+from control_api import ControlApi
+from devices import ORGANIZATION_PREFIX, Fleet
 from graphql_api import PATH, GraphQLApi
+from rest_api import BASE, RestApi
 from settings import CHOICES, Settings
-from sshd import SSH_USER, kill_strays
-from world import Organisation, World
+from ssh_server import SSH_USER, kill_leftover_processes
+from state import Organization, SimulatorState
 
 
 def main() -> int:
@@ -41,19 +41,19 @@ def main() -> int:
     if options.state is not None:
         # A waiting client must not take a former run's file for this one's.
         options.state.unlink(missing_ok=True)
-    own_folder = options.work is None
-    folder = Path(tempfile.mkdtemp(prefix="remoteit-sim-")) if own_folder else options.work
+    is_temporary = options.work is None
+    directory = Path(tempfile.mkdtemp(prefix="remoteit-sim-")) if is_temporary else options.work
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         # The shell shows real paths, so sftp must as well.
-        asyncio.run(serve(options, folder.resolve()))
+        asyncio.run(serve(options, directory.resolve()))
     except OSError as problem:
         print(f"simulator: {problem}", file=sys.stderr)
         return 1
     finally:
-        kill_strays(folder.resolve())
-        if own_folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        kill_leftover_processes(directory.resolve())
+        if is_temporary:
+            shutil.rmtree(directory, ignore_errors=True)
     return 0
 
 
@@ -67,7 +67,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--state", type=Path, metavar="FILE", help="write it when ready")
     parser.add_argument("--second-connect", choices=CHOICES["second_connect"], default="add")
     parser.add_argument("--proxy-host", default="127.0.0.1", metavar="HOST", help="where proxies listen")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="keep homes and keys here, not in a temporary folder")
+    parser.add_argument(
+        "--work", type=Path, metavar="DIR", help="keep homes and keys here, not in a temporary directory"
+    )
     return parser.parse_args()
 
 
@@ -94,64 +96,64 @@ def raise_file_limit() -> None:
             return
 
 
-async def serve(options: argparse.Namespace, folder: Path) -> None:
+async def serve(options: argparse.Namespace, directory: Path) -> None:
     """Set everything up, say so in the state file, and run until a signal comes."""
     ended = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, ended.set)
-    key_file = folder / "id_ed25519"
+    key_file = directory / "id_ed25519"
     # A large fleet is a million objects that live to the end: the collector need not look through them again and again.
     gc.disable()
-    world, certificate = make_world(options, folder, client_key(key_file))
-    app = make_app(world)
+    state, certificate = make_state(options, directory, client_key(key_file))
+    app = make_app(state)
     gc.freeze()
     gc.enable()
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, *options.listen, backlog=2048)
-    sweeping = asyncio.create_task(world.connections.keep_sweeping())
+    sweeper = asyncio.create_task(state.connections.sweep_forever())
     try:
         await site.start()
-        state = describe(world, runner.addresses[0], key_file, certificate)
+        client_state = describe(state, runner.addresses[0], key_file, certificate)
         if options.state is not None:
-            write_private(options.state, json.dumps(state, indent=1))
-        print(f"simulator: {len(world.fleet.devices)} devices behind {state['api_url']}", flush=True)
+            write_private(options.state, json.dumps(client_state, indent=1))
+        print(f"simulator: {len(state.fleet.devices)} devices behind {client_state['api_url']}", flush=True)
         await ended.wait()
     finally:
-        sweeping.cancel()
+        sweeper.cancel()
         await runner.cleanup()
-        world.connections.end()
-        world.fleet.close()
-        world.organisation.fleet.close()
+        state.connections.end()
+        state.fleet.close()
+        state.organization.fleet.close()
         # Let commands and streams that were cut off a moment ago finish their clean-up.
         await asyncio.sleep(0.05)
 
 
-def make_app(world: World) -> web.Application:
+def make_app(state: SimulatorState) -> web.Application:
     app = web.Application(client_max_size=2**20)
-    for part in (Control(world), RestApi(world), GraphQLApi(world)):
+    for part in (ControlApi(state), RestApi(state), GraphQLApi(state)):
         part.add_routes(app)
 
-    async def tell_the_time(request: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Date"] = world.account.access_key.date()
+    async def set_date(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = state.account.access_key.date()
 
-    app.on_response_prepare.append(tell_the_time)
+    app.on_response_prepare.append(set_date)
     return app
 
 
-def make_world(options: argparse.Namespace, folder: Path, public_key: str) -> tuple[World, Certificate]:
+def make_state(options: argparse.Namespace, directory: Path, public_key: str) -> tuple[SimulatorState, Certificate]:
     clock = Clock()
     settings = Settings(latency=options.latency, second_connect=options.second_connect)
-    certificate = Certificate(folder)
-    fleet = Fleet(options.devices, options.offline, folder / "devices", public_key)
-    organisation = Organisation(
+    certificate = Certificate(directory)
+    fleet = Fleet(options.devices, options.offline, directory / "devices", public_key)
+    organization = Organization(
         id="8c1f7a52-3d0e-4f6b-9a57-2f3c1e0d4b68",
         name="Headquarters",
-        user=User.called("headquarters@example.com"),
-        fleet=Fleet(options.organisation_devices, 0, folder / "devices", public_key, "hq", ORGANISATION_PREFIX),
+        user=User.from_email("headquarters@example.com"),
+        fleet=Fleet(options.organisation_devices, 0, directory / "devices", public_key, "hq", ORGANIZATION_PREFIX),
     )
     connections = Connections(clock, settings, options.proxy_host, certificate.context)
-    return World(clock, settings, Account(clock, settings), fleet, organisation, connections), certificate
+    return SimulatorState(clock, settings, Account(clock, settings), fleet, organization, connections), certificate
 
 
 def client_key(path: Path) -> str:
@@ -163,11 +165,13 @@ def client_key(path: Path) -> str:
     return key.export_public_key().decode()
 
 
-def describe(world: World, address: tuple[Any, ...], key_file: Path, certificate: Certificate) -> dict[str, Any]:
+def describe(
+    state: SimulatorState, address: tuple[Any, ...], key_file: Path, certificate: Certificate
+) -> dict[str, Any]:
     """The state file: all that a client needs, and the secrets it needs for it."""
     host, port = address[:2]
     root = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    account = world.account
+    account = state.account
     return {
         "api_url": root + BASE,
         "graphql_url": root + PATH,
@@ -183,13 +187,13 @@ def describe(world: World, address: tuple[Any, ...], key_file: Path, certificate
         "ssh_private_key_file": str(key_file),
         "ca_file": str(certificate.ca_file),
         "pid": os.getpid(),
-        "services": world.fleet.summary(),
+        "services": state.fleet.summary(),
         "organisation": {
-            "id": world.organisation.id,
-            "name": world.organisation.name,
-            "account_id": world.organisation.user.id,
-            "email": world.organisation.user.email,
-            "services": world.organisation.fleet.summary(),
+            "id": state.organization.id,
+            "name": state.organization.name,
+            "account_id": state.organization.user.id,
+            "email": state.organization.user.email,
+            "services": state.organization.fleet.summary(),
         },
     }
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from answers import Refusal
 from clock import Clock
+from responses import ApiError
 from settings import Settings
 from signature import AccessKey
 
@@ -30,7 +30,7 @@ class User:
     email: str
 
     @classmethod
-    def called(cls, email: str) -> User:
+    def from_email(cls, email: str) -> User:
         """Somebody, who is the same in each run."""
         return cls(str(uuid.uuid5(uuid.NAMESPACE_URL, f"mailto:{email}")), email)
 
@@ -45,7 +45,7 @@ class Account:
         self._clock = clock
         self._settings = settings
         self._tokens: dict[str, float] = {}
-        self.user = User.called("fleet@example.com")
+        self.user = User.from_email("fleet@example.com")
         self.username = self.user.email
         self.password = secrets.token_hex(12)
         self.authhash = secrets.token_hex(20).upper()
@@ -74,22 +74,22 @@ class Account:
         """Wording: section 8 of the reference, confidence H. `apikey` is accepted as well (section 1.2)."""
         given = headers.get("developerkey") or headers.get("apikey") or ""
         if not secrets.compare_digest(given.encode(), self.developer_key.encode()):
-            raise Refusal(401, "api key failed validation")
+            raise ApiError(401, "api key failed validation")
 
     def check_token(self, headers: Mapping[str, str]) -> None:
         """A missing and an expired token are answered alike (section 8)."""
         if self._tokens.get(headers.get("token", ""), 0.0) <= self._clock.now():
-            raise Refusal(401, "missing api token")
+            raise ApiError(401, "missing api token")
 
     def login(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Answer a login with the keys that were recorded, secrets included (section 2)."""
+        """ApiResponse a login with the keys that were recorded, secrets included (section 2)."""
         if not body.get("username"):
-            raise Refusal(401, "missing user")
+            raise ApiError(401, "missing user")
         given = (str(body["username"]).lower(), body.get("password"), body.get("authhash"))
         if given not in ((self.username, self.password, None), (self.username, None, self.authhash)):
-            raise Refusal(401, "[0102] The username or password is invalid")
+            raise ApiError(401, "[0102] The username or password is invalid")
         if self._settings.mfa:
-            raise Refusal(401, "multi-factor authentication is required", self._settings.mfa)
+            raise ApiError(401, "multi-factor authentication is required", self._settings.mfa)
         return self.info()
 
     def info(self) -> dict[str, Any]:

@@ -23,9 +23,9 @@ LOOPBACK = ip_address("127.0.0.1")
 class Certificate:
     """Written when the simulator starts, loaded into one TLS context when the first reverse proxy opens."""
 
-    def __init__(self, folder: Path) -> None:
-        self.ca_file = folder / "ca.pem"
-        self._key_file = folder / "ca.key"
+    def __init__(self, directory: Path) -> None:
+        self.ca_file = directory / "ca.pem"
+        self._key_file = directory / "ca.key"
         self._context: ssl.SSLContext | None = None
         self._write()
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accounts import User
-from answers import Refusal
 from clock import Clock
 from devices import REVERSE_PROXIED, Device, Service
 from proxies import PortProxy, WebProxy
+from responses import ApiError
 from settings import Settings
 
 PUBLIC = "0.0.0.0"
@@ -32,7 +32,7 @@ class Connection:
     service: Service
     connectionid: str
     hostip: str
-    asked_hostip: str | None
+    sent_hostip: str | None
     caller: str
     opened_at: float
     clock: Clock
@@ -75,7 +75,7 @@ class Connection:
             return "public"
         if self.hostip == LATCHING:
             return "latching"
-        return "caller" if self.asked_hostip is None else "address"
+        return "caller" if self.sent_hostip is None else "address"
 
     def admit(self, peer: str) -> bool:
         """Section 4.2: public, latching to the first comer, or one address only. Reverse proxies are always public."""
@@ -107,7 +107,7 @@ class Connection:
             "closed_at": self.closed_at,
             "closed_by": self.closed_by,
             "hostip": self.hostip,
-            "hostip_sent": self.asked_hostip,
+            "hostip_sent": self.sent_hostip,
             "restriction": self.restriction,
             "latched": self.latched,
             "caller": self.caller,
@@ -131,7 +131,7 @@ class Connections:
         self._settings = settings
         self._host = host
         self._tls = tls
-        self._turns: dict[Service, asyncio.Lock] = {}
+        self._service_locks: dict[Service, asyncio.Lock] = {}
         self._open: dict[str, Connection] = {}
         self._starting: list[User] = []
         self.history: list[Connection] = []
@@ -151,7 +151,7 @@ class Connections:
         """
         if reverse is None:
             reverse = service.application in REVERSE_PROXIED
-        async with self._turns.setdefault(service, asyncio.Lock()):
+        async with self._service_locks.setdefault(service, asyncio.Lock()):
             earlier = [old for old in self._open.values() if (old.service, old.user) == (service, user)]
             way = self._settings.second_connect
             if earlier and way == "reuse":
@@ -185,7 +185,7 @@ class Connections:
         """Refuse a connection above `max_connections`. The vendor's reason is not known, so this one is invented."""
         limit = self._settings.max_connections
         if limit and [*(old.user for old in self._open.values()), *self._starting].count(user) >= limit:
-            raise Refusal(200, f"too many concurrent connections: the limit of this account is {limit:g}")
+            raise ApiError(200, f"too many concurrent connections: the limit of this account is {limit:g}")
 
     async def _start(self, connection: Connection, reverse: bool) -> None:
         if reverse:
@@ -224,7 +224,7 @@ class Connections:
             elif not connection.proxy.busy and now - connection.last_used >= self._settings.idle:
                 self.close(connection, "idle")
 
-    async def keep_sweeping(self) -> None:
+    async def sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(1)
             self.sweep()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sshd import DeviceShell
+from ssh_server import SshServer
 
 BULK, SSH, HTTP, HTTPS = 35, 28, 7, 8
 REVERSE_PROXIED = (HTTP, HTTPS)
@@ -19,7 +19,7 @@ REVERSE_PROXIED = (HTTP, HTTPS)
 OWN_PREFIX = "80:00:00:00:01:"
 FOREIGN_PREFIX = "80:00:00:00:02:"
 """Ids that begin so belong to somebody who does not share them."""
-ORGANISATION_PREFIX = "80:00:00:00:03:"
+ORGANIZATION_PREFIX = "80:00:00:00:03:"
 
 
 @dataclass(eq=False)
@@ -37,7 +37,7 @@ class Service:
     target_port: int | None = None
     """Where its port proxies lead on this machine; None: to the device's SSH server."""
 
-    def shown(self, name: str) -> Any:
+    def reported(self, name: str) -> Any:
         """What the API says of a field that can be changed: `name`, `application`, `title`, `port`."""
         return self._changes.get(name, getattr(self, name))
 
@@ -55,9 +55,9 @@ class Service:
     def devicetype(self) -> str:
         """16 octets: the application in the first two, the port in the 11th and 12th (section 6.1)."""
         octets = [0] * 16
-        octets[0:2] = divmod(self.shown("application") or 0, 256)
+        octets[0:2] = divmod(self.reported("application") or 0, 256)
         octets[5], octets[8], octets[9], octets[13] = 1, 4, 0x60, 1
-        octets[10:12] = divmod(self.shown("port") or 0, 256)
+        octets[10:12] = divmod(self.reported("port") or 0, 256)
         return ":".join(f"{octet:02X}" for octet in octets)
 
     def summary(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Device:
     """A device costs nothing but this object until somebody reaches it."""
 
     number: int
-    shell: DeviceShell
+    ssh_server: SshServer
     prefix: str = OWN_PREFIX
     online: bool = True
     hang: bool = False
@@ -99,7 +99,7 @@ class Device:
 
     @property
     def name(self) -> str:
-        return self.shell.name
+        return self.ssh_server.name
 
     @property
     def state(self) -> Any:
@@ -114,15 +114,15 @@ class Device:
             "name": self.name,
             "online": self.online,
             "hang": self.hang,
-            "drop": self.shell.dropped,
+            "drop": self.ssh_server.dropped,
             "gone": self.gone,
             "fields": self.fields,
             "services": {service.address: service.fields for service in self.services},
             "ports": {service.address: service.target_port for service in self.services},
-            "home": str(self.shell.home),
-            "host_key": self.shell.public_host_key,
-            "ssh_port": self.shell.known_port,
-            "ssh_connections": len(self.shell.live),
+            "home": str(self.ssh_server.home),
+            "host_key": self.ssh_server.public_host_key,
+            "ssh_port": self.ssh_server.known_port,
+            "ssh_connections": len(self.ssh_server.live),
         }
 
 
@@ -130,12 +130,13 @@ class Fleet:
     """The devices of one account, found by name or by the id of one of their services."""
 
     def __init__(
-        self, count: int, offline: int, folder: Path, client_key: str, kind: str = "pi", prefix: str = OWN_PREFIX
+        self, count: int, offline: int, directory: Path, client_key: str, kind: str = "pi", prefix: str = OWN_PREFIX
     ) -> None:
         width = max(4, len(str(count)))
-        shells = [DeviceShell(f"{kind}-{number:0{width}}", folder, client_key) for number in range(1, count + 1)]
+        servers = [SshServer(f"{kind}-{number:0{width}}", directory, client_key) for number in range(1, count + 1)]
         self.devices = [
-            Device(number, shell, prefix, online=number <= count - offline) for number, shell in enumerate(shells, 1)
+            Device(number, ssh_server, prefix, online=number <= count - offline)
+            for number, ssh_server in enumerate(servers, 1)
         ]
         self._by_name = {device.name: device for device in self.devices}
         self._by_address = {service.address.lower(): service for service in self.services()}
@@ -165,4 +166,4 @@ class Fleet:
 
     def close(self) -> None:
         for device in self.devices:
-            device.shell.close()
+            device.ssh_server.close()

@@ -10,15 +10,15 @@ from typing import Any
 
 from aiohttp import web
 
-import answers
-from answers import Answer, Refusal
-from calls import Api, Call, parse, text_or_none
+import responses
 from devices import FOREIGN_PREFIX
+from dispatch import Api, Call, parse, text_or_none
 from faults import Fault
-from projection import Operation, Step, Unreadable, project, read, shape
-from rows import Rows, iso
-from signature import Forged
-from world import World
+from resolvers import Resolvers, iso
+from responses import ApiError, ApiResponse
+from selection import InvalidRequest, Operation, SelectedField, parse_operation, select, select_each
+from signature import InvalidSignature
+from state import SimulatorState
 
 PATH = "/graphql/v1"
 LATCHING = "255.255.255.255"
@@ -28,88 +28,90 @@ REVERSE = {"AUTO_PROXY": None, "REVERSE_PROXY": True, "PORT_PROXY": False}
 class GraphQLApi(Api):
     """One address for everything; a request is one call, named as the like call of REST is."""
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self._rows = Rows(world)
+    def __init__(self, state: SimulatorState) -> None:
+        super().__init__(state)
+        self._resolvers = Resolvers(state)
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post(PATH, self._handle)
         app.router.add_post(PATH + "/", self._handle)
 
-    def _understand(self, request: web.Request, raw: bytes) -> Call:
+    def _parse_call(self, request: web.Request, raw: bytes) -> Call:
         body = parse(raw) or {}
         query = text_or_none(body.get("query"))
         variables = body.get("variables")
         facts = {"api": "graphql", "query": query, "variables": variables}
         try:
-            operation = read(query or "", variables if isinstance(variables, dict) else {}, body.get("operationName"))
-        except Unreadable as problem:
-            answer = Answer({"errors": problem.errors})
+            operation = parse_operation(
+                query or "", variables if isinstance(variables, dict) else {}, body.get("operationName")
+            )
+        except InvalidRequest as problem:
+            answer = ApiResponse({"errors": problem.errors})
 
-            async def complain() -> Answer | web.Response:
-                return self._forbid(request) or answer
+            async def refuse() -> ApiResponse | web.Response:
+                return self._check_signature(request) or answer
 
-            return Call("unknown", complain, facts)
+            return Call("unknown", refuse, facts)
 
-        async def perform() -> Answer | web.Response:
+        async def perform() -> ApiResponse | web.Response:
             do = self._change if operation.is_mutation else self._query
-            return self._forbid(request) or await do(request, operation)
+            return self._check_signature(request) or await do(request, operation)
 
         return Call(_name(operation), perform, {**facts, **_facts(operation)})
 
-    def _forbid(self, request: web.Request) -> web.Response | None:
+    def _check_signature(self, request: web.Request) -> web.Response | None:
         """Only a signature is let in: a token is for REST here."""
         try:
-            self._world.account.access_key.check(request)
-        except Forged:
-            if self._world.settings.graphql_refusal == "unauthorized":
+            self._state.account.access_key.check(request)
+        except InvalidSignature:
+            if self._state.settings.graphql_refusal == "unauthorized":
                 return web.Response(status=401, text="Unauthorized")
             return web.Response(status=403, text="Forbidden")
         return None
 
-    def _refuse(self, name: str, refusal: Refusal) -> web.Response:
+    def _error_response(self, name: str, refusal: ApiError) -> web.Response:
         return self._json(refusal.body, refusal.status)
 
-    def _failure(self, fault: Fault, reason: str) -> dict[str, Any]:
+    def _fault_body(self, fault: Fault, reason: str) -> dict[str, Any]:
         return _error(reason)
 
-    async def _query(self, request: web.Request, operation: Operation) -> Answer:
+    async def _query(self, request: web.Request, operation: Operation) -> ApiResponse:
         if operation.introspection is not None:
-            return Answer({"data": operation.introspection})
-        await asyncio.sleep(self._world.settings.list_latency)
-        return Answer({"data": project(operation.steps, {"login": self._rows.login})})
+            return ApiResponse({"data": operation.introspection})
+        await asyncio.sleep(self._state.settings.list_latency)
+        return ApiResponse({"data": select(operation.fields, {"login": self._resolvers.login})})
 
-    async def _change(self, request: web.Request, operation: Operation) -> Answer:
+    async def _change(self, request: web.Request, operation: Operation) -> ApiResponse:
         """One after the other. The first that fails ends it and leaves no data at all: no field of them may be null."""
         data: dict[str, Any] = {}
         facts: dict[str, str] = {}
-        for step in operation.steps:
+        for field in operation.fields:
             try:
-                if step.name == "connect":
-                    data[step.key], facts = await self._connect(request, step)
-                elif step.name == "disconnect":
-                    data[step.key] = await self._disconnect(**step.arguments)
+                if field.name == "connect":
+                    data[field.key], facts = await self._connect(request, field)
+                elif field.name == "disconnect":
+                    data[field.key] = await self._disconnect(**field.arguments)
                 else:
-                    data |= project([step], {})
-            except Refusal as refusal:
-                return Answer({**_error(refusal.body["reason"], step.key), "data": None})
-        return Answer({"data": data}, facts)
+                    data |= select([field], {})
+            except ApiError as refusal:
+                return ApiResponse({**_error(refusal.body["reason"], field.key), "data": None})
+        return ApiResponse({"data": data}, facts)
 
-    async def _connect(self, request: web.Request, step: Step) -> tuple[Any, dict[str, str]]:
-        address, hostip = step.arguments["serviceId"], step.arguments["hostIP"]
-        service = self._world.service(address)
+    async def _connect(self, request: web.Request, field: SelectedField) -> tuple[Any, dict[str, str]]:
+        address, hostip = field.arguments["serviceId"], field.arguments["hostIP"]
+        service = self._state.service(address)
         if service is None:
             foreign = address.upper().startswith(FOREIGN_PREFIX)
-            raise Refusal(200, f"{address} is not shared with you" if foreign else f"service {address} was not found")
-        await asyncio.sleep(self._world.settings.latency)
+            raise ApiError(200, f"{address} is not shared with you" if foreign else f"service {address} was not found")
+        await asyncio.sleep(self._state.settings.latency)
         if service.state != "active":
-            raise Refusal(200, f"{service.address} is inactive")
-        connection = await self._world.connections.connect(
-            self._world.account.user,
+            raise ApiError(200, f"{service.address} is inactive")
+        connection = await self._state.connections.connect(
+            self._state.account.user,
             service,
-            hostip if "hostIP" in step.given else None,
+            hostip if "hostIP" in field.given else None,
             request.remote or "",
-            REVERSE[step.arguments["type"]],
+            REVERSE[field.arguments["type"]],
             LATCHING,
         )
         row = {
@@ -120,21 +122,21 @@ class GraphQLApi(Api):
             "port": None if connection.reverse else connection.port,
             "url": connection.url,
             "created": iso(connection.opened_at),
-            "timeout": max(0, round(self._world.connections.life_left(connection))),
-            "session": self._rows.session(connection),
+            "timeout": max(0, round(self._state.connections.life_left(connection))),
+            "session": self._resolvers.session(connection),
         }
-        return shape(step.steps or [], row), answers.facts(connection)
+        return select_each(field.fields or [], row), responses.facts(connection)
 
     async def _disconnect(self, connectionId: str, serviceId: str | None = None) -> bool:
         """What becomes of an unknown id is not documented; somebody else's counts as one."""
-        await asyncio.sleep(self._world.settings.stop_latency)
-        service = None if serviceId is None else self._world.service(serviceId)
-        connection = self._world.connections.find(self._world.account.user, connectionId, service)
+        await asyncio.sleep(self._state.settings.stop_latency)
+        service = None if serviceId is None else self._state.service(serviceId)
+        connection = self._state.connections.find(self._state.account.user, connectionId, service)
         if connection is not None and (serviceId is None or service is not None):
-            self._world.connections.close(connection, "stop")
+            self._state.connections.close(connection, "stop")
             return True
-        if self._world.settings.disconnect_unknown == "error":
-            raise Refusal(200, f"connection {connectionId} was not found")
+        if self._state.settings.disconnect_unknown == "error":
+            raise ApiError(200, f"connection {connectionId} was not found")
         return False
 
 
@@ -145,15 +147,15 @@ def _error(message: str, *path: str) -> dict[str, Any]:
 def _name(operation: Operation) -> str:
     """The name for the log and for faults."""
     if operation.is_mutation:
-        return {"connect": "connect", "disconnect": "stop"}.get(operation.steps[0].name, "unknown")
+        return {"connect": "connect", "disconnect": "stop"}.get(operation.fields[0].name, "unknown")
     wanted = set()
-    levels = list(operation.steps)
+    levels = list(operation.fields)
     while levels:
-        step = levels.pop()
-        wanted.add(step.name)
-        if step.name in ("login", "account"):
-            levels += step.steps or []
-        if step.name == "service" and any(below.name == "sessions" for below in step.steps or ()):
+        field = levels.pop()
+        wanted.add(field.name)
+        if field.name in ("login", "account"):
+            levels += field.fields or []
+        if field.name == "service" and any(below.name == "sessions" for below in field.fields or ()):
             return "sessions"
     if wanted & {"devices", "device", "service"}:
         return "list"
@@ -162,11 +164,11 @@ def _name(operation: Operation) -> str:
 
 def _facts(operation: Operation) -> dict[str, Any]:
     """What the log and faults know of a change: whatever its first field says."""
-    step = operation.steps[0]
+    field = operation.fields[0]
     if not operation.is_mutation:
         return {}
     return {
-        "deviceaddress": step.arguments.get("serviceId"),
-        "connectionid": step.arguments.get("connectionId"),
-        "hostip": step.arguments.get("hostIP") if "hostIP" in step.given else None,
+        "deviceaddress": field.arguments.get("serviceId"),
+        "connectionid": field.arguments.get("connectionId"),
+        "hostip": field.arguments.get("hostIP") if "hostIP" in field.given else None,
     }

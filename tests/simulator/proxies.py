@@ -15,7 +15,7 @@ from aiohttp import web
 from devices import Device
 
 
-class Gate(Protocol):
+class ProxiedConnection(Protocol):
     """What a proxy asks and tells its connection."""
 
     @property
@@ -36,13 +36,13 @@ class Gate(Protocol):
 class PortProxy:
     """Forwards every TCP stream that the gate admits to the device's SSH server, or to another port."""
 
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-        self.streams: set[_ClientEnd] = set()
+    def __init__(self, connection: ProxiedConnection) -> None:
+        self.connection = connection
+        self.streams: set[_ClientSide] = set()
         self._server: asyncio.Server | None = None
 
     async def listen(self, host: str) -> int:
-        self._server = await asyncio.get_running_loop().create_server(lambda: _ClientEnd(self), host, 0, backlog=128)
+        self._server = await asyncio.get_running_loop().create_server(lambda: _ClientSide(self), host, 0, backlog=128)
         return self._server.sockets[0].getsockname()[1]
 
     @property
@@ -61,15 +61,15 @@ class PortProxy:
             stream.abort()
 
 
-class _End(asyncio.Protocol):
+class _StreamSide(asyncio.Protocol):
     """One side of a stream: what arrives here leaves on the other side, no faster than that side takes it."""
 
-    def __init__(self, other: _End | None = None, frozen: bool = False) -> None:
+    def __init__(self, other: _StreamSide | None = None, frozen: bool = False) -> None:
         self.transport: asyncio.Transport
         self.other = other
         self._blocked = False
         self._frozen = frozen
-        self._kept = b""
+        self._buffered = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -84,7 +84,7 @@ class _End(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         # Kept is what comes before the other side is there, or was under way when the device began to hang.
         if self.other is None or self._frozen:
-            self._kept += data
+            self._buffered += data
         else:
             self.other.transport.write(data)
 
@@ -102,8 +102,8 @@ class _End(asyncio.Protocol):
         self._frozen = self._frozen if frozen is None else frozen
         if self.transport.is_closing():
             return
-        if self._kept and self.other is not None and not self._frozen:
-            kept, self._kept = self._kept, b""
+        if self._buffered and self.other is not None and not self._frozen:
+            kept, self._buffered = self._buffered, b""
             self.other.transport.write(kept)
         if self._blocked or self._frozen:
             self.transport.pause_reading()
@@ -111,33 +111,33 @@ class _End(asyncio.Protocol):
             self.transport.resume_reading()
 
 
-class _ClientEnd(_End):
+class _ClientSide(_StreamSide):
     """The side of who uses the proxy. A peer that is not admitted is closed at once."""
 
     def __init__(self, proxy: PortProxy) -> None:
         super().__init__()
         self._proxy = proxy
-        self._reaching: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if not self._proxy.gate.admit(transport.get_extra_info("peername")[0]):
+        if not self._proxy.connection.admit(transport.get_extra_info("peername")[0]):
             transport.close()
             return
         self._proxy.streams.add(self)
-        self._reaching = asyncio.get_running_loop().create_task(self._reach_device())
+        self._connecting = asyncio.get_running_loop().create_task(self._connect_to_device())
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self in self._proxy.streams:
             self._proxy.streams.discard(self)
-            self._proxy.gate.touch()
+            self._proxy.connection.touch()
 
-    async def _reach_device(self) -> None:
+    async def _connect_to_device(self) -> None:
         """Connect to the device; where that fails the client only sees its stream close, as with the vendor."""
         try:
-            port = self._proxy.gate.target_port or await self._proxy.gate.device.shell.port()
-            await asyncio.get_running_loop().create_connection(self._device_end, "127.0.0.1", port)
+            port = self._proxy.connection.target_port or await self._proxy.connection.device.ssh_server.port()
+            await asyncio.get_running_loop().create_connection(self._device_side, "127.0.0.1", port)
         except OSError:
             self.transport.close()
             return
@@ -147,13 +147,13 @@ class _ClientEnd(_End):
             self.hold()
             self.refresh()
 
-    def _device_end(self) -> _End:
+    def _device_side(self) -> _StreamSide:
         # It knows its other side from its first moment on: the device's greeting may come before anything else runs.
-        return _End(self, frozen=self._proxy.gate.device.hang)
+        return _StreamSide(self, frozen=self._proxy.connection.device.hang)
 
     def refresh(self) -> None:
         if self.other is not None:
-            self.other.hold(frozen=self._proxy.gate.device.hang)
+            self.other.hold(frozen=self._proxy.connection.device.hang)
 
     def abort(self) -> None:
         self.transport.abort()
@@ -164,11 +164,11 @@ class _ClientEnd(_End):
 class WebProxy:
     """Serves the device's web page over TLS to anybody: a reverse proxy has no address restriction (section 4.2)."""
 
-    def __init__(self, gate: Gate, tls: Callable[[], ssl.SSLContext]) -> None:
-        self.gate = gate
+    def __init__(self, connection: ProxiedConnection, tls: Callable[[], ssl.SSLContext]) -> None:
+        self.connection = connection
         self._tls = tls
         self._requests = 0
-        self._http = web.Server(self._answer)
+        self._http = web.Server(self._respond)
         self._server: asyncio.Server | None = None
 
     async def listen(self, host: str) -> int:
@@ -191,17 +191,17 @@ class WebProxy:
             if handler.transport is not None:
                 handler.transport.abort()
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
-        device = self.gate.device
-        self.gate.admit(request.remote or "")
+    async def _respond(self, request: web.BaseRequest) -> web.Response:
+        device = self.connection.device
+        self.connection.admit(request.remote or "")
         self._requests += 1
         try:
             while device.hang:
                 await asyncio.sleep(0.1)
-            if device.shell.dropped:
+            if device.ssh_server.dropped:
                 return web.Response(status=502, text="Bad Gateway\n")
             page = f"<!DOCTYPE html>\n<title>{device.name}</title>\n<h1>{device.name}</h1>\n"
             return web.Response(text=page, content_type="text/html")
         finally:
             self._requests -= 1
-            self.gate.touch()
+            self.connection.touch()

@@ -38,7 +38,7 @@ class Settings:
     web_host: str = "*.p1.localhost"
     """Host of a reverse proxy's URL, a label in place of the star. Not every resolver knows names below localhost."""
     body: str = "full"
-    """Answer to a connect: as recorded in 2021 (full), as the vendor's page prints it, or as recorded in 2020."""
+    """ApiResponse to a connect: as recorded in 2021 (full), as the vendor's page prints it, or as recorded in 2020."""
     connectionid: str | None = None
     """Where an answer to a connect carries its id; None: where that body has it."""
     numbers: str = "mixed"

@@ -14,7 +14,7 @@ from email.utils import formatdate
 
 from aiohttp import web
 
-from answers import Refusal
+from responses import ApiError
 from settings import Settings
 
 MESSAGE_SIGNATURE = re.compile(r"(?P<label>[a-z*][\w.*-]*)=(?P<inputs>\((?P<components>[^)]*)\)(?P<parameters>.*))")
@@ -23,7 +23,7 @@ COMPONENT = re.compile(r'"([^"]+)"')
 PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 
 
-class Forged(Exception):
+class InvalidSignature(Exception):
     """The signature is not one of the account's."""
 
 
@@ -43,7 +43,10 @@ class AccessKey:
         return time.time() + self._settings.clock_skew
 
     def check(self, request: web.Request) -> None:
-        """Raise Forged, or Refusal for a date that cannot be read. Which headers are signed is the client's choice."""
+        """Check a signature. The client chooses which headers it signs.
+
+        Raise `InvalidSignature`, or `ApiError` for a date that cannot be parsed.
+        """
         if "Signature-Input" in request.headers:
             self._check_rfc9421(request)
             return
@@ -51,35 +54,35 @@ class AccessKey:
         given = dict(PARAMETER.findall(rest))
         names = given.get("headers", "date").lower().split()
         if scheme.lower() != "signature" or given.get("keyId") != self._keyid or not self._settings.access_key:
-            raise Forged
+            raise InvalidSignature
         if given.get("algorithm", "hmac-sha256") != "hmac-sha256" or "date" not in names:
-            raise Forged
-        if abs(self._now() - _moment(request.headers.get("Date", ""))) > self._settings.signature_window:
-            raise Forged
+            raise InvalidSignature
+        if abs(self._now() - _parse_date(request.headers.get("Date", ""))) > self._settings.signature_window:
+            raise InvalidSignature
         text = "\n".join(f"{name}: {_value(request, name)}" for name in names)
         expected = base64.b64encode(hmac.digest(self._secret, text.encode(), "sha256")).decode()
         if not hmac.compare_digest(expected.encode(), given.get("signature", "").encode()):
-            raise Forged
+            raise InvalidSignature
 
     def _check_rfc9421(self, request: web.Request) -> None:
         """Check HTTP Message Signatures. A client chooses the label, and which components it signs."""
         match = MESSAGE_SIGNATURE.fullmatch(request.headers["Signature-Input"])
         if match is None or not self._settings.access_key:
-            raise Forged
+            raise InvalidSignature
         label, inputs, components = match["label"], match["inputs"], COMPONENT.findall(match["components"])
         given = {name: quoted or bare for name, quoted, bare in MESSAGE_PARAMETER.findall(match["parameters"])}
         if given.get("keyid") != self._keyid or given.get("alg", "hmac-sha256") != "hmac-sha256":
-            raise Forged
+            raise InvalidSignature
         created = given.get("created", "")
-        signed_at = float(created) if created.isdigit() else _moment(request.headers.get("Date", ""))
+        signed_at = float(created) if created.isdigit() else _parse_date(request.headers.get("Date", ""))
         if abs(self._now() - signed_at) > self._settings.signature_window:
-            raise Forged
+            raise InvalidSignature
         lines = [f'"{name}": {_component(request, name)}' for name in components]
         text = "\n".join([*lines, f'"@signature-params": {inputs}'])
         signature = re.fullmatch(rf"{re.escape(label)}=:([^:]*):", request.headers.get("Signature", ""))
         expected = base64.b64encode(hmac.digest(self._secret, text.encode(), "sha256")).decode()
         if signature is None or not hmac.compare_digest(expected.encode(), signature[1].encode()):
-            raise Forged
+            raise InvalidSignature
 
 
 def _component(request: web.Request, name: str) -> str:
@@ -99,11 +102,11 @@ def _value(request: web.Request, name: str) -> str:
     if name == "(request-target)":
         return f"{request.method.lower()} {request.raw_path}"
     if name not in request.headers:
-        raise Forged
+        raise InvalidSignature
     return ", ".join(value.strip() for value in request.headers.getall(name))
 
 
-def _moment(date: str) -> float:
+def _parse_date(date: str) -> float:
     """RFC 1123 with either name for Greenwich; both are in the vendor's samples (section 3.4)."""
     text, _unused, zone = date.rpartition(" ")
     try:
@@ -111,5 +114,5 @@ def _moment(date: str) -> float:
     except ValueError:
         moment = None
     if moment is None or zone not in ("GMT", "UTC"):
-        raise Refusal(401, "Invalid Date", "INVALID_AUTH")
+        raise ApiError(401, "Invalid Date", "INVALID_AUTH")
     return moment.replace(tzinfo=timezone.utc).timestamp()

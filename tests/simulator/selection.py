@@ -40,7 +40,7 @@ from graphql import (
 SCHEMA = build_schema(Path(__file__).with_name("schema.graphql").read_text())
 
 
-class Step(NamedTuple):
+class SelectedField(NamedTuple):
     """One field of an answer: what it is called there, which one it is, and what is wanted of it."""
 
     key: str
@@ -48,7 +48,7 @@ class Step(NamedTuple):
     arguments: dict[str, Any]
     given: frozenset[str]
     """The arguments that the client sent itself; the others have the schema's defaults."""
-    steps: list[Step] | None
+    fields: list[SelectedField] | None
 
 
 @dataclass
@@ -56,12 +56,12 @@ class Operation:
     """What a request asks for."""
 
     is_mutation: bool
-    steps: list[Step]
+    fields: list[SelectedField]
     introspection: dict[str, Any] | None = None
     """The answer to questions about the schema itself."""
 
 
-class Unreadable(Exception):
+class InvalidRequest(Exception):
     """The request is refused before anything is done."""
 
     def __init__(self, *errors: GraphQLError) -> None:
@@ -69,27 +69,27 @@ class Unreadable(Exception):
         self.errors = [error.formatted for error in errors]
 
 
-def read(query: str, variables: dict[str, Any], operation_name: str | None) -> Operation:
-    """Parse and validate a request, or raise Unreadable."""
+def parse_operation(query: str, variables: dict[str, Any], operation_name: str | None) -> Operation:
+    """Parse and validate a request, or raise InvalidRequest."""
     document = _document(query)
     operation = get_operation_ast(document, operation_name)
     if operation is None:
-        raise Unreadable(GraphQLError("which of the operations is meant cannot be told"))
+        raise InvalidRequest(GraphQLError("which of the operations is meant cannot be told"))
     values = get_variable_values(SCHEMA, operation.variable_definitions or (), variables)
     if isinstance(values, list):
-        raise Unreadable(*values)
+        raise InvalidRequest(*values)
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     is_mutation = operation.operation is OperationType.MUTATION
     root = SCHEMA.mutation_type if is_mutation else SCHEMA.query_type
     assert root is not None
     try:
-        steps = _Planner(fragments, values).steps(root, [operation.selection_set])
+        fields = _FieldCollector(fragments, values).fields(root, [operation.selection_set])
     except GraphQLError as problem:
-        raise Unreadable(problem) from None
+        raise InvalidRequest(problem) from None
     introspection = None
-    if any(step.name in ("__schema", "__type") for step in steps):
+    if any(field.name in ("__schema", "__type") for field in fields):
         introspection = execute_sync(SCHEMA, document, variable_values=variables, operation_name=operation_name).data
-    return Operation(is_mutation, steps, introspection)
+    return Operation(is_mutation, fields, introspection)
 
 
 @functools.lru_cache(maxsize=256)
@@ -97,31 +97,31 @@ def _document(query: str) -> DocumentNode:
     try:
         document = parse(query)
     except GraphQLError as problem:
-        raise Unreadable(problem) from None
+        raise InvalidRequest(problem) from None
     errors = validate(SCHEMA, document)
     if errors:
-        raise Unreadable(*errors)
+        raise InvalidRequest(*errors)
     return document
 
 
-class _Planner:
+class _FieldCollector:
     """Works out once what is wanted of each type of object, however many of them there are."""
 
     def __init__(self, fragments: dict[str, FragmentDefinitionNode], variables: Any) -> None:
         self._fragments = fragments
         self._variables = variables
 
-    def steps(self, parent: GraphQLObjectType, selections: list[SelectionSetNode]) -> list[Step]:
+    def fields(self, parent: GraphQLObjectType, selections: list[SelectionSetNode]) -> list[SelectedField]:
         fields: dict[str, list[FieldNode]] = {}
         for selection in selections:
             for node in self._fields(selection):
                 fields.setdefault(node.alias.value if node.alias else node.name.value, []).append(node)
         return [self._step(parent, key, nodes) for key, nodes in fields.items()]
 
-    def _step(self, parent: GraphQLObjectType, key: str, nodes: list[FieldNode]) -> Step:
+    def _step(self, parent: GraphQLObjectType, key: str, nodes: list[FieldNode]) -> SelectedField:
         name = nodes[0].name.value
         if name.startswith("__"):
-            return Step(key, name, {"type": parent.name}, frozenset(), None)
+            return SelectedField(key, name, {"type": parent.name}, frozenset(), None)
         definition = parent.fields[name]
         arguments = get_argument_values(definition, nodes[0], self._variables)
         given = frozenset(
@@ -131,8 +131,8 @@ class _Planner:
         )
         selections = [node.selection_set for node in nodes if node.selection_set]
         of_type = get_named_type(definition.type)
-        steps = self.steps(of_type, selections) if isinstance(of_type, GraphQLObjectType) else None
-        return Step(key, name, arguments, given, steps)
+        fields = self.fields(of_type, selections) if isinstance(of_type, GraphQLObjectType) else None
+        return SelectedField(key, name, arguments, given, fields)
 
     def _fields(self, selection: SelectionSetNode) -> Iterator[FieldNode]:
         """The fields, those of fragments among them. There are no interfaces, so each fragment's type fits."""
@@ -149,21 +149,21 @@ class _Planner:
                 yield from self._fields(node.selection_set)
 
 
-def project(steps: list[Step], source: dict[str, Any]) -> dict[str, Any]:
+def select(fields: list[SelectedField], source: dict[str, Any]) -> dict[str, Any]:
     """What is wanted of an object. A function among its values is called with the field's arguments."""
     answer = {}
-    for key, name, arguments, _unused, below in steps:
+    for key, name, arguments, _unused, below in fields:
         value = source.get(name)
         if callable(value):
             value = value(**arguments)
         elif name == "__typename":
             value = arguments["type"]
-        answer[key] = value if below is None else shape(below, value)
+        answer[key] = value if below is None else select_each(below, value)
     return answer
 
 
-def shape(steps: list[Step], value: Any) -> Any:
+def select_each(fields: list[SelectedField], value: Any) -> Any:
     """The same for each object of a list. What is neither is an oddity that a test wants, and stays as it is."""
     if isinstance(value, list):
-        return [shape(steps, item) for item in value]
-    return project(steps, value) if isinstance(value, dict) else value
+        return [select_each(fields, item) for item in value]
+    return select(fields, value) if isinstance(value, dict) else value

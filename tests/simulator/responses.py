@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 
-class Refusal(Exception):
+class ApiError(Exception):
     """The API says no. `code` is nearly always the same (section 8)."""
 
     def __init__(self, status: int, reason: str, code: str = "GENERAL_ERROR") -> None:
@@ -28,7 +28,7 @@ class Refusal(Exception):
 
 
 @dataclass
-class Answer:
+class ApiResponse:
     """A body, and the facts about the connection that a fault's template may use."""
 
     body: Any
@@ -41,7 +41,7 @@ def encode(body: Any, settings: Settings) -> str:
     return text.replace("/", "\\/") if settings.escaped_slashes else text
 
 
-def connected(connection: Connection, life_left: float, wait: bool, settings: Settings) -> Answer:
+def connected(connection: Connection, life_left: float, wait: bool, settings: Settings) -> ApiResponse:
     """The answer to a connect (section 4.3), in the form that the settings choose."""
     # The vendor's bodies show a few seconds less than the whole life.
     seconds = max(0, round(life_left) - 3)
@@ -65,7 +65,7 @@ def connected(connection: Connection, life_left: float, wait: bool, settings: Se
     if settings.extra_keys:
         inner["futureKey"] = {"nested": [1, "two", None]}
         body["announcement"] = "unknown keys are normal"
-    return Answer(body, facts(connection))
+    return ApiResponse(body, facts(connection))
 
 
 def facts(connection: Connection) -> dict[str, str]:
@@ -152,40 +152,40 @@ def _shape_numbers(inner: dict[str, Any], form: str) -> None:
             inner[key] = str(inner[key]) if form == "strings" else int(inner[key])
 
 
-def stopped(connection: Connection) -> Answer:
-    return Answer({"status": "true", "connectionid": connection.connectionid})
+def stopped(connection: Connection) -> ApiResponse:
+    return ApiResponse({"status": "true", "connectionid": connection.connectionid})
 
 
-def listed(fleet: Fleet, owner: str, since: float) -> Answer:
+def listed(fleet: Fleet, owner: str, since: float) -> ApiResponse:
     """`device/list/all`: flat, one row for each service, the device itself being its Bulk row (section 6.1)."""
     rows = [_row(service, owner, _iso(since)) for service in fleet.services()]
-    return Answer({"devices": rows, "status": "true", "cache_expires": 2, "length": len(rows), "cached": "false"})
+    return ApiResponse({"devices": rows, "status": "true", "cache_expires": 2, "length": len(rows), "cached": "false"})
 
 
-def found(fleet: Fleet, owner: str, since: float, name: str, state: str) -> Answer:
+def found(fleet: Fleet, owner: str, since: float, name: str, state: str) -> ApiResponse:
     """`device/find/by/name`: rows whose name begins so, with the hardware that rows of one device share."""
     services = [
         service
         for service in fleet.services()
-        if str(service.shown("name")).startswith(name) and state in ("all", service.state)
+        if str(service.reported("name")).startswith(name) and state in ("all", service.state)
     ]
     rows = [{**_row(each, owner, _iso(since)), "hardwareid": _hardware(each)} for each in services]
-    return Answer({"devices": rows, "status": "true", "length": len(rows)})
+    return ApiResponse({"devices": rows, "status": "true", "length": len(rows)})
 
 
-def metadata(fleet: Fleet, owner: str) -> Answer:
+def metadata(fleet: Fleet, owner: str) -> ApiResponse:
     """`device/metadata/list/me`: one row for each service, with keys in small letters (section 6.1)."""
     rows = [
         {
             "deviceaddress": service.address,
-            "devicealias": service.shown("name"),
+            "devicealias": service.reported("name"),
             "hardwareid": _hardware(service),
             "ownerusername": owner,
-            "servicetitle": service.shown("title"),
+            "servicetitle": service.reported("title"),
         }
         for service in fleet.services()
     ]
-    return Answer({"metadata": rows, "status": "true", "length": len(rows)})
+    return ApiResponse({"metadata": rows, "status": "true", "length": len(rows)})
 
 
 def _hardware(service: Service) -> str:
@@ -196,7 +196,7 @@ def _row(service: Service, owner: str, since: str) -> dict[str, Any]:
     return {
         "createdate": "2018-03-29T04:19:02.19-04:00",
         "deviceaddress": service.address,
-        "devicealias": service.shown("name"),
+        "devicealias": service.reported("name"),
         "devicelastip": "203.0.113.49",
         "devicestate": service.state,
         "devicetype": service.devicetype,
@@ -204,7 +204,7 @@ def _row(service: Service, owner: str, since: str) -> dict[str, Any]:
         "lastcontacted": since,
         "lastinternalip": "10.61.12.80",
         "ownerusername": owner,
-        "servicetitle": service.shown("title"),
+        "servicetitle": service.reported("title"),
         "shared": "not-shared",
         "webenabled": "1",
         "weburi": [None],

@@ -16,20 +16,20 @@ from typing import Any, TypeVar
 from accounts import User
 from connections import Connection
 from devices import Device, Fleet, Service
-from world import World
+from state import SimulatorState
 
-Row = dict[str, Any]
-Thing = TypeVar("Thing")
+GraphQLObject = dict[str, Any]
+Item = TypeVar("Item")
 
-MOST = 1000
+MAX_PAGE_SIZE = 1000
 """Devices a page, whatever is asked for (section 6.2)."""
 
-FORMER = {"id": "0b9f4e1c-6c2e-4d57-8d2a-5f1b7c3a9e04", "name": "Former Customer"}
-"""An organisation that the account has left: its own account is null."""
+FORMER_ORGANIZATION = {"id": "0b9f4e1c-6c2e-4d57-8d2a-5f1b7c3a9e04", "name": "Former Customer"}
+"""An organization that the account has left: its own account is null."""
 
 CUSTOM_ROLE = {"id": "7d0f4c1e-9a53-4b0e-8a3c-2f6f0a1b5d11", "name": "Maintenance"}
 PERMISSIONS = ["VIEW", "CONNECT", "SCRIPTING", "MANAGE", "ADMIN"]
-STARTED = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
+FIRST_CREATED = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
 CITIES = (
     ("Berlin", "Land Berlin", "Germany", 52.52, 13.41),
     ("Portland", "Oregon", "United States", 45.52, -122.68),
@@ -61,64 +61,66 @@ def iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class Rows:
+class Resolvers:
     """Makes a device's row once, and again when a test has changed the device."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._known: dict[Device, tuple[int, Row]] = {}
-        for device in world.fleet.devices:
-            self.device(device, world.account.user)
+    def __init__(self, state: SimulatorState) -> None:
+        self._state = state
+        self._known: dict[Device, tuple[int, GraphQLObject]] = {}
+        for device in state.fleet.devices:
+            self.device(device, state.account.user)
 
-    def login(self) -> Row:
+    def login(self) -> GraphQLObject:
         """The account, and from there everything else."""
         return {
-            **self._account(self._world.account.user, self._world.fleet),
+            **self._account(self._state.account.user, self._state.fleet),
             "membership": self._membership(),
             "account": self._other_account,
-            "service": self._any_service,
+            "service": self._service_of_any_account,
             "sessions": lambda: self.sessions(self._is_listed),
         }
 
     def _is_listed(self, connection: Connection) -> bool:
         """Whether `login.sessions` contains a connection."""
-        if self._world.fleet.owns(connection.service):
+        if self._state.fleet.owns(connection.service):
             return True
-        return self._world.settings.account_sessions == "all" and connection.user == self._world.account.user
+        return self._state.settings.account_sessions == "all" and connection.user == self._state.account.user
 
-    def _account(self, user: User, fleet: Fleet) -> Row:
+    def _account(self, user: User, fleet: Fleet) -> GraphQLObject:
         return {
             **user.row(),
             "devices": lambda **wanted: self._page(user, fleet, **wanted),
-            "device": lambda id: [self.device(d, user) for d in _unique(s.device for s in _services(fleet, id))],
-            "service": lambda id: [self._service(service, user) for service in _unique(_services(fleet, id))],
+            "device": lambda id: [self.device(d, user) for d in _deduplicated(s.device for s in _services(fleet, id))],
+            "service": lambda id: [self._service(service, user) for service in _deduplicated(_services(fleet, id))],
             "sessions": lambda: self.sessions(lambda c: fleet.owns(c.service)),
             "membership": [],
             "account": lambda id=None, email=None: None,
             "applicationTypes": APPLICATIONS,
         }
 
-    def _membership(self) -> list[Row]:
-        organisation = self._world.organisation
-        account = {"id": organisation.id, "name": organisation.name, "account": organisation.user.row()}
-        former = {**FORMER, "account": User.called("former@example.com").row()}
+    def _membership(self) -> list[GraphQLObject]:
+        organization = self._state.organization
+        account = {"id": organization.id, "name": organization.name, "account": organization.user.row()}
+        former = {**FORMER_ORGANIZATION, "account": User.from_email("former@example.com").row()}
         return [{"role": "ADMIN", "customRole": CUSTOM_ROLE, "organization": each} for each in (account, former)]
 
-    def _any_service(self, id: list[str]) -> list[Row]:
-        """The services of these IDs, those of the organisation among them (section 10)."""
-        organisation = self._world.organisation
-        own = [self._service(each, self._world.account.user) for each in _unique(_services(self._world.fleet, id))]
-        others = [self._service(each, organisation.user) for each in _unique(_services(organisation.fleet, id))]
+    def _service_of_any_account(self, id: list[str]) -> list[GraphQLObject]:
+        """The services of these IDs, those of the organization among them (section 10)."""
+        organization = self._state.organization
+        own = [
+            self._service(each, self._state.account.user) for each in _deduplicated(_services(self._state.fleet, id))
+        ]
+        others = [self._service(each, organization.user) for each in _deduplicated(_services(organization.fleet, id))]
         return own + others
 
-    def _other_account(self, id: str | None = None, email: str | None = None) -> Row | None:
-        """The organisation's account; nobody is told of any other."""
-        user = self._world.organisation.user
+    def _other_account(self, id: str | None = None, email: str | None = None) -> GraphQLObject | None:
+        """The organization's account; nobody is told of any other."""
+        user = self._state.organization.user
         if id is None and email is None:
             return self.login()  # as the vendor's own clients ask for it (section 10)
         if (id or email) and id in (None, user.id) and email in (None, user.email):
-            return self._account(user, self._world.organisation.fleet)
-        return self.login() if id == self._world.account.user.id else None
+            return self._account(user, self._state.organization.fleet)
+        return self.login() if id == self._state.account.user.id else None
 
     def _page(
         self,
@@ -129,9 +131,9 @@ class Rows:
         after: str | None = None,
         application: list[int] | None = None,
         **wanted: Any,
-    ) -> Row:
+    ) -> GraphQLObject:
         """One page of `devices` (section 6.2)."""
-        settings = self._world.settings
+        settings = self._state.settings
         if wanted.get("id"):
             wanted["id"] = {each.upper() for each in wanted["id"]}
         filters = [(FILTERS[name], value) for name, value in wanted.items() if name in FILTERS and value is not None]
@@ -139,44 +141,44 @@ class Rows:
         for fits, value in filters:
             rows = [row for row in rows if fits(row, value)]
         if application is not None:
-            rows = [row for whole in rows if (row := _with(whole, application))["services"]]
+            rows = [row for whole in rows if (row := _with_applications(whole, application))["services"]]
         for field in reversed(sort.split(",")):
             name = field.strip().lstrip("-")
-            rows.sort(key=lambda row, name=name: _rank(row.get(name)), reverse=field.strip().startswith("-"))
+            rows.sort(key=lambda row, name=name: _sort_key(row.get(name)), reverse=field.strip().startswith("-"))
         begin = max(0, wanted.get("from") or 0)
         if after is not None:
             begin += next((index for index, row in enumerate(rows, 1) if row["id"] == after), 0)
         if settings.pages == "repeating" and rows:
             begin %= len(rows)
-        end = begin + max(0, min(100 if size is None else size, MOST))
+        end = begin + max(0, min(100 if size is None else size, MAX_PAGE_SIZE))
         page = rows[begin:end]
         more_to_come = end < len(rows) or settings.pages != "honest"
         if more_to_come and page:
             self._between_pages(fleet, page[0]["_device"])
-        items = page if settings.bulk_in_services else [_without_itself(row) for row in page]
+        items = page if settings.bulk_in_services else [_without_bulk_service(row) for row in page]
         last = items[-1]["id"] if items else None
         return {"items": items, "hasMore": more_to_come, "last": last, "total": len(rows)}
 
     def _between_pages(self, fleet: Fleet, first: Device) -> None:
-        if self._world.settings.between_pages == "vanish":
+        if self._state.settings.between_pages == "vanish":
             first.gone = True
-        elif self._world.settings.between_pages == "return":
+        elif self._state.settings.between_pages == "return":
             for device in fleet.devices:
                 device.gone = False
 
-    def device(self, device: Device, user: User) -> Row:
+    def device(self, device: Device, user: User) -> GraphQLObject:
         """The row of a device that this user owns, unless a test has said otherwise."""
         known = self._known.get(device)
         if known is None or known[0] != device.revision:
             known = self._known[device] = (device.revision, self._make_device(device, user))
         return known[1]
 
-    def _make_device(self, device: Device, user: User) -> Row:
+    def _make_device(self, device: Device, user: User) -> GraphQLObject:
         number = device.number
-        common = _common(device, user)
+        common = _common_fields(device, user)
         row = {
             **common,
-            **_own(device.services[0]),
+            **_service_fields(device.services[0]),
             "tags": _tags(device),
             "hardwareId": f"HW-{device.prefix[-3:-1]}-{number:06}",
             "platform": (1200, 1207, 1085)[number % 3],
@@ -194,49 +196,51 @@ class Rows:
         row["_device"] = device
         itself, *others = device.services  # the clients of others take the first for the SSH service (section 10)
         row["services"] = [self._make_service(service, row, common, user) for service in (*others, itself)]
-        return self._finish(row, device.fields, user)
+        return self._apply_overrides(row, device.fields, user)
 
-    def _service(self, service: Service, user: User) -> Row:
+    def _service(self, service: Service, user: User) -> GraphQLObject:
         row = self.device(service.device, user)
         for known in _objects(row["services"]):
             if known.get("id") == service.address:
                 return known
-        return self._make_service(service, row, _common(service.device, user), user)
+        return self._make_service(service, row, _common_fields(service.device, user), user)
 
-    def _make_service(self, service: Service, device: Row, common: Row, user: User) -> Row:
+    def _make_service(
+        self, service: Service, device: GraphQLObject, common: GraphQLObject, user: User
+    ) -> GraphQLObject:
         row = {
             **common,
-            **_own(service),
+            **_service_fields(service),
             "tags": [],
             "host": "127.0.0.1",
             "subdomain": None,
             "device": device,
             "sessions": lambda: self.sessions(lambda connection: connection.service is service),
         }
-        return self._finish(row, service.fields, user)
+        return self._apply_overrides(row, service.fields, user)
 
-    def _finish(self, row: Row, fields: Row, user: User) -> Row:
-        """Let a test have its way. Tags belong to an account: the organisation's are shown with its id only."""
+    def _apply_overrides(self, row: GraphQLObject, fields: GraphQLObject, user: User) -> GraphQLObject:
+        """Let a test have its way. Tags belong to an account: the organization's are shown with its id only."""
         row.update(fields)
         tags, attributes = row["tags"], row["attributes"]
-        mine = self._world.account.user.id
+        mine = self._state.account.user.id
         row["_tags"], row["_mine"] = tags, isinstance(row["owner"], dict) and row["owner"].get("id") == user.id
         row["tags"] = lambda accountId=None: tags if (accountId or mine) == user.id else []
         row["attribute"] = lambda name: attributes.get(name) if isinstance(attributes, dict) else None
         return row
 
-    def sessions(self, wanted: Callable[[Connection], bool]) -> list[Row]:
-        return [self.session(each) for each in self._world.connections.all_open() if wanted(each)]
+    def sessions(self, wanted: Callable[[Connection], bool]) -> list[GraphQLObject]:
+        return [self.session(each) for each in self._state.connections.all_open() if wanted(each)]
 
-    def session(self, connection: Connection) -> Row:
+    def session(self, connection: Connection) -> GraphQLObject:
         """An open connection is a session: since 2022 of the same id (section 6.4)."""
         other = hashlib.sha1(connection.connectionid.encode(), usedforsecurity=False).hexdigest().upper()
         moment = iso(connection.opened_at)
-        owner = self._world.account.user
-        if self._world.organisation.fleet.owns(connection.service):
-            owner = self._world.organisation.user
+        owner = self._state.account.user
+        if self._state.organization.fleet.owns(connection.service):
+            owner = self._state.organization.user
         return {
-            "id": connection.connectionid if self._world.settings.session_ids_match else other,
+            "id": connection.connectionid if self._state.settings.session_ids_match else other,
             "timestamp": moment,
             "state": "connected",
             "connected": True,
@@ -256,15 +260,15 @@ class Rows:
         }
 
 
-def _common(device: Device, user: User) -> Row:
+def _common_fields(device: Device, user: User) -> GraphQLObject:
     """What a device and its services have in common."""
     number = device.number
     city, state, country, latitude, longitude = CITIES[number % len(CITIES)]
     return {
         "enabled": True,
         "protocol": "TCP",
-        "created": iso(STARTED + number * 60),
-        "lastReported": iso(STARTED + (200 if device.state == "active" else 100) * 86400 + number),
+        "created": iso(FIRST_CREATED + number * 60),
+        "lastReported": iso(FIRST_CREATED + (200 if device.state == "active" else 100) * 86400 + number),
         "license": {3: "NON_COMMERCIAL", 7: "UNLICENSED"}.get(number % 10, "LICENSED"),
         "permissions": PERMISSIONS,
         "can": lambda permission: permission in PERMISSIONS,
@@ -286,11 +290,11 @@ def _common(device: Device, user: User) -> Row:
     }
 
 
-def _own(service: Service) -> Row:
+def _service_fields(service: Service) -> GraphQLObject:
     """What makes a service itself; a device is its own Bulk service."""
     return {
         "id": service.address,
-        "name": service.shown("name"),
+        "name": service.reported("name"),
         "state": service.state,
         "online": service.state == "active",
         "type": service.devicetype,
@@ -300,32 +304,32 @@ def _own(service: Service) -> Row:
     }
 
 
-def _tags(device: Device) -> list[Row]:
+def _tags(device: Device) -> list[GraphQLObject]:
     """Every third device stands in a kiosk, every tenth has no tags, the others are at one of two sites."""
     number = device.number
     names = ["site-a" if number % 2 else "site-b"] + ["kiosk"] * (number % 3 == 1)
     return [
-        {"name": name, "color": index, "created": iso(STARTED)}
+        {"name": name, "color": index, "created": iso(FIRST_CREATED)}
         for index, name in enumerate(names if number % 10 else [])
     ]
 
 
-def _objects(value: Any) -> list[Row]:
+def _objects(value: Any) -> list[GraphQLObject]:
     """What a list ought to hold, whatever a test has made of it."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def _has_tag(row: Row, wanted: Row) -> bool:
+def _has_tag(row: GraphQLObject, wanted: GraphQLObject) -> bool:
     names = [tag.get("name") for tag in _objects(row["_tags"])]
     enough = all if wanted["operator"] == "ALL" else any
     return enough(value in names for value in wanted["values"])
 
 
-def _has_name(row: Row, part: str) -> bool:
+def _has_name(row: GraphQLObject, part: str) -> bool:
     return part.lower() in str(row["name"] or "").lower()
 
 
-FILTERS: dict[str, Callable[[Row, Any], bool]] = {
+FILTERS: dict[str, Callable[[GraphQLObject, Any], bool]] = {
     "name": _has_name,
     "tag": _has_tag,
     "id": lambda row, ids: row["id"] in ids,
@@ -337,12 +341,12 @@ FILTERS: dict[str, Callable[[Row, Any], bool]] = {
 """What `devices` can be narrowed down by, but for the application, which narrows the services as well."""
 
 
-def _with(row: Row, applications: list[int]) -> Row:
+def _with_applications(row: GraphQLObject, applications: list[int]) -> GraphQLObject:
     """The device with its services of these kinds only."""
     return {**row, "services": [each for each in _objects(row["services"]) if each.get("application") in applications]}
 
 
-def _without_itself(row: Row) -> Row:
+def _without_bulk_service(row: GraphQLObject) -> GraphQLObject:
     if not isinstance(row["services"], list):
         return row
     return {**row, "services": [each for each in _objects(row["services"]) if each.get("id") != row["id"]]}
@@ -352,11 +356,11 @@ def _services(fleet: Fleet, ids: list[str]) -> list[Service]:
     return [service for service in map(fleet.service, ids) if service is not None]
 
 
-def _unique(things: Iterable[Thing]) -> list[Thing]:
+def _deduplicated(things: Iterable[Item]) -> list[Item]:
     return list(dict.fromkeys(things))
 
 
-def _rank(value: Any) -> tuple[bool, bool, Any]:
+def _sort_key(value: Any) -> tuple[bool, bool, Any]:
     """For sorting, whatever the values are: numbers, then text in any case, then nothing."""
     if isinstance(value, (int, float)):
         return False, False, value

@@ -17,7 +17,7 @@ from settings import Settings
 
 
 @dataclass
-class Organisation:
+class Organization:
     """An account of others, of which the account is a member."""
 
     id: str
@@ -27,23 +27,23 @@ class Organisation:
 
 
 @dataclass
-class World:
+class SimulatorState:
     clock: Clock
     settings: Settings
     account: Account
     fleet: Fleet
-    organisation: Organisation
+    organization: Organization
     connections: Connections
     faults: Faults = field(default_factory=Faults)
     requests: list[dict[str, Any]] = field(default_factory=list)
     """The log of API requests. It tells which secrets came along, and never a secret."""
 
     def service(self, address: str) -> Service | None:
-        """A service to which the account may connect: its own, or the organisation's."""
-        return self.fleet.service(address) or self.organisation.fleet.service(address)
+        """A service to which the account may connect: its own, or the organization's."""
+        return self.fleet.service(address) or self.organization.fleet.service(address)
 
     def device(self, name: str) -> Device | None:
-        return self.fleet.device(name) or self.organisation.fleet.device(name)
+        return self.fleet.device(name) or self.organization.fleet.device(name)
 
     def devices(self) -> list[Device]:
-        return [*self.fleet.devices, *self.organisation.fleet.devices]
+        return [*self.fleet.devices, *self.organization.fleet.devices]

@@ -11,24 +11,24 @@ from typing import Any
 
 from aiohttp import web
 
-import answers
-from answers import Answer, Refusal
-from calls import Api, Call, page, parse, text_or_none
+import responses
 from devices import FOREIGN_PREFIX, Service
+from dispatch import Api, Call, page, parse, text_or_none
 from faults import Fault
-from signature import Forged
-from world import World
+from responses import ApiError, ApiResponse
+from signature import InvalidSignature
+from state import SimulatorState
 
 BASE = "/apv/v27"
 
-Method = Callable[[web.Request, dict[str, Any]], Awaitable[Answer]]
+Method = Callable[[web.Request, dict[str, Any]], Awaitable[ApiResponse]]
 
 
 class RestApi(Api):
     """Each method `_<call>` is one call of the API."""
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
+    def __init__(self, state: SimulatorState) -> None:
+        super().__init__(state)
         self._calls: dict[tuple[str, str], tuple[str, Method]] = {
             ("POST", "user/login"): ("login", self._login),
             ("POST", "user/login/authhash"): ("login", self._login),
@@ -49,13 +49,13 @@ class RestApi(Api):
         """The vendor's cheap test of reachability (section 1.1)."""
         return web.Response(text="api.remote.it")
 
-    def _understand(self, request: web.Request, raw: bytes) -> Call:
+    def _parse_call(self, request: web.Request, raw: bytes) -> Call:
         """A trailing or doubled slash is accepted."""
         path = "/".join(part for part in request.match_info["path"].split("/") if part)
         name, method = self._calls.get((request.method, path), ("unknown", None))
         body = parse(raw)
 
-        async def perform() -> Answer | web.Response:
+        async def perform() -> ApiResponse | web.Response:
             if method is None:
                 return page(404, "404 Page Not Found")
             if body is None:
@@ -68,98 +68,98 @@ class RestApi(Api):
         facts["wait"] = wait if isinstance(wait, bool) else text_or_none(wait)
         return Call(name, perform, {"api": "rest", **facts}, "password" in known)
 
-    def _refuse(self, name: str, refusal: Refusal) -> web.Response:
+    def _error_response(self, name: str, refusal: ApiError) -> web.Response:
         """Section 1.4 contradicts itself about failures, so the settings choose how they look."""
-        way = self._world.settings.failures
+        way = self._state.settings.failures
         if way == "bare-everywhere" or (way == "bare" and name in ("connect", "list")):
             return self._json({"status": "false"})
         return self._json(refusal.body, refusal.status)
 
-    def _failure(self, fault: Fault, reason: str) -> dict[str, Any]:
+    def _fault_body(self, fault: Fault, reason: str) -> dict[str, Any]:
         return {"status": "false", "reason": reason, "code": fault.code}
 
     def _authenticate(self, request: web.Request) -> None:
         """The developer key, and a token or a signature. The words for a bad signature are the simulator's own."""
-        account = self._world.account
+        account = self._state.account
         account.check_developer_key(request.headers)
         if not {"Authorization", "Signature-Input"} & set(request.headers):
             account.check_token(request.headers)
             return
         try:
             account.access_key.check(request)
-        except Forged:
-            raise Refusal(403, "Forbidden", "INVALID_AUTH") from None
+        except InvalidSignature:
+            raise ApiError(403, "Forbidden", "INVALID_AUTH") from None
 
     def _service(self, body: dict[str, Any]) -> Service:
         """The service that is asked for. The sentences after the numbers are the simulator's own."""
         address = body.get("deviceaddress")
         if not isinstance(address, str) or not address:
-            raise Refusal(401, "bad device address")
-        service = self._world.service(address)
+            raise ApiError(401, "bad device address")
+        service = self._state.service(address)
         if service is not None:
             return service
         if address.upper().startswith(FOREIGN_PREFIX):
-            raise Refusal(403, f"[0405] {address} is not available for public access and is not shared with you.")
-        raise Refusal(401, f"[0861] service {address} was not found")
+            raise ApiError(403, f"[0405] {address} is not available for public access and is not shared with you.")
+        raise ApiError(401, f"[0861] service {address} was not found")
 
-    async def _login(self, request: web.Request, body: dict[str, Any]) -> Answer:
-        await asyncio.sleep(self._world.settings.login_latency)
-        self._world.account.check_developer_key(request.headers)
-        return Answer(self._world.account.login(body))
+    async def _login(self, request: web.Request, body: dict[str, Any]) -> ApiResponse:
+        await asyncio.sleep(self._state.settings.login_latency)
+        self._state.account.check_developer_key(request.headers)
+        return ApiResponse(self._state.account.login(body))
 
-    async def _logout(self, request: web.Request, body: dict[str, Any]) -> Answer:
+    async def _logout(self, request: web.Request, body: dict[str, Any]) -> ApiResponse:
         """A token that is unknown is forgotten just as well."""
-        self._world.account.check_developer_key(request.headers)
-        self._world.account.forget(str(body.get("tok") or request.headers.get("token", "")))
-        return Answer({"status": "true"})
+        self._state.account.check_developer_key(request.headers)
+        self._state.account.forget(str(body.get("tok") or request.headers.get("token", "")))
+        return ApiResponse({"status": "true"})
 
-    async def _info(self, request: web.Request, body: dict[str, Any]) -> Answer:
+    async def _info(self, request: web.Request, body: dict[str, Any]) -> ApiResponse:
         """A signed request gets a token in exchange for the access key (section 10)."""
         self._authenticate(request)
-        return Answer(self._world.account.info())
+        return ApiResponse(self._state.account.info())
 
-    async def _find(self, request: web.Request, body: dict[str, Any]) -> Answer:
+    async def _find(self, request: web.Request, body: dict[str, Any]) -> ApiResponse:
         self._authenticate(request)
-        await asyncio.sleep(self._world.settings.list_latency)
+        await asyncio.sleep(self._state.settings.list_latency)
         name, state = str(body.get("devicename") or ""), str(body.get("devicestate") or "all")
-        return answers.found(self._world.fleet, self._world.account.username, self._world.clock.now(), name, state)
+        return responses.found(self._state.fleet, self._state.account.username, self._state.clock.now(), name, state)
 
-    async def _metadata(self, request: web.Request, body: dict[str, Any]) -> Answer:
+    async def _metadata(self, request: web.Request, body: dict[str, Any]) -> ApiResponse:
         self._authenticate(request)
-        return answers.metadata(self._world.fleet, self._world.account.username)
+        return responses.metadata(self._state.fleet, self._state.account.username)
 
-    async def _connect(self, request: web.Request, body: dict[str, Any]) -> Answer:
+    async def _connect(self, request: web.Request, body: dict[str, Any]) -> ApiResponse:
         """Section 4. The connection comes into being at the end of the latency, even if the caller has left by then."""
         self._authenticate(request)
         service = self._service(body)
         hostip = body.get("hostip")
         if hostip is not None and not isinstance(hostip, str):
-            raise Refusal(401, "bad hostip")
+            raise ApiError(401, "bad hostip")
         # What an answer to "wait": false looks like is unknown. Here it is the same one, only at once.
         wait = str(body.get("wait", True)).strip().lower() == "true"
         if wait:
-            await asyncio.sleep(self._world.settings.latency)
+            await asyncio.sleep(self._state.settings.latency)
         if service.state != "active":
-            raise Refusal(200, f"{service.address} is inactive")
-        connection = await self._world.connections.connect(
-            self._world.account.user, service, hostip or None, request.remote or ""
+            raise ApiError(200, f"{service.address} is inactive")
+        connection = await self._state.connections.connect(
+            self._state.account.user, service, hostip or None, request.remote or ""
         )
-        left = self._world.connections.life_left(connection)
-        return answers.connected(connection, left, wait, self._world.settings)
+        left = self._state.connections.life_left(connection)
+        return responses.connected(connection, left, wait, self._state.settings)
 
-    async def _stop(self, request: web.Request, body: dict[str, Any]) -> Answer:
+    async def _stop(self, request: web.Request, body: dict[str, Any]) -> ApiResponse:
         """Section 5: one and the same refusal for an id that is missing, unknown, another service's, or stopped."""
         self._authenticate(request)
-        await asyncio.sleep(self._world.settings.stop_latency)
-        service = self._world.service(str(body.get("deviceaddress")))
-        user = self._world.account.user
-        connection = service and self._world.connections.find(user, str(body.get("connectionid")), service)
+        await asyncio.sleep(self._state.settings.stop_latency)
+        service = self._state.service(str(body.get("deviceaddress")))
+        user = self._state.account.user
+        connection = service and self._state.connections.find(user, str(body.get("connectionid")), service)
         if connection is None:
-            raise Refusal(401, "the deviceaddress or the connectionid is missing or incorrect")
-        self._world.connections.close(connection, "stop")
-        return answers.stopped(connection)
+            raise ApiError(401, "the deviceaddress or the connectionid is missing or incorrect")
+        self._state.connections.close(connection, "stop")
+        return responses.stopped(connection)
 
-    async def _list(self, request: web.Request, body: dict[str, Any]) -> Answer:
+    async def _list(self, request: web.Request, body: dict[str, Any]) -> ApiResponse:
         self._authenticate(request)
-        await asyncio.sleep(self._world.settings.list_latency)
-        return answers.listed(self._world.fleet, self._world.account.username, self._world.clock.now())
+        await asyncio.sleep(self._state.settings.list_latency)
+        return responses.listed(self._state.fleet, self._state.account.username, self._state.clock.now())

@@ -14,15 +14,15 @@ from typing import Any
 
 from aiohttp import web
 
-import answers
-from answers import Answer, Refusal
+import responses
 from faults import Fault, fill, merge
-from world import World
+from responses import ApiError, ApiResponse
+from state import SimulatorState
 
 SECRET_HEADERS = ("developerkey", "apikey", "token", "authorization")
 
 
-class Dropped(Exception):
+class ConnectionDropped(Exception):
     """The connection ends without an answer."""
 
 
@@ -31,7 +31,7 @@ class Call:
     """What a request asks for: the call's name, what the log says of it, and how it is done."""
 
     name: str
-    perform: Callable[[], Awaitable[Answer | web.Response]]
+    perform: Callable[[], Awaitable[ApiResponse | web.Response]]
     facts: dict[str, Any] = field(default_factory=dict)
     has_password: bool = False
 
@@ -39,38 +39,38 @@ class Call:
 class Api(ABC):
     """A way to call."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: SimulatorState) -> None:
+        self._state = state
 
     @abstractmethod
-    def _understand(self, request: web.Request, raw: bytes) -> Call:
+    def _parse_call(self, request: web.Request, raw: bytes) -> Call:
         """Find out what is asked for; nothing is done yet."""
 
     @abstractmethod
-    def _refuse(self, name: str, refusal: Refusal) -> web.Response:
+    def _error_response(self, name: str, refusal: ApiError) -> web.Response:
         """How a failure looks."""
 
     @abstractmethod
-    def _failure(self, fault: Fault, reason: str) -> dict[str, Any]:
+    def _fault_body(self, fault: Fault, reason: str) -> dict[str, Any]:
         """The body of a fault that has a status and a reason."""
 
     async def _handle(self, request: web.Request) -> web.Response:
         """Find the call, note it, answer it."""
-        call = self._understand(request, await request.read())
-        entry = self._note(request, call)
+        call = self._parse_call(request, await request.read())
+        entry = self._log(request, call)
         response: web.Response | None = None
         try:
-            fault = self._world.faults.take(call.name, entry["deviceaddress"])
-            response = await self._answer(call, fault)
-        except Dropped:
+            fault = self._state.faults.take(call.name, entry["deviceaddress"])
+            response = await self._respond(call, fault)
+        except ConnectionDropped:
             if request.transport is not None:
                 request.transport.abort()
         finally:
-            entry["answered"] = self._world.clock.now()
+            entry["answered"] = self._state.clock.now()
         entry["status"] = response.status if response is not None else None
         return response or web.Response()
 
-    def _note(self, request: web.Request, call: Call) -> dict[str, Any]:
+    def _log(self, request: web.Request, call: Call) -> dict[str, Any]:
         entry: dict[str, Any] = {
             "call": call.name,
             "method": request.method,
@@ -79,7 +79,7 @@ class Api(ABC):
             "hostip": None,
             "wait": None,
             **call.facts,
-            "time": self._world.clock.now(),
+            "time": self._state.clock.now(),
             "answered": None,
             "status": None,
             "peer": request.remote,
@@ -87,50 +87,50 @@ class Api(ABC):
             "content_type": request.headers.get("Content-Type"),
             "secrets": {name: name in request.headers for name in SECRET_HEADERS} | {"password": call.has_password},
         }
-        self._world.requests.append(entry)
+        self._state.requests.append(entry)
         return entry
 
-    async def _answer(self, call: Call, fault: Fault | None) -> web.Response:
+    async def _respond(self, call: Call, fault: Fault | None) -> web.Response:
         if fault is not None:
             await asyncio.sleep(fault.seconds)
-            early = self._instead(fault)
+            early = self._fault_response(fault)
             if early is not None:
                 return early
         try:
             answer = await call.perform()
-        except Refusal as refusal:
+        except ApiError as refusal:
             if fault is not None and fault.fault == "lost":
-                raise Dropped from None
-            return self._refuse(call.name, refusal)
+                raise ConnectionDropped from None
+            return self._error_response(call.name, refusal)
         if isinstance(answer, web.Response):
             return answer
         if fault is not None:
-            return self._afterwards(fault, answer)
+            return self._altered_response(fault, answer)
         return self._json(answer.body)
 
-    def _instead(self, fault: Fault) -> web.Response | None:
+    def _fault_response(self, fault: Fault) -> web.Response | None:
         """The answer of a fault that does not let the call happen."""
         if fault.fault == "drop":
-            raise Dropped
+            raise ConnectionDropped
         if fault.fault == "html":
             return page(fault.status or 500, fault.title)
         if fault.fault == "empty":
             return web.Response(status=fault.status or 200, content_type="application/json")
         if fault.fault == "http":
-            body = self._failure(fault, fault.reason or "something went wrong")
+            body = self._fault_body(fault, fault.reason or "something went wrong")
             return web.json_response(body, status=fault.status or 500)
         if fault.fault == "throttle":
             headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-            body = self._failure(fault, fault.reason or "too many requests")
+            body = self._fault_body(fault, fault.reason or "too many requests")
             return web.json_response(body, status=429, headers=headers)
         if fault.fault == "body" and not fault.create and fault.override is None:
             return _literal(fault, {})
         return None
 
-    def _afterwards(self, fault: Fault, answer: Answer) -> web.Response:
+    def _altered_response(self, fault: Fault, answer: ApiResponse) -> web.Response:
         """The call was done; spoil its answer."""
         if fault.fault == "lost":
-            raise Dropped
+            raise ConnectionDropped
         if fault.fault != "body":
             return self._json(answer.body)
         if fault.override is not None:
@@ -138,7 +138,7 @@ class Api(ABC):
         return _literal(fault, answer.facts)
 
     def _json(self, body: Any, status: int = 200) -> web.Response:
-        text = answers.encode(body, self._world.settings)
+        text = responses.encode(body, self._state.settings)
         return web.Response(text=text, status=status, content_type="application/json")
 
 

@@ -11,19 +11,19 @@ from aiohttp import web
 
 from accounts import User
 from devices import Device
-from projection import SCHEMA
-from world import World
+from selection import SCHEMA
+from state import SimulatorState
 
 SWITCHES = ("online", "hang", "drop", "rekey", "gone")
-ELSEWHERE = "203.0.113.9"
+OTHER_USER_ADDRESS = "203.0.113.9"
 """Where other users are."""
 
 
-class Control:
+class ControlApi:
     """Open to anybody who reaches the listening address: it guards a stand-in, and never shows a secret."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: SimulatorState) -> None:
+        self._state = state
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get("/_sim/connections", self._connections)
@@ -43,49 +43,49 @@ class Control:
         app.router.add_delete("/_sim/sessions", self._end_sessions)
 
     async def _connections(self, request: web.Request) -> web.Response:
-        return web.json_response([connection.summary() for connection in self._world.connections.history])
+        return web.json_response([connection.summary() for connection in self._state.connections.history])
 
     async def _faults(self, request: web.Request) -> web.Response:
-        return web.json_response(self._world.faults.as_list())
+        return web.json_response(self._state.faults.as_list())
 
     async def _add_faults(self, request: web.Request) -> web.Response:
         rows = await _json(request)
         try:
-            self._world.faults.extend(rows)
+            self._state.faults.extend(rows)
         except (TypeError, ValueError) as problem:
-            raise _bad(problem) from None
-        return web.json_response(self._world.faults.as_list())
+            raise _bad_request(problem) from None
+        return web.json_response(self._state.faults.as_list())
 
     async def _clear_faults(self, request: web.Request) -> web.Response:
-        self._world.faults.clear()
+        self._state.faults.clear()
         return web.json_response([])
 
     async def _reset_clock(self, request: web.Request) -> web.Response:
         """Move the clock back to real time. What is open by then was opened in the future."""
-        self._world.clock.reset()
-        return web.json_response({"now": self._world.clock.now()})
+        self._state.clock.reset()
+        return web.json_response({"now": self._state.clock.now()})
 
     async def _advance(self, request: web.Request) -> web.Response:
         """Move the clock; what is due by then is closed when the answer comes."""
         seconds = (await _object(request)).get("advance")
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 0:
-            raise _bad("advance is a number of seconds")
-        self._world.clock.advance(seconds)
-        self._world.connections.sweep()
-        return web.json_response({"now": self._world.clock.now()})
+            raise _bad_request("advance is a number of seconds")
+        self._state.clock.advance(seconds)
+        self._state.connections.sweep()
+        return web.json_response({"now": self._state.clock.now()})
 
     async def _settings(self, request: web.Request) -> web.Response:
-        return web.json_response(self._world.settings.as_dict())
+        return web.json_response(self._state.settings.as_dict())
 
     async def _change_settings(self, request: web.Request) -> web.Response:
         try:
-            self._world.settings.update(await _object(request))
+            self._state.settings.update(await _object(request))
         except ValueError as problem:
-            raise _bad(problem) from None
-        return web.json_response(self._world.settings.as_dict())
+            raise _bad_request(problem) from None
+        return web.json_response(self._state.settings.as_dict())
 
     async def _devices(self, request: web.Request) -> web.Response:
-        return web.json_response([device.summary() for device in self._world.devices()])
+        return web.json_response([device.summary() for device in self._state.devices()])
 
     async def _change_devices(self, request: web.Request) -> web.Response:
         """Take one object or a list of them; nothing is changed unless all of them make sense."""
@@ -96,24 +96,24 @@ class Control:
         return web.json_response([device.summary() for device, _unused in changes])
 
     def _device_change(self, row: Any) -> tuple[Device, dict[str, Any]]:
-        device = self._world.device(str(row.get("name"))) if isinstance(row, dict) else None
+        device = self._state.device(str(row.get("name"))) if isinstance(row, dict) else None
         if device is None:
-            raise _bad("name is the name of a device")
+            raise _bad_request("name is the name of a device")
         for name, value in row.items():
             if name == "fields":
                 _check_fields("Device", value)
             elif name == "services":
                 if not isinstance(value, dict) or not set(value) <= {service.address for service in device.services}:
-                    raise _bad(f"services is an object whose keys are ids of services of {device.name}")
+                    raise _bad_request(f"services is an object whose keys are ids of services of {device.name}")
                 for fields in value.values():
                     _check_fields("Service", fields)
             elif name == "ports":
                 if not isinstance(value, dict) or not set(value) <= {service.address for service in device.services}:
-                    raise _bad(f"ports is an object whose keys are ids of services of {device.name}")
+                    raise _bad_request(f"ports is an object whose keys are ids of services of {device.name}")
                 if not all(port is None or isinstance(port, int) for port in value.values()):
-                    raise _bad("the values of ports are numbers or null")
+                    raise _bad_request("the values of ports are numbers or null")
             elif name != "name" and (name not in SWITCHES or not isinstance(value, bool)):
-                raise _bad(f"{name} is not one of {SWITCHES}, or not true or false")
+                raise _bad_request(f"{name} is not one of {SWITCHES}, or not true or false")
         return device, row
 
     def _change(self, device: Device, row: dict[str, Any]) -> None:
@@ -129,47 +129,47 @@ class Control:
         device.revision += 1
         if "hang" in row:
             device.hang = row["hang"]
-            self._world.connections.refresh(device)
+            self._state.connections.refresh(device)
         if "drop" in row:
-            device.shell.drop(row["drop"])
+            device.ssh_server.drop(row["drop"])
         if row.get("rekey"):
-            device.shell.rekey()
+            device.ssh_server.rekey()
 
     async def _requests(self, request: web.Request) -> web.Response:
-        return web.json_response(self._world.requests)
+        return web.json_response(self._state.requests)
 
     async def _clear_requests(self, request: web.Request) -> web.Response:
-        self._world.requests.clear()
+        self._state.requests.clear()
         return web.json_response([])
 
     async def _expire_tokens(self, request: web.Request) -> web.Response:
-        return web.json_response({"expired": self._world.account.expire_tokens()})
+        return web.json_response({"expired": self._state.account.expire_tokens()})
 
     async def _add_session(self, request: web.Request) -> web.Response:
         """Somebody opens a connection to a service that is shared with them."""
         row = await _object(request)
-        service = self._world.service(str(row.get("deviceaddress")))
+        service = self._state.service(str(row.get("deviceaddress")))
         email = row.get("email", "somebody@example.com")
         if service is None or not isinstance(email, str):
-            raise _bad("deviceaddress is the id of a service, and email a text")
-        connection = await self._world.connections.connect(User.called(email), service, None, ELSEWHERE)
+            raise _bad_request("deviceaddress is the id of a service, and email a text")
+        connection = await self._state.connections.connect(User.from_email(email), service, None, OTHER_USER_ADDRESS)
         return web.json_response(connection.summary())
 
     async def _end_sessions(self, request: web.Request) -> web.Response:
         """The others end theirs."""
-        others = [each for each in self._world.connections.all_open() if each.user != self._world.account.user]
+        others = [each for each in self._state.connections.all_open() if each.user != self._state.account.user]
         for connection in others:
-            self._world.connections.close(connection, "stop")
+            self._state.connections.close(connection, "stop")
         return web.json_response({"ended": len(others)})
 
 
 def _check_fields(kind: str, fields: Any) -> None:
     known = SCHEMA.type_map[kind].fields
     if not isinstance(fields, dict) or not set(fields) <= set(known):
-        raise _bad(f"fields is an object, and its keys are of {sorted(known)}")
+        raise _bad_request(f"fields is an object, and its keys are of {sorted(known)}")
 
 
-def _bad(problem: object) -> web.HTTPBadRequest:
+def _bad_request(problem: object) -> web.HTTPBadRequest:
     return web.HTTPBadRequest(text=f"{problem}\n")
 
 
@@ -177,11 +177,11 @@ async def _json(request: web.Request) -> Any:
     try:
         return await request.json()
     except ValueError:
-        raise _bad("the body is not JSON") from None
+        raise _bad_request("the body is not JSON") from None
 
 
 async def _object(request: web.Request) -> dict[str, Any]:
     body = await _json(request)
     if not isinstance(body, dict):
-        raise _bad("the body is not an object")
+        raise _bad_request("the body is not an object")
     return body

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The SSH server of one device: an own host key, an own home folder, commands, sftp and port forwarding."""
+"""The SSH server of one device: an own host key, an own home directory, commands, sftp and port forwarding."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ exec "$@"
 """
 
 
-class DeviceShell:
+class SshServer:
     """What is behind a device's port 22. It listens from its first use on, on a loopback port of its own."""
 
-    def __init__(self, name: str, folder: Path, client_key: str) -> None:
+    def __init__(self, name: str, directory: Path, client_key: str) -> None:
         self.name = name
         self.dropped = False
         self.live: set[asyncssh.SSHServerConnection] = set()
         self.groups: set[int] = set()
         self.public_host_key: str | None = None
-        self._folder = folder / name
+        self._directory = directory / name
         self._client_key = client_key
         self._listener: asyncssh.SSHAcceptor | None = None
         self._starting = asyncio.Lock()
 
     @property
     def home(self) -> Path:
-        return self._folder / "home"
+        return self._directory / "home"
 
     @property
     def known_port(self) -> int | None:
@@ -75,7 +75,7 @@ class DeviceShell:
 
     def rekey(self) -> None:
         """Let whoever connects next find another host key, as after a reinstallation."""
-        (self._folder / "host_key").unlink(missing_ok=True)
+        (self._directory / "host_key").unlink(missing_ok=True)
         self._stop_listening()
 
     def drop(self, dropped: bool) -> None:
@@ -103,10 +103,10 @@ class DeviceShell:
         return await asyncssh.listen(
             "127.0.0.1",
             0,
-            server_factory=partial(_Login, self, self._client_key),
+            server_factory=partial(_ServerConnection, self, self._client_key),
             server_host_keys=[key],
             process_factory=partial(_serve_command, self),
-            sftp_factory=partial(_HomeSFTP, str(self.home)),
+            sftp_factory=partial(_SftpServer, str(self.home)),
             encoding=None,
             line_editor=False,
             agent_forwarding=False,
@@ -115,14 +115,14 @@ class DeviceShell:
         )
 
     def _prepare(self) -> asyncssh.SSHKey:
-        """Make the home folder and the host key, unless a former run in the same folder has made them."""
+        """Make the home directory and the host key, unless a former run in the same directory has made them."""
         tools = self.home / "bin"
         tools.mkdir(parents=True, exist_ok=True)
         (self.home / "device-name").write_text(f"{self.name}\n")
         sudo = tools / "sudo"
         sudo.write_text(SUDO)
         sudo.chmod(0o755)
-        host_key = self._folder / "host_key"
+        host_key = self._directory / "host_key"
         if host_key.exists():
             return asyncssh.read_private_key(host_key)
         key = asyncssh.generate_private_key("ssh-ed25519")
@@ -142,20 +142,20 @@ class DeviceShell:
         }
 
 
-class _Login(asyncssh.SSHServer):
+class _ServerConnection(asyncssh.SSHServer):
     """Lets the one user in with the one key, and forwards ports, so that a device can serve as a jump host."""
 
-    def __init__(self, shell: DeviceShell, client_key: str) -> None:
-        self._shell = shell
+    def __init__(self, ssh_server: SshServer, client_key: str) -> None:
+        self._ssh_server = ssh_server
         self._client_key = asyncssh.import_public_key(client_key)
         self._connection: asyncssh.SSHServerConnection
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
-        self._shell.live.add(conn)
+        self._ssh_server.live.add(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._shell.live.discard(self._connection)
+        self._ssh_server.live.discard(self._connection)
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -170,8 +170,8 @@ class _Login(asyncssh.SSHServer):
         return True
 
 
-class _HomeSFTP(asyncssh.SFTPServer):
-    """Relative paths start at the home folder and absolute ones are real, so that shell and sftp see the same files."""
+class _SftpServer(asyncssh.SFTPServer):
+    """Start relative paths at the home directory, and keep absolute ones, as the shell does."""
 
     def __init__(self, home: str, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         super().__init__(chan)
@@ -181,8 +181,8 @@ class _HomeSFTP(asyncssh.SFTPServer):
         return os.path.join(self._home, path)
 
 
-async def _serve_command(shell: DeviceShell, process: asyncssh.SSHServerProcess[bytes]) -> None:
-    """Run a command, or a shell, in a process group of its own, which dies with the channel.
+async def _serve_command(ssh_server: SshServer, process: asyncssh.SSHServerProcess[bytes]) -> None:
+    """Run a command, or a ssh_server, in a process group of its own, which dies with the channel.
 
     The three streams are pumped by hand: asyncssh's own redirection was seen to lose data under load.
     A terminal that is asked for is not made, but standard error joins standard output as it would there.
@@ -190,14 +190,14 @@ async def _serve_command(shell: DeviceShell, process: asyncssh.SSHServerProcess[
     child = await asyncio.create_subprocess_exec(
         "/bin/sh",
         *([] if process.command is None else ["-c", OTHER_HOME.sub("$HOME", process.command)]),
-        cwd=shell.home,
-        env=shell.environment(),
+        cwd=ssh_server.home,
+        env=ssh_server.environment(),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT if process.term_type else asyncio.subprocess.PIPE,
         start_new_session=True,
     )
-    shell.groups.add(child.pid)
+    ssh_server.groups.add(child.pid)
     feeding = asyncio.create_task(_pump_in(process.stdin, child))
     running = asyncio.create_task(_run_to_end(child, process))
     closed = asyncio.create_task(process.wait_closed())
@@ -212,7 +212,7 @@ async def _serve_command(shell: DeviceShell, process: asyncssh.SSHServerProcess[
         for task in tasks:
             task.cancel()
         kill_group(child.pid, signal.SIGKILL)
-        shell.groups.discard(child.pid)
+        ssh_server.groups.discard(child.pid)
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -260,9 +260,9 @@ def kill_group(group: int, signum: int) -> None:
         os.killpg(group, signum)
 
 
-def kill_strays(folder: Path) -> None:
-    """Kill what left its process group (as Ansible's async tasks do): whatever has its home in the folder (Linux)."""
-    marker = f"HOME={folder}/".encode()
+def kill_leftover_processes(directory: Path) -> None:
+    """Kill processes that left their process group, as the async tasks of Ansible do (only on Linux)."""
+    marker = f"HOME={directory}/".encode()
     for environ in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             if any(entry.startswith(marker) for entry in environ.read_bytes().split(b"\0")):
