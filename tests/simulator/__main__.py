@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stand-in for remote.it: start it with `python tests/simulator`, see README.md beside this file."""
+"""Start the simulator of remote.it: ``python tests/simulator``. ``README.md`` in this directory describes it."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def main() -> int:
     options = parse_options()
     raise_file_limit()
     if options.state is not None:
-        # A waiting client must not take a former run's file for this one's.
+        # A client waits for this file, and must not read that of an earlier simulator.
         options.state.unlink(missing_ok=True)
     is_temporary = options.work is None
     directory = Path(tempfile.mkdtemp(prefix="remoteit-sim-")) if is_temporary else options.work
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # The shell shows real paths, so sftp must as well.
+        # The shell shows resolved paths, so SFTP must as well.
         asyncio.run(serve(options, directory.resolve()))
     except OSError as problem:
         print(f"simulator: {problem}", file=sys.stderr)
@@ -87,9 +87,9 @@ def _count(text: str) -> int:
 
 
 def raise_file_limit() -> None:
-    """An open connection in use needs about six descriptors."""
+    """Raise the limit of open files. A connection in use needs about six descriptors."""
     _unused, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # macOS names no limit and then refuses more than OPEN_MAX.
+    # macOS reports no limit, and then refuses more than OPEN_MAX.
     for wanted in (hard, 10240):
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
@@ -97,12 +97,12 @@ def raise_file_limit() -> None:
 
 
 async def serve(options: argparse.Namespace, directory: Path) -> None:
-    """Set everything up, say so in the state file, and run until a signal comes."""
+    """Serve all APIs until a signal arrives. The state file is written when they are ready."""
     ended = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, ended.set)
     key_file = directory / "id_ed25519"
-    # A large fleet is a million objects that live to the end: the collector need not look through them again and again.
+    # A large fleet is a million permanent objects, which the garbage collector need not visit.
     gc.disable()
     state, certificate = make_state(options, directory, client_key(key_file))
     app = make_app(state)
@@ -125,7 +125,7 @@ async def serve(options: argparse.Namespace, directory: Path) -> None:
         state.connections.end()
         state.fleet.close()
         state.organization.fleet.close()
-        # Let commands and streams that were cut off a moment ago finish their clean-up.
+        # Aborted commands and streams need some time to clean up.
         await asyncio.sleep(0.05)
 
 
@@ -157,7 +157,7 @@ def make_state(options: argparse.Namespace, directory: Path, public_key: str) ->
 
 
 def client_key(path: Path) -> str:
-    """Return the public half of the key that opens every device; make it unless a former run did."""
+    """Return the public key that all devices accept. Create the key pair unless it exists."""
     if path.exists():
         return asyncssh.read_private_key(path).export_public_key().decode()
     key = asyncssh.generate_private_key("ssh-ed25519", comment="remoteit.fleet simulator")
@@ -168,7 +168,7 @@ def client_key(path: Path) -> str:
 def describe(
     state: SimulatorState, address: tuple[Any, ...], key_file: Path, certificate: Certificate
 ) -> dict[str, Any]:
-    """The state file: all that a client needs, and the secrets it needs for it."""
+    """Return the content of the state file: URLs, secrets and services."""
     host, port = address[:2]
     root = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     account = state.account
@@ -199,7 +199,7 @@ def describe(
 
 
 def write_private(path: Path, text: str) -> None:
-    """Appear at once, whole, and readable for the owner only."""
+    """Write a file atomically, with access for its owner only."""
     descriptor, draft = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w") as stream:
         stream.write(text)

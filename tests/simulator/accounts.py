@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one account: its secrets, its login tokens, and the check of both; and the other users that it meets."""
+"""Users, and the account of the client: its secrets, and the checks of the secrets in requests.
+
+"Section" means one of the reference on the vendor's API, here and in the other modules.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,19 @@ from settings import Settings
 from signature import AccessKey
 
 FEATURES = b"ads=0,share=200,concurrent=100,p2pduration=28800,p2pdaily=10000,guest=0"
-"""What a recorded login says the account may do."""
+"""The features of the account, as in a recorded response to a login."""
 
 
 @dataclass(frozen=True)
 class User:
-    """Who owns a device or a connection."""
+    """The owner of a device or a connection."""
 
     id: str
     email: str
 
     @classmethod
     def from_email(cls, email: str) -> User:
-        """Somebody, who is the same in each run."""
+        """Return a user whose ID depends only on the email address."""
         return cls(str(uuid.uuid5(uuid.NAMESPACE_URL, f"mailto:{email}")), email)
 
     def row(self) -> dict[str, Any]:
@@ -39,7 +42,7 @@ class User:
 
 
 class Account:
-    """Random secrets for each run, so that a secret found in a log can only come from there."""
+    """The account of the client. Its secrets are random, so that a secret in a log can only come from the simulator."""
 
     def __init__(self, clock: Clock, settings: Settings) -> None:
         self._clock = clock
@@ -65,24 +68,24 @@ class Account:
         self._tokens.pop(token, None)
 
     def expire_tokens(self) -> int:
-        """Forget every token and tell how many there were."""
+        """Invalidate all tokens, and return their number."""
         count = len(self._tokens)
         self._tokens.clear()
         return count
 
     def check_developer_key(self, headers: Mapping[str, str]) -> None:
-        """Wording: section 8 of the reference, confidence H. `apikey` is accepted as well (section 1.2)."""
+        """Raise ``ApiError`` with the vendor's words (section 8). ``apikey`` is accepted as well (section 1.2)."""
         given = headers.get("developerkey") or headers.get("apikey") or ""
         if not secrets.compare_digest(given.encode(), self.developer_key.encode()):
             raise ApiError(401, "api key failed validation")
 
     def check_token(self, headers: Mapping[str, str]) -> None:
-        """A missing and an expired token are answered alike (section 8)."""
+        """Raise the same ``ApiError`` for a missing and an expired token (section 8)."""
         if self._tokens.get(headers.get("token", ""), 0.0) <= self._clock.now():
             raise ApiError(401, "missing api token")
 
     def login(self, body: dict[str, Any]) -> dict[str, Any]:
-        """ApiResponse a login with the keys that were recorded, secrets included (section 2)."""
+        """Return the response to a login, with all recorded keys, including secrets (section 2)."""
         if not body.get("username"):
             raise ApiError(401, "missing user")
         given = (str(body["username"]).lower(), body.get("password"), body.get("authhash"))
@@ -93,7 +96,7 @@ class Account:
         return self.info()
 
     def info(self) -> dict[str, Any]:
-        """The account with a new token, in the keys of a recorded login (sections 2 and 10)."""
+        """Return the account with a new token, as in a recorded response to a login (sections 2 and 10)."""
         token, expires = self.issue_token()
         return {
             "status": "true",
@@ -125,7 +128,7 @@ class Account:
 
 
 def _base64_secret() -> str:
-    """30 random bytes, of which the two alphabets of base64 make different texts."""
+    """Return 30 random bytes whose encodings in the two alphabets of base64 differ."""
     while not set("+/") & set(secret := base64.b64encode(secrets.token_bytes(30)).decode()):
         pass
     return secret

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The self-signed certificate of the reverse proxies."""
+"""The self-signed certificate of reverse proxies."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-# Two labels before "localhost": verifiers refuse a wildcard that stands directly below a top-level name.
+# The wildcard has two labels before "localhost": TLS clients refuse a wildcard directly below a top-level domain.
 HOSTS = ("*.p1.localhost", "localhost")
 LOOPBACK = ip_address("127.0.0.1")
 
 
 class Certificate:
-    """Written when the simulator starts, loaded into one TLS context when the first reverse proxy opens."""
+    """A certificate, which is loaded when the first reverse proxy opens."""
 
     def __init__(self, directory: Path) -> None:
         self.ca_file = directory / "ca.pem"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The simulator's clock: real time, which a test can move forward."""
+"""A clock that tests can move forward."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 
 class Clock:
-    """Unix time plus what tests have added to it."""
+    """Unix time, plus the seconds that tests have added."""
 
     def __init__(self) -> None:
         self._ahead = 0.0

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Proxy connections: who may use one, how long it lives, and the record of every one that ever was."""
+"""Proxy connections: their address restriction, their expiry, and their history."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LATCHING = "255.255.255.255"
 
 @dataclass(eq=False)
 class Connection:
-    """One connection, open or closed. It is also the gate of its proxy."""
+    """An open or closed connection."""
 
     user: User
     service: Service
@@ -46,7 +46,7 @@ class Connection:
     closed_at: float | None = None
     closed_by: str | None = None
     previous: Connection | None = None
-    """The one that this one has overridden."""
+    """The connection that this one replaces."""
 
     @property
     def device(self) -> Device:
@@ -62,7 +62,7 @@ class Connection:
 
     @property
     def url(self) -> str:
-        """The scheme of a port proxy is `http`, even for SSH (section 1.5)."""
+        """Return the URL. The scheme of a port proxy is ``http``, even for SSH (section 1.5)."""
         return f"{'https' if self.reverse else 'http'}://{self.host}:{self.port}"
 
     @property
@@ -78,7 +78,7 @@ class Connection:
         return "caller" if self.sent_hostip is None else "address"
 
     def admit(self, peer: str) -> bool:
-        """Section 4.2: public, latching to the first comer, or one address only. Reverse proxies are always public."""
+        """Return whether an address can use the connection (section 4.2). The first one latches it."""
         if self.restriction == "latching" and self.latched is None:
             self.latched = peer
         allowed = self.restriction == "public" or peer == (self.latched or self.hostip)
@@ -98,7 +98,7 @@ class Connection:
             self.proxy.close()
 
     def summary(self) -> dict[str, Any]:
-        """The row of `/_sim/connections`; times are Unix seconds of the movable clock."""
+        """Return the item of ``/_sim/connections``. Times are Unix seconds of the simulator's clock."""
         return {
             "deviceaddress": self.service.address,
             "connectionid": self.connectionid,
@@ -124,7 +124,7 @@ class Connection:
 
 
 class Connections:
-    """Opens and closes connections, and closes those whose time has come."""
+    """All connections. Those that are idle or expired are closed."""
 
     def __init__(self, clock: Clock, settings: Settings, host: str, tls: Callable[[], ssl.SSLContext]) -> None:
         self._clock = clock
@@ -145,18 +145,19 @@ class Connections:
         reverse: bool | None = None,
         default_hostip: str | None = None,
     ) -> Connection:
-        """Open a connection, or return the user's open one where a second connect reuses it.
+        """Open a connection, or return the user's open one if a second connect reuses it.
 
-        `reverse` chooses the kind of the proxy, or leaves it to the application. The default address is the caller's.
+        ``reverse`` selects the kind of proxy. By default, it depends on the application.
+        ``default_hostip`` applies without ``hostip``. By default, it is the address of the caller.
         """
         if reverse is None:
             reverse = service.application in REVERSE_PROXIED
         async with self._service_locks.setdefault(service, asyncio.Lock()):
             earlier = [old for old in self._open.values() if (old.service, old.user) == (service, user)]
-            way = self._settings.second_connect
-            if earlier and way == "reuse":
+            effect = self._settings.second_connect
+            if earlier and effect == "reuse":
                 return earlier[-1]
-            if not (earlier and way == "override"):
+            if not (earlier and effect == "override"):
                 self._check_limit(user)
             now = self._clock.now()
             connection = Connection(
@@ -170,19 +171,19 @@ class Connections:
                 self._clock,
                 last_used=now,
             )
-            self._starting.append(user)  # while others wait for their port, the limit counts it
+            self._starting.append(user)  # counts toward the limit before its proxy listens
             try:
                 await self._start(connection, reverse)
             finally:
                 self._starting.remove(user)
-            if earlier and way == "override":
+            if earlier and effect == "override":
                 connection.previous = earlier[-1]
                 for old in earlier:
                     self.close(old, "overridden")
             return connection
 
     def _check_limit(self, user: User) -> None:
-        """Refuse a connection above `max_connections`. The vendor's reason is not known, so this one is invented."""
+        """Refuse a connection above ``max_connections``. The vendor's reason is unknown, so this one is invented."""
         limit = self._settings.max_connections
         if limit and [*(old.user for old in self._open.values()), *self._starting].count(user) >= limit:
             raise ApiError(200, f"too many concurrent connections: the limit of this account is {limit:g}")
@@ -199,7 +200,7 @@ class Connections:
         self.history.append(connection)
 
     def find(self, user: User, connectionid: str, service: Service | None = None) -> Connection | None:
-        """An open connection of this user (to this service). The id may come back in either case."""
+        """Return an open connection of this user (to this service). The case of the ID is ignored."""
         connection = self._open.get(connectionid.lower())
         if connection is None or connection.user != user or service not in (None, connection.service):
             return None
@@ -216,7 +217,7 @@ class Connections:
         return connection.opened_at + self._settings.life - self._clock.now()
 
     def sweep(self) -> None:
-        """Close what is due: used up its life, or idle since its last stream or request ended (section 4.6)."""
+        """Close connections that have expired, or are idle since their last stream or request (section 4.6)."""
         now = self._clock.now()
         for connection in self.all_open():
             if self.life_left(connection) <= 0:
@@ -230,12 +231,12 @@ class Connections:
             self.sweep()
 
     def refresh(self, device: Device) -> None:
-        """The device began or ceased to hang."""
+        """Apply a change of whether the device hangs."""
         for connection in self._open.values():
             if connection.device is device:
                 connection.proxy.refresh()
 
     def end(self) -> None:
-        """The simulator ends."""
+        """Close all connections at the end of the simulator."""
         for connection in self.all_open():
             self.close(connection, "simulator ended")

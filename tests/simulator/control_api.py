@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The endpoints by which tests look behind the scenes and make trouble: everything below `/_sim/`."""
+"""The endpoints below ``/_sim/``, with which tests inspect and change the simulator."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from state import SimulatorState
 
 SWITCHES = ("online", "hang", "drop", "rekey", "gone")
 OTHER_USER_ADDRESS = "203.0.113.9"
-"""Where other users are."""
+"""The address of other users."""
 
 
 class ControlApi:
-    """Open to anybody who reaches the listening address: it guards a stand-in, and never shows a secret."""
+    """The control API. It needs no authentication, and never returns a secret."""
 
     def __init__(self, state: SimulatorState) -> None:
         self._state = state
@@ -61,12 +61,12 @@ class ControlApi:
         return web.json_response([])
 
     async def _reset_clock(self, request: web.Request) -> web.Response:
-        """Move the clock back to real time. What is open by then was opened in the future."""
+        """Move the clock back to real time. Connections can have been opened in the future then."""
         self._state.clock.reset()
         return web.json_response({"now": self._state.clock.now()})
 
     async def _advance(self, request: web.Request) -> web.Response:
-        """Move the clock; what is due by then is closed when the answer comes."""
+        """Move the clock forward, and close connections that are due before the response."""
         seconds = (await _object(request)).get("advance")
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < 0:
             raise _bad_request("advance is a number of seconds")
@@ -88,7 +88,7 @@ class ControlApi:
         return web.json_response([device.summary() for device in self._state.devices()])
 
     async def _change_devices(self, request: web.Request) -> web.Response:
-        """Take one object or a list of them; nothing is changed unless all of them make sense."""
+        """Change one device or a list of devices. Nothing changes unless all objects are valid."""
         rows = await _json(request)
         changes = [self._device_change(row) for row in (rows if isinstance(rows, list) else [rows])]
         for device, row in changes:
@@ -146,7 +146,7 @@ class ControlApi:
         return web.json_response({"expired": self._state.account.expire_tokens()})
 
     async def _add_session(self, request: web.Request) -> web.Response:
-        """Somebody opens a connection to a service that is shared with them."""
+        """Open a connection of another user."""
         row = await _object(request)
         service = self._state.service(str(row.get("deviceaddress")))
         email = row.get("email", "somebody@example.com")
@@ -156,7 +156,7 @@ class ControlApi:
         return web.json_response(connection.summary())
 
     async def _end_sessions(self, request: web.Request) -> web.Response:
-        """The others end theirs."""
+        """Close the connections of other users."""
         others = [each for each in self._state.connections.all_open() if each.user != self._state.account.user]
         for connection in others:
             self._state.connections.close(connection, "stop")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The account's devices and services: names, ids, and what the web API may know of them."""
+"""Devices and services."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ REVERSE_PROXIED = (HTTP, HTTPS)
 
 OWN_PREFIX = "80:00:00:00:01:"
 FOREIGN_PREFIX = "80:00:00:00:02:"
-"""Ids that begin so belong to somebody who does not share them."""
+"""The prefix of services of other users, which are not shared."""
 ORGANIZATION_PREFIX = "80:00:00:00:03:"
 
 
 @dataclass(eq=False)
 class Service:
-    """What can be connected to. `address` is the vendor's service id."""
+    """A service of a device. ``address`` is the service ID."""
 
     address: str
     name: str
@@ -33,27 +33,27 @@ class Service:
     title: str
     device: Device
     fields: dict[str, Any] = field(default_factory=dict)
-    """What a test has the API say in place of the truth."""
+    """Values that a test has set, which the API returns instead of the real ones."""
     target_port: int | None = None
-    """Where its port proxies lead on this machine; None: to the device's SSH server."""
+    """The local port to which port proxies connect. The default is that of the device's SSH server."""
 
     def reported(self, name: str) -> Any:
-        """What the API says of a field that can be changed: `name`, `application`, `title`, `port`."""
+        """Return the ``name``, ``application``, ``title`` or ``port`` as the API returns it."""
         return self._changes.get(name, getattr(self, name))
 
     @property
     def state(self) -> Any:
-        """A service may be inactive on a device that is not."""
+        """Return the state. A service can be inactive on an active device."""
         return self._changes.get("state", self.device.state)
 
     @property
     def _changes(self) -> dict[str, Any]:
-        """The device itself is its Bulk service."""
+        """Return the values that a test has set. Those of a device apply to its Bulk service."""
         return {**self.device.fields, **self.fields} if self.application == BULK else self.fields
 
     @property
     def devicetype(self) -> str:
-        """16 octets: the application in the first two, the port in the 11th and 12th (section 6.1)."""
+        """Return 16 octets: the application is in the first two, the port in the 11th and 12th (section 6.1)."""
         octets = [0] * 16
         octets[0:2] = divmod(self.reported("application") or 0, 256)
         octets[5], octets[8], octets[9], octets[13] = 1, 4, 0x60, 1
@@ -61,7 +61,7 @@ class Service:
         return ":".join(f"{octet:02X}" for octet in octets)
 
     def summary(self) -> dict[str, Any]:
-        """The row of the state file."""
+        """Return the item of the state file."""
         return {
             "deviceaddress": self.address,
             "name": self.name,
@@ -73,19 +73,19 @@ class Service:
 
 @dataclass(eq=False)
 class Device:
-    """A device costs nothing but this object until somebody reaches it."""
+    """A device. Its SSH server starts when it is first used."""
 
     number: int
     ssh_server: SshServer
     prefix: str = OWN_PREFIX
     online: bool = True
     hang: bool = False
-    """Streams to it are accepted, and nothing ever comes back."""
+    """Whether streams are accepted without ever receiving a byte."""
     gone: bool = False
-    """The API does not know it any more."""
+    """Whether the API does not know the device any more."""
     fields: dict[str, Any] = field(default_factory=dict)
     revision: int = 0
-    """Grows with every change of what the API says of it."""
+    """A number that grows with each change of the device."""
     services: list[Service] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -127,7 +127,7 @@ class Device:
 
 
 class Fleet:
-    """The devices of one account, found by name or by the id of one of their services."""
+    """The devices of one account."""
 
     def __init__(
         self, count: int, offline: int, directory: Path, client_key: str, kind: str = "pi", prefix: str = OWN_PREFIX
@@ -142,7 +142,7 @@ class Fleet:
         self._by_address = {service.address.lower(): service for service in self.services()}
 
     def present(self) -> list[Device]:
-        """The devices that the API knows."""
+        """Return the devices that the API knows."""
         return [device for device in self.devices if not device.gone]
 
     def services(self) -> Iterator[Service]:
@@ -152,7 +152,7 @@ class Fleet:
         return self._by_name.get(name)
 
     def service(self, address: str) -> Service | None:
-        """Find a service by its id. The case of ids varies (section 0)."""
+        """Find a service by its ID. The case of IDs varies (section 0)."""
         service = self._by_address.get(address.lower())
         return None if service is None or service.device.gone else service
 
@@ -160,7 +160,7 @@ class Fleet:
         return self._by_address.get(service.address.lower()) is service
 
     def summary(self) -> list[dict[str, Any]]:
-        """The SSH services of all devices, then the web services; the Bulk rows are not for connecting."""
+        """Return the SSH services of all devices, and then the web services."""
         services = [service for service in self.services() if service.application != BULK]
         return [service.summary() for service in sorted(services, key=lambda service: service.application != SSH)]
 

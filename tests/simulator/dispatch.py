@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all calls of both APIs have in common: the log, the faults, and the answers that are not the API's own."""
+"""The part that both APIs share: log a request, apply a fault, perform the call, and send the response."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SECRET_HEADERS = ("developerkey", "apikey", "token", "authorization")
 
 
 class ConnectionDropped(Exception):
-    """The connection ends without an answer."""
+    """The TCP connection is closed without a response."""
 
 
 @dataclass
 class Call:
-    """What a request asks for: the call's name, what the log says of it, and how it is done."""
+    """A parsed request: the name of the call, its values for the log, and the function that performs it."""
 
     name: str
     perform: Callable[[], Awaitable[ApiResponse | web.Response]]
@@ -37,25 +37,25 @@ class Call:
 
 
 class Api(ABC):
-    """A way to call."""
+    """A web API."""
 
     def __init__(self, state: SimulatorState) -> None:
         self._state = state
 
     @abstractmethod
     def _parse_call(self, request: web.Request, raw: bytes) -> Call:
-        """Find out what is asked for; nothing is done yet."""
+        """Parse a request without performing it."""
 
     @abstractmethod
-    def _error_response(self, name: str, refusal: ApiError) -> web.Response:
-        """How a failure looks."""
+    def _error_response(self, name: str, error: ApiError) -> web.Response:
+        """Return the response for an error."""
 
     @abstractmethod
     def _fault_body(self, fault: Fault, reason: str) -> dict[str, Any]:
-        """The body of a fault that has a status and a reason."""
+        """Return the body of a fault that has a reason."""
 
     async def _handle(self, request: web.Request) -> web.Response:
-        """Find the call, note it, answer it."""
+        """Parse and log a request, and send its response."""
         call = self._parse_call(request, await request.read())
         entry = self._log(request, call)
         response: web.Response | None = None
@@ -97,19 +97,19 @@ class Api(ABC):
             if early is not None:
                 return early
         try:
-            answer = await call.perform()
-        except ApiError as refusal:
+            response = await call.perform()
+        except ApiError as error:
             if fault is not None and fault.fault == "lost":
                 raise ConnectionDropped from None
-            return self._error_response(call.name, refusal)
-        if isinstance(answer, web.Response):
-            return answer
+            return self._error_response(call.name, error)
+        if isinstance(response, web.Response):
+            return response
         if fault is not None:
-            return self._altered_response(fault, answer)
-        return self._json(answer.body)
+            return self._altered_response(fault, response)
+        return self._json(response.body)
 
     def _fault_response(self, fault: Fault) -> web.Response | None:
-        """The answer of a fault that does not let the call happen."""
+        """Return the response of a fault that prevents the call, or None."""
         if fault.fault == "drop":
             raise ConnectionDropped
         if fault.fault == "html":
@@ -127,15 +127,15 @@ class Api(ABC):
             return _literal(fault, {})
         return None
 
-    def _altered_response(self, fault: Fault, answer: ApiResponse) -> web.Response:
-        """The call was done; spoil its answer."""
+    def _altered_response(self, fault: Fault, response: ApiResponse) -> web.Response:
+        """Return the response of a call that was performed, as the fault changes it."""
         if fault.fault == "lost":
             raise ConnectionDropped
         if fault.fault != "body":
-            return self._json(answer.body)
+            return self._json(response.body)
         if fault.override is not None:
-            return self._json(merge(answer.body, fill(fault.override, answer.facts)), fault.status or 200)
-        return _literal(fault, answer.facts)
+            return self._json(merge(response.body, fill(fault.override, response.facts)), fault.status or 200)
+        return _literal(fault, response.facts)
 
     def _json(self, body: Any, status: int = 200) -> web.Response:
         text = responses.encode(body, self._state.settings)
@@ -143,7 +143,7 @@ class Api(ABC):
 
 
 def parse(raw: bytes) -> dict[str, Any] | None:
-    """JSON, whatever the content type says (section 1.3); None where it is not an object."""
+    """Parse JSON of any content type (section 1.3). Return None unless it is an object."""
     if not raw.strip():
         return {}
     try:
@@ -158,12 +158,12 @@ def text_or_none(value: Any) -> str | None:
 
 
 def page(status: int, title: str) -> web.Response:
-    """The server is a PHP framework and shows its own pages for some failures (section 8)."""
+    """Return an error page of the vendor's PHP framework (section 8)."""
     text = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"
     return web.Response(status=status, text=text, content_type="text/html")
 
 
 def _literal(fault: Fault, facts: dict[str, str]) -> web.Response:
-    """Exactly what the test wants to be answered."""
+    """Return the response that a fault contains."""
     text = fill(fault.text, facts) if fault.text is not None else json.dumps(fill(fault.json, facts))
     return web.Response(status=fault.status or 200, text=text, content_type=fault.content_type)

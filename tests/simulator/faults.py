@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A script of faults for coming calls."""
+"""Faults that tests inject into the next calls."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ KINDS = ("http", "html", "empty", "delay", "drop", "throttle", "lost", "body")
 
 @dataclass
 class Fault:
-    """One kind of trouble for the next `times` calls that match."""
+    """A fault of the next ``times`` calls that match."""
 
     fault: str
     call: str = "any"
     deviceaddress: str | None = None
     times: int | str = 1
     seconds: float = 0.0
-    """Waits so long before anything else happens, whatever the kind."""
+    """The delay before anything else happens, for every kind of fault."""
     status: int | None = None
     reason: str | None = None
     code: str = "GENERAL_ERROR"
     title: str = "Slim Application Error"
     retry_after: int | str | None = None
     create: bool = False
-    """`body`: do what the call asks for before answering something else."""
+    """For ``body``: whether to perform the call before the response is sent."""
     text: str | None = None
     json: Any = None
     override: dict[str, Any] | None = None
-    """`body`: merged into the real answer, so it implies `create`."""
+    """For ``body``: values to merge into the real response, which implies ``create``."""
     content_type: str = "application/json"
 
     @classmethod
     def parse(cls, row: Any) -> Fault:
-        """Read one row of the script, or raise ValueError or TypeError."""
+        """Parse a fault, or raise ``ValueError`` or ``TypeError``."""
         if not isinstance(row, dict):
             raise TypeError(f"a fault is an object, not {row!r}")
         unknown = set(row) - {field.name for field in fields(cls)}
@@ -61,13 +61,13 @@ class Fault:
 
 
 class Faults:
-    """The script. A call meets the first fault that matches it, and uses it up by one."""
+    """The faults to come. A call uses the first fault that matches it."""
 
     def __init__(self) -> None:
         self._script: list[Fault] = []
 
     def extend(self, rows: Any) -> None:
-        """Append to the script; all rows or, where one makes no sense, none."""
+        """Append faults, or none if one of them is invalid."""
         self._script += [Fault.parse(row) for row in (rows if isinstance(rows, list) else [rows])]
 
     def clear(self) -> None:
@@ -84,19 +84,19 @@ class Faults:
         return None
 
     def as_list(self) -> list[dict[str, Any]]:
-        """What is left of the script."""
+        """Return the faults that are left."""
         return [asdict(fault) for fault in self._script]
 
 
 def merge(base: Any, changes: Any) -> Any:
-    """Objects are merged key by key, everything else is replaced."""
+    """Return ``base`` with changes. Objects are merged, everything else is replaced."""
     if not (isinstance(base, dict) and isinstance(changes, dict)):
         return changes
     return {**base, **{key: merge(base.get(key), value) for key, value in changes.items()}}
 
 
 def fill(template: Any, facts: dict[str, str]) -> Any:
-    """Replace `{connectionid}`, `{port}` and the like in every string of a template."""
+    """Replace ``{connectionid}``, ``{port}`` and other values in every string of a template."""
     if isinstance(template, str):
         for name, value in facts.items():
             template = template.replace("{" + name + "}", value)

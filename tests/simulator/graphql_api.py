@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The vendor's web API, GraphQL: sections 3, 4.5 to 4.7, 5 and 6 of the reference."""
+"""The vendor's GraphQL API (sections 3, 4.5 to 4.7, 5 and 6)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REVERSE = {"AUTO_PROXY": None, "REVERSE_PROXY": True, "PORT_PROXY": False}
 
 
 class GraphQLApi(Api):
-    """One address for everything; a request is one call, named as the like call of REST is."""
+    """The GraphQL API. A request is one call, with the name of the corresponding call of REST."""
 
     def __init__(self, state: SimulatorState) -> None:
         super().__init__(state)
@@ -46,10 +46,10 @@ class GraphQLApi(Api):
                 query or "", variables if isinstance(variables, dict) else {}, body.get("operationName")
             )
         except InvalidRequest as problem:
-            answer = ApiResponse({"errors": problem.errors})
+            response = ApiResponse({"errors": problem.errors})
 
             async def refuse() -> ApiResponse | web.Response:
-                return self._check_signature(request) or answer
+                return self._check_signature(request) or response
 
             return Call("unknown", refuse, facts)
 
@@ -60,7 +60,7 @@ class GraphQLApi(Api):
         return Call(_name(operation), perform, {**facts, **_facts(operation)})
 
     def _check_signature(self, request: web.Request) -> web.Response | None:
-        """Only a signature is let in: a token is for REST here."""
+        """Return an error response for a request without a valid signature. Tokens are only for REST."""
         try:
             self._state.account.access_key.check(request)
         except InvalidSignature:
@@ -69,8 +69,8 @@ class GraphQLApi(Api):
             return web.Response(status=403, text="Forbidden")
         return None
 
-    def _error_response(self, name: str, refusal: ApiError) -> web.Response:
-        return self._json(refusal.body, refusal.status)
+    def _error_response(self, name: str, error: ApiError) -> web.Response:
+        return self._json(error.body, error.status)
 
     def _fault_body(self, fault: Fault, reason: str) -> dict[str, Any]:
         return _error(reason)
@@ -82,7 +82,7 @@ class GraphQLApi(Api):
         return ApiResponse({"data": select(operation.fields, {"login": self._resolvers.login})})
 
     async def _change(self, request: web.Request, operation: Operation) -> ApiResponse:
-        """One after the other. The first that fails ends it and leaves no data at all: no field of them may be null."""
+        """Perform mutations in order until one fails. Their fields are not nullable, so an error leaves no data."""
         data: dict[str, Any] = {}
         facts: dict[str, str] = {}
         for field in operation.fields:
@@ -93,8 +93,8 @@ class GraphQLApi(Api):
                     data[field.key] = await self._disconnect(**field.arguments)
                 else:
                     data |= select([field], {})
-            except ApiError as refusal:
-                return ApiResponse({**_error(refusal.body["reason"], field.key), "data": None})
+            except ApiError as error:
+                return ApiResponse({**_error(error.body["reason"], field.key), "data": None})
         return ApiResponse({"data": data}, facts)
 
     async def _connect(self, request: web.Request, field: SelectedField) -> tuple[Any, dict[str, str]]:
@@ -118,7 +118,7 @@ class GraphQLApi(Api):
             "id": connection.connectionid,
             "reverseProxy": connection.reverse,
             "host": connection.host,
-            # Where a reverse proxy listens is told by its url: its port is null, as in the vendor's sample.
+            # The port of a reverse proxy is only in its URL, as in the vendor's sample.
             "port": None if connection.reverse else connection.port,
             "url": connection.url,
             "created": iso(connection.opened_at),
@@ -128,7 +128,7 @@ class GraphQLApi(Api):
         return select_each(field.fields or [], row), responses.facts(connection)
 
     async def _disconnect(self, connectionId: str, serviceId: str | None = None) -> bool:
-        """What becomes of an unknown id is not documented; somebody else's counts as one."""
+        """Close a connection. The response for an unknown ID is not documented, so the settings select it."""
         await asyncio.sleep(self._state.settings.stop_latency)
         service = None if serviceId is None else self._state.service(serviceId)
         connection = self._state.connections.find(self._state.account.user, connectionId, service)
@@ -145,7 +145,7 @@ def _error(message: str, *path: str) -> dict[str, Any]:
 
 
 def _name(operation: Operation) -> str:
-    """The name for the log and for faults."""
+    """Return the name of the call, for the log and for faults."""
     if operation.is_mutation:
         return {"connect": "connect", "disconnect": "stop"}.get(operation.fields[0].name, "unknown")
     wanted = set()
@@ -163,7 +163,7 @@ def _name(operation: Operation) -> str:
 
 
 def _facts(operation: Operation) -> dict[str, Any]:
-    """What the log and faults know of a change: whatever its first field says."""
+    """Return the values of a mutation's first field, for the log and for faults."""
     field = operation.fields[0]
     if not operation.is_mutation:
         return {}

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two kinds of real proxies: a TCP port for SSH, an HTTPS server for web services."""
+"""The two kinds of proxies: a TCP port for SSH, and an HTTPS server for web services."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from devices import Device
 
 
 class ProxiedConnection(Protocol):
-    """What a proxy asks and tells its connection."""
+    """The connection of a proxy."""
 
     @property
     def device(self) -> Device:
-        """Where it leads to."""
+        """Return the device that the proxy connects to."""
 
     @property
     def target_port(self) -> int | None:
-        """The port of this machine that it leads to instead of the device's SSH server."""
+        """Return the local port that replaces the device's SSH server, or None."""
 
     def admit(self, peer: str) -> bool:
-        """May this address come in? Called once for each stream."""
+        """Return whether a client's address is allowed. Called once for each stream."""
 
     def touch(self) -> None:
-        """The connection was used just now."""
+        """Record that the connection was used."""
 
 
 class PortProxy:
-    """Forwards every TCP stream that the gate admits to the device's SSH server, or to another port."""
+    """Forwards TCP streams of allowed clients to the device's SSH server, or to another port."""
 
     def __init__(self, connection: ProxiedConnection) -> None:
         self.connection = connection
@@ -50,7 +50,7 @@ class PortProxy:
         return len(self.streams)
 
     def refresh(self) -> None:
-        """The device began or ceased to hang."""
+        """Apply a change of whether the device hangs."""
         for stream in self.streams:
             stream.refresh()
 
@@ -62,7 +62,7 @@ class PortProxy:
 
 
 class _StreamSide(asyncio.Protocol):
-    """One side of a stream: what arrives here leaves on the other side, no faster than that side takes it."""
+    """One side of a stream, which forwards its data to the other side, with flow control."""
 
     def __init__(self, other: _StreamSide | None = None, frozen: bool = False) -> None:
         self.transport: asyncio.Transport
@@ -82,7 +82,7 @@ class _StreamSide(asyncio.Protocol):
             self.other.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        # Kept is what comes before the other side is there, or was under way when the device began to hang.
+        # The other side is not connected yet, or the device hangs.
         if self.other is None or self._frozen:
             self._buffered += data
         else:
@@ -97,7 +97,7 @@ class _StreamSide(asyncio.Protocol):
             self.other.hold(blocked=False)
 
     def hold(self, blocked: bool | None = None, frozen: bool | None = None) -> None:
-        """Stop reading while the other side is full, or while the device is said to hang."""
+        """Pause reading while the other side is full or the device hangs."""
         self._blocked = self._blocked if blocked is None else blocked
         self._frozen = self._frozen if frozen is None else frozen
         if self.transport.is_closing():
@@ -112,7 +112,7 @@ class _StreamSide(asyncio.Protocol):
 
 
 class _ClientSide(_StreamSide):
-    """The side of who uses the proxy. A peer that is not admitted is closed at once."""
+    """The client's side. The stream of a client that is not allowed is closed."""
 
     def __init__(self, proxy: PortProxy) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class _ClientSide(_StreamSide):
             self._proxy.connection.touch()
 
     async def _connect_to_device(self) -> None:
-        """Connect to the device; where that fails the client only sees its stream close, as with the vendor."""
+        """Connect to the device. On an error, only close the client's stream, as the vendor does."""
         try:
             port = self._proxy.connection.target_port or await self._proxy.connection.device.ssh_server.port()
             await asyncio.get_running_loop().create_connection(self._device_side, "127.0.0.1", port)
@@ -148,7 +148,7 @@ class _ClientSide(_StreamSide):
             self.refresh()
 
     def _device_side(self) -> _StreamSide:
-        # It knows its other side from its first moment on: the device's greeting may come before anything else runs.
+        # Set the other side at once: the device's first data can arrive before anything else runs.
         return _StreamSide(self, frozen=self._proxy.connection.device.hang)
 
     def refresh(self) -> None:
@@ -162,7 +162,7 @@ class _ClientSide(_StreamSide):
 
 
 class WebProxy:
-    """Serves the device's web page over TLS to anybody: a reverse proxy has no address restriction (section 4.2)."""
+    """Serves the device's web page over TLS to all clients: reverse proxies are public (section 4.2)."""
 
     def __init__(self, connection: ProxiedConnection, tls: Callable[[], ssl.SSLContext]) -> None:
         self.connection = connection
@@ -178,11 +178,11 @@ class WebProxy:
 
     @property
     def busy(self) -> int:
-        """Only requests count as use, not the streams that wait for the next one (section 4.6)."""
+        """Return the number of current requests. Idle streams do not count as use (section 4.6)."""
         return self._requests
 
     def refresh(self) -> None:
-        """A web request to a hanging device looks itself."""
+        """Do nothing: each web request checks whether the device hangs."""
 
     def close(self) -> None:
         if self._server is not None:

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What GraphQL tells of accounts, devices, services and sessions, as the dictionaries that queries are answered from.
+"""Accounts, devices, services and sessions as dictionaries of GraphQL fields.
 
-A value that is a function takes the arguments of its field. What a device is like follows from its number.
+A value that is a function is a field with arguments. The number of a device determines its values.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ GraphQLObject = dict[str, Any]
 Item = TypeVar("Item")
 
 MAX_PAGE_SIZE = 1000
-"""Devices a page, whatever is asked for (section 6.2)."""
+"""The limit of devices per page, for any requested size (section 6.2)."""
 
 FORMER_ORGANIZATION = {"id": "0b9f4e1c-6c2e-4d57-8d2a-5f1b7c3a9e04", "name": "Former Customer"}
-"""An organization that the account has left: its own account is null."""
+"""An organization that the account has left. Its own account is null."""
 
 CUSTOM_ROLE = {"id": "7d0f4c1e-9a53-4b0e-8a3c-2f6f0a1b5d11", "name": "Maintenance"}
 PERMISSIONS = ["VIEW", "CONNECT", "SCRIPTING", "MANAGE", "ADMIN"]
@@ -62,7 +62,7 @@ def iso(moment: float) -> str:
 
 
 class Resolvers:
-    """Makes a device's row once, and again when a test has changed the device."""
+    """The fields of all objects. Those of a device are cached until a test changes the device."""
 
     def __init__(self, state: SimulatorState) -> None:
         self._state = state
@@ -71,7 +71,7 @@ class Resolvers:
             self.device(device, state.account.user)
 
     def login(self) -> GraphQLObject:
-        """The account, and from there everything else."""
+        """Return the client's account, from which all other objects can be reached."""
         return {
             **self._account(self._state.account.user, self._state.fleet),
             "membership": self._membership(),
@@ -81,7 +81,7 @@ class Resolvers:
         }
 
     def _is_listed(self, connection: Connection) -> bool:
-        """Whether `login.sessions` contains a connection."""
+        """Return whether ``login.sessions`` contains a connection."""
         if self._state.fleet.owns(connection.service):
             return True
         return self._state.settings.account_sessions == "all" and connection.user == self._state.account.user
@@ -105,7 +105,7 @@ class Resolvers:
         return [{"role": "ADMIN", "customRole": CUSTOM_ROLE, "organization": each} for each in (account, former)]
 
     def _service_of_any_account(self, id: list[str]) -> list[GraphQLObject]:
-        """The services of these IDs, those of the organization among them (section 10)."""
+        """Return the services of these IDs, including those of the organization (section 10)."""
         organization = self._state.organization
         own = [
             self._service(each, self._state.account.user) for each in _deduplicated(_services(self._state.fleet, id))
@@ -114,10 +114,10 @@ class Resolvers:
         return own + others
 
     def _other_account(self, id: str | None = None, email: str | None = None) -> GraphQLObject | None:
-        """The organization's account; nobody is told of any other."""
+        """Return the account of the organization or of the client. Other accounts are null."""
         user = self._state.organization.user
         if id is None and email is None:
-            return self.login()  # as the vendor's own clients ask for it (section 10)
+            return self.login()  # the vendor's clients send this query (section 10)
         if (id or email) and id in (None, user.id) and email in (None, user.email):
             return self._account(user, self._state.organization.fleet)
         return self.login() if id == self._state.account.user.id else None
@@ -132,7 +132,7 @@ class Resolvers:
         application: list[int] | None = None,
         **wanted: Any,
     ) -> GraphQLObject:
-        """One page of `devices` (section 6.2)."""
+        """Return a page of ``devices`` (section 6.2)."""
         settings = self._state.settings
         if wanted.get("id"):
             wanted["id"] = {each.upper() for each in wanted["id"]}
@@ -167,7 +167,7 @@ class Resolvers:
                 device.gone = False
 
     def device(self, device: Device, user: User) -> GraphQLObject:
-        """The row of a device that this user owns, unless a test has said otherwise."""
+        """Return the fields of a device of this user, with the values that a test has set."""
         known = self._known.get(device)
         if known is None or known[0] != device.revision:
             known = self._known[device] = (device.revision, self._make_device(device, user))
@@ -194,7 +194,7 @@ class Resolvers:
             "categoryA": str(number % 5),
         }
         row["_device"] = device
-        itself, *others = device.services  # the clients of others take the first for the SSH service (section 10)
+        itself, *others = device.services  # other clients assume that the first one is SSH (section 10)
         row["services"] = [self._make_service(service, row, common, user) for service in (*others, itself)]
         return self._apply_overrides(row, device.fields, user)
 
@@ -220,7 +220,7 @@ class Resolvers:
         return self._apply_overrides(row, service.fields, user)
 
     def _apply_overrides(self, row: GraphQLObject, fields: GraphQLObject, user: User) -> GraphQLObject:
-        """Let a test have its way. Tags belong to an account: the organization's are shown with its id only."""
+        """Apply the values that a test has set. Tags belong to an account: ``accountId`` selects the organization's."""
         row.update(fields)
         tags, attributes = row["tags"], row["attributes"]
         mine = self._state.account.user.id
@@ -233,7 +233,7 @@ class Resolvers:
         return [self.session(each) for each in self._state.connections.all_open() if wanted(each)]
 
     def session(self, connection: Connection) -> GraphQLObject:
-        """An open connection is a session: since 2022 of the same id (section 6.4)."""
+        """Return an open connection as a session. Since 2022, it has the same ID (section 6.4)."""
         other = hashlib.sha1(connection.connectionid.encode(), usedforsecurity=False).hexdigest().upper()
         moment = iso(connection.opened_at)
         owner = self._state.account.user
@@ -261,7 +261,7 @@ class Resolvers:
 
 
 def _common_fields(device: Device, user: User) -> GraphQLObject:
-    """What a device and its services have in common."""
+    """Return the fields that a device and its services share."""
     number = device.number
     city, state, country, latitude, longitude = CITIES[number % len(CITIES)]
     return {
@@ -291,7 +291,7 @@ def _common_fields(device: Device, user: User) -> GraphQLObject:
 
 
 def _service_fields(service: Service) -> GraphQLObject:
-    """What makes a service itself; a device is its own Bulk service."""
+    """Return the fields of one service. A device is its own Bulk service."""
     return {
         "id": service.address,
         "name": service.reported("name"),
@@ -305,7 +305,7 @@ def _service_fields(service: Service) -> GraphQLObject:
 
 
 def _tags(device: Device) -> list[GraphQLObject]:
-    """Every third device stands in a kiosk, every tenth has no tags, the others are at one of two sites."""
+    """Return the tag of one of two sites, and for every third device ``kiosk``. Every tenth device has no tags."""
     number = device.number
     names = ["site-a" if number % 2 else "site-b"] + ["kiosk"] * (number % 3 == 1)
     return [
@@ -315,7 +315,7 @@ def _tags(device: Device) -> list[GraphQLObject]:
 
 
 def _objects(value: Any) -> list[GraphQLObject]:
-    """What a list ought to hold, whatever a test has made of it."""
+    """Return the objects of a list. A test can have set any other value."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
@@ -338,11 +338,11 @@ FILTERS: dict[str, Callable[[GraphQLObject, Any], bool]] = {
     "hardwareId": lambda row, hardware: row["hardwareId"] == hardware,
     "owner": lambda row, mine: row["_mine"] == mine,
 }
-"""What `devices` can be narrowed down by, but for the application, which narrows the services as well."""
+"""The filters of ``devices``, except ``application``, which filters services as well."""
 
 
 def _with_applications(row: GraphQLObject, applications: list[int]) -> GraphQLObject:
-    """The device with its services of these kinds only."""
+    """Return the device with only the services of these applications."""
     return {**row, "services": [each for each in _objects(row["services"]) if each.get("application") in applications]}
 
 
@@ -361,7 +361,7 @@ def _deduplicated(things: Iterable[Item]) -> list[Item]:
 
 
 def _sort_key(value: Any) -> tuple[bool, bool, Any]:
-    """For sorting, whatever the values are: numbers, then text in any case, then nothing."""
+    """Return a key that sorts numbers before text in any case, and null last."""
     if isinstance(value, (int, float)):
         return False, False, value
     return value is None, True, str(value).lower()

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the web API says: the bodies of its answers, in all the forms that were seen."""
+"""The response bodies of the REST API, in all recorded forms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ApiError(Exception):
-    """The API says no. `code` is nearly always the same (section 8)."""
+    """An error response. ``code`` is nearly always the same (section 8)."""
 
     def __init__(self, status: int, reason: str, code: str = "GENERAL_ERROR") -> None:
         super().__init__(reason)
@@ -29,21 +29,21 @@ class ApiError(Exception):
 
 @dataclass
 class ApiResponse:
-    """A body, and the facts about the connection that a fault's template may use."""
+    """A response body, and the values that the template of a fault can contain."""
 
     body: Any
     facts: dict[str, str] = field(default_factory=dict)
 
 
 def encode(body: Any, settings: Settings) -> str:
-    """JSON as PHP writes it: without blanks, and with slashes escaped (sections 1.5 and 10)."""
+    """Return JSON as PHP writes it: without blanks, and with escaped slashes (sections 1.5 and 10)."""
     text = json.dumps(body, separators=(",", ":"))
     return text.replace("/", "\\/") if settings.escaped_slashes else text
 
 
 def connected(connection: Connection, life_left: float, wait: bool, settings: Settings) -> ApiResponse:
-    """The answer to a connect (section 4.3), in the form that the settings choose."""
-    # The vendor's bodies show a few seconds less than the whole life.
+    """Return the response to a connect call (section 4.3), in the form that the settings select."""
+    # The vendor's bodies contain a few seconds less than the maximum life.
     seconds = max(0, round(life_left) - 3)
     if connection.previous is not None or settings.body == "override":
         inner, top = _override_body(connection, seconds), True
@@ -69,7 +69,7 @@ def connected(connection: Connection, life_left: float, wait: bool, settings: Se
 
 
 def facts(connection: Connection) -> dict[str, str]:
-    """What a fault's template may use."""
+    """Return the values that the template of a fault can contain."""
     return {
         "connectionid": connection.connectionid,
         "deviceaddress": connection.service.address,
@@ -80,7 +80,7 @@ def facts(connection: Connection) -> dict[str, str]:
 
 
 def _minimal_body(connection: Connection, seconds: int) -> dict[str, Any]:
-    """As the vendor's page prints it."""
+    """Return the body that the vendor's documentation shows."""
     return {
         "deviceaddress": connection.service.address,
         "expirationsec": str(seconds),
@@ -90,7 +90,7 @@ def _minimal_body(connection: Connection, seconds: int) -> dict[str, Any]:
 
 
 def _full_body(connection: Connection, seconds: int) -> dict[str, Any]:
-    """As recorded in 2021. For a reverse proxy, `proxyserver` and the ports lead nowhere, as they did then."""
+    """Return the body as recorded in 2021. ``proxyserver`` and the ports of a reverse proxy are unusable, as then."""
     server, port = ("proxy1.localhost", 24292) if connection.reverse else (connection.host, connection.port)
     filtered = {"public": "none", "latching": "latching"}.get(connection.restriction, connection.hostip)
     return {
@@ -124,7 +124,7 @@ def _full_body(connection: Connection, seconds: int) -> dict[str, Any]:
 
 
 def _override_body(connection: Connection, seconds: int) -> dict[str, Any]:
-    """As recorded in 2020 for the second connect to a service: the inner `status` is a copy of the proxy."""
+    """Return the body as recorded in 2020 for a second connect. The inner ``status`` is a copy of the proxy."""
     body = {
         "connectionid": connection.connectionid,
         "deviceaddress": connection.service.address,
@@ -157,13 +157,13 @@ def stopped(connection: Connection) -> ApiResponse:
 
 
 def listed(fleet: Fleet, owner: str, since: float) -> ApiResponse:
-    """`device/list/all`: flat, one row for each service, the device itself being its Bulk row (section 6.1)."""
+    """Return the response of ``device/list/all``: all services, with the device as its Bulk service (section 6.1)."""
     rows = [_row(service, owner, _iso(since)) for service in fleet.services()]
     return ApiResponse({"devices": rows, "status": "true", "cache_expires": 2, "length": len(rows), "cached": "false"})
 
 
 def found(fleet: Fleet, owner: str, since: float, name: str, state: str) -> ApiResponse:
-    """`device/find/by/name`: rows whose name begins so, with the hardware that rows of one device share."""
+    """Return the response of ``device/find/by/name``. Services of one device have the same hardware ID."""
     services = [
         service
         for service in fleet.services()
@@ -174,7 +174,7 @@ def found(fleet: Fleet, owner: str, since: float, name: str, state: str) -> ApiR
 
 
 def metadata(fleet: Fleet, owner: str) -> ApiResponse:
-    """`device/metadata/list/me`: one row for each service, with keys in small letters (section 6.1)."""
+    """Return the response of ``device/metadata/list/me`` (section 6.1)."""
     rows = [
         {
             "deviceaddress": service.address,
@@ -219,6 +219,6 @@ def _iso(moment: float) -> str:
 
 
 def _eastern(moment: float) -> str:
-    """`1/15/2021T6:20 PM`. Without a time zone database; nobody may rely on this text anyway."""
+    """Return a time such as ``1/15/2021T6:20 PM``. Daylight saving time is ignored."""
     local = datetime.fromtimestamp(moment, timezone(timedelta(hours=-5)))
     return f"{local.month}/{local.day}/{local.year}T{local.hour % 12 or 12}:{local:%M %p}"

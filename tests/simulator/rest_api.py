@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The vendor's web API, REST v27."""
+"""The vendor's REST API, version 27."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Method = Callable[[web.Request, dict[str, Any]], Awaitable[ApiResponse]]
 
 
 class RestApi(Api):
-    """Each method `_<call>` is one call of the API."""
+    """The REST API. Each method ``_<call>`` implements one call."""
 
     def __init__(self, state: SimulatorState) -> None:
         super().__init__(state)
@@ -46,11 +46,11 @@ class RestApi(Api):
         app.router.add_route("*", BASE + "/{path:.*}", self._handle)
 
     async def _probe(self, request: web.Request) -> web.Response:
-        """The vendor's cheap test of reachability (section 1.1)."""
+        """Return the response by which clients check that the API is reachable (section 1.1)."""
         return web.Response(text="api.remote.it")
 
     def _parse_call(self, request: web.Request, raw: bytes) -> Call:
-        """A trailing or doubled slash is accepted."""
+        """Parse the request. A trailing or doubled slash is accepted."""
         path = "/".join(part for part in request.match_info["path"].split("/") if part)
         name, method = self._calls.get((request.method, path), ("unknown", None))
         body = parse(raw)
@@ -68,18 +68,18 @@ class RestApi(Api):
         facts["wait"] = wait if isinstance(wait, bool) else text_or_none(wait)
         return Call(name, perform, {"api": "rest", **facts}, "password" in known)
 
-    def _error_response(self, name: str, refusal: ApiError) -> web.Response:
-        """Section 1.4 contradicts itself about failures, so the settings choose how they look."""
-        way = self._state.settings.failures
-        if way == "bare-everywhere" or (way == "bare" and name in ("connect", "list")):
+    def _error_response(self, name: str, error: ApiError) -> web.Response:
+        """Return an error as the settings select. The vendor documents several forms (section 1.4)."""
+        form = self._state.settings.failures
+        if form == "bare-everywhere" or (form == "bare" and name in ("connect", "list")):
             return self._json({"status": "false"})
-        return self._json(refusal.body, refusal.status)
+        return self._json(error.body, error.status)
 
     def _fault_body(self, fault: Fault, reason: str) -> dict[str, Any]:
         return {"status": "false", "reason": reason, "code": fault.code}
 
     def _authenticate(self, request: web.Request) -> None:
-        """The developer key, and a token or a signature. The words for a bad signature are the simulator's own."""
+        """Check the developer key, and a token or a signature. The error for a wrong signature is invented."""
         account = self._state.account
         account.check_developer_key(request.headers)
         if not {"Authorization", "Signature-Input"} & set(request.headers):
@@ -91,7 +91,7 @@ class RestApi(Api):
             raise ApiError(403, "Forbidden", "INVALID_AUTH") from None
 
     def _service(self, body: dict[str, Any]) -> Service:
-        """The service that is asked for. The sentences after the numbers are the simulator's own."""
+        """Return the service of a request. The texts after the numbers are invented."""
         address = body.get("deviceaddress")
         if not isinstance(address, str) or not address:
             raise ApiError(401, "bad device address")
@@ -108,13 +108,13 @@ class RestApi(Api):
         return ApiResponse(self._state.account.login(body))
 
     async def _logout(self, request: web.Request, body: dict[str, Any]) -> ApiResponse:
-        """A token that is unknown is forgotten just as well."""
+        """Invalidate a token. An unknown token is no error."""
         self._state.account.check_developer_key(request.headers)
         self._state.account.forget(str(body.get("tok") or request.headers.get("token", "")))
         return ApiResponse({"status": "true"})
 
     async def _info(self, request: web.Request, body: dict[str, Any]) -> ApiResponse:
-        """A signed request gets a token in exchange for the access key (section 10)."""
+        """Return the account with a new token, for signed requests as well (section 10)."""
         self._authenticate(request)
         return ApiResponse(self._state.account.info())
 
@@ -129,13 +129,13 @@ class RestApi(Api):
         return responses.metadata(self._state.fleet, self._state.account.username)
 
     async def _connect(self, request: web.Request, body: dict[str, Any]) -> ApiResponse:
-        """Section 4. The connection comes into being at the end of the latency, even if the caller has left by then."""
+        """Open a connection after the latency, even if the client has disconnected by then (section 4)."""
         self._authenticate(request)
         service = self._service(body)
         hostip = body.get("hostip")
         if hostip is not None and not isinstance(hostip, str):
             raise ApiError(401, "bad hostip")
-        # What an answer to "wait": false looks like is unknown. Here it is the same one, only at once.
+        # The vendor's response to "wait": false is unknown. Here only the latency differs.
         wait = str(body.get("wait", True)).strip().lower() == "true"
         if wait:
             await asyncio.sleep(self._state.settings.latency)
@@ -148,7 +148,7 @@ class RestApi(Api):
         return responses.connected(connection, left, wait, self._state.settings)
 
     async def _stop(self, request: web.Request, body: dict[str, Any]) -> ApiResponse:
-        """Section 5: one and the same refusal for an id that is missing, unknown, another service's, or stopped."""
+        """Close a connection. Missing, unknown, stopped and mismatched IDs cause the same error (section 5)."""
         self._authenticate(request)
         await asyncio.sleep(self._state.settings.stop_latency)
         service = self._state.service(str(body.get("deviceaddress")))

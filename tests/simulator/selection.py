@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads GraphQL with the library, and answers from plain dictionaries: a thousand devices a page have to be quick.
+"""Parse GraphQL requests, and select the requested fields from dictionaries.
 
-The library's own executor takes seconds for such a page, and would refuse the odd answers that a test may ask for.
+The executor of graphql-core takes seconds for a page of 1,000 devices, and refuses invalid values that tests set.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ SCHEMA = build_schema(Path(__file__).with_name("schema.graphql").read_text())
 
 
 class SelectedField(NamedTuple):
-    """One field of an answer: what it is called there, which one it is, and what is wanted of it."""
+    """A requested field: its key in the response, its name, its arguments and its subfields."""
 
     key: str
     name: str
     arguments: dict[str, Any]
     given: frozenset[str]
-    """The arguments that the client sent itself; the others have the schema's defaults."""
+    """The arguments that the client sent. The others have the defaults of the schema."""
     fields: list[SelectedField] | None
 
 
 @dataclass
 class Operation:
-    """What a request asks for."""
+    """A parsed request."""
 
     is_mutation: bool
     fields: list[SelectedField]
     introspection: dict[str, Any] | None = None
-    """The answer to questions about the schema itself."""
+    """The response to a query of the schema."""
 
 
 class InvalidRequest(Exception):
-    """The request is refused before anything is done."""
+    """The request is not valid GraphQL for this schema."""
 
     def __init__(self, *errors: GraphQLError) -> None:
         super().__init__(*errors)
@@ -70,11 +70,11 @@ class InvalidRequest(Exception):
 
 
 def parse_operation(query: str, variables: dict[str, Any], operation_name: str | None) -> Operation:
-    """Parse and validate a request, or raise InvalidRequest."""
+    """Parse and validate a request, or raise ``InvalidRequest``."""
     document = _document(query)
     operation = get_operation_ast(document, operation_name)
     if operation is None:
-        raise InvalidRequest(GraphQLError("which of the operations is meant cannot be told"))
+        raise InvalidRequest(GraphQLError("operationName must be the name of one of the operations"))
     values = get_variable_values(SCHEMA, operation.variable_definitions or (), variables)
     if isinstance(values, list):
         raise InvalidRequest(*values)
@@ -105,7 +105,7 @@ def _document(query: str) -> DocumentNode:
 
 
 class _FieldCollector:
-    """Works out once what is wanted of each type of object, however many of them there are."""
+    """Collects the requested fields once, for any number of objects."""
 
     def __init__(self, fragments: dict[str, FragmentDefinitionNode], variables: Any) -> None:
         self._fragments = fragments
@@ -135,7 +135,7 @@ class _FieldCollector:
         return SelectedField(key, name, arguments, given, fields)
 
     def _fields(self, selection: SelectionSetNode) -> Iterator[FieldNode]:
-        """The fields, those of fragments among them. There are no interfaces, so each fragment's type fits."""
+        """Yield the fields, including those of fragments. Without interfaces, the type of each fragment matches."""
         for node in selection.selections:
             skip = get_directive_values(GraphQLSkipDirective, node, self._variables)
             include = get_directive_values(GraphQLIncludeDirective, node, self._variables)
@@ -150,20 +150,20 @@ class _FieldCollector:
 
 
 def select(fields: list[SelectedField], source: dict[str, Any]) -> dict[str, Any]:
-    """What is wanted of an object. A function among its values is called with the field's arguments."""
-    answer = {}
+    """Return the requested fields of an object. A value that is a function is called with the field's arguments."""
+    selected = {}
     for key, name, arguments, _unused, below in fields:
         value = source.get(name)
         if callable(value):
             value = value(**arguments)
         elif name == "__typename":
             value = arguments["type"]
-        answer[key] = value if below is None else select_each(below, value)
-    return answer
+        selected[key] = value if below is None else select_each(below, value)
+    return selected
 
 
 def select_each(fields: list[SelectedField], value: Any) -> Any:
-    """The same for each object of a list. What is neither is an oddity that a test wants, and stays as it is."""
+    """Return the requested fields of an object or of each object in a list. Keep any other value."""
     if isinstance(value, list):
         return [select_each(fields, item) for item in value]
     return select(fields, value) if isinstance(value, dict) else value

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a test can switch while the simulator runs."""
+"""The settings that tests can change while the simulator runs."""
 
 from __future__ import annotations
 
@@ -26,62 +26,62 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
 
 @dataclass
 class Settings:
-    """Defaults are the vendor's behaviour as far as it is known (remoteit-api.md, sections 1.4, 1.5, 4.3 and 4.6)."""
+    """The settings. Their defaults are the known behavior of the vendor (sections 1.4, 1.5, 4.3 and 4.6)."""
 
     latency: float = 0.0
-    """Seconds a connect takes; the next three are those of the other calls."""
+    """The seconds that a connect call takes. The next three are those of other calls."""
     stop_latency: float = 0.0
     login_latency: float = 0.0
     list_latency: float = 0.0
     second_connect: str = "add"
-    """What a connect does to a service that has an open connection. The evidence conflicts, so all three exist."""
+    """The effect of a connect call on a service with an open connection. Recordings of the vendor's API conflict."""
     web_host: str = "*.p1.localhost"
-    """Host of a reverse proxy's URL, a label in place of the star. Not every resolver knows names below localhost."""
+    """The host of a reverse proxy. A label replaces the star. Not every resolver knows names below localhost."""
     body: str = "full"
-    """ApiResponse to a connect: as recorded in 2021 (full), as the vendor's page prints it, or as recorded in 2020."""
+    """The response to a connect call: as recorded in 2021, as the vendor documents it, or as recorded in 2020."""
     connectionid: str | None = None
-    """Where an answer to a connect carries its id; None: where that body has it."""
+    """The place of the ID in the response to a connect call. The default depends on ``body``."""
     numbers: str = "mixed"
-    """`expirationsec` and ports as strings, as numbers, or each as recorded."""
+    """The type of ``expirationsec`` and ports: each as recorded, strings, or numbers."""
     escaped_slashes: bool = True
     nulls: bool = False
-    """Absent values are sent as `[null]`."""
+    """Whether missing values are sent as ``[null]``."""
     extra_keys: bool = False
-    """Answers carry keys that no document knows."""
+    """Whether responses contain undocumented keys."""
     failures: str = "codes"
-    """Failures answer a code and a reason; or (`bare`) 200 and `{"status": "false"}` to connect and list, as documented
-    in 2021; or so to every call."""
+    """The form of errors: ``codes`` is an HTTP status, a code and a reason. ``bare`` is 200 and ``{"status": "false"}``
+    for connect and list, as documented in 2021. ``bare-everywhere`` is the same for all calls."""
     mfa: str | None = None
-    """The account asks for a second factor: no login by password."""
+    """The error code if the account needs a second factor, which prevents a login with a password."""
     access_key: bool = True
-    """The access key is enabled."""
+    """Whether the access key is enabled."""
     signature_window: float = 300.0
-    """By how many seconds the date of a signature may differ from the server's real time; the true one is unknown."""
+    """The seconds by which the date of a signature can differ from real time. The vendor's value is unknown."""
     clock_skew: float = 0.0
-    """By how many seconds the server's real time, its `Date` header included, is ahead of ours."""
+    """The seconds by which the server's real time and its ``Date`` header are ahead."""
     graphql_refusal: str = "forbidden"
-    """A signature that is refused: 403 `Forbidden`, or 401 `Unauthorized`; both were seen (section 3.6)."""
+    """The response to a wrong signature: 403 or 401. Both were recorded (section 3.6)."""
     disconnect_unknown: str = "false"
-    """What disconnecting an unknown connection answers: `false`, or an error. Nobody knows."""
+    """The response to a disconnect of an unknown connection. The vendor's is unknown."""
     bulk_in_services: bool = True
-    """A device's services include the device itself, its Bulk service."""
+    """Whether the services of a device include its Bulk service."""
     account_sessions: str = "own"
-    """The sessions in `login.sessions`: only those to the user's own services, or also those that the user has opened
-    to services of an organization (section 10). `Service.sessions` has all of them."""
+    """The content of ``login.sessions``: the sessions of the user's own services. ``all`` adds those that the user
+    opened to services of an organization (section 10). ``Service.sessions`` contains all of them."""
     session_ids_match: bool = True
-    """A session has its connection's id, as since 2022; or an id of its own (section 6.4)."""
+    """Whether a session has the ID of its connection, as since 2022 (section 6.4)."""
     pages: str = "honest"
-    """What `hasMore` says after the last device: the truth; or true, and empty pages; or true, and all over again."""
+    """The pages after the last device: ``hasMore`` is false, or it is true with empty or repeated pages."""
     between_pages: str | None = None
-    """After a page with more to come: its first device is gone; or all that were gone are back."""
+    """The change after a page that is not the last: its first device is removed, or all devices return."""
     max_connections: int = 0
-    """How many connections the account may have open; 0: any number. Whether the vendor has a limit is not known."""
+    """The limit of open connections of the account. 0 is no limit. The vendor's limit is unknown."""
     life: float = 28800.0
     idle: float = 900.0
     token_life: float = 604800.0
 
     def update(self, changes: dict[str, Any]) -> None:
-        """Take over all changes, or none and raise ValueError."""
+        """Apply all changes, or raise ``ValueError`` and apply none."""
         known = {field.name for field in fields(self)}
         clean: dict[str, Any] = {}
         for name, value in changes.items():

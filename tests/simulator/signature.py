@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Verifies requests that are signed with the access key, in either form (sections 3.2 and 3.3 of the reference)."""
+"""The verification of signed requests, in both forms (sections 3.2 and 3.3)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 
 
 class InvalidSignature(Exception):
-    """The signature is not one of the account's."""
+    """The signature is missing or wrong."""
 
 
 class AccessKey:
-    """The key pair. Dates are judged by real time: a test that moves the clock does not make signatures old."""
+    """The access key. Dates are compared with real time, so that a moved clock does not invalidate signatures."""
 
     def __init__(self, keyid: str, secret: str, settings: Settings) -> None:
         self._keyid = keyid
@@ -36,7 +36,7 @@ class AccessKey:
         self._settings = settings
 
     def date(self) -> str:
-        """The server's idea of now, as its `Date` header tells it."""
+        """Return the value of the ``Date`` header."""
         return formatdate(self._now(), usegmt=True)
 
     def _now(self) -> float:
@@ -45,7 +45,7 @@ class AccessKey:
     def check(self, request: web.Request) -> None:
         """Check a signature. The client chooses which headers it signs.
 
-        Raise `InvalidSignature`, or `ApiError` for a date that cannot be parsed.
+        Raise ``InvalidSignature``, or ``ApiError`` for a date that cannot be parsed.
         """
         if "Signature-Input" in request.headers:
             self._check_rfc9421(request)
@@ -65,7 +65,7 @@ class AccessKey:
             raise InvalidSignature
 
     def _check_rfc9421(self, request: web.Request) -> None:
-        """Check HTTP Message Signatures. A client chooses the label, and which components it signs."""
+        """Check an HTTP Message Signature. The client chooses the label and the components."""
         match = MESSAGE_SIGNATURE.fullmatch(request.headers["Signature-Input"])
         if match is None or not self._settings.access_key:
             raise InvalidSignature
@@ -86,7 +86,7 @@ class AccessKey:
 
 
 def _component(request: web.Request, name: str) -> str:
-    """A component of RFC 9421, section 2, as far as clients of the vendor sign it."""
+    """Return a component of RFC 9421, section 2. Only those that the vendor's clients sign are supported."""
     derived = {
         "@method": request.method,
         "@authority": request.host.lower(),
@@ -107,7 +107,7 @@ def _value(request: web.Request, name: str) -> str:
 
 
 def _parse_date(date: str) -> float:
-    """RFC 1123 with either name for Greenwich; both are in the vendor's samples (section 3.4)."""
+    """Parse a date of RFC 1123. The vendor's samples contain ``GMT`` and ``UTC`` (section 3.4)."""
     text, _unused, zone = date.rpartition(" ")
     try:
         moment = datetime.strptime(text, "%a, %d %b %Y %H:%M:%S")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The SSH server of one device: an own host key, an own home directory, commands, sftp and port forwarding."""
+"""The SSH server of a device, with its own host key and home directory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import asyncssh
 SSH_USER = "pi"
 CHUNK = 65536
 OTHER_HOME = re.compile(rf"(?<![\w/~])~(?:{SSH_USER}|root)(?=[/\s'\";&|)]|$)")
-"""Ansible asks the shell for `~pi`, or `~root` with become. No such user may exist here, or one with a real home."""
+"""Ansible runs ``echo ~pi``, or ``~root`` with become. These users need not exist here, or have another home."""
 
 SUDO = """\
 #!/bin/sh
-# A stand-in for sudo: runs the command as the same user, notes it in ~/sudo.log and marks its environment.
+# Replaces sudo: runs the command as the same user, logs it in ~/sudo.log and sets the variables of sudo.
 user=root
 while [ $# -gt 0 ]; do
     case "$1" in
@@ -42,7 +42,7 @@ exec "$@"
 
 
 class SshServer:
-    """What is behind a device's port 22. It listens from its first use on, on a loopback port of its own."""
+    """The SSH server of a device. It starts to listen on a loopback port when it is first used."""
 
     def __init__(self, name: str, directory: Path, client_key: str) -> None:
         self.name = name
@@ -61,11 +61,11 @@ class SshServer:
 
     @property
     def known_port(self) -> int | None:
-        """The port, if anybody has reached it."""
+        """Return the port, or None before the first use."""
         return self._listener.get_port() if self._listener else None
 
     async def port(self) -> int:
-        """Return the port to reach it on; raise ConnectionRefusedError where it is told to be gone."""
+        """Return the port. Raise ``ConnectionRefusedError`` if a test has dropped the device."""
         if self.dropped:
             raise ConnectionRefusedError(f"{self.name} refuses connections")
         async with self._starting:
@@ -74,18 +74,18 @@ class SshServer:
         return self._listener.get_port()
 
     def rekey(self) -> None:
-        """Let whoever connects next find another host key, as after a reinstallation."""
+        """Use another host key for the next connection, as after a reinstallation."""
         (self._directory / "host_key").unlink(missing_ok=True)
         self._stop_listening()
 
     def drop(self, dropped: bool) -> None:
-        """Close every live stream and refuse new ones; or accept them again."""
+        """Close all streams and refuse new ones, or accept them again."""
         self.dropped = dropped
         if dropped:
             self.close()
 
     def close(self) -> None:
-        """End the server, its connections and the commands they run."""
+        """Close the server and its connections, and kill their commands."""
         self._stop_listening()
         for connection in list(self.live):
             connection.abort()
@@ -115,7 +115,7 @@ class SshServer:
         )
 
     def _prepare(self) -> asyncssh.SSHKey:
-        """Make the home directory and the host key, unless a former run in the same directory has made them."""
+        """Create the home directory and the host key, unless they exist."""
         tools = self.home / "bin"
         tools.mkdir(parents=True, exist_ok=True)
         (self.home / "device-name").write_text(f"{self.name}\n")
@@ -131,7 +131,7 @@ class SshServer:
         return key
 
     def environment(self) -> dict[str, str]:
-        """A clean one: nothing of the simulator's own environment reaches a device."""
+        """Return the environment of commands, which contains nothing of the simulator's environment."""
         return {
             "HOME": str(self.home),
             "USER": SSH_USER,
@@ -143,7 +143,7 @@ class SshServer:
 
 
 class _ServerConnection(asyncssh.SSHServer):
-    """Lets the one user in with the one key, and forwards ports, so that a device can serve as a jump host."""
+    """Accepts one user with one key, and forwards ports, so that a device can be a jump host."""
 
     def __init__(self, ssh_server: SshServer, client_key: str) -> None:
         self._ssh_server = ssh_server
@@ -182,10 +182,10 @@ class _SftpServer(asyncssh.SFTPServer):
 
 
 async def _serve_command(ssh_server: SshServer, process: asyncssh.SSHServerProcess[bytes]) -> None:
-    """Run a command, or a ssh_server, in a process group of its own, which dies with the channel.
+    """Run a command or a shell in a separate process group, which is killed when the channel closes.
 
-    The three streams are pumped by hand: asyncssh's own redirection was seen to lose data under load.
-    A terminal that is asked for is not made, but standard error joins standard output as it would there.
+    The three streams are copied here, because the redirection of asyncssh lost data under load.
+    There are no terminals. If one is requested, standard error is only merged into standard output.
     """
     child = await asyncio.create_subprocess_exec(
         "/bin/sh",
@@ -217,7 +217,7 @@ async def _serve_command(ssh_server: SshServer, process: asyncssh.SSHServerProce
 
 
 async def _run_to_end(child: asyncio.subprocess.Process, process: asyncssh.SSHServerProcess[bytes]) -> int:
-    """Return the exit status once the command has ended and all its output is on its way."""
+    """Return the exit status when the command has ended and all its output is sent."""
     await asyncio.gather(_pump_out(child.stdout, process.stdout), _pump_out(child.stderr, process.stderr))
     return await child.wait()
 
@@ -236,7 +236,7 @@ async def _pump_out(source: asyncio.StreamReader | None, sink: asyncssh.SSHWrite
 
 
 async def _pump_in(source: asyncssh.SSHReader[bytes], child: asyncio.subprocess.Process) -> None:
-    """Feed the command until the client closes its side; pass on the signals that the client sends."""
+    """Copy input to the command until the client closes its side, and forward the client's signals."""
     sink = child.stdin
     assert sink is not None
     with contextlib.suppress(OSError, asyncssh.Error):

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything that the simulator knows, in one place for the API and for the controls."""
+"""The state of the simulator, which all APIs share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from settings import Settings
 
 @dataclass
 class Organization:
-    """An account of others, of which the account is a member."""
+    """Another account, of which the client's account is a member."""
 
     id: str
     name: str
@@ -36,10 +36,10 @@ class SimulatorState:
     connections: Connections
     faults: Faults = field(default_factory=Faults)
     requests: list[dict[str, Any]] = field(default_factory=list)
-    """The log of API requests. It tells which secrets came along, and never a secret."""
+    """The log of API requests. It contains the names of secrets, never their values."""
 
     def service(self, address: str) -> Service | None:
-        """A service to which the account may connect: its own, or the organization's."""
+        """Return a service to which the account can connect: its own, or the organization's."""
         return self.fleet.service(address) or self.organization.fleet.service(address)
 
     def device(self, name: str) -> Device | None:
