@@ -14,16 +14,16 @@ import typing as t
 import pytest
 import requests
 
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import Conversation
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import MockApi
 
 
 @pytest.fixture
-def conversation(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Conversation]:
+def mock_api(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[MockApi]:
     """Return a mock API that receives all requests of ``requests``."""
-    conversation = Conversation()
-    monkeypatch.setattr(requests.Session, "get_adapter", lambda session, url: conversation)
-    yield conversation
-    conversation.verify()
+    mock_api = MockApi()
+    monkeypatch.setattr(requests.Session, "get_adapter", lambda session, url: mock_api)
+    yield mock_api
+    mock_api.verify()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BY_CODE, RemoteItError
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
     SERVICE,

@@ -19,7 +19,7 @@ from ansible.plugins.doc_fragments import constructed, inventory_cache
 
 from ansible_collections.remoteit.fleet.plugins.doc_fragments._auth import ModuleDocFragment
 from ansible_collections.remoteit.fleet.plugins.inventory import services
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import Conversation, Reply
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import MockApi, Reply
 
 PLUGIN = "remoteit.fleet.services"
 ID = "80:00:00:00:01:00:{:02X}:{:02X}"
@@ -91,17 +91,17 @@ def test_verify_file_checks_the_name(tmp_path: Path, name: str, expected: bool) 
     assert not loaded().verify_file(str(tmp_path / "absent.remoteit.yml"))
 
 
-def test_pages_start_after_the_received_devices(tmp_path: Path, conversation: Conversation) -> None:
-    conversation.expect_query({"size": 1000, "from": 0}, page(device(1), device(2), more=True))
-    conversation.expect_query({"size": 1000, "from": 2}, page(device(3)))
+def test_pages_start_after_the_received_devices(tmp_path: Path, mock_api: MockApi) -> None:
+    mock_api.expect_query({"size": 1000, "from": 0}, page(device(1), device(2), more=True))
+    mock_api.expect_query({"size": 1000, "from": 2}, page(device(3)))
     assert list(parse(tmp_path).hosts) == ["pi-1", "pi-2", "pi-3"]
 
 
-def test_filters_are_sent_to_the_api(tmp_path: Path, conversation: Conversation) -> None:
+def test_filters_are_sent_to_the_api(tmp_path: Path, mock_api: MockApi) -> None:
     sent = {"size": 1000, "from": 0, "name": "pi-2", "application": [7, 28]}
     sent["tag"] = {"operator": "ALL", "values": ["a"]}
     tags = [{"name": "a"}]
-    conversation.expect_query(sent, page(device(2, tags=tags), device(20, tags=tags)))
+    mock_api.expect_query(sent, page(device(2, tags=tags), device(20, tags=tags)))
     options = {"device": ["pi-2"], "include_offline": False, "application": ["ssh", 7], "tags_all": ["a"]}
     inventory = parse(tmp_path, **options)
     assert list(inventory.hosts) == ["pi-2"]
@@ -109,10 +109,10 @@ def test_filters_are_sent_to_the_api(tmp_path: Path, conversation: Conversation)
 
 
 def test_similar_tags_share_a_group_with_a_warning(
-    tmp_path: Path, conversation: Conversation, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tags = [{"name": "site-a"}, {"name": "site.a"}, {"name": "site_a"}]
-    conversation.expect_query(None, page(device(1, tags=tags), device(2, tags=tags[1:2])))
+    mock_api.expect_query(None, page(device(1, tags=tags), device(2, tags=tags[1:2])))
     inventory = parse(tmp_path)
     assert [host.name for host in inventory.groups["remoteit_tag_site_a"].get_hosts()] == ["pi-1", "pi-2"]
     assert inventory.hosts["pi-1"].vars["remoteit_tags"] == ["site-a", "site.a", "site_a"]
@@ -120,14 +120,14 @@ def test_similar_tags_share_a_group_with_a_warning(
 
 
 def test_tag_with_the_group_of_another_source_gives_a_warning(
-    tmp_path: Path, conversation: Conversation, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
     inventory = InventoryData()
     inventory.add_group("remoteit_tag_a")
-    conversation.expect_query(None, page(device(1, tags=[{"name": "a"}, {"name": "b"}])))
+    mock_api.expect_query(None, page(device(1, tags=[{"name": "a"}, {"name": "b"}])))
     parse(tmp_path, inventory)
     assert "the tag 'a' join the group 'remoteit_tag_a' of another source" in shown(capsys)
-    conversation.expect_query(None, page(device(2, tags=[{"name": "b"}])))
+    mock_api.expect_query(None, page(device(2, tags=[{"name": "b"}])))
     parse(tmp_path, inventory)  # two accounts may use the same tag
     assert "remoteit_tag_b" not in shown(capsys)
 
@@ -143,11 +143,11 @@ def test_source_with_another_name_gives_a_warning(tmp_path: Path, capsys: pytest
 
 
 def test_host_with_the_name_of_a_group_keeps_its_variables(
-    tmp_path: Path, conversation: Conversation, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """ansible-core's own methods would set the variables of the device "room_1" on the group of the same name."""
     rooms = [device(1, attributes={"room": "1"}), device(2, name="room_1", attributes={"room": "2"})]
-    conversation.expect_query(None, page(*rooms))
+    mock_api.expect_query(None, page(*rooms))
     keyed = [{"key": "remoteit_attributes.room", "prefix": "room"}]
     inventory = parse(tmp_path, keyed_groups=keyed, compose={"ansible_user": "remoteit_device"})
     assert inventory.hosts["room_1"].vars["remoteit_device"] == "room_1"
@@ -156,27 +156,25 @@ def test_host_with_the_name_of_a_group_keeps_its_variables(
     assert "host room_1 is in no constructed group" in shown(capsys)
 
 
-def test_refusal_of_the_api_is_a_parser_error(tmp_path: Path, conversation: Conversation) -> None:
-    conversation.expect_query(None, Reply("Forbidden", status=403))
+def test_refusal_of_the_api_is_a_parser_error(tmp_path: Path, mock_api: MockApi) -> None:
+    mock_api.expect_query(None, Reply("Forbidden", status=403))
     with pytest.raises(AnsibleParserError, match="403"):
         parse(tmp_path)
 
 
 def test_incomplete_response_gives_a_warning(
-    tmp_path: Path, conversation: Conversation, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reply = page(device(1))
     reply.body["errors"] = [{"message": "some of it is lost"}]
-    conversation.expect_query(None, reply)
+    mock_api.expect_query(None, reply)
     assert list(parse(tmp_path).hosts) == ["pi-1"]
     assert "some of it is lost" in shown(capsys)
 
 
-def test_unknown_option_gives_a_warning(
-    tmp_path: Path, conversation: Conversation, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unknown_option_gives_a_warning(tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]) -> None:
     """The modules have the option ``concurrency``, the inventory plugin does not."""
-    conversation.expect_query(None, page(device(1)))
+    mock_api.expect_query(None, page(device(1)))
     assert list(parse(tmp_path, concurrency=4).hosts) == ["pi-1"]
     assert "concurrency is not an option" in shown(capsys)
 

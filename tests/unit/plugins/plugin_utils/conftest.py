@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import Conversation
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import MockApi
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def ledger(tmp_path: pathlib.Path) -> Ledger:
 
 
 @pytest.fixture
-def keeper(conversation: Conversation, run: Run, ledger: Ledger) -> Keeper:
+def keeper(mock_api: MockApi, run: Run, ledger: Ledger) -> Keeper:
     return Keeper(run, ledger)
 
 

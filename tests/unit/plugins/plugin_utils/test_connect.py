@@ -17,13 +17,13 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     OptionsError,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import ARGUMENT_SPEC, connect
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ID,
     KEY,
     SERVICE,
     SERVICES,
     TOKEN,
-    Conversation,
+    MockApi,
     Reply,
     opened,
     refused,
@@ -77,11 +77,11 @@ def run(
     ],
 )
 def test_connect_refuses_options_before_a_request(
-    conversation: Conversation, services: list[str], options: dict[str, t.Any], check_mode: bool
+    mock_api: MockApi, services: list[str], options: dict[str, t.Any], check_mode: bool
 ) -> None:
     with pytest.raises(OptionsError):
         run(*services, check_mode=check_mode, **options)
-    assert conversation.sent == []
+    assert mock_api.sent == []
 
 
 def test_connect_explains_the_misprint_of_latching() -> None:
@@ -90,7 +90,7 @@ def test_connect_explains_the_misprint_of_latching() -> None:
 
 
 @pytest.mark.parametrize("fail_on", ["any", "none"])
-def test_connect_needs_credentials(conversation: Conversation, fail_on: str) -> None:
+def test_connect_needs_credentials(mock_api: MockApi, fail_on: str) -> None:
     with pytest.raises(AuthError):
         run(SERVICE, environ={}, fail_on=fail_on)
 
@@ -114,8 +114,8 @@ ENTRY = {
 }
 
 
-def test_connect_returns_one_service_at_top_level(conversation: Conversation) -> None:
-    conversation.expect_open(SERVICE, opened(expirationsec=None))
+def test_connect_returns_one_service_at_top_level(mock_api: MockApi) -> None:
+    mock_api.expect_connect(SERVICE, opened(expirationsec=None))
     assert run(SERVICE) == {
         "changed": True,
         "connections": {SERVICE: ENTRY},
@@ -129,10 +129,10 @@ def test_connect_returns_one_service_at_top_level(conversation: Conversation) ->
     }
 
 
-def test_connect_returns_many_services(conversation: Conversation) -> None:
-    conversation.in_any_order = True
+def test_connect_returns_many_services(mock_api: MockApi) -> None:
+    mock_api.unordered = True
     for service in SERVICES[:2]:
-        conversation.expect_open(service, opened(service, f"id of {service[-1]}".replace(" ", "-"), expirationsec=None))
+        mock_api.expect_connect(service, opened(service, f"id of {service[-1]}".replace(" ", "-"), expirationsec=None))
     assert run(*SERVICES[:2]) == {
         "changed": True,
         "connections": {
@@ -148,8 +148,8 @@ def test_connect_returns_many_services(conversation: Conversation) -> None:
     }
 
 
-def test_connect_returns_ids_as_they_were_written(conversation: Conversation) -> None:
-    conversation.expect_open(SERVICE, opened())
+def test_connect_returns_ids_as_they_were_written(mock_api: MockApi) -> None:
+    mock_api.expect_connect(SERVICE, opened())
     connections = run(SERVICE, SERVICE.lower(), SERVICE)["connections"]
     assert {key: (entry["deviceaddress"], entry["connectionid"]) for key, entry in connections.items()} == {
         SERVICE: (SERVICE, ID),
@@ -157,8 +157,8 @@ def test_connect_returns_ids_as_they_were_written(conversation: Conversation) ->
     }
 
 
-def test_connect_returns_the_failure_of_the_only_service(conversation: Conversation) -> None:
-    conversation.expect_open(SERVICE, OFFLINE)
+def test_connect_returns_the_failure_of_the_only_service(mock_api: MockApi) -> None:
+    mock_api.expect_connect(SERVICE, OFFLINE)
     result = run(SERVICE)
     failures = result["failures"]
     assert failures[SERVICE]["code"] == "offline"
@@ -186,11 +186,11 @@ def test_connect_returns_the_failure_of_the_only_service(conversation: Conversat
     ],
 )
 def test_fail_on_decides_whether_the_task_fails(
-    conversation: Conversation, fail_on: str, answers: list[Reply], failed: bool
+    mock_api: MockApi, fail_on: str, answers: list[Reply], failed: bool
 ) -> None:
-    conversation.in_any_order = True
+    mock_api.unordered = True
     for service, answer in zip(SERVICES, answers):
-        conversation.expect_open(
+        mock_api.expect_connect(
             service,
             Reply({**answer.body, "connection": {**answer.body.get("connection", {}), "deviceaddress": service}}),
         )
@@ -204,25 +204,25 @@ def test_fail_on_decides_whether_the_task_fails(
 
 
 @pytest.mark.parametrize("fail_on", ["all", "none"])
-def test_fail_on_does_not_cover_refused_credentials(conversation: Conversation, fail_on: str) -> None:
-    conversation.in_any_order = True
-    conversation.expect_open(SERVICES[0], opened(SERVICES[0]))
-    conversation.expect_open(SERVICES[1], refused("api key failed validation"))
+def test_fail_on_does_not_cover_refused_credentials(mock_api: MockApi, fail_on: str) -> None:
+    mock_api.unordered = True
+    mock_api.expect_connect(SERVICES[0], opened(SERVICES[0]))
+    mock_api.expect_connect(SERVICES[1], refused("api key failed validation"))
     result = run(*SERVICES[:2], fail_on=fail_on)
     assert result["failed"]
     assert (list(result["connections"]), result["failures"][SERVICES[1]]["code"]) == ([SERVICES[0]], "auth")
 
 
-def test_connect_message_names_ten_failures(conversation: Conversation) -> None:
-    conversation.in_any_order = True
+def test_connect_message_names_ten_failures(mock_api: MockApi) -> None:
+    mock_api.unordered = True
     for service in SERVICES[:12]:
-        conversation.expect_open(service, OFFLINE)
+        mock_api.expect_connect(service, OFFLINE)
     msg = run(*SERVICES[:12])["msg"]
     assert msg.startswith("could not open 12 of 12 connections: ") and msg.endswith("; and 2 more, see failures")
     assert sum(service in msg for service in SERVICES[:12]) == 10
 
 
-def test_connect_in_check_mode_sends_nothing(conversation: Conversation) -> None:
+def test_connect_in_check_mode_sends_nothing(mock_api: MockApi) -> None:
     known = ("deviceaddress", "host_key_alias", "reused")
     entry = {**dict.fromkeys(ENTRY), **{name: ENTRY[name] for name in known}}
     assert run(SERVICE, check_mode=True) == {
@@ -248,23 +248,23 @@ def test_connect_in_check_mode_sends_nothing(conversation: Conversation) -> None
     ],
 )
 def test_hostip_sets_the_restriction(
-    conversation: Conversation, hostip: str | None, proxy: str, restriction: str, warning: str | None
+    mock_api: MockApi, hostip: str | None, proxy: str, restriction: str, warning: str | None
 ) -> None:
     body = {"deviceaddress": SERVICE, "wait": "true", **({"hostip": hostip} if hostip else {})}
-    conversation.expect("POST", "/device/connect", opened(proxy=proxy), body=body)
+    mock_api.expect("POST", "/device/connect", opened(proxy=proxy), body=body)
     result = run(SERVICE, hostip=hostip)
     assert result["connections"][SERVICE]["restriction"] == restriction
     assert [warning in text for text in result.get("warnings", [])] == ([True] if warning else [])
 
 
-def test_connect_without_wait_warns(conversation: Conversation) -> None:
-    conversation.expect("POST", "/device/connect", opened(), body={"deviceaddress": SERVICE, "wait": "false"})
+def test_connect_without_wait_warns(mock_api: MockApi) -> None:
+    mock_api.expect("POST", "/device/connect", opened(), body={"deviceaddress": SERVICE, "wait": "false"})
     assert len(run(SERVICE, wait=False)["warnings"]) == 1
 
 
-def test_connect_returns_no_secret(conversation: Conversation) -> None:
-    conversation.in_any_order = True
-    conversation.expect_open(SERVICES[0], opened(SERVICES[0], token=TOKEN))
-    conversation.expect_open(SERVICES[1], refused(f"{TOKEN} {KEY}", 400))
+def test_connect_returns_no_secret(mock_api: MockApi) -> None:
+    mock_api.unordered = True
+    mock_api.expect_connect(SERVICES[0], opened(SERVICES[0], token=TOKEN))
+    mock_api.expect_connect(SERVICES[1], refused(f"{TOKEN} {KEY}", 400))
     result = str(run(*SERVICES[:2]))
     assert TOKEN not in result and KEY not in result

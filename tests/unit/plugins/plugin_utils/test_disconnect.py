@@ -19,14 +19,14 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._disconnect import 
     ARGUMENT_SPEC,
     disconnect,
 )
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ID,
     KEY,
     SERVICE,
     SERVICES,
     STOPPED,
     TOKEN,
-    Conversation,
+    MockApi,
     Reply,
     refused,
 )
@@ -73,11 +73,11 @@ def named(entry: dict[str, t.Any]) -> dict[str, t.Any]:
     ],
 )
 def test_disconnect_closes_the_named_connections(
-    conversation: Conversation, given: dict[str, t.Any], expected: list[dict[str, str]]
+    mock_api: MockApi, given: dict[str, t.Any], expected: list[dict[str, str]]
 ) -> None:
-    conversation.in_any_order = True
+    mock_api.unordered = True
     for entry in expected:
-        conversation.expect_stop(entry["deviceaddress"], entry["connectionid"], STOPPED)
+        mock_api.expect_disconnect(entry["deviceaddress"], entry["connectionid"], STOPPED)
     result = run(**given)
     assert sorted(result["closed"], key=str) == [named(entry) for entry in expected]
     assert result["changed"] is bool(expected)
@@ -99,7 +99,7 @@ def test_disconnect_closes_the_named_connections(
         {"connections": [A, {**B, "connectionid": 7}]},
     ],
 )
-def test_disconnect_refuses_options(conversation: Conversation, given: dict[str, t.Any], check_mode: bool) -> None:
+def test_disconnect_refuses_options(mock_api: MockApi, given: dict[str, t.Any], check_mode: bool) -> None:
     with pytest.raises(OptionsError):
         run(check_mode=check_mode, **given)
 
@@ -117,7 +117,7 @@ def test_argument_rules_refuse_incomplete_options(given: dict[str, t.Any], messa
     assert message in " ".join(errors)
 
 
-def test_disconnect_needs_credentials(conversation: Conversation) -> None:
+def test_disconnect_needs_credentials(mock_api: MockApi) -> None:
     with pytest.raises(AuthError):
         run({}, **A)
 
@@ -128,20 +128,20 @@ NOTHING: dict[str, t.Any] = {"closed": [], "already_closed": [], "still_used": [
 FACTS = {"ansible_facts": {"remoteit_connection": {}}}
 
 
-def test_disconnect_returns_closed_connections(conversation: Conversation) -> None:
-    conversation.expect_stop(SERVICES[0], "id-a", STOPPED)
+def test_disconnect_returns_closed_connections(mock_api: MockApi) -> None:
+    mock_api.expect_disconnect(SERVICES[0], "id-a", STOPPED)
     assert run(**A) == {**NOTHING, **FACTS, "changed": True, "closed": [A]}
 
 
-def test_disconnect_returns_already_closed_connections(conversation: Conversation) -> None:
-    conversation.expect_stop(SERVICES[0], "id-a", refused("<error message>"))
-    conversation.expect("GET", "/device/list/all", Reply({"status": "true"}))
-    conversation.expect_stop(SERVICES[0], "id-a", refused("<error message>"))
+def test_disconnect_returns_already_closed_connections(mock_api: MockApi) -> None:
+    mock_api.expect_disconnect(SERVICES[0], "id-a", refused("<error message>"))
+    mock_api.expect("GET", "/device/list/all", Reply({"status": "true"}))
+    mock_api.expect_disconnect(SERVICES[0], "id-a", refused("<error message>"))
     assert run(**A) == {**NOTHING, **FACTS, "changed": False, "already_closed": [A]}
 
 
-def test_disconnect_fails_with_wrong_credentials(conversation: Conversation) -> None:
-    conversation.expect_stop(SERVICES[0], "id-a", WRONG_KEY)
+def test_disconnect_fails_with_wrong_credentials(mock_api: MockApi) -> None:
+    mock_api.expect_disconnect(SERVICES[0], "id-a", WRONG_KEY)
     result = run(**A)
     failures = result["failures"]
     assert failures == {
@@ -158,35 +158,35 @@ def test_disconnect_fails_with_wrong_credentials(conversation: Conversation) -> 
     assert SERVICES[0] in result["msg"] and "id-a" in result["msg"]
 
 
-def test_disconnect_returns_closed_beside_failed(conversation: Conversation) -> None:
-    conversation.in_any_order = True
-    conversation.expect_stop(SERVICES[0], "id-a", STOPPED)
-    conversation.expect_stop(SERVICES[1], "id-b", WRONG_KEY)
+def test_disconnect_returns_closed_beside_failed(mock_api: MockApi) -> None:
+    mock_api.unordered = True
+    mock_api.expect_disconnect(SERVICES[0], "id-a", STOPPED)
+    mock_api.expect_disconnect(SERVICES[1], "id-b", WRONG_KEY)
     result = run(connections=[A, B])
     assert result["failed"] and result["changed"]
     assert (result["closed"], list(result["failures"])) == ([A], [SERVICES[1]])
 
 
-def test_disconnect_returns_each_failure_of_a_service(conversation: Conversation) -> None:
-    conversation.in_any_order = True
-    conversation.expect_stop(SERVICES[0], "id-a", WRONG_KEY)
-    conversation.expect_stop(SERVICES[0], "id-b", WRONG_KEY)
+def test_disconnect_returns_each_failure_of_a_service(mock_api: MockApi) -> None:
+    mock_api.unordered = True
+    mock_api.expect_disconnect(SERVICES[0], "id-a", WRONG_KEY)
+    mock_api.expect_disconnect(SERVICES[0], "id-b", WRONG_KEY)
     failures = run(connections=[A, {**A, "connectionid": "id-b"}])["failures"]
     assert sorted(failure["connectionid"] for failure in failures.values()) == ["id-a", "id-b"]
 
 
-def test_disconnect_in_check_mode_sends_nothing(conversation: Conversation) -> None:
+def test_disconnect_in_check_mode_sends_nothing(mock_api: MockApi) -> None:
     assert run(check_mode=True, connections=[A, B]) == {**NOTHING, **FACTS, "changed": True, "closed": [A, B]}
 
 
-def test_disconnect_in_check_mode_without_a_connection(conversation: Conversation) -> None:
+def test_disconnect_in_check_mode_without_a_connection(mock_api: MockApi) -> None:
     assert run(check_mode=True, connections=[UNOPENED]) == {**NOTHING, **FACTS, "changed": False}
 
 
-def test_disconnect_reads_the_result_of_a_loop(conversation: Conversation) -> None:
-    conversation.in_any_order = True
-    conversation.expect_stop(SERVICES[0], "id-a", STOPPED)
-    conversation.expect_stop(SERVICES[1], "id-b", STOPPED)
+def test_disconnect_reads_the_result_of_a_loop(mock_api: MockApi) -> None:
+    mock_api.unordered = True
+    mock_api.expect_disconnect(SERVICES[0], "id-a", STOPPED)
+    mock_api.expect_disconnect(SERVICES[1], "id-b", STOPPED)
     second = {"deviceaddress": SERVICES[1], "connectionid": "id-b"}
     looped = {"results": [{"connections": {SERVICES[0]: A}}, {"connections": {SERVICES[1]: second}}]}
     assert len(run(connections=looped)["closed"]) == 2

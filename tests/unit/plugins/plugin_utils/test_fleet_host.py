@@ -25,7 +25,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import 
     parse_int,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import KEY, SERVICE, TOKEN
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import KEY, SERVICE, TOKEN
 
 LOGIN = {"token": TOKEN, "developer_key": KEY}
 

@@ -30,7 +30,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.graphql import GraphQlApi
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.rest import RestApi
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ID,
     SERVICE,
     SERVICES,
@@ -40,7 +40,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     WITH_PASSWORD,
     WITH_TOKEN,
     Answer,
-    Conversation,
+    MockApi,
     Reply,
     account,
     opened,
@@ -59,17 +59,17 @@ REQUEST = ConnectRequest((SERVICE,))
         Reply({"status": "true", "connectionid": ID}),
     ],
 )
-def test_connect_one_closes_unusable_connection(conversation: Conversation, answer: Reply) -> None:
-    conversation.expect_open(SERVICE, answer)
-    conversation.expect_stop(SERVICE, ID, STOPPED)
+def test_connect_one_closes_unusable_connection(mock_api: MockApi, answer: Reply) -> None:
+    mock_api.expect_connect(SERVICE, answer)
+    mock_api.expect_disconnect(SERVICE, ID, STOPPED)
     with pytest.raises(BadAnswerError) as caught:
         connect_one(account().api(), SERVICE, REQUEST)
     assert (caught.value.outcome, caught.value.connectionid) == (ConnectOutcome.REFUSED, None)
 
 
-def test_connect_one_names_connection_it_cannot_close(conversation: Conversation) -> None:
-    conversation.expect_open(SERVICE, opened(proxy="nonsense"))
-    conversation.expect_stop(SERVICE, ID, refused("api key failed validation"))
+def test_connect_one_names_connection_it_cannot_close(mock_api: MockApi) -> None:
+    mock_api.expect_connect(SERVICE, opened(proxy="nonsense"))
+    mock_api.expect_disconnect(SERVICE, ID, refused("api key failed validation"))
     with pytest.raises(BadAnswerError, match=f"the connection {ID} could not be closed: .*developer key") as caught:
         connect_one(account().api(), SERVICE, REQUEST)
     assert (caught.value.outcome, caught.value.connectionid) == (ConnectOutcome.OPENED, ID)
@@ -86,18 +86,18 @@ def test_connect_one_names_connection_it_cannot_close(conversation: Conversation
         requests.exceptions.ConnectionError("Connection aborted."),
     ],
 )
-def test_connect_one_reports_unknown_outcome(conversation: Conversation, answer: Answer) -> None:
-    conversation.expect_open(SERVICE, answer)
+def test_connect_one_reports_unknown_outcome(mock_api: MockApi, answer: Answer) -> None:
+    mock_api.expect_connect(SERVICE, answer)
     with pytest.raises(RemoteItError, match="a connection may be open; it expires 15 minutes after") as caught:
         connect_one(account().api(), SERVICE, REQUEST)
     assert caught.value.outcome is ConnectOutcome.UNKNOWN
 
 
-def test_open_keeps_results_if_one_service_fails(conversation: Conversation) -> None:
-    conversation.in_any_order = True
-    conversation.expect_open(SERVICES[0], opened(SERVICES[0], "id-0"))
-    conversation.expect_open(SERVICES[1], refused("[0861]", 200))
-    conversation.expect_open(SERVICES[2], opened(SERVICES[2], "id-2"))
+def test_open_keeps_results_if_one_service_fails(mock_api: MockApi) -> None:
+    mock_api.unordered = True
+    mock_api.expect_connect(SERVICES[0], opened(SERVICES[0], "id-0"))
+    mock_api.expect_connect(SERVICES[1], refused("[0861]", 200))
+    mock_api.expect_connect(SERVICES[2], opened(SERVICES[2], "id-2"))
     outcomes = dict(DirectBackend().connect_all(account(), ConnectRequest(SERVICES[:3])))
     assert {service: getattr(outcome, "connectionid", None) for service, outcome in outcomes.items()} == {
         SERVICES[0]: "id-0",
@@ -107,19 +107,19 @@ def test_open_keeps_results_if_one_service_fails(conversation: Conversation) -> 
     assert isinstance(outcomes[SERVICES[1]], _errors.NotFoundError)
 
 
-def test_close_returns_the_outcome_of_each_connection(conversation: Conversation) -> None:
-    conversation.in_any_order = True
+def test_close_returns_the_outcome_of_each_connection(mock_api: MockApi) -> None:
+    mock_api.unordered = True
     stops = [(service, f"id-{number}") for number, service in enumerate(SERVICES[:3])]
-    conversation.expect_stop(*stops[0], STOPPED)
-    conversation.expect_stop(*stops[1], *[refused("<error message>")] * 2)
-    conversation.expect_stop(*stops[2], refused("api key failed validation"))
+    mock_api.expect_disconnect(*stops[0], STOPPED)
+    mock_api.expect_disconnect(*stops[1], *[refused("<error message>")] * 2)
+    mock_api.expect_disconnect(*stops[2], refused("api key failed validation"))
     outcomes = dict(DirectBackend().disconnect_all(account(concurrency=1), stops))
     assert outcomes[stops[0]] == CLOSED
     assert outcomes[stops[1]] == ALREADY_CLOSED
     assert isinstance(outcomes[stops[2]], _errors.AuthError)
 
 
-def test_open_uses_all_threads_and_no_more(conversation: Conversation) -> None:
+def test_open_uses_all_threads_and_no_more(mock_api: MockApi) -> None:
     width, waves = 3, 4
     concurrent = threading.Barrier(width)
     threads: set[int] = set()
@@ -130,9 +130,9 @@ def test_open_uses_all_threads_and_no_more(conversation: Conversation) -> None:
         return opened("")
 
     services = SERVICES[: width * waves]
-    conversation.in_any_order = True
+    mock_api.unordered = True
     for service in services:
-        conversation.expect_open(service, respond)
+        mock_api.expect_connect(service, respond)
     outcomes = dict(DirectBackend().connect_all(account(concurrency=width), ConnectRequest(services)))
     assert len(outcomes) == len(services)
     assert all(isinstance(outcome, Connection) for outcome in outcomes.values())
@@ -182,15 +182,15 @@ def test_account_returns_the_api_of_its_credentials(credentials: Credentials, ap
     assert isinstance(account(Credentials(**credentials.as_options())).api(), api)
 
 
-def test_open_and_close_over_graphql(conversation: Conversation) -> None:
-    conversation.in_any_order = True
+def test_open_and_close_over_graphql(mock_api: MockApi) -> None:
+    mock_api.unordered = True
     connection = {"id": ID, "host": "proxy18.rt3.io", "port": 37488, "reverseProxy": False, "timeout": 28800}
-    conversation.expect_query({"serviceId": SERVICES[0]}, Reply({"data": {"connect": connection}}))
-    conversation.expect_query({"serviceId": SERVICES[1]}, Reply({"errors": [{"message": "inactive"}]}))
+    mock_api.expect_query({"serviceId": SERVICES[0]}, Reply({"data": {"connect": connection}}))
+    mock_api.expect_query({"serviceId": SERVICES[1]}, Reply({"errors": [{"message": "inactive"}]}))
     outcomes = dict(DirectBackend().connect_all(account(WITH_ACCESS_KEY), ConnectRequest(SERVICES[:2])))
     assert isinstance(outcomes[SERVICES[0]], Connection)
     assert isinstance(outcomes[SERVICES[1]], _errors.OfflineError)
-    conversation.expect_query({"connectionId": ID, "serviceId": SERVICES[0]}, Reply({"data": {"disconnect": True}}))
+    mock_api.expect_query({"connectionId": ID, "serviceId": SERVICES[0]}, Reply({"data": {"disconnect": True}}))
     assert dict(DirectBackend().disconnect_all(account(WITH_ACCESS_KEY), [(SERVICES[0], ID)])) == {
         (SERVICES[0], ID): CLOSED
     }

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection, parse_proxy
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BadAnswerError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import truthy
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE
 
 PORT_PROXY = "http://proxy18.rt3.io:38575"
 

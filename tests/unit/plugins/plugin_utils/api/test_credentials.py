@@ -24,7 +24,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     NoCredentialsError,
     OptionsError,
 )
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
     WITH_ACCESS_KEY,

@@ -25,7 +25,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
     application_name,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE, SERVICES
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE, SERVICES
 
 DEVICE_ID, SSH_ID, WEB_ID = SERVICES[:3]
 

@@ -29,14 +29,14 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     OptionsError,
     RemoteItError,
 )
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ACCESS_KEY_ID,
     ID,
     SECRET_ACCESS_KEY,
     SERVICE,
     SERVICES,
     WITH_ACCESS_KEY,
-    Conversation,
+    MockApi,
     Reply,
     account,
     sessions,
@@ -76,8 +76,8 @@ def paged(*items: t.Any, more: t.Any = False, **fields: t.Any) -> Reply:
     return Reply({"data": {"login": {"devices": page(*items, more=more, **fields)}}})
 
 
-def query(conversation: Conversation, number: int = -1) -> str:
-    return t.cast(str, json.loads(conversation.sent[number].body or "")["query"])
+def query(mock_api: MockApi, number: int = -1) -> str:
+    return t.cast(str, json.loads(mock_api.sent[number].body or "")["query"])
 
 
 def listed(wanted: DeviceFilter | None = None) -> tuple[list[Device], list[str]]:
@@ -94,25 +94,25 @@ def names(found: tuple[list[Device], list[str]]) -> list[str | None]:
 # -- connect -----------------------------------------------------------------------------------------------------------
 
 
-def test_connect_sends_a_signed_mutation(conversation: Conversation) -> None:
-    conversation.expect_query({"serviceId": SERVICE}, opened())
+def test_connect_sends_a_signed_mutation(mock_api: MockApi) -> None:
+    mock_api.expect_query({"serviceId": SERVICE}, opened())
     connection = api().connect(SERVICE)
     assert (connection.connectionid, connection.proxy) == (ID, "http://proxy18.rt3.io:37488")
     assert connection.restriction == "latching"
-    assert query(conversation) == (
+    assert query(mock_api) == (
         "mutation Connect($serviceId: String!)"
         " { connect(serviceId: $serviceId) { id host port url reverseProxy timeout } }"
     )
-    headers = conversation.sent[0].headers
+    headers = mock_api.sent[0].headers
     assert str(headers["Authorization"]).startswith(f'Signature keyId="{ACCESS_KEY_ID}",algorithm="hmac-sha256"')
     assert headers["Content-Type"] == "application/json"
     assert not {"token", "developerkey"} & {name.lower() for name in headers}
 
 
-def test_connect_sends_hostip_as_a_variable(conversation: Conversation) -> None:
-    conversation.expect_query({"serviceId": SERVICE, "hostIP": "203.0.113.7"}, opened())
+def test_connect_sends_hostip_as_a_variable(mock_api: MockApi) -> None:
+    mock_api.expect_query({"serviceId": SERVICE, "hostIP": "203.0.113.7"}, opened())
     assert api().connect(SERVICE, "203.0.113.7", wait=False).restriction == "address"
-    assert query(conversation).startswith(
+    assert query(mock_api).startswith(
         "mutation Connect($serviceId: String!, $hostIP: String!) { connect(serviceId: $serviceId, hostIP: $hostIP) {"
     )
 
@@ -127,17 +127,17 @@ FAILURES = [
 
 
 @pytest.mark.parametrize("failure", [*FAILURES, Reply("")])
-def test_connect_is_not_repeated(conversation: Conversation, pauses: list[float], failure: t.Any) -> None:
-    conversation.expect_query({"serviceId": SERVICE}, failure)
+def test_connect_is_not_repeated(mock_api: MockApi, pauses: list[float], failure: t.Any) -> None:
+    mock_api.expect_query({"serviceId": SERVICE}, failure)
     with pytest.raises(RemoteItError):
         api().connect(SERVICE)
     assert pauses == []
 
 
-def test_connect_in_many_threads(conversation: Conversation) -> None:
-    conversation.in_any_order = True
+def test_connect_in_many_threads(mock_api: MockApi) -> None:
+    mock_api.unordered = True
     for service in SERVICES[:8]:
-        conversation.expect_query({"serviceId": service}, opened(id=f"id-{service}"))
+        mock_api.expect_query({"serviceId": service}, opened(id=f"id-{service}"))
     one = api()
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         for connection in pool.map(one.connect, SERVICES[:8]):
@@ -176,15 +176,15 @@ def test_connect_in_many_threads(conversation: Conversation) -> None:
         (Reply([]), "bad_answer"),
     ],
 )
-def test_refusal_has_the_code_of_its_reason(conversation: Conversation, reply: Reply, code: str) -> None:
-    conversation.expect_query(None, reply)
+def test_refusal_has_the_code_of_its_reason(mock_api: MockApi, reply: Reply, code: str) -> None:
+    mock_api.expect_query(None, reply)
     with pytest.raises(RemoteItError) as caught:
         api().connect(SERVICE)
     assert caught.value.code == code
 
 
-def test_unauthorized_names_the_request_and_the_access_key(conversation: Conversation) -> None:
-    conversation.expect_query(None, lambda request: Reply(errors("unauthorized").body, headers=at(0)))
+def test_unauthorized_names_the_request_and_the_access_key(mock_api: MockApi) -> None:
+    mock_api.expect_query(None, lambda request: Reply(errors("unauthorized").body, headers=at(0)))
     with pytest.raises(AuthError) as caught:
         api().connect(SERVICE)
     assert caught.value.message == (
@@ -194,17 +194,17 @@ def test_unauthorized_names_the_request_and_the_access_key(conversation: Convers
 
 
 @pytest.mark.parametrize("data", [None, {"connect": None}])
-def test_forbidden_connect_is_not_a_wrong_access_key(conversation: Conversation, data: t.Any) -> None:
-    conversation.expect_query(None, errors("Forbidden", data=data))
+def test_forbidden_connect_is_not_a_wrong_access_key(mock_api: MockApi, data: t.Any) -> None:
+    mock_api.expect_query(None, errors("Forbidden", data=data))
     with pytest.raises(NotSharedError):
         api().connect(SERVICE)
 
 
 @pytest.mark.parametrize("message", ["forbidden", "Unauthorized"])
-def test_partially_forbidden_list_is_incomplete(conversation: Conversation, message: str) -> None:
+def test_partially_forbidden_list_is_incomplete(mock_api: MockApi, message: str) -> None:
     refusal = {"message": message, "path": ["login", "devices", "items", 0, "tags"]}
     data = {"login": {"devices": page(item(1))}}
-    conversation.expect_query(PAGE, Reply({"errors": [refusal], "data": data}))
+    mock_api.expect_query(PAGE, Reply({"errors": [refusal], "data": data}))
     devices, (warning,) = listed()
     assert [device.name for device in devices] == ["kiosk-1"]
     assert "login.devices.items.tags" in warning
@@ -219,8 +219,8 @@ def at(seconds: int) -> dict[str, str]:
 @pytest.mark.parametrize(
     "body", ["Unauthorized", "", "<html>", {"message": "Forbidden"}, {"errors": [{"message": "no"}]}]
 )
-def test_refused_signature_is_an_auth_error(conversation: Conversation, status: int, body: t.Any) -> None:
-    conversation.expect_query(None, Reply(body, status))
+def test_refused_signature_is_an_auth_error(mock_api: MockApi, status: int, body: t.Any) -> None:
+    mock_api.expect_query(None, Reply(body, status))
     with pytest.raises(AuthError) as caught:
         api().connect(SERVICE)
     assert f"HTTP {status}" in caught.value.message
@@ -232,44 +232,44 @@ def test_refused_signature_is_an_auth_error(conversation: Conversation, status: 
     ("seconds", "words"),
     [(3600, "(3599|3600) seconds behind"), (-431, "43[12] seconds ahead of"), (0, "agrees with"), (-9, "agrees with")],
 )
-def test_auth_error_compares_the_clocks(conversation: Conversation, reply: Reply, seconds: int, words: str) -> None:
-    conversation.expect_query(None, lambda request: Reply(reply.body, reply.status, at(seconds)))
+def test_auth_error_compares_the_clocks(mock_api: MockApi, reply: Reply, seconds: int, words: str) -> None:
+    mock_api.expect_query(None, lambda request: Reply(reply.body, reply.status, at(seconds)))
     with pytest.raises(AuthError) as caught:
         api().connect(SERVICE)
     assert re.search(words, caught.value.message)
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Tue, 99 Jun 2022 20:51:35 GMT", "1"])
-def test_auth_error_ignores_invalid_date(conversation: Conversation, date: str) -> None:
-    conversation.expect_query(None, Reply("", 403, {"Date": date}))
+def test_auth_error_ignores_invalid_date(mock_api: MockApi, date: str) -> None:
+    mock_api.expect_query(None, Reply("", 403, {"Date": date}))
     with pytest.raises(AuthError, match=r"clock of this machine is wrong$"):
         api().connect(SERVICE)
 
 
 @pytest.mark.parametrize("status", [200, 403])
-def test_refusal_masks_secrets(conversation: Conversation, status: int) -> None:
+def test_refusal_masks_secrets(mock_api: MockApi, status: int) -> None:
     def echo(request: requests.PreparedRequest) -> Reply:
         return errors(f"no: {request.headers['Authorization']} {SECRET_ACCESS_KEY} \x1b[31m", status=status)
 
-    conversation.expect_query(None, echo)
+    mock_api.expect_query(None, echo)
     with pytest.raises(RemoteItError, match=r"no: Signature keyId") as caught:
         api().connect(SERVICE)
-    signature = str(conversation.sent[0].headers["Authorization"]).split('signature="')[1].rstrip('"')
+    signature = str(mock_api.sent[0].headers["Authorization"]).split('signature="')[1].rstrip('"')
     for secret in (SECRET_ACCESS_KEY, ACCESS_KEY_ID, signature, "\x1b"):
         assert secret not in caught.value.message
 
 
-def test_bad_response_masks_secrets(conversation: Conversation) -> None:
-    conversation.expect_query(None, opened(host=f"{SECRET_ACCESS_KEY} x"))
+def test_bad_response_masks_secrets(mock_api: MockApi) -> None:
+    mock_api.expect_query(None, opened(host=f"{SECRET_ACCESS_KEY} x"))
     with pytest.raises(BadAnswerError) as caught:
         api().connect(SERVICE)
     assert SECRET_ACCESS_KEY not in caught.value.message
 
 
 @pytest.mark.parametrize("reply", [opened(host="-oX"), errors("half done", data={"connect": CONNECTION})])
-def test_connect_one_closes_unusable_connection(conversation: Conversation, reply: Reply) -> None:
-    conversation.expect_query({"serviceId": SERVICE}, reply)
-    conversation.expect_query(STOP, stopped())
+def test_connect_one_closes_unusable_connection(mock_api: MockApi, reply: Reply) -> None:
+    mock_api.expect_query({"serviceId": SERVICE}, reply)
+    mock_api.expect_query(STOP, stopped())
     with pytest.raises(RemoteItError) as caught:
         connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
     assert (caught.value.outcome, caught.value.connectionid) == (ConnectOutcome.REFUSED, None)
@@ -279,8 +279,8 @@ def test_connect_one_closes_unusable_connection(conversation: Conversation, repl
     "reply",
     [*FAILURES, errors("timed out"), errors("Internal error"), Reply({"data": {}}), opened(id=None)],
 )
-def test_connect_one_has_outcome_unknown(conversation: Conversation, reply: t.Any) -> None:
-    conversation.expect_query({"serviceId": SERVICE}, reply)
+def test_connect_one_has_outcome_unknown(mock_api: MockApi, reply: t.Any) -> None:
+    mock_api.expect_query({"serviceId": SERVICE}, reply)
     with pytest.raises(RemoteItError) as caught:
         connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
     assert caught.value.outcome is ConnectOutcome.UNKNOWN
@@ -305,8 +305,8 @@ VALIDATION_ERRORS = [
         *(errors(message, status=status) for message in VALIDATION_ERRORS for status in (200, 400)),
     ],
 )
-def test_connect_one_has_outcome_refused(conversation: Conversation, reply: t.Any) -> None:
-    conversation.expect_query({"serviceId": SERVICE}, reply)
+def test_connect_one_has_outcome_refused(mock_api: MockApi, reply: t.Any) -> None:
+    mock_api.expect_query({"serviceId": SERVICE}, reply)
     with pytest.raises(RemoteItError) as caught:
         connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
     assert caught.value.outcome is ConnectOutcome.REFUSED
@@ -315,18 +315,18 @@ def test_connect_one_has_outcome_refused(conversation: Conversation, reply: t.An
 # -- disconnect --------------------------------------------------------------------------------------------------------
 
 
-def test_disconnect_closes_the_connection(conversation: Conversation) -> None:
-    conversation.expect_query(STOP, stopped())
+def test_disconnect_closes_the_connection(mock_api: MockApi) -> None:
+    mock_api.expect_query(STOP, stopped())
     assert api().disconnect(SERVICE, ID) is True
-    assert query(conversation) == (
+    assert query(mock_api) == (
         "mutation Disconnect($connectionId: String!, $serviceId: String!)"
         " { disconnect(connectionId: $connectionId, serviceId: $serviceId) }"
     )
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_disconnect_is_retried(conversation: Conversation, pauses: list[float], failure: t.Any) -> None:
-    conversation.expect_query(STOP, *[failure] * 3, stopped())
+def test_disconnect_is_retried(mock_api: MockApi, pauses: list[float], failure: t.Any) -> None:
+    mock_api.expect_query(STOP, *[failure] * 3, stopped())
     assert api().disconnect(SERVICE, ID) is True
     assert len(pauses) == 3
 
@@ -341,23 +341,23 @@ REFUSED_STOPS = [
 
 
 @pytest.mark.parametrize("reply", REFUSED_STOPS)
-def test_refused_disconnect_without_session_is_already_closed(conversation: Conversation, reply: Reply) -> None:
-    conversation.expect_query(STOP, reply)
-    conversation.expect_query({"id": [SERVICE]}, sessions("another", user="another user"))
+def test_refused_disconnect_without_session_is_already_closed(mock_api: MockApi, reply: Reply) -> None:
+    mock_api.expect_query(STOP, reply)
+    mock_api.expect_query({"id": [SERVICE]}, sessions("another", user="another user"))
     assert api().disconnect(SERVICE, ID) is False
 
 
 @pytest.mark.parametrize("reply", REFUSED_STOPS)
-def test_refused_disconnect_with_session_is_an_error(conversation: Conversation, reply: Reply) -> None:
-    conversation.expect_query(STOP, reply)
-    conversation.expect_query({"id": [SERVICE]}, sessions("another", ID.upper()))
+def test_refused_disconnect_with_session_is_an_error(mock_api: MockApi, reply: Reply) -> None:
+    mock_api.expect_query(STOP, reply)
+    mock_api.expect_query({"id": [SERVICE]}, sessions("another", ID.upper()))
     with pytest.raises(RemoteItError):
         api().disconnect(SERVICE, ID)
 
 
-def test_refused_disconnect_with_invalid_session_is_an_error(conversation: Conversation) -> None:
-    conversation.expect_query(STOP, stopped(False))
-    conversation.expect_query(
+def test_refused_disconnect_with_invalid_session_is_an_error(mock_api: MockApi) -> None:
+    mock_api.expect_query(STOP, stopped(False))
+    mock_api.expect_query(
         None, Reply({"data": {"login": {"service": [{"id": SERVICE, "sessions": [None, {"id": ID, "target": None}]}]}}})
     )
     with pytest.raises(RemoteItError):
@@ -367,9 +367,9 @@ def test_refused_disconnect_with_invalid_session_is_an_error(conversation: Conve
 @pytest.mark.parametrize(
     "proof", [Reply("", 403), errors("no"), errors("half", data={"login": {"service": [None]}}), Reply("")]
 )
-def test_refused_disconnect_without_readable_sessions_fails(conversation: Conversation, proof: Reply) -> None:
-    conversation.expect_query(STOP, stopped(False))
-    conversation.expect_query({"id": [SERVICE]}, proof)
+def test_refused_disconnect_without_readable_sessions_fails(mock_api: MockApi, proof: Reply) -> None:
+    mock_api.expect_query(STOP, stopped(False))
+    mock_api.expect_query({"id": [SERVICE]}, proof)
     with pytest.raises(RemoteItError):
         api().disconnect(SERVICE, ID)
 
@@ -388,9 +388,9 @@ def test_refused_disconnect_without_readable_sessions_fails(conversation: Conver
     ],
 )
 def test_failed_disconnect_has_the_code_of_its_reason(
-    conversation: Conversation, pauses: list[float], reply: t.Any, times: int, code: str
+    mock_api: MockApi, pauses: list[float], reply: t.Any, times: int, code: str
 ) -> None:
-    conversation.expect_query(STOP, *[reply] * times)
+    mock_api.expect_query(STOP, *[reply] * times)
     with pytest.raises(RemoteItError) as caught:
         api().disconnect(SERVICE, ID)
     assert caught.value.code == code
@@ -399,25 +399,25 @@ def test_failed_disconnect_has_the_code_of_its_reason(
 # -- sessions ----------------------------------------------------------------------------------------------------------
 
 
-def test_sessions_reads_all_fields(conversation: Conversation) -> None:
+def test_sessions_reads_all_fields(mock_api: MockApi) -> None:
     items = [{"id": ID, "user": {"id": "me"}, "target": {"id": SERVICE}}, {"id": "another", "user": {"id": "other"}}]
     reply = Reply({"data": {"login": {"id": "me", "sessions": items}}})
-    conversation.expect_query({}, Reply("", 500, {"Retry-After": "0"}), reply)
+    mock_api.expect_query({}, Reply("", 500, {"Retry-After": "0"}), reply)
     found = api().sessions()
     assert found is not None
     assert [(session.id, session.service_id, session.is_ours) for session in found] == [
         (ID, SERVICE, True),
         ("another", None, False),
     ]
-    assert query(conversation) == (
+    assert query(mock_api) == (
         "query Sessions { login { id sessions { id timestamp user { id } target { id } endpoint { proxy } } } }"
     )
 
 
 @pytest.mark.parametrize(("items", "count"), [(None, None), ([], 0), ([None, {}, {"id": ID}], 3)])
-def test_sessions_keeps_invalid_entries(conversation: Conversation, items: t.Any, count: int | None) -> None:
+def test_sessions_keeps_invalid_entries(mock_api: MockApi, items: t.Any, count: int | None) -> None:
     """A missing list is not an empty one. An entry that cannot be read may be any session."""
-    conversation.expect_query({}, Reply({"data": {"login": {"id": "me", "sessions": items}}}))
+    mock_api.expect_query({}, Reply({"data": {"login": {"id": "me", "sessions": items}}}))
     found = api().sessions()
     assert (None if found is None else len(found)) == count
 
@@ -426,12 +426,12 @@ def test_sessions_keeps_invalid_entries(conversation: Conversation, items: t.Any
     (True, None, False), (True, [], True), (False, [], True), (False, None, False), (True, [None], False),
 ])  # fmt: skip
 def test_refused_disconnect_depends_on_the_sessions(
-    conversation: Conversation, is_false: bool, items: t.Any, is_closed: bool
+    mock_api: MockApi, is_false: bool, items: t.Any, is_closed: bool
 ) -> None:
     refusal = Reply({"data": {"disconnect": False}}) if is_false else errors("Something went wrong")
-    conversation.expect_query({"connectionId": ID, "serviceId": SERVICE}, refusal)
+    mock_api.expect_query({"connectionId": ID, "serviceId": SERVICE}, refusal)
     service = {"id": SERVICE, "sessions": items}
-    conversation.expect_query({"id": [SERVICE]}, Reply({"data": {"login": {"id": "me", "service": [service]}}}))
+    mock_api.expect_query({"id": [SERVICE]}, Reply({"data": {"login": {"id": "me", "service": [service]}}}))
     if is_closed:
         assert api().disconnect(SERVICE, ID) is False
     else:
@@ -439,18 +439,18 @@ def test_refused_disconnect_depends_on_the_sessions(
             api().disconnect(SERVICE, ID)
 
 
-def test_sessions_of_asks_each_service(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_of_asks_each_service(mock_api: MockApi, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing list is not an empty one. Without a target, a session is one of the service."""
     monkeypatch.setattr(_graphql, "MAX_SERVICES_PER_QUERY", 3)
     first, second, third, fourth = SERVICES[10:14]
     empty = {"id": second.lower(), "sessions": []}
     partial = [{"id": first, "sessions": [{"id": ID}]}, empty, {"id": third, "sessions": None}, None]
     refusal = {"message": "forbidden", "path": ["login", "service", 2]}
-    conversation.expect_query(
+    mock_api.expect_query(
         {"id": [first, second, third]},
         Reply({"errors": [refusal], "data": {"login": {"id": "me", "service": partial}}}),
     )
-    conversation.expect_query({"id": [fourth]}, Reply({"data": {"login": {"id": "me", "service": None}}}))
+    mock_api.expect_query({"id": [fourth]}, Reply({"data": {"login": {"id": "me", "service": None}}}))
     found = api().sessions_of([first.lower(), second, third, fourth])
     assert found == {
         first.lower(): [ApiSession(ID, first, None, None, None)],
@@ -458,22 +458,22 @@ def test_sessions_of_asks_each_service(conversation: Conversation, monkeypatch: 
         third: None,
         fourth: None,
     }
-    assert query(conversation, 0) == (
+    assert query(mock_api, 0) == (
         "query ServiceSessions($id: [String!]!) { login { id service(id: $id)"
         " { id sessions { id timestamp user { id } target { id } endpoint { proxy } } } } }"
     )
 
 
 @pytest.mark.parametrize("reply", [Reply("", 403), errors("unauthorized"), Reply({"data": {"login": None}})])
-def test_auth_error_names_the_sources_of_the_credentials(conversation: Conversation, reply: Reply) -> None:
-    conversation.expect_query({}, reply)
+def test_auth_error_names_the_sources_of_the_credentials(mock_api: MockApi, reply: Reply) -> None:
+    mock_api.expect_query({}, reply)
     credentials = dataclasses.replace(WITH_ACCESS_KEY, sources="access_key_id from the option access_key_id")
     with pytest.raises(AuthError, match=r"; credentials used: access_key_id from the option access_key_id$"):
         account(credentials).api().sessions()
 
 
-def test_missing_login_is_an_auth_error(conversation: Conversation) -> None:
-    conversation.expect_query({}, Reply({"data": {"login": None}}))
+def test_missing_login_is_an_auth_error(mock_api: MockApi) -> None:
+    mock_api.expect_query({}, Reply({"data": {"login": None}}))
     with pytest.raises(AuthError):
         api().sessions()
 
@@ -481,10 +481,10 @@ def test_missing_login_is_an_auth_error(conversation: Conversation) -> None:
 # -- devices -----------------------------------------------------------------------------------------------------------
 
 
-def test_devices_queries_all_fields(conversation: Conversation) -> None:
-    conversation.expect_query(PAGE, Reply("", 502, {"Retry-After": "0"}), paged(item(1), item(2)))
+def test_devices_queries_all_fields(mock_api: MockApi) -> None:
+    mock_api.expect_query(PAGE, Reply("", 502, {"Retry-After": "0"}), paged(item(1), item(2)))
     assert names(listed()) == ["kiosk-1", "kiosk-2"]
-    assert query(conversation) == (
+    assert query(mock_api) == (
         "query Devices($size: Int!, $from: Int!) { login { devices(size: $size, from: $from) { items"
         " { id name state online platform created lastReported attributes owner { email } tags { name }"
         " endpoint { externalAddress internalAddress }"
@@ -492,73 +492,73 @@ def test_devices_queries_all_fields(conversation: Conversation) -> None:
     )
 
 
-def test_devices_fetches_pages_while_they_are_consumed(conversation: Conversation) -> None:
-    conversation.expect_query(PAGE, paged(item(1), item(2), more=True))
+def test_devices_fetches_pages_while_they_are_consumed(mock_api: MockApi) -> None:
+    mock_api.expect_query(PAGE, paged(item(1), item(2), more=True))
     devices = api().devices(DeviceFilter(), pytest.fail)
-    assert conversation.sent == []
+    assert mock_api.sent == []
     assert [next(devices).name, next(devices).name] == ["kiosk-1", "kiosk-2"]
-    assert len(conversation.sent) == 1
-    conversation.expect_query({**PAGE, "from": 2}, paged(item(3)))
+    assert len(mock_api.sent) == 1
+    mock_api.expect_query({**PAGE, "from": 2}, paged(item(3)))
     assert [device.name for device in devices] == ["kiosk-3"]
 
 
-def test_devices_advances_by_the_items_of_a_page(conversation: Conversation) -> None:
-    conversation.expect_query(PAGE, paged(item(1), None, item(2), more=True))
-    conversation.expect_query({**PAGE, "from": 3}, paged(item(3), more="true"))
-    conversation.expect_query({**PAGE, "from": 4}, paged(more=True))
+def test_devices_advances_by_the_items_of_a_page(mock_api: MockApi) -> None:
+    mock_api.expect_query(PAGE, paged(item(1), None, item(2), more=True))
+    mock_api.expect_query({**PAGE, "from": 3}, paged(item(3), more="true"))
+    mock_api.expect_query({**PAGE, "from": 4}, paged(more=True))
     devices, warnings = listed()
     assert [device.name for device in devices] == ["kiosk-1", "kiosk-2", "kiosk-3"]
     assert len(warnings) == 1
 
 
-def test_devices_drops_duplicates(conversation: Conversation) -> None:
-    conversation.expect_query(PAGE, paged(item(1), item(2), more=True))
-    conversation.expect_query({**PAGE, "from": 2}, paged(item(2), item(3), {**item(1), "id": SERVICES[1].lower()}))
+def test_devices_drops_duplicates(mock_api: MockApi) -> None:
+    mock_api.expect_query(PAGE, paged(item(1), item(2), more=True))
+    mock_api.expect_query({**PAGE, "from": 2}, paged(item(2), item(3), {**item(1), "id": SERVICES[1].lower()}))
     assert names(listed()) == ["kiosk-1", "kiosk-2", "kiosk-3"]
 
 
-def test_devices_rereads_if_a_device_vanishes(conversation: Conversation) -> None:
-    conversation.expect_query(PAGE, paged(item(1), item(2), item(3), more=True, total=5))
+def test_devices_rereads_if_a_device_vanishes(mock_api: MockApi) -> None:
+    mock_api.expect_query(PAGE, paged(item(1), item(2), item(3), more=True, total=5))
     # the first device has vanished, so the fourth is now the third and not on the second page
-    conversation.expect_query({**PAGE, "from": 3}, paged(item(5), total=4))
-    conversation.expect_query({**PAGE, "from": 2}, paged(item(4), item(5), total=4))
+    mock_api.expect_query({**PAGE, "from": 3}, paged(item(5), total=4))
+    mock_api.expect_query({**PAGE, "from": 2}, paged(item(4), item(5), total=4))
     assert sorted(map(str, names(listed()))) == [f"kiosk-{number}" for number in range(1, 6)]
 
 
-def test_devices_accepts_a_reread_without_new_devices(conversation: Conversation) -> None:
-    conversation.expect_query(PAGE, paged(item(1), item(2), more=True, total=9))
-    conversation.expect_query({**PAGE, "from": 2}, paged(item(3), more=True, total=8))
-    conversation.expect_query({**PAGE, "from": 1}, paged(item(2), item(3), more=True, total=8))  # no new device
-    conversation.expect_query({**PAGE, "from": 3}, paged(item(4), total=8))
+def test_devices_accepts_a_reread_without_new_devices(mock_api: MockApi) -> None:
+    mock_api.expect_query(PAGE, paged(item(1), item(2), more=True, total=9))
+    mock_api.expect_query({**PAGE, "from": 2}, paged(item(3), more=True, total=8))
+    mock_api.expect_query({**PAGE, "from": 1}, paged(item(2), item(3), more=True, total=8))  # no new device
+    mock_api.expect_query({**PAGE, "from": 3}, paged(item(4), total=8))
     assert names(listed()) == ["kiosk-1", "kiosk-2", "kiosk-3", "kiosk-4"]
 
 
-def test_devices_limits_the_pages(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_limits_the_pages(mock_api: MockApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_graphql, "MAX_PAGES", 3)
     for start, total in ((0, 9), (1, 8), (0, 7)):
-        conversation.expect_query({**PAGE, "from": start}, paged(item(1), more=True, total=total))
+        mock_api.expect_query({**PAGE, "from": start}, paged(item(1), more=True, total=total))
     with pytest.raises(BadAnswerError):
         listed()
 
 
 @pytest.mark.parametrize("more", [None, "no", 0, "false"])
-def test_devices_ends_if_hasmore_is_not_true(conversation: Conversation, more: t.Any) -> None:
-    conversation.expect_query(PAGE, paged(item(1), more=more))
+def test_devices_ends_if_hasmore_is_not_true(mock_api: MockApi, more: t.Any) -> None:
+    mock_api.expect_query(PAGE, paged(item(1), more=more))
     assert names(listed()) == ["kiosk-1"]
 
 
-def test_devices_rejects_an_endless_list(conversation: Conversation) -> None:
-    conversation.expect_query(PAGE, paged(item(1), more=True))
-    conversation.expect_query({**PAGE, "from": 1}, paged(item(1), more=True))
+def test_devices_rejects_an_endless_list(mock_api: MockApi) -> None:
+    mock_api.expect_query(PAGE, paged(item(1), more=True))
+    mock_api.expect_query({**PAGE, "from": 1}, paged(item(1), more=True))
     devices = api().devices(DeviceFilter(), pytest.fail)
     assert next(devices).name == "kiosk-1"
     with pytest.raises(BadAnswerError):
         list(devices)
 
 
-def test_devices_warns_of_partial_data(conversation: Conversation) -> None:
+def test_devices_warns_of_partial_data(mock_api: MockApi) -> None:
     data = {"login": {"devices": page(item(1), None)}}
-    conversation.expect_query(PAGE, errors("tags are not available", data=data))
+    mock_api.expect_query(PAGE, errors("tags are not available", data=data))
     devices, warnings = listed()
     assert [device.name for device in devices] == ["kiosk-1"]
     assert warnings[0] == "the API's response is incomplete: the API says: tags are not available (HTTP 200)"
@@ -579,8 +579,8 @@ def test_devices_warns_of_partial_data(conversation: Conversation) -> None:
         errors("Invalid Date", data={"login": {"devices": page(item(1))}}),
     ],
 )
-def test_devices_without_list_is_an_error(conversation: Conversation, reply: Reply) -> None:
-    conversation.expect_query(PAGE, reply)
+def test_devices_without_list_is_an_error(mock_api: MockApi, reply: Reply) -> None:
+    mock_api.expect_query(PAGE, reply)
     with pytest.raises(RemoteItError) as caught:
         listed()
     assert "errors" not in t.cast("dict[str, t.Any]", reply.body) or not isinstance(caught.value, OptionsError)
@@ -604,19 +604,19 @@ def test_devices_without_list_is_an_error(conversation: Conversation, reply: Rep
     ],
 )
 def test_devices_sends_the_filter_as_variables(
-    conversation: Conversation, wanted: DeviceFilter, variables: dict[str, t.Any]
+    mock_api: MockApi, wanted: DeviceFilter, variables: dict[str, t.Any]
 ) -> None:
-    conversation.expect_query({**PAGE, **variables}, paged())
+    mock_api.expect_query({**PAGE, **variables}, paged())
     assert names(listed(wanted)) == []
-    declared = query(conversation).split("{")[0]
+    declared = query(mock_api).split("{")[0]
     assert all(f"${name}: " in declared for name in variables)
-    assert "} #" not in query(conversation)
-    assert "null" not in str(conversation.sent[0].body)
+    assert "} #" not in query(mock_api)
+    assert "null" not in str(mock_api.sent[0].body)
 
 
-def test_devices_filters_names_exactly(conversation: Conversation) -> None:
+def test_devices_filters_names_exactly(mock_api: MockApi) -> None:
     items = [item(1, "kiosk"), item(2, "Kiosk"), item(3, "kiosk-1"), item(4, "")]
-    conversation.expect_query({**PAGE, "name": "kiosk"}, paged(*items))
+    mock_api.expect_query({**PAGE, "name": "kiosk"}, paged(*items))
     assert names(listed(DeviceFilter(devices=("kiosk",)))) == ["kiosk"]
 
 
@@ -633,13 +633,13 @@ LOGIN = Reply({"data": {"login": {"id": "me", "email": "me@example.com", "member
 
 
 @pytest.mark.parametrize("spelling", ["Shops", "org-1", "account-1", "owner1@example.com", "OWNER1@example.com"])
-def test_devices_of_an_organization(conversation: Conversation, spelling: str) -> None:
-    conversation.expect_query({}, LOGIN)
+def test_devices_of_an_organization(mock_api: MockApi, spelling: str) -> None:
+    mock_api.expect_query({}, LOGIN)
     data = {"login": {"account": {"devices": page(item(1, tags=[{"name": "theirs"}]))}}}
-    conversation.expect_query({**PAGE, "account": "account-1"}, Reply({"data": data}))
+    mock_api.expect_query({**PAGE, "account": "account-1"}, Reply({"data": data}))
     devices, _warnings = listed(DeviceFilter(organisation=spelling))
     assert [(device.name, device.tags) for device in devices] == [("kiosk-1", ("theirs",))]
-    document = query(conversation)
+    document = query(mock_api)
     assert document.startswith(
         "query Devices($size: Int!, $from: Int!, $account: String!) { login { account(id: $account)"
     )
@@ -648,26 +648,26 @@ def test_devices_of_an_organization(conversation: Conversation, spelling: str) -
 
 
 @pytest.mark.parametrize("spelling", ["me", "Me@example.com"])
-def test_devices_of_the_own_account(conversation: Conversation, spelling: str) -> None:
-    conversation.expect_query({}, LOGIN)
-    conversation.expect_query(PAGE, paged(item(1)))
+def test_devices_of_the_own_account(mock_api: MockApi, spelling: str) -> None:
+    mock_api.expect_query({}, LOGIN)
+    mock_api.expect_query(PAGE, paged(item(1)))
     assert names(listed(DeviceFilter(organisation=spelling))) == ["kiosk-1"]
 
 
-def test_unknown_organization_lists_the_known_ones(conversation: Conversation) -> None:
-    conversation.expect_query({}, LOGIN)
+def test_unknown_organization_lists_the_known_ones(mock_api: MockApi) -> None:
+    mock_api.expect_query({}, LOGIN)
     with pytest.raises(NotFoundError, match=r"Shops \(owner1@example\.com\), Ships .*without a name \(owner4@"):
         listed(DeviceFilter(organisation="shops"))
 
 
-def test_ambiguous_organization_lists_the_candidates(conversation: Conversation) -> None:
-    conversation.expect_query({}, LOGIN)
+def test_ambiguous_organization_lists_the_candidates(mock_api: MockApi) -> None:
+    mock_api.expect_query({}, LOGIN)
     with pytest.raises(OptionsError, match=r"Ships \(owner2@example\.com\), Ships \(owner3@example\.com\); "):
         listed(DeviceFilter(organisation="Ships"))
 
 
-def test_organization_without_account_is_an_error(conversation: Conversation) -> None:
-    conversation.expect_query({}, LOGIN)
-    conversation.expect_query(None, Reply({"data": {"login": {"account": None}}}))
+def test_organization_without_account_is_an_error(mock_api: MockApi) -> None:
+    mock_api.expect_query({}, LOGIN)
+    mock_api.expect_query(None, Reply({"data": {"login": {"account": None}}}))
     with pytest.raises(BadAnswerError):
         listed(DeviceFilter(organisation="Shops"))

@@ -35,7 +35,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     ThrottledError,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient, Response, Transport
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import Conversation, Reply, executed_again
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import MockApi, Reply, executed_again
 
 URL = "https://api.remot3.it/apv/v27/thing"
 SUCCESS = Reply({"status": "true"})
@@ -59,31 +59,29 @@ def caused(outer: Exception, inner: Exception) -> Exception:
 # -- the request -------------------------------------------------------------------------------------------------------
 
 
-def test_request_sends_json_and_headers(conversation: Conversation) -> None:
+def test_request_sends_json_and_headers(mock_api: MockApi) -> None:
     headers = {"Content-Type": "application/json", "User-Agent": f"remoteit.fleet/{_http.VERSION} (Ansible collection)"}
-    conversation.expect("POST", URL, SUCCESS, body={"a": "ä"}, headers={**headers, "token": "t", "Authorization": None})
+    mock_api.expect("POST", URL, SUCCESS, body={"a": "ä"}, headers={**headers, "token": "t", "Authorization": None})
     http().request("POST", URL, headers={"token": "t"}, body={"a": "ä"})
-    assert conversation.options == [{"timeout": 7, "verify": True, "proxies": {}}]
+    assert mock_api.options == [{"timeout": 7, "verify": True, "proxies": {}}]
 
 
-def test_get_request_has_no_body(conversation: Conversation) -> None:
-    conversation.expect("GET", URL, SUCCESS)
+def test_get_request_has_no_body(mock_api: MockApi) -> None:
+    mock_api.expect("GET", URL, SUCCESS)
     request("GET")
-    assert conversation.sent[0].body is None
+    assert mock_api.sent[0].body is None
 
 
-def test_request_does_not_use_netrc(
-    conversation: Conversation, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_request_does_not_use_netrc(mock_api: MockApi, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "netrc").write_text("machine api.remot3.it login someone password hunter2\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    conversation.expect("POST", URL, SUCCESS, headers={"Authorization": None})
+    mock_api.expect("POST", URL, SUCCESS, headers={"Authorization": None})
     request()
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_request_does_not_follow_redirects(conversation: Conversation, status: int) -> None:
-    conversation.expect("POST", URL, Reply("", status, {"Location": "https://elsewhere.example/"}))
+def test_request_does_not_follow_redirects(mock_api: MockApi, status: int) -> None:
+    mock_api.expect("POST", URL, Reply("", status, {"Location": "https://elsewhere.example/"}))
     response = request()
     assert response.status == status and not response.ok
 
@@ -105,26 +103,26 @@ def test_request_does_not_follow_redirects(conversation: Conversation, status: i
     ],
 )
 def test_transport_reads_proxies_from_environment(
-    conversation: Conversation, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: dict[str, str]
+    mock_api: MockApi, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: dict[str, str]
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):  # the variables of the process are ignored
         monkeypatch.setenv(name, "http://not-this-one:1")
-    conversation.expect("POST", URL, SUCCESS)
+    mock_api.expect("POST", URL, SUCCESS)
     http(Transport.from_environment(environ, URL)).request("POST", URL, headers={})
-    assert conversation.options[0]["proxies"] == expected
+    assert mock_api.options[0]["proxies"] == expected
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_transport_reads_ca_bundle_from_environment(
-    conversation: Conversation, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str
+    mock_api: MockApi, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     bundle = tmp_path / "ca.pem"
     with pytest.raises(OptionsError, match=re.escape(str(bundle))):
         Transport.from_environment({name: str(bundle)}, URL)
     bundle.touch()
-    conversation.expect("POST", URL, SUCCESS)
+    mock_api.expect("POST", URL, SUCCESS)
     http(Transport.from_environment({name: str(bundle)}, URL)).request("POST", URL, headers={})
-    assert conversation.options[0]["verify"] == str(bundle)
+    assert mock_api.options[0]["verify"] == str(bundle)
     monkeypatch.chdir(tmp_path)
     assert Transport.from_environment({name: "ca.pem"}, URL).ca_bundle == str(bundle)
 
@@ -242,15 +240,15 @@ def test_malformed_header_is_not_logged(server: Server, caplog: pytest.LogCaptur
     ],
 )
 def test_network_failure_is_an_error_without_retry(
-    conversation: Conversation, raised: Exception, error: type[RemoteItError], message: str
+    mock_api: MockApi, raised: Exception, error: type[RemoteItError], message: str
 ) -> None:
-    conversation.expect("POST", URL, raised)
+    mock_api.expect("POST", URL, raised)
     with pytest.raises(error, match=message):
         request()
 
 
-def test_network_failure_names_the_proxy_without_its_password(conversation: Conversation) -> None:
-    conversation.expect("POST", URL, requests.exceptions.ConnectionError())
+def test_network_failure_names_the_proxy_without_its_password(mock_api: MockApi) -> None:
+    mock_api.expect("POST", URL, requests.exceptions.ConnectionError())
     transport = Transport({"https": "http://user:secret@proxy.example.com:3128"})
     with pytest.raises(
         NetworkError, match=r"no response from https://api.remot3.it through the proxy http://proxy.example.com:3128:"
@@ -258,7 +256,7 @@ def test_network_failure_names_the_proxy_without_its_password(conversation: Conv
         http(transport).request("POST", URL, headers={})
 
 
-def test_network_failure_ignores_an_earlier_exception(conversation: Conversation) -> None:
+def test_network_failure_ignores_an_earlier_exception(mock_api: MockApi) -> None:
     """A call in an ``except`` block. Its own exceptions have the handled one as context."""
 
     def fail(_unused: requests.PreparedRequest) -> t.NoReturn:
@@ -267,7 +265,7 @@ def test_network_failure_ignores_an_earlier_exception(conversation: Conversation
         except OSError as error:
             raise requests.exceptions.ConnectionError("x") from error
 
-    conversation.expect("POST", URL, fail)
+    mock_api.expect("POST", URL, fail)
     try:
         raise KeyError("internal")
     except KeyError:
@@ -416,55 +414,53 @@ def test_timeout_is_a_deadline_for_all_addresses(addresses: list[str]) -> None:
 @pytest.mark.parametrize(
     "failure", [Reply("", 429), Reply("", 500), Reply("<p>", 503), BROKEN, requests.exceptions.ReadTimeout()]
 )
-def test_request_is_retried_with_growing_pauses(
-    conversation: Conversation, pauses: list[float], failure: t.Any
-) -> None:
-    conversation.expect("POST", URL, *[failure] * 4, SUCCESS, body={"a": 1})
+def test_request_is_retried_with_growing_pauses(mock_api: MockApi, pauses: list[float], failure: t.Any) -> None:
+    mock_api.expect("POST", URL, *[failure] * 4, SUCCESS, body={"a": 1})
     assert request(body={"a": 1}, retry=True).ok
     assert len(pauses) == 4
     assert pauses == sorted(pauses) and pauses[0] > 0 and pauses[-1] <= _http.MAX_BACKOFF_SECONDS
 
 
 @pytest.mark.parametrize("failure", [Reply("", 500), Reply("", 503), Reply({"status": "false"}, 502)])
-def test_request_without_retry_is_sent_once(conversation: Conversation, pauses: list[float], failure: Reply) -> None:
-    conversation.expect("POST", URL, failure)
+def test_request_without_retry_is_sent_once(mock_api: MockApi, pauses: list[float], failure: Reply) -> None:
+    mock_api.expect("POST", URL, failure)
     assert request().status == failure.status
     assert pauses == []
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404])
-def test_final_status_is_not_retried(conversation: Conversation, pauses: list[float], status: int) -> None:
-    conversation.expect("POST", URL, Reply({}, status))
+def test_final_status_is_not_retried(mock_api: MockApi, pauses: list[float], status: int) -> None:
+    mock_api.expect("POST", URL, Reply({}, status))
     assert request(retry=True).status == status
 
 
-def test_request_gives_up_after_five_attempts(conversation: Conversation, pauses: list[float]) -> None:
-    conversation.expect("POST", URL, *[Reply("", 500)] * 5)
+def test_request_gives_up_after_five_attempts(mock_api: MockApi, pauses: list[float]) -> None:
+    mock_api.expect("POST", URL, *[Reply("", 500)] * 5)
     assert request(retry=True).status == 500
-    conversation.expect("POST", URL, *[BROKEN] * 5)
+    mock_api.expect("POST", URL, *[BROKEN] * 5)
     with pytest.raises(NetworkError):
         request(retry=True)
-    conversation.expect("POST", URL, *[Reply("", 429)] * 5)
+    mock_api.expect("POST", URL, *[Reply("", 429)] * 5)
     with pytest.raises(ThrottledError, match="HTTP 429"):
         request(retry=True)
 
 
 @pytest.mark.parametrize(("retry_after", "count"), [("1", 60), ("7", 8), ("30", 2)])
 def test_throttled_request_is_repeated_for_a_minute(
-    conversation: Conversation, pauses: list[float], retry_after: str, count: int
+    mock_api: MockApi, pauses: list[float], retry_after: str, count: int
 ) -> None:
-    conversation.expect("POST", URL, *[Reply("", 429, {"Retry-After": retry_after})] * count, SUCCESS)
+    mock_api.expect("POST", URL, *[Reply("", 429, {"Retry-After": retry_after})] * count, SUCCESS)
     assert request().ok
     assert pauses == [float(retry_after)] * count
-    conversation.expect("POST", URL, *[Reply("", 429, {"Retry-After": retry_after})] * (count + 1))
+    mock_api.expect("POST", URL, *[Reply("", 429, {"Retry-After": retry_after})] * (count + 1))
     with pytest.raises(ThrottledError):
         request()
 
 
-def test_throttled_request_may_fail_otherwise(conversation: Conversation, pauses: list[float]) -> None:
-    conversation.expect("POST", URL, Reply("", 429, {"Retry-After": "1"}), Reply("", 500))
+def test_throttled_request_may_fail_otherwise(mock_api: MockApi, pauses: list[float]) -> None:
+    mock_api.expect("POST", URL, Reply("", 429, {"Retry-After": "1"}), Reply("", 500))
     assert request().status == 500
-    conversation.expect("POST", URL, Reply("", 429, {"Retry-After": "1"}), BROKEN)
+    mock_api.expect("POST", URL, Reply("", 429, {"Retry-After": "1"}), BROKEN)
     with pytest.raises(NetworkError):
         request()
 
@@ -482,24 +478,22 @@ def test_throttled_request_may_fail_otherwise(conversation: Conversation, pauses
     ids=lambda value: str(value)[:30],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_seconds(
-    conversation: Conversation, pauses: list[float], status: int, value: str, pause: float
-) -> None:
-    conversation.expect("POST", URL, Reply("", status, {"Retry-After": value}), SUCCESS)
+def test_retry_after_seconds(mock_api: MockApi, pauses: list[float], status: int, value: str, pause: float) -> None:
+    mock_api.expect("POST", URL, Reply("", status, {"Retry-After": value}), SUCCESS)
     request(retry=True, timeout=60)
     assert pauses == [pause]
 
 
-def test_retry_after_date(conversation: Conversation, pauses: list[float]) -> None:
+def test_retry_after_date(mock_api: MockApi, pauses: list[float]) -> None:
     later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=20)
-    conversation.expect("POST", URL, Reply("", 429, {"Retry-After": email.utils.format_datetime(later, True)}), SUCCESS)
+    mock_api.expect("POST", URL, Reply("", 429, {"Retry-After": email.utils.format_datetime(later, True)}), SUCCESS)
     request(retry=True, timeout=60)
     assert 1 < pauses[0] <= 20
 
 
 @pytest.mark.parametrize("value", ["soon", "1.5", "", "Wed, 99 Oct 2015", "½"])
-def test_invalid_retry_after_is_ignored(conversation: Conversation, pauses: list[float], value: str) -> None:
-    conversation.expect("POST", URL, Reply("", 429, {"Retry-After": value}), SUCCESS)
+def test_invalid_retry_after_is_ignored(mock_api: MockApi, pauses: list[float], value: str) -> None:
+    mock_api.expect("POST", URL, Reply("", 429, {"Retry-After": value}), SUCCESS)
     request(retry=True)
     assert 0 < pauses[0] <= 0.5
 
@@ -507,8 +501,8 @@ def test_invalid_retry_after_is_ignored(conversation: Conversation, pauses: list
 # -- bodies ------------------------------------------------------------------------------------------------------------
 
 
-def test_endless_response_is_rejected(conversation: Conversation) -> None:
-    conversation.expect("POST", URL, Reply("x" * (_http.MAX_BODY_BYTES + 1)))
+def test_endless_response_is_rejected(mock_api: MockApi) -> None:
+    mock_api.expect("POST", URL, Reply("x" * (_http.MAX_BODY_BYTES + 1)))
     with pytest.raises(BadAnswerError):
         request()
 
@@ -522,20 +516,20 @@ def test_endless_response_is_rejected(conversation: Conversation) -> None:
         ('{"a": [NaN, Infinity, -Infinity]}', {"a": [None, None, None]}),
     ],
 )
-def test_parsed_body_can_be_written_as_json(conversation: Conversation, text: str, body: t.Any) -> None:
-    conversation.expect("POST", URL, Reply(text))
+def test_parsed_body_can_be_written_as_json(mock_api: MockApi, text: str, body: t.Any) -> None:
+    mock_api.expect("POST", URL, Reply(text))
     assert request().json_object() == body
     json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
 
-def test_body_is_utf8_despite_its_charset(conversation: Conversation) -> None:
-    conversation.expect("POST", URL, Reply({"name": "ä"}, headers={"Content-Type": "application/json; charset=idna"}))
+def test_body_is_utf8_despite_its_charset(mock_api: MockApi) -> None:
+    mock_api.expect("POST", URL, Reply({"name": "ä"}, headers={"Content-Type": "application/json; charset=idna"}))
     assert request().body == {"name": "ä"}
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])
-def test_body_is_read_for_every_status(conversation: Conversation, status: int) -> None:
-    conversation.expect("POST", URL, Reply('{"proxy": "http:\\/\\/p:1"}', status))
+def test_body_is_read_for_every_status(mock_api: MockApi, status: int) -> None:
+    mock_api.expect("POST", URL, Reply('{"proxy": "http:\\/\\/p:1"}', status))
     assert request().json_object() == {"proxy": "http://p:1"}
 
 
@@ -556,10 +550,8 @@ def test_body_is_read_for_every_status(conversation: Conversation, status: int) 
         ("[" * 100000, "100000 characters that are not JSON"),
     ],
 )
-def test_json_object_describes_other_bodies_without_text(
-    conversation: Conversation, body: t.Any, description: str
-) -> None:
-    conversation.expect("POST", URL, Reply(body, 404))
+def test_json_object_describes_other_bodies_without_text(mock_api: MockApi, body: t.Any, description: str) -> None:
+    mock_api.expect("POST", URL, Reply(body, 404))
     with pytest.raises(BadAnswerError, match=f"HTTP 404 and {description}$") as caught:
         request().json_object()
     assert caught.value.details == {"http_status": 404}

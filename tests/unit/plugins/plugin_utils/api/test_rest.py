@@ -29,7 +29,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     ThrottledError,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.rest import RestApi
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ID,
     KEY,
     LOGGED_IN,
@@ -41,7 +41,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     WITH_PASSWORD,
     WITH_TOKEN,
     Answer,
-    Conversation,
+    MockApi,
     Reply,
     account,
     opened,
@@ -72,16 +72,16 @@ def api(credentials: Credentials = WITH_TOKEN) -> RestApi:
     ],
 )
 def test_connect_sends_options_and_credentials(
-    conversation: Conversation, arguments: dict[str, t.Any], body: dict[str, str]
+    mock_api: MockApi, arguments: dict[str, t.Any], body: dict[str, str]
 ) -> None:
     headers = {"developerkey": KEY, "token": TOKEN, "Content-Type": "application/json"}
-    conversation.expect("POST", CONNECT, opened(), body={"deviceaddress": SERVICE, **body}, headers=headers)
+    mock_api.expect("POST", CONNECT, opened(), body={"deviceaddress": SERVICE, **body}, headers=headers)
     assert api().connect(SERVICE, **arguments).connectionid == ID
 
 
 @pytest.mark.parametrize("url", ["https://api.remote.it/apv/v27", "http://127.0.0.1:8080"])
-def test_connect_uses_the_api_url(conversation: Conversation, url: str) -> None:
-    conversation.expect("POST", url + CONNECT, opened())
+def test_connect_uses_the_api_url(mock_api: MockApi, url: str) -> None:
+    mock_api.expect("POST", url + CONNECT, opened())
     api(Credentials(url, KEY, token=TOKEN)).connect(SERVICE)
 
 
@@ -95,8 +95,8 @@ def test_connect_uses_the_api_url(conversation: Conversation, url: str) -> None:
         Reply(""),
     ],
 )
-def test_connect_is_not_repeated(conversation: Conversation, pauses: list[float], failure: t.Any) -> None:
-    conversation.expect("POST", CONNECT, failure)
+def test_connect_is_not_repeated(mock_api: MockApi, pauses: list[float], failure: t.Any) -> None:
+    mock_api.expect("POST", CONNECT, failure)
     with pytest.raises(RemoteItError):
         api().connect(SERVICE)
     assert pauses == []
@@ -105,18 +105,18 @@ def test_connect_is_not_repeated(conversation: Conversation, pauses: list[float]
 THROTTLED = Reply("", 429, {"Retry-After": "3"})
 
 
-def test_connect_and_login_are_repeated_if_throttled(conversation: Conversation, pauses: list[float]) -> None:
-    conversation.expect("POST", LOGIN, THROTTLED, LOGGED_IN)
-    conversation.expect("POST", CONNECT, THROTTLED, opened())
+def test_connect_and_login_are_repeated_if_throttled(mock_api: MockApi, pauses: list[float]) -> None:
+    mock_api.expect("POST", LOGIN, THROTTLED, LOGGED_IN)
+    mock_api.expect("POST", CONNECT, THROTTLED, opened())
     assert api(WITH_PASSWORD).connect(SERVICE).connectionid == ID
     assert pauses == [3, 3]
 
 
 @pytest.mark.parametrize("path", [LOGIN, CONNECT])
-def test_throttled_connect_has_opened_nothing(conversation: Conversation, pauses: list[float], path: str) -> None:
+def test_throttled_connect_has_opened_nothing(mock_api: MockApi, pauses: list[float], path: str) -> None:
     if path == CONNECT:
-        conversation.expect("POST", LOGIN, LOGGED_IN)
-    conversation.expect("POST", path, *[THROTTLED] * 21)
+        mock_api.expect("POST", LOGIN, LOGGED_IN)
+    mock_api.expect("POST", path, *[THROTTLED] * 21)
     with pytest.raises(ThrottledError) as caught:
         connect_one(api(WITH_PASSWORD), SERVICE, ConnectRequest((SERVICE,)))
     assert caught.value.outcome in (ConnectOutcome.NOT_SENT, ConnectOutcome.REFUSED)
@@ -162,51 +162,51 @@ def test_throttled_connect_has_opened_nothing(conversation: Conversation, pauses
         (Reply([]), "bad_answer"),
     ],
 )
-def test_refusal_has_the_code_of_its_reason(conversation: Conversation, reply: Reply, code: str) -> None:
-    conversation.expect("POST", CONNECT, reply)
+def test_refusal_has_the_code_of_its_reason(mock_api: MockApi, reply: Reply, code: str) -> None:
+    mock_api.expect("POST", CONNECT, reply)
     with pytest.raises(RemoteItError) as caught:
         api().connect(SERVICE)
     assert caught.value.code == code
 
 
-def test_refusal_contains_reason_and_advice(conversation: Conversation) -> None:
-    conversation.expect("POST", CONNECT, refused("api key failed validation"))
+def test_refusal_contains_reason_and_advice(mock_api: MockApi) -> None:
+    mock_api.expect("POST", CONNECT, refused("api key failed validation"))
     with pytest.raises(RemoteItError, match=r"^the API says: api key failed validation \(check the developer key\)$"):
         api().connect(SERVICE)
 
 
-def test_auth_error_names_the_sources_of_the_credentials(conversation: Conversation) -> None:
-    conversation.expect("POST", CONNECT, refused("api key failed validation"))
+def test_auth_error_names_the_sources_of_the_credentials(mock_api: MockApi) -> None:
+    mock_api.expect("POST", CONNECT, refused("api key failed validation"))
     with pytest.raises(AuthError, match=r"; credentials used: token from the option token$"):
         api(dataclasses.replace(WITH_TOKEN, sources="token from the option token")).connect(SERVICE)
 
 
 @pytest.mark.parametrize("reason", [None, [None], {"a": 1}, 7, True])
-def test_refusal_ignores_reason_that_is_not_text(conversation: Conversation, reason: t.Any) -> None:
-    conversation.expect("POST", CONNECT, refused(reason, 400))
+def test_refusal_ignores_reason_that_is_not_text(mock_api: MockApi, reason: t.Any) -> None:
+    mock_api.expect("POST", CONNECT, refused(reason, 400))
     with pytest.raises(RemoteItError, match="without a reason"):
         api().connect(SERVICE)
 
 
 @pytest.mark.parametrize("credentials", [WITH_TOKEN, WITH_PASSWORD])
-def test_refusal_masks_secrets(conversation: Conversation, credentials: Credentials) -> None:
+def test_refusal_masks_secrets(mock_api: MockApi, credentials: Credentials) -> None:
     if credentials.password:
-        conversation.expect("POST", LOGIN, LOGGED_IN)
-    conversation.expect("POST", CONNECT, refused(f"no: {KEY} {TOKEN} {credentials.password}", 400))
+        mock_api.expect("POST", LOGIN, LOGGED_IN)
+    mock_api.expect("POST", CONNECT, refused(f"no: {KEY} {TOKEN} {credentials.password}", 400))
     with pytest.raises(RemoteItError, match=r"no: \*+ \*+") as caught:
         api(credentials).connect(SERVICE)
     assert not any(secret in str(caught.value.as_failure()) for secret in (KEY, TOKEN, PASSWORD))
 
 
-def test_bad_response_masks_secrets(conversation: Conversation) -> None:
-    conversation.expect("POST", "/device/connect", opened(proxy=f"tok:{WITH_TOKEN.token}"))
+def test_bad_response_masks_secrets(mock_api: MockApi) -> None:
+    mock_api.expect("POST", "/device/connect", opened(proxy=f"tok:{WITH_TOKEN.token}"))
     with pytest.raises(BadAnswerError) as caught:
         api().connect(SERVICE)
     assert str(WITH_TOKEN.token) not in caught.value.message
 
 
-def test_refusal_is_printable_and_short(conversation: Conversation) -> None:
-    conversation.expect("POST", CONNECT, refused("a\x1b[31m\nb\u202ec" + "x" * 5000, 400))
+def test_refusal_is_printable_and_short(mock_api: MockApi) -> None:
+    mock_api.expect("POST", CONNECT, refused("a\x1b[31m\nb\u202ec" + "x" * 5000, 400))
     with pytest.raises(RemoteItError) as caught:
         api().connect(SERVICE)
     assert "the API says: a?[31m b?cxxx" in caught.value.message
@@ -216,25 +216,25 @@ def test_refusal_is_printable_and_short(conversation: Conversation) -> None:
 # -- the login ---------------------------------------------------------------------------------------------------------
 
 
-def test_login_sends_the_password_once(conversation: Conversation) -> None:
+def test_login_sends_the_password_once(mock_api: MockApi) -> None:
     body = {"username": "someone", "password": PASSWORD}
-    conversation.expect("POST", LOGIN, LOGGED_IN, body=body, headers={"developerkey": KEY, "token": None})
-    conversation.expect("POST", CONNECT, opened(), opened(), headers={"developerkey": KEY, "token": TOKEN})
+    mock_api.expect("POST", LOGIN, LOGGED_IN, body=body, headers={"developerkey": KEY, "token": None})
+    mock_api.expect("POST", CONNECT, opened(), opened(), headers={"developerkey": KEY, "token": TOKEN})
     rest = api(WITH_PASSWORD)
     rest.connect(SERVICE)
     rest.connect(SERVICE)
 
 
 @pytest.mark.parametrize("code", ["SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP"])
-def test_login_with_two_factor_authentication_is_an_error(conversation: Conversation, code: str) -> None:
-    conversation.expect("POST", LOGIN, refused("", 200, code=code))
+def test_login_with_two_factor_authentication_is_an_error(mock_api: MockApi, code: str) -> None:
+    mock_api.expect("POST", LOGIN, refused("", 200, code=code))
     with pytest.raises(AuthError, match=code):
         api(WITH_PASSWORD).connect(SERVICE)
 
 
 @pytest.mark.parametrize("token", [None, "", 7, [None], "a b", "a\nb"])
-def test_login_without_token_is_an_error(conversation: Conversation, token: t.Any) -> None:
-    conversation.expect("POST", LOGIN, Reply({"status": "true", "token": token}))
+def test_login_without_token_is_an_error(mock_api: MockApi, token: t.Any) -> None:
+    mock_api.expect("POST", LOGIN, Reply({"status": "true", "token": token}))
     with pytest.raises(BadAnswerError):
         api(WITH_PASSWORD).connect(SERVICE)
 
@@ -255,20 +255,20 @@ def in_threads(rest: RestApi, count: int) -> list[str]:
         requests.exceptions.ConnectionError("broken"),
     ],
 )
-def test_failed_login_has_outcome_not_sent(conversation: Conversation, answer: Answer) -> None:
-    conversation.expect("POST", LOGIN, answer)
+def test_failed_login_has_outcome_not_sent(mock_api: MockApi, answer: Answer) -> None:
+    mock_api.expect("POST", LOGIN, answer)
     with pytest.raises(RemoteItError) as caught:
         connect_one(api(WITH_PASSWORD), SERVICE, ConnectRequest((SERVICE,)))
     assert caught.value.outcome is ConnectOutcome.NOT_SENT
     assert "may_be_open" not in caught.value.as_failure()
 
 
-def test_failed_login_is_not_a_closed_connection(conversation: Conversation) -> None:
+def test_failed_login_is_not_a_closed_connection(mock_api: MockApi) -> None:
     """The token has expired, and a gateway refuses the login with a reason that would be ambiguous for a stop call."""
-    conversation.expect("POST", LOGIN, LOGGED_IN)
-    conversation.expect("POST", CONNECT, opened())
-    conversation.expect("POST", STOP, refused("api token missing"))
-    conversation.expect("POST", LOGIN, refused("", 403))
+    mock_api.expect("POST", LOGIN, LOGGED_IN)
+    mock_api.expect("POST", CONNECT, opened())
+    mock_api.expect("POST", STOP, refused("api token missing"))
+    mock_api.expect("POST", LOGIN, refused("", 403))
     rest = api(WITH_PASSWORD)
     rest.connect(SERVICE)
     with pytest.raises(AuthError, match="without a reason"):
@@ -280,7 +280,7 @@ def count_threads_in_login() -> int:
     return sum("before" in frame.f_locals for frame in frames)
 
 
-def test_threads_share_a_failed_login(conversation: Conversation) -> None:
+def test_threads_share_a_failed_login(mock_api: MockApi) -> None:
     started, gate = threading.Event(), threading.Event()
 
     def hang(request: requests.PreparedRequest) -> Reply:
@@ -288,7 +288,7 @@ def test_threads_share_a_failed_login(conversation: Conversation) -> None:
         assert gate.wait(30)
         raise requests.exceptions.ReadTimeout("slow")
 
-    conversation.expect("POST", LOGIN, hang)
+    mock_api.expect("POST", LOGIN, hang)
     rest = api(WITH_PASSWORD)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         first = pool.submit(rest.connect, SERVICE)
@@ -298,71 +298,71 @@ def test_threads_share_a_failed_login(conversation: Conversation) -> None:
             assert not concurrent.futures.wait(others, 0.01).done
         gate.set()
         assert {type(each.exception(30)) for each in (first, *others)} == {CallTimeoutError}
-    conversation.expect("POST", LOGIN, LOGGED_IN)  # a later call logs in again
-    conversation.expect("POST", CONNECT, opened())
+    mock_api.expect("POST", LOGIN, LOGGED_IN)  # a later call logs in again
+    mock_api.expect("POST", CONNECT, opened())
     rest.connect(SERVICE)
 
 
-def test_threads_share_one_login(conversation: Conversation) -> None:
-    conversation.in_any_order = True
-    conversation.expect("POST", LOGIN, LOGGED_IN)
+def test_threads_share_one_login(mock_api: MockApi) -> None:
+    mock_api.unordered = True
+    mock_api.expect("POST", LOGIN, LOGGED_IN)
     for service in SERVICES[:8]:
-        conversation.expect_open(service, opened(service))
+        mock_api.expect_connect(service, opened(service))
     in_threads(api(WITH_PASSWORD), 8)
 
 
-def test_threads_renew_an_expired_token_once(conversation: Conversation) -> None:
+def test_threads_renew_an_expired_token_once(mock_api: MockApi) -> None:
     barrier = threading.Barrier(4)
 
     def expired(request: requests.PreparedRequest) -> Reply:
         barrier.wait(30)
         return refused("api token missing")
 
-    conversation.in_any_order = True
-    conversation.expect("POST", LOGIN, LOGGED_IN, Reply({"status": "true", "token": "new"}))
+    mock_api.unordered = True
+    mock_api.expect("POST", LOGIN, LOGGED_IN, Reply({"status": "true", "token": "new"}))
     for service in SERVICES[:4]:
         body = {"deviceaddress": service, "wait": "true"}
-        conversation.expect("POST", CONNECT, expired, body=body, headers={"token": TOKEN})
-        conversation.expect("POST", CONNECT, opened(service), body=body, headers={"token": "new"})
+        mock_api.expect("POST", CONNECT, expired, body=body, headers={"token": TOKEN})
+        mock_api.expect("POST", CONNECT, opened(service), body=body, headers={"token": "new"})
     in_threads(api(WITH_PASSWORD), 4)
 
 
-def test_token_is_renewed_only_once_for_a_call(conversation: Conversation) -> None:
-    conversation.expect("POST", LOGIN, LOGGED_IN)
-    conversation.expect("POST", CONNECT, refused("api token missing"))
-    conversation.expect("POST", LOGIN, Reply({"status": "true", "token": "new"}))
-    conversation.expect("POST", CONNECT, refused("api token missing"))
+def test_token_is_renewed_only_once_for_a_call(mock_api: MockApi) -> None:
+    mock_api.expect("POST", LOGIN, LOGGED_IN)
+    mock_api.expect("POST", CONNECT, refused("api token missing"))
+    mock_api.expect("POST", LOGIN, Reply({"status": "true", "token": "new"}))
+    mock_api.expect("POST", CONNECT, refused("api token missing"))
     with pytest.raises(AuthError):
         api(WITH_PASSWORD).connect(SERVICE)
 
 
-def test_wrong_password_is_sent_once(conversation: Conversation) -> None:
-    conversation.expect("POST", LOGIN, refused("[0102] The username or password is invalid"))
+def test_wrong_password_is_sent_once(mock_api: MockApi) -> None:
+    mock_api.expect("POST", LOGIN, refused("[0102] The username or password is invalid"))
     with pytest.raises(AuthError):
         api(WITH_PASSWORD).connect(SERVICE)
 
 
-def test_changed_password_is_sent_once(conversation: Conversation) -> None:
-    conversation.expect("POST", LOGIN, LOGGED_IN)
-    conversation.expect("POST", CONNECT, refused("api token missing"))
-    conversation.expect("POST", LOGIN, refused("[0102] The username or password is invalid"))
+def test_changed_password_is_sent_once(mock_api: MockApi) -> None:
+    mock_api.expect("POST", LOGIN, LOGGED_IN)
+    mock_api.expect("POST", CONNECT, refused("api token missing"))
+    mock_api.expect("POST", LOGIN, refused("[0102] The username or password is invalid"))
     with pytest.raises(AuthError):
         api(WITH_PASSWORD).connect(SERVICE)
 
 
-def test_token_option_is_not_renewed(conversation: Conversation) -> None:
-    conversation.expect("POST", CONNECT, refused("api token missing"))
+def test_token_option_is_not_renewed(mock_api: MockApi) -> None:
+    mock_api.expect("POST", CONNECT, refused("api token missing"))
     with pytest.raises(AuthError):
         api().connect(SERVICE)
 
 
-def test_a_wrong_password_is_sent_once_for_a_whole_fleet(conversation: Conversation) -> None:
-    conversation.expect("POST", LOGIN, refused("[0102] The username or password is invalid"))
+def test_a_wrong_password_is_sent_once_for_a_whole_fleet(mock_api: MockApi) -> None:
+    mock_api.expect("POST", LOGIN, refused("[0102] The username or password is invalid"))
     rest = api(WITH_PASSWORD)
     for service in SERVICES[:3]:
         with pytest.raises(AuthError):
             rest.connect(service)
-    conversation.verify()
+    mock_api.verify()
 
 
 # -- disconnect --------------------------------------------------------------------------------------------------------
@@ -378,17 +378,17 @@ AMBIGUOUS = [
 @pytest.mark.parametrize(
     "reply", [Reply({"status": "true", "connectionid": ID}), Reply({"status": "true", "id": ID.upper()})]
 )
-def test_disconnect_closes_the_connection(conversation: Conversation, reply: Reply) -> None:
+def test_disconnect_closes_the_connection(mock_api: MockApi, reply: Reply) -> None:
     body = {"deviceaddress": SERVICE, "connectionid": ID}
-    conversation.expect("POST", STOP, reply, body=body, headers={"developerkey": KEY, "token": TOKEN})
+    mock_api.expect("POST", STOP, reply, body=body, headers={"developerkey": KEY, "token": TOKEN})
     assert api().disconnect(SERVICE, ID) is True
 
 
 @pytest.mark.parametrize(
     "failure", [Reply("", 500), Reply({"status": "false"}, 502), Reply("", 429), requests.exceptions.ConnectionError()]
 )
-def test_disconnect_is_retried(conversation: Conversation, pauses: list[float], failure: t.Any) -> None:
-    conversation.expect_stop(SERVICE, ID, *[failure] * 3, STOPPED)
+def test_disconnect_is_retried(mock_api: MockApi, pauses: list[float], failure: t.Any) -> None:
+    mock_api.expect_disconnect(SERVICE, ID, *[failure] * 3, STOPPED)
     assert api().disconnect(SERVICE, ID) is True
     assert len(pauses) == 3
 
@@ -403,49 +403,49 @@ def test_disconnect_is_retried(conversation: Conversation, pauses: list[float], 
     ],
 )
 def test_disconnect_fails_after_all_attempts(
-    conversation: Conversation, pauses: list[float], failure: t.Any, error: type[RemoteItError]
+    mock_api: MockApi, pauses: list[float], failure: t.Any, error: type[RemoteItError]
 ) -> None:
-    conversation.expect_stop(SERVICE, ID, *[failure] * 5)
+    mock_api.expect_disconnect(SERVICE, ID, *[failure] * 5)
     with pytest.raises(error):
         api().disconnect(SERVICE, ID)
 
 
 @pytest.mark.parametrize("reply", AMBIGUOUS)
-def test_disconnect_of_unknown_connection_is_already_closed(conversation: Conversation, reply: Reply) -> None:
-    conversation.expect_stop(SERVICE, ID, reply)
-    conversation.expect("GET", LIST, SUCCESS, headers={"developerkey": KEY, "token": TOKEN})
-    conversation.expect_stop(SERVICE, ID, reply)
+def test_disconnect_of_unknown_connection_is_already_closed(mock_api: MockApi, reply: Reply) -> None:
+    mock_api.expect_disconnect(SERVICE, ID, reply)
+    mock_api.expect("GET", LIST, SUCCESS, headers={"developerkey": KEY, "token": TOKEN})
+    mock_api.expect_disconnect(SERVICE, ID, reply)
     assert api().disconnect(SERVICE, ID) is False
 
 
 @pytest.mark.parametrize("reply", AMBIGUOUS)
-def test_disconnect_repeats_an_ambiguous_refusal(conversation: Conversation, reply: Reply) -> None:
-    conversation.expect_stop(SERVICE, ID, reply)
-    conversation.expect("GET", LIST, SUCCESS)
-    conversation.expect_stop(SERVICE, ID, STOPPED)
+def test_disconnect_repeats_an_ambiguous_refusal(mock_api: MockApi, reply: Reply) -> None:
+    mock_api.expect_disconnect(SERVICE, ID, reply)
+    mock_api.expect("GET", LIST, SUCCESS)
+    mock_api.expect_disconnect(SERVICE, ID, STOPPED)
     assert api().disconnect(SERVICE, ID) is True
 
 
 @pytest.mark.parametrize("reply", [refused("database is down", 200), refused("try again", 400), Reply({}, 409)])
-def test_disconnect_raises_other_refusals(conversation: Conversation, reply: Reply) -> None:
-    conversation.expect_stop(SERVICE, ID, reply)
+def test_disconnect_raises_other_refusals(mock_api: MockApi, reply: Reply) -> None:
+    mock_api.expect_disconnect(SERVICE, ID, reply)
     with pytest.raises(RemoteItError):
         api().disconnect(SERVICE, ID)
 
 
-def test_recent_success_proves_the_credentials(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recent_success_proves_the_credentials(mock_api: MockApi, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    conversation.expect_open(SERVICE, opened())
-    conversation.expect_stop(SERVICE, ID, *AMBIGUOUS[:2])
+    mock_api.expect_connect(SERVICE, opened())
+    mock_api.expect_disconnect(SERVICE, ID, *AMBIGUOUS[:2])
     rest = api()
     rest.connect(SERVICE)
     now += 59
     assert rest.disconnect(SERVICE, ID) is False
     now += 2
-    conversation.expect_stop(SERVICE, ID, AMBIGUOUS[0])
-    conversation.expect("GET", LIST, SUCCESS)
-    conversation.expect_stop(SERVICE, ID, AMBIGUOUS[0])
+    mock_api.expect_disconnect(SERVICE, ID, AMBIGUOUS[0])
+    mock_api.expect("GET", LIST, SUCCESS)
+    mock_api.expect_disconnect(SERVICE, ID, AMBIGUOUS[0])
     assert rest.disconnect(SERVICE, ID) is False
 
 
@@ -459,9 +459,9 @@ def test_recent_success_proves_the_credentials(conversation: Conversation, monke
         Reply("<p>", 403),
     ],
 )
-def test_disconnect_fails_if_credentials_are_not_proven(conversation: Conversation, reply: Reply) -> None:
-    conversation.expect_stop(SERVICE, ID, AMBIGUOUS[0])
-    conversation.expect("GET", LIST, reply)
+def test_disconnect_fails_if_credentials_are_not_proven(mock_api: MockApi, reply: Reply) -> None:
+    mock_api.expect_disconnect(SERVICE, ID, AMBIGUOUS[0])
+    mock_api.expect("GET", LIST, reply)
     with pytest.raises(RemoteItError):
         api().disconnect(SERVICE, ID)
 
@@ -477,9 +477,9 @@ def test_disconnect_fails_if_credentials_are_not_proven(conversation: Conversati
         (Reply("<p>", 404), "bad_answer"),
     ],
 )
-def test_disconnect_raises_refusal_with_clear_reason(conversation: Conversation, reply: Reply, code: str) -> None:
-    conversation.expect_open(SERVICE, opened())  # a recent success proves the credentials
-    conversation.expect_stop(SERVICE, ID, reply)
+def test_disconnect_raises_refusal_with_clear_reason(mock_api: MockApi, reply: Reply, code: str) -> None:
+    mock_api.expect_connect(SERVICE, opened())  # a recent success proves the credentials
+    mock_api.expect_disconnect(SERVICE, ID, reply)
     rest = api()
     rest.connect(SERVICE)
     with pytest.raises(RemoteItError) as caught:
@@ -506,9 +506,9 @@ ROW = {
 }
 
 
-def test_devices_reads_the_list(conversation: Conversation, pauses: list[float]) -> None:
-    conversation.expect("GET", LIST, Reply("", 500), headers={"developerkey": KEY, "token": TOKEN})
-    conversation.expect("GET", LIST, Reply({"devices": [ROW, None], "status": "true"}))
+def test_devices_reads_the_list(mock_api: MockApi, pauses: list[float]) -> None:
+    mock_api.expect("GET", LIST, Reply("", 500), headers={"developerkey": KEY, "token": TOKEN})
+    mock_api.expect("GET", LIST, Reply({"devices": [ROW, None], "status": "true"}))
     warnings: list[str] = []
     (device,) = api().devices(DeviceFilter(applications=(30,), state="active"), warnings.append)
     assert (device.name, device.last_reported) == ("Demo_Router_Web_Port_80", "2018-12-29T19:56:50Z")
@@ -516,14 +516,14 @@ def test_devices_reads_the_list(conversation: Conversation, pauses: list[float])
     assert len(warnings) == 1
 
 
-def test_devices_filters_the_list(conversation: Conversation) -> None:
-    conversation.expect("GET", LIST, Reply({"devices": [ROW], "status": "true"}))
+def test_devices_filters_the_list(mock_api: MockApi) -> None:
+    mock_api.expect("GET", LIST, Reply({"devices": [ROW], "status": "true"}))
     assert list(api().devices(DeviceFilter(devices=("Demo",)), pytest.fail)) == []
 
 
 @pytest.mark.parametrize("devices", [None, {}, "x"])
-def test_devices_without_list_is_an_error(conversation: Conversation, devices: t.Any) -> None:
-    conversation.expect("GET", LIST, Reply({"devices": devices, "status": "true"}))
+def test_devices_without_list_is_an_error(mock_api: MockApi, devices: t.Any) -> None:
+    mock_api.expect("GET", LIST, Reply({"devices": devices, "status": "true"}))
     with pytest.raises(BadAnswerError):
         list(api().devices(DeviceFilter(), pytest.fail))
 
@@ -531,11 +531,11 @@ def test_devices_without_list_is_an_error(conversation: Conversation, devices: t
 @pytest.mark.parametrize(
     "wanted", [DeviceFilter(tags_any=("a",)), DeviceFilter(tags_all=("a",)), DeviceFilter(organisation="o")]
 )
-def test_devices_rejects_filters_that_need_graphql(conversation: Conversation, wanted: DeviceFilter) -> None:
+def test_devices_rejects_filters_that_need_graphql(mock_api: MockApi, wanted: DeviceFilter) -> None:
     with pytest.raises(OptionsError):
         api().devices(wanted, pytest.fail)  # before the first device is requested
 
 
-def test_sessions_returns_none(conversation: Conversation) -> None:
+def test_sessions_returns_none(mock_api: MockApi) -> None:
     assert api().sessions() is None
     assert api().sessions_of([SERVICE]) == {SERVICE: None}

@@ -20,7 +20,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import signatu
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import hmac_key
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.signature import Signature
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
     executed_again,

@@ -22,12 +22,12 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper impo
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import LeftOpen, Recap
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     SERVICE,
     STOPPED,
     WITH_ACCESS_KEY,
     WITH_TOKEN,
-    Conversation,
+    MockApi,
     Reply,
     account,
     not_sent,
@@ -35,7 +35,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     refused,
     sessions,
 )
-from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeping import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeper_calls import (
     WRONG_KEY,
     A,
     B,
@@ -56,11 +56,11 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.k
 WITH_GRAPHQL = account(WITH_ACCESS_KEY)
 
 
-def test_finish_closes_what_is_left(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
-    conversation.in_any_order = True
+def test_finish_closes_what_is_left(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
+    mock_api.unordered = True
     for service, connectionid in ((A, "id-a"), (B, "id-b"), (C, "id-c")):
-        conversation.expect_open(service, opened(service, connectionid))
-        conversation.expect_stop(service, connectionid, STOPPED)
+        mock_api.expect_connect(service, opened(service, connectionid))
+        mock_api.expect_disconnect(service, connectionid, STOPPED)
     connect_all(keeper, A, B, C)
     assert disconnect(keeper, "id-b", B) == "closed"
     assert keeper.finish() == Recap(opened=3, closed=3)
@@ -68,17 +68,15 @@ def test_finish_closes_what_is_left(keeper: Keeper, conversation: Conversation, 
     assert not os.path.exists(ledger.path)
 
 
-def test_finish_needs_no_new_thread(
-    keeper: Keeper, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    conversation.expect_open(A, opened(A, "id-a"))
+def test_finish_needs_no_new_thread(keeper: Keeper, mock_api: MockApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a"))
     connect(keeper)
 
     def no_thread(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", no_thread)
-    conversation.expect_stop(A, "id-a", STOPPED)
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
@@ -103,10 +101,10 @@ def respond_at_the_end(keeper: Keeper, sent: threading.Event) -> t.Callable[[req
     return respond
 
 
-def test_finish_waits_for_a_call_and_sends_no_other(keeper: Keeper, conversation: Conversation) -> None:
+def test_finish_waits_for_a_call_and_sends_no_other(keeper: Keeper, mock_api: MockApi) -> None:
     sent = threading.Event()
-    conversation.expect_open(A, respond_at_the_end(keeper, sent))
-    conversation.expect_stop(A, "id-a", STOPPED)
+    mock_api.expect_connect(A, respond_at_the_end(keeper, sent))
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     prefetch(keeper, A, B, C, who=account(concurrency=1))
     assert sent.wait(30)
     assert keeper.finish() == Recap(opened=1, closed=1)
@@ -114,14 +112,14 @@ def test_finish_waits_for_a_call_and_sends_no_other(keeper: Keeper, conversation
     assert states(keeper) == [State.CLOSED, State.FAILED, State.FAILED]
 
 
-def test_finish_ends_the_wait_for_the_rate_limit(keeper: Keeper, conversation: Conversation) -> None:
+def test_finish_ends_the_wait_for_the_rate_limit(keeper: Keeper, mock_api: MockApi) -> None:
     sent = threading.Event()
 
     def refuse(request: requests.PreparedRequest) -> Reply:
         sent.set()
         return Reply("", 429, {"Retry-After": "30"})
 
-    conversation.expect_open(A, refuse)
+    mock_api.expect_connect(A, refuse)
     prefetch(keeper, A)
     assert sent.wait(30)
     assert keeper.finish() == Recap()
@@ -129,7 +127,7 @@ def test_finish_ends_the_wait_for_the_rate_limit(keeper: Keeper, conversation: C
     assert states(keeper) == [State.FAILED]
 
 
-def test_finish_waits_for_the_older_of_two_calls(keeper: Keeper, conversation: Conversation) -> None:
+def test_finish_waits_for_the_older_of_two_calls(keeper: Keeper, mock_api: MockApi) -> None:
     sent, gate = threading.Event(), threading.Event()
 
     def respond_late(request: requests.PreparedRequest) -> Reply:
@@ -137,14 +135,14 @@ def test_finish_waits_for_the_older_of_two_calls(keeper: Keeper, conversation: C
         gate.wait(30)
         return opened(A, "id-late")
 
-    conversation.in_any_order = True
-    conversation.expect_open(A, respond_late)
-    conversation.expect_stop(A, "id-2", STOPPED)
-    conversation.expect_stop(A, "id-late", STOPPED)
+    mock_api.unordered = True
+    mock_api.expect_connect(A, respond_late)
+    mock_api.expect_disconnect(A, "id-2", STOPPED)
+    mock_api.expect_disconnect(A, "id-late", STOPPED)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         pool.submit(connect, keeper)
         assert sent.wait(30)
-        conversation.expect_open(A, opened(A, "id-2"))
+        mock_api.expect_connect(A, opened(A, "id-2"))
         connect(keeper, reuse=False)
         recap = pool.submit(keeper.finish)
         concurrent.futures.wait([recap], 0.2)  # it has to wait for the late response
@@ -152,7 +150,7 @@ def test_finish_waits_for_the_older_of_two_calls(keeper: Keeper, conversation: C
         assert recap.result(30) == Recap(opened=2, closed=2)
 
 
-def test_finish_waits_for_the_stop_of_a_detached_connection(keeper: Keeper, conversation: Conversation) -> None:
+def test_finish_waits_for_the_stop_of_a_detached_connection(keeper: Keeper, mock_api: MockApi) -> None:
     stopping, gate = threading.Event(), threading.Event()
 
     def respond(request: requests.PreparedRequest) -> Reply:
@@ -160,9 +158,9 @@ def test_finish_waits_for_the_stop_of_a_detached_connection(keeper: Keeper, conv
         gate.wait(30)
         return STOPPED
 
-    conversation.expect_open(A, opened(A, "id-1"))
+    mock_api.expect_connect(A, opened(A, "id-1"))
     connect(keeper, detach=True)
-    conversation.expect_stop(A, "id-1", respond)
+    mock_api.expect_disconnect(A, "id-1", respond)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         pool.submit(disconnect, keeper, "id-1")
         assert stopping.wait(30)
@@ -172,24 +170,24 @@ def test_finish_waits_for_the_stop_of_a_detached_connection(keeper: Keeper, conv
         assert recap.result(30) == Recap(opened=1, closed=1)
 
 
-def test_finish_tries_again_to_close_a_detached_connection(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, opened(A, "id-1"))
+def test_finish_tries_again_to_close_a_detached_connection(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1"))
     connect(keeper, detach=True)
-    conversation.expect_stop(A, "id-1", WRONG_KEY, STOPPED)
+    mock_api.expect_disconnect(A, "id-1", WRONG_KEY, STOPPED)
     assert disconnect(keeper, "id-1") == "auth"
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
-def test_finish_does_not_wait_for_a_command(keeper: Keeper, conversation: Conversation) -> None:
+def test_finish_does_not_wait_for_a_command(keeper: Keeper, mock_api: MockApi) -> None:
     """A release waits for a command in the only thread, and the command runs on after the controller was killed."""
     narrow = account(concurrency=1)
     for service, connectionid in ((A, "id-1"), (B, "id-2")):
-        conversation.expect_open(service, opened(service, connectionid))
+        mock_api.expect_connect(service, opened(service, connectionid))
         connect(keeper, service, host=service, who=narrow)
     acquire(keeper, host_request(A, A, narrow))
-    conversation.in_any_order = True
-    conversation.expect_stop(A, "id-1", STOPPED)
-    conversation.expect_stop(B, "id-2", STOPPED)
+    mock_api.unordered = True
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(B, "id-2", STOPPED)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         closing = pool.submit(release, keeper, A)
         concurrent.futures.wait([closing], 0.2)  # it has to wait for the command
@@ -199,11 +197,11 @@ def test_finish_does_not_wait_for_a_command(keeper: Keeper, conversation: Conver
 
 
 def test_finish_reports_what_could_not_be_closed(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger, pauses: list[float]
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, pauses: list[float]
 ) -> None:
-    conversation.expect_open(A, opened(A, "id-a"))
+    mock_api.expect_connect(A, opened(A, "id-a"))
     connection = connect(keeper)
-    conversation.expect_stop(A, "id-a", *[Reply({"status": "false"}, 500)] * 5)
+    mock_api.expect_disconnect(A, "id-a", *[Reply({"status": "false"}, 500)] * 5)
     recap = keeper.finish()
     (left,) = recap.left_open
     assert recap == Recap(
@@ -213,19 +211,17 @@ def test_finish_reports_what_could_not_be_closed(
     assert ledger_events(ledger) == [("intent", 1, None), ("opened", 1, "id-a"), ("closing", 1, None)]
 
 
-def test_finish_tries_again_what_could_not_be_closed(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, opened(A, "id-a"))
+def test_finish_tries_again_what_could_not_be_closed(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a"))
     connect(keeper)
-    conversation.expect_stop(A, "id-a", WRONG_KEY, STOPPED)
+    mock_api.expect_disconnect(A, "id-a", WRONG_KEY, STOPPED)
     assert disconnect(keeper, "id-a") == "auth"
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
-def test_finish_although_the_ledger_cannot_be_removed(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger
-) -> None:
-    conversation.expect_open(A, opened(A, "id-a"))
-    conversation.expect_stop(A, "id-a", STOPPED)
+def test_finish_although_the_ledger_cannot_be_removed(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a"))
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     connect(keeper)
     os.unlink(ledger.path)
     os.mkdir(ledger.path)
@@ -247,8 +243,8 @@ def test_finish_although_the_ledger_cannot_be_removed(
         RuntimeError("unexpected"),
     ],
 )
-def test_unclear_call_is_reported(keeper: Keeper, conversation: Conversation, ledger: Ledger, answer: t.Any) -> None:
-    conversation.expect_open(A, answer)
+def test_unclear_call_is_reported(keeper: Keeper, mock_api: MockApi, ledger: Ledger, answer: t.Any) -> None:
+    mock_api.expect_connect(A, answer)
     error = connect_error(keeper)
     assert states(keeper) == [State.UNCONFIRMED]
     recap = keeper.finish()
@@ -260,16 +256,16 @@ def test_unclear_call_is_reported(keeper: Keeper, conversation: Conversation, le
 
 
 @pytest.mark.parametrize("answer", [refused("[0861]", 200), WRONG_KEY, Reply({"status": "false"})])
-def test_refused_call_opened_nothing(keeper: Keeper, conversation: Conversation, ledger: Ledger, answer: Reply) -> None:
-    conversation.expect_open(A, answer)
+def test_refused_call_opened_nothing(keeper: Keeper, mock_api: MockApi, ledger: Ledger, answer: Reply) -> None:
+    mock_api.expect_connect(A, answer)
     connect_error(keeper)
     assert states(keeper) == [State.FAILED]
     assert keeper.finish() == Recap()
     assert not os.path.exists(ledger.path)
 
 
-def test_refused_tcp_connection_opened_nothing(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
-    conversation.expect_open(A, not_sent)
+def test_refused_tcp_connection_opened_nothing(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
+    mock_api.expect_connect(A, not_sent)
     assert connect_error(keeper).code == "network"
     assert keeper.finish() == Recap()
     assert not os.path.exists(ledger.path)
@@ -277,36 +273,34 @@ def test_refused_tcp_connection_opened_nothing(keeper: Keeper, conversation: Con
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_unclear_call_is_reconciled_with_the_sessions(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger, shown: bool
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, shown: bool
 ) -> None:
-    conversation.expect_query({"serviceId": SERVICE}, requests.exceptions.ConnectionError())
+    mock_api.expect_query({"serviceId": SERVICE}, requests.exceptions.ConnectionError())
     assert connect_error(keeper, SERVICE, who=WITH_GRAPHQL).as_failure()["may_be_open"]
-    conversation.expect_query({"id": [SERVICE]}, sessions(*(["id-x"] if shown else []), started=format_utc(utc_now())))
+    mock_api.expect_query({"id": [SERVICE]}, sessions(*(["id-x"] if shown else []), started=format_utc(utc_now())))
     if shown:
-        conversation.expect_query({"connectionId": "id-x", "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
+        mock_api.expect_query({"connectionId": "id-x", "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
     recap = keeper.finish()
     assert (recap.opened, recap.closed, len(recap.may_be_open)) == ((1, 1, 0) if shown else (0, 0, 1))
     assert states(keeper) == [State.CLOSED if shown else State.UNCONFIRMED]
     assert os.path.exists(ledger.path) != shown
 
 
-def test_unclear_call_that_ended_without_a_session_failed(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger
-) -> None:
-    conversation.expect_query({"serviceId": SERVICE}, Reply({"errors": [{"message": "internal error"}]}))
+def test_unclear_call_that_ended_without_a_session_failed(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
+    mock_api.expect_query({"serviceId": SERVICE}, Reply({"errors": [{"message": "internal error"}]}))
     connect_error(keeper, SERVICE, who=WITH_GRAPHQL)
-    conversation.expect_query({"id": [SERVICE]}, sessions())
+    mock_api.expect_query({"id": [SERVICE]}, sessions())
     assert keeper.finish() == Recap()
     assert states(keeper) == [State.FAILED]
     assert not os.path.exists(ledger.path)
 
 
 def test_unclear_call_is_unconfirmed_if_its_service_is_not_listed(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger
 ) -> None:
-    conversation.expect_query({"serviceId": SERVICE}, Reply({"errors": [{"message": "internal error"}]}))
+    mock_api.expect_query({"serviceId": SERVICE}, Reply({"errors": [{"message": "internal error"}]}))
     connect_error(keeper, SERVICE, who=WITH_GRAPHQL)
-    conversation.expect_query({"id": [SERVICE]}, sessions(service=A))
+    mock_api.expect_query({"id": [SERVICE]}, sessions(service=A))
     assert [call.service for call in keeper.finish().may_be_open] == [SERVICE]
     assert states(keeper) == [State.UNCONFIRMED]
     assert os.path.exists(ledger.path)
@@ -314,20 +308,20 @@ def test_unclear_call_is_unconfirmed_if_its_service_is_not_listed(
 
 @pytest.mark.parametrize("trouble", ["ledgers", "sessions"])
 def test_unclear_call_does_not_keep_other_connections_open(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger, trouble: str
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, trouble: str
 ) -> None:
     """The sessions, or the ledgers of other runs, cannot be read."""
-    conversation.expect_open(A, opened(A, "id-a"))
+    mock_api.expect_connect(A, opened(A, "id-a"))
     connect(keeper)
-    conversation.expect_query({"serviceId": SERVICE}, requests.exceptions.ConnectionError())
+    mock_api.expect_query({"serviceId": SERVICE}, requests.exceptions.ConnectionError())
     error = connect_error(keeper, SERVICE, who=WITH_GRAPHQL)
-    conversation.in_any_order = True
-    conversation.expect_stop(A, "id-a", STOPPED)
+    mock_api.unordered = True
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     if trouble == "ledgers":
         os.chmod(os.path.dirname(ledger.path), 0o777)
-        conversation.expect_query({"id": [SERVICE]}, sessions("id-x", started=format_utc(utc_now())))
+        mock_api.expect_query({"id": [SERVICE]}, sessions("id-x", started=format_utc(utc_now())))
     else:
-        conversation.expect_query({"id": [SERVICE]}, RuntimeError("unexpected"))
+        mock_api.expect_query({"id": [SERVICE]}, RuntimeError("unexpected"))
     recap = keeper.finish()
     assert (recap.opened, recap.closed) == (1, 1)
     (call,) = recap.may_be_open
@@ -357,7 +351,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Account:
     ],
 )
 def test_late_response_is_recorded(
-    keeper: Keeper, conversation: Conversation, impatient: Account, reply: Reply, last_state: State
+    keeper: Keeper, mock_api: MockApi, impatient: Account, reply: Reply, last_state: State
 ) -> None:
     sent, gate = threading.Event(), threading.Event()
 
@@ -366,10 +360,10 @@ def test_late_response_is_recorded(
         gate.wait(30)
         return reply
 
-    conversation.in_any_order = True
-    conversation.expect_open(A, respond_late)
+    mock_api.unordered = True
+    mock_api.expect_connect(A, respond_late)
     if last_state is State.CLOSED:
-        conversation.expect_stop(A, "id-late", *([WRONG_KEY] if "nonsense" in str(reply.body) else []), STOPPED)
+        mock_api.expect_disconnect(A, "id-late", *([WRONG_KEY] if "nonsense" in str(reply.body) else []), STOPPED)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         late = pool.submit(connect_all, keeper, A, who=impatient)
         assert sent.wait(30)
@@ -384,7 +378,7 @@ def test_late_response_is_recorded(
 
 @pytest.mark.parametrize("late_id", ["id-x", "id-y"])
 def test_late_response_after_its_session_was_closed(
-    keeper: Keeper, conversation: Conversation, impatient: Account, late_id: str
+    keeper: Keeper, mock_api: MockApi, impatient: Account, late_id: str
 ) -> None:
     """The sessions show a connection, which may be another one than the response."""
     sent, gate = threading.Event(), threading.Event()
@@ -396,16 +390,16 @@ def test_late_response_after_its_session_was_closed(
         return Reply({"data": {"connect": fields}})
 
     stopped = Reply({"data": {"disconnect": True}})
-    conversation.expect_query({"serviceId": SERVICE}, respond_late)
-    conversation.expect_query({"id": [SERVICE]}, sessions("id-x", started=format_utc(utc_now())))
-    conversation.expect_query({"connectionId": "id-x", "serviceId": SERVICE}, stopped)
+    mock_api.expect_query({"serviceId": SERVICE}, respond_late)
+    mock_api.expect_query({"id": [SERVICE]}, sessions("id-x", started=format_utc(utc_now())))
+    mock_api.expect_query({"connectionId": "id-x", "serviceId": SERVICE}, stopped)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         who = Account(WITH_ACCESS_KEY, timeout=0.5)
         late = pool.submit(connect_all, keeper, SERVICE, who=who)
         assert sent.wait(30)
         assert keeper.finish() == Recap(opened=1, closed=1)
         if late_id == "id-y":
-            conversation.expect_query({"connectionId": late_id, "serviceId": SERVICE}, stopped)
+            mock_api.expect_query({"connectionId": late_id, "serviceId": SERVICE}, stopped)
         gate.set()
         late.result(30)
     wait_until(lambda: set(states(keeper)) == {State.CLOSED})

@@ -25,7 +25,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_con
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import EndedEarly, Recap
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     KEY,
     PASSWORD,
     SERVICE,
@@ -34,13 +34,13 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
     TOKEN,
     WITH_PASSWORD,
     WITH_TOKEN,
-    Conversation,
+    MockApi,
     Reply,
     account,
     opened,
     refused,
 )
-from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeping import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeper_calls import (
     ACCOUNT,
     OFFLINE,
     WRONG_KEY,
@@ -66,171 +66,167 @@ ANOTHER_LOGIN = account(Credentials(DEFAULT_API_URL, KEY, token="another"))
 # -- connect -----------------------------------------------------------------------------------------------------------
 
 
-def test_connect_writes_the_intent_before_the_call(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
+def test_connect_writes_the_intent_before_the_call(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
     def respond(request: requests.PreparedRequest) -> Reply:
         assert states(keeper) == [State.CONNECTING]
         assert ledger_events(ledger) == [("intent", 1, None)]
         return opened(A, "id-a")
 
-    conversation.expect_open(A, respond)
+    mock_api.expect_connect(A, respond)
     connection = connect(keeper)
     assert (connection.deviceaddress, connection.connectionid, connection.reused) == (A, "id-a", False)
     assert ledger_events(ledger) == [("intent", 1, None), ("opened", 1, "id-a")]
     assert states(keeper) == [State.OPEN]
 
 
-def test_connect_returns_each_outcome(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
-    conversation.in_any_order = True
-    conversation.expect_open(A, opened(A, "id-a"))
-    conversation.expect_open(B, refused("[0861]", 200))
+def test_connect_returns_each_outcome(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
+    mock_api.unordered = True
+    mock_api.expect_connect(A, opened(A, "id-a"))
+    mock_api.expect_connect(B, refused("[0861]", 200))
     outcomes = connect_all(keeper, A, B)
     assert (outcomes[A].connectionid, t.cast(t.Any, outcomes[B]).code) == ("id-a", "not_found")
     assert states(keeper) == [State.OPEN, State.FAILED]
     assert ("closed", 2, "refused") in ledger_events(ledger)
-    conversation.expect_stop(A, "id-a", STOPPED)
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     assert keeper.finish() == Recap(opened=1, closed=1)
     assert not os.path.exists(ledger.path)
 
 
 @pytest.mark.parametrize("again", [SERVICE, SERVICE.lower()])
-def test_connect_reuses_an_open_connection(keeper: Keeper, conversation: Conversation, alive: str, again: str) -> None:
-    conversation.expect_open(SERVICE, opened(SERVICE, "id-a", alive))
+def test_connect_reuses_an_open_connection(keeper: Keeper, mock_api: MockApi, alive: str, again: str) -> None:
+    mock_api.expect_connect(SERVICE, opened(SERVICE, "id-a", alive))
     connect(keeper, SERVICE)
     connection = connect(keeper, again)
     assert (connection.deviceaddress, connection.connectionid, connection.reused) == (again, "id-a", True)
 
 
-def test_connect_reuses_a_reverse_proxy_without_a_probe(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, opened(A, "id-a", "https://does-not-exist.invalid"))
+def test_connect_reuses_a_reverse_proxy_without_a_probe(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a", "https://does-not-exist.invalid"))
     connect(keeper)
     assert connect(keeper).reused
 
 
 @pytest.mark.parametrize("other", [{"hostip": "203.0.113.7"}, {"who": ANOTHER_LOGIN}, {"reuse": False}])
 def test_connect_does_not_reuse_across_options(
-    keeper: Keeper, conversation: Conversation, alive: str, other: dict[str, t.Any]
+    keeper: Keeper, mock_api: MockApi, alive: str, other: dict[str, t.Any]
 ) -> None:
-    conversation.expect("POST", "/device/connect", opened(A, "id-1", alive), opened(A, "id-2", alive))
+    mock_api.expect("POST", "/device/connect", opened(A, "id-1", alive), opened(A, "id-2", alive))
     connect(keeper)
     connection = connect(keeper, **other)
     assert (connection.connectionid, connection.reused) == ("id-2", False)
 
 
 def test_connect_replaces_a_proxy_that_is_gone(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger, alive: str, dead: str
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, alive: str, dead: str
 ) -> None:
-    conversation.expect_open(A, opened(A, "id-1", dead))
+    mock_api.expect_connect(A, opened(A, "id-1", dead))
     connect(keeper)
-    conversation.expect_stop(A, "id-1", STOPPED)
-    conversation.expect_open(A, opened(A, "id-2", alive))
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
+    mock_api.expect_connect(A, opened(A, "id-2", alive))
     connection = connect(keeper)
     assert (connection.connectionid, connection.reused) == ("id-2", False)
     assert states(keeper) == [State.CLOSED, State.OPEN]
     assert ("closed", 1, "closed") in ledger_events(ledger)
 
 
-def test_connect_replaces_a_connection_near_its_end(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+def test_connect_replaces_a_connection_near_its_end(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
     """The task that has registered its ID closes it."""
-    conversation.expect_open(A, opened(A, "id-1", alive, expirationsec="200"))
+    mock_api.expect_connect(A, opened(A, "id-1", alive, expirationsec="200"))
     connect(keeper)
-    conversation.expect_open(A, opened(A, "id-2", alive))
+    mock_api.expect_connect(A, opened(A, "id-2", alive))
     connection = connect(keeper)
     assert (connection.connectionid, connection.reused) == ("id-2", False)
     assert states(keeper) == [State.REPLACED, State.OPEN]
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     assert disconnect(keeper, "id-1") == "closed"
 
 
-def test_connect_moves_the_lease_of_a_host_to_the_new_connection(
-    keeper: Keeper, conversation: Conversation, alive: str
-) -> None:
-    conversation.expect_open(A, opened(A, "id-1", alive, expirationsec="200"))
+def test_connect_moves_the_lease_of_a_host_to_the_new_connection(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1", alive, expirationsec="200"))
     connect(keeper, host="a")
-    conversation.in_any_order = True
-    conversation.expect_stop(A, "id-1", STOPPED)
-    conversation.expect_open(A, opened(A, "id-2", alive))
+    mock_api.unordered = True
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
+    mock_api.expect_connect(A, opened(A, "id-2", alive))
     assert connect(keeper, host="a").connectionid == "id-2"
-    conversation.expect_stop(A, "id-2", STOPPED)
+    mock_api.expect_disconnect(A, "id-2", STOPPED)
     assert release(keeper, "a") == {"id-2": "closed"}
 
 
-def test_connect_tries_again_after_a_failure_and_a_close(
-    keeper: Keeper, conversation: Conversation, alive: str
-) -> None:
-    conversation.expect_open(A, OFFLINE)
+def test_connect_tries_again_after_a_failure_and_a_close(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
+    mock_api.expect_connect(A, OFFLINE)
     assert connect_error(keeper).code == "offline"
-    conversation.expect_open(A, opened(A, "id-1", alive))
+    mock_api.expect_connect(A, opened(A, "id-1", alive))
     connect(keeper)
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     disconnect(keeper, "id-1")
-    conversation.expect_open(A, opened(A, "id-2", alive))
+    mock_api.expect_connect(A, opened(A, "id-2", alive))
     assert not connect(keeper).reused
     assert states(keeper) == [State.FAILED, State.CLOSED, State.OPEN]
 
 
-def test_connect_opens_once_for_concurrent_requests(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+def test_connect_opens_once_for_concurrent_requests(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
     together = threading.Barrier(8)
 
     def worker(number: int) -> Connection:
         together.wait(30)
         return connect(keeper, A, host=f"host-{number}")
 
-    conversation.expect_open(A, opened(A, "id-a", alive))
+    mock_api.expect_connect(A, opened(A, "id-a", alive))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         connections = list(pool.map(worker, range(8)))
     assert {connection.connectionid for connection in connections} == {"id-a"}
     assert sorted(connection.reused for connection in connections) == [False] + [True] * 7
-    conversation.expect_stop(A, "id-a", STOPPED)
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     outcomes = [release(keeper, f"host-{number}") for number in range(8)]
     assert outcomes == [{"id-a": "still_used"}] * 7 + [{"id-a": "closed"}]
 
 
 def test_connect_sends_nothing_without_a_ledger(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger, full_disk: t.Callable[..., t.ContextManager[None]]
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, full_disk: t.Callable[..., t.ContextManager[None]]
 ) -> None:
     with full_disk(ledger.path):
         assert connect_error(keeper).code == "api"
-    assert conversation.sent == []
+    assert mock_api.sent == []
     assert states(keeper) == [State.FAILED]
 
 
-def test_ledger_has_no_secret(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
-    conversation.expect("POST", "/user/login", Reply({"status": "true", "token": TOKEN}))
-    conversation.expect_open(A, opened(A, "id-a"))
+def test_ledger_has_no_secret(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
+    mock_api.expect("POST", "/user/login", Reply({"status": "true", "token": TOKEN}))
+    mock_api.expect_connect(A, opened(A, "id-a"))
     connect(keeper, who=account(Credentials(DEFAULT_API_URL, KEY, username="someone", password=PASSWORD)))
     text = pathlib.Path(ledger.path).read_text()
     assert not any(secret in text for secret in (KEY, TOKEN, PASSWORD, "someone"))
-    conversation.expect_stop(A, "id-a", STOPPED)
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     keeper.finish()
 
 
 # -- one account, many tasks -----------------------------------------------------------------------------------------
 
 
-def test_tasks_share_a_login_and_have_their_timeouts(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect("POST", "/user/login", Reply({"status": "true", "token": TOKEN}))
+def test_tasks_share_a_login_and_have_their_timeouts(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect("POST", "/user/login", Reply({"status": "true", "token": TOKEN}))
     for number, (service, timeout) in enumerate(((A, 60), (B, 5), (C, 90))):
-        conversation.expect_open(service, opened(service, f"id-{number}"))
+        mock_api.expect_connect(service, opened(service, f"id-{number}"))
         who = Account(WITH_PASSWORD, timeout=timeout, concurrency=number + 1)
         assert connect(keeper, service, who=who).connectionid == f"id-{number}"
-    assert [options["timeout"] for options in conversation.options] == [60, 60, 5, 90]
-    conversation.expect_stop(A, "id-0", STOPPED)
+    assert [options["timeout"] for options in mock_api.options] == [60, 60, 5, 90]
+    mock_api.expect_disconnect(A, "id-0", STOPPED)
     disconnect(keeper, "id-0", who=Account(WITH_PASSWORD, timeout=7))
-    assert conversation.options[-1]["timeout"] == 7
-    conversation.in_any_order = True
-    conversation.expect_stop(B, "id-1", STOPPED)
-    conversation.expect_stop(C, "id-2", STOPPED)
+    assert mock_api.options[-1]["timeout"] == 7
+    mock_api.unordered = True
+    mock_api.expect_disconnect(B, "id-1", STOPPED)
+    mock_api.expect_disconnect(C, "id-2", STOPPED)
     keeper.finish()
 
 
-def test_tasks_with_different_http_proxies_share_no_session(keeper: Keeper, conversation: Conversation) -> None:
+def test_tasks_with_different_http_proxies_share_no_session(keeper: Keeper, mock_api: MockApi) -> None:
     for number, proxies in enumerate(({}, {"https": "http://one:3128"}, {"https": "http://two:3128"})):
-        conversation.expect_open(A, opened(A, f"id-{number}"))
+        mock_api.expect_connect(A, opened(A, f"id-{number}"))
         connect(keeper, who=Account(WITH_TOKEN, Transport(proxies)), reuse=False)
-        assert conversation.options[-1]["proxies"].get("https") == proxies.get("https")
+        assert mock_api.options[-1]["proxies"].get("https") == proxies.get("https")
 
 
-def test_tasks_share_the_largest_concurrency(keeper: Keeper, conversation: Conversation) -> None:
+def test_tasks_share_the_largest_concurrency(keeper: Keeper, mock_api: MockApi) -> None:
     under_way, gate = threading.Barrier(3), threading.Event()
 
     def respond(request: requests.PreparedRequest) -> Reply:
@@ -244,12 +240,12 @@ def test_tasks_share_the_largest_concurrency(keeper: Keeper, conversation: Conve
         return opened(SERVICES[3], "id-of-another")
 
     connect_all(keeper, who=account(concurrency=1))
-    conversation.in_any_order = True
+    mock_api.unordered = True
     for service in (A, B):
-        conversation.expect_open(service, respond)
+        mock_api.expect_connect(service, respond)
     prefetch(keeper, A, B, who=account(concurrency=2))
     under_way.wait(30)
-    conversation.expect_open(SERVICES[3], respond_after_one_of_them)
+    mock_api.expect_connect(SERVICES[3], respond_after_one_of_them)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         last = pool.submit(connect, keeper, SERVICES[3], who=Account(WITH_TOKEN, timeout=5, concurrency=1))
         concurrent.futures.wait([last], 0.2)  # it has to wait for one of them
@@ -260,30 +256,28 @@ def test_tasks_share_the_largest_concurrency(keeper: Keeper, conversation: Conve
 # -- disconnect --------------------------------------------------------------------------------------------------------
 
 
-def test_disconnect_closes_with_the_last_lease(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger, alive: str
-) -> None:
-    conversation.expect_open(A, opened(A, "id-a", alive))
+def test_disconnect_closes_with_the_last_lease(keeper: Keeper, mock_api: MockApi, ledger: Ledger, alive: str) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a", alive))
     connect(keeper)
     connect(keeper)
     assert disconnect(keeper, "id-a") == "still_used"
-    conversation.expect_stop(A, "id-a", STOPPED)
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     assert disconnect(keeper, "id-a") == "closed"
     assert disconnect(keeper, "id-a") == "already_closed"  # without a call
     assert [event for event in ledger_events(ledger) if event[0] == "closed"] == [("closed", 1, "closed")]
 
 
-def test_host_has_one_lease(keeper: Keeper, conversation: Conversation, alive: str) -> None:
-    conversation.expect_open(A, opened(A, "id-a", alive))
+def test_host_has_one_lease(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a", alive))
     for _unused in range(3):
         connect(keeper, host="a")
-    conversation.expect_stop(A, "id-a", STOPPED)
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     assert release(keeper, "a") == {"id-a": "closed"}
     assert release(keeper, "a") == {}
 
 
-def test_disconnect_leaves_the_lease_of_a_host(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, opened(A, "id-a"))
+def test_disconnect_leaves_the_lease_of_a_host(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a"))
     connect(keeper, host="a")
     assert release(keeper, "b") == {}
     assert disconnect(keeper, "id-a") == "still_used"
@@ -297,24 +291,24 @@ def ledger_of_another_run(connectionid: str, ledger: Ledger) -> Ledger:
     return another
 
 
-def test_disconnect_leaves_what_another_run_uses(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
+def test_disconnect_leaves_what_another_run_uses(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
     for service, connectionid in ((A, "id-a"), (B, "id-b")):
-        conversation.expect_open(service, opened(service, connectionid))
+        mock_api.expect_connect(service, opened(service, connectionid))
         connect(keeper, service)
     another = ledger_of_another_run("id-a", ledger)
     for _unused in range(2):
         assert disconnect(keeper, "id-a") == "still_used"
     assert states(keeper) == [State.LEFT, State.OPEN]
-    conversation.expect_stop(B, "id-b", STOPPED)
+    mock_api.expect_disconnect(B, "id-b", STOPPED)
     assert keeper.finish() == Recap(opened=1, closed=1)
     assert os.listdir(os.path.dirname(ledger.path)) == [os.path.basename(another.path)]
 
 
 @pytest.mark.parametrize("other_run", ["closing", "closed", "killed", "unreadable"])
 def test_disconnect_closes_what_no_other_run_uses(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger, other_run: str
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, other_run: str
 ) -> None:
-    conversation.expect_open(A, opened(A, "id-a"))
+    mock_api.expect_connect(A, opened(A, "id-a"))
     connect(keeper)
     another = ledger_of_another_run("id-a", ledger)
     if other_run == "closing":
@@ -325,16 +319,16 @@ def test_disconnect_closes_what_no_other_run_uses(
         another._file.close()
     else:
         os.chmod(os.path.dirname(ledger.path), 0o777)
-    conversation.expect_stop(A, "id-a", STOPPED)
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     assert disconnect(keeper, "id-a") == "closed"
 
 
 def test_disconnect_reads_ledgers_beside_an_unreadable_one(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger, unreadable: t.Callable[[str], None]
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, unreadable: t.Callable[[str], None]
 ) -> None:
     foreign, _unused = Ledger.begin(os.path.dirname(ledger.path), "a-run-of-another-user")
     unreadable(foreign.path)
-    conversation.expect_open(A, opened(A, "id-a"))
+    mock_api.expect_connect(A, opened(A, "id-a"))
     connect(keeper)
     another = ledger_of_another_run("id-a", ledger)
     assert disconnect(keeper, "id-a") == "still_used"
@@ -345,38 +339,38 @@ def test_disconnect_reads_ledgers_beside_an_unreadable_one(
     ("reply", "outcome"), [(STOPPED, "closed"), (WRONG_KEY, "auth"), (RuntimeError("unexpected"), "api")]
 )
 def test_disconnect_closes_a_connection_of_another_run(
-    keeper: Keeper, conversation: Conversation, reply: t.Any, outcome: str
+    keeper: Keeper, mock_api: MockApi, reply: t.Any, outcome: str
 ) -> None:
-    conversation.expect_stop(A, "id-of-another-run", reply)
+    mock_api.expect_disconnect(A, "id-of-another-run", reply)
     assert disconnect(keeper, "id-of-another-run") == outcome
 
 
-def test_disconnect_with_another_login(keeper: Keeper, conversation: Conversation, dead: str) -> None:
+def test_disconnect_with_another_login(keeper: Keeper, mock_api: MockApi, dead: str) -> None:
     """To another login the API reports an open connection as unknown."""
     for connectionid in ("id-1", "id-2"):
-        conversation.expect_open(A, opened(A, connectionid, dead))
+        mock_api.expect_connect(A, opened(A, connectionid, dead))
         connect(keeper, reuse=False)
-    conversation.expect_stop(A, "id-1", UNKNOWN[0])
-    conversation.expect("GET", "/device/list/all", Reply({"status": "true"}))
-    conversation.expect_stop(A, "id-1", UNKNOWN[1])
+    mock_api.expect_disconnect(A, "id-1", UNKNOWN[0])
+    mock_api.expect("GET", "/device/list/all", Reply({"status": "true"}))
+    mock_api.expect_disconnect(A, "id-1", UNKNOWN[1])
     assert disconnect(keeper, "id-1", who=ANOTHER_LOGIN) == "auth"
-    conversation.expect_stop(A, "id-2", STOPPED)
+    mock_api.expect_disconnect(A, "id-2", STOPPED)
     assert disconnect(keeper, "id-2", who=ANOTHER_LOGIN) == "closed"
     assert states(keeper) == [State.OPEN, State.OPEN]
 
 
-def test_disconnect_tries_again_after_a_failure(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, opened(A, "id-a"))
+def test_disconnect_tries_again_after_a_failure(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a"))
     connect(keeper)
-    conversation.expect_stop(A, "id-a", WRONG_KEY, STOPPED)
+    mock_api.expect_disconnect(A, "id-a", WRONG_KEY, STOPPED)
     assert disconnect(keeper, "id-a") == "auth"
     assert states(keeper) == [State.CLOSE_FAILED]
     assert disconnect(keeper, "id-a") == "closed"
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
-def test_disconnect_ends_control_masters_first(keeper: Keeper, conversation: Conversation, run: Run) -> None:
-    conversation.expect_open(A, opened(A, "id-a"))
+def test_disconnect_ends_control_masters_first(keeper: Keeper, mock_api: MockApi, run: Run) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a"))
     connect(keeper)
     directory = pathlib.Path(run.control_path_dir("id-a"))
     directory.mkdir(parents=True)
@@ -386,26 +380,24 @@ def test_disconnect_ends_control_masters_first(keeper: Keeper, conversation: Con
         assert not directory.exists()
         return STOPPED
 
-    conversation.expect_stop(A, "id-a", respond)
+    mock_api.expect_disconnect(A, "id-a", respond)
     assert disconnect(keeper, "id-a") == "closed"
 
 
-def test_disconnect_despite_an_unreadable_control_directory(
-    keeper: Keeper, conversation: Conversation, run: Run
-) -> None:
-    conversation.expect_open(A, opened(A, "id-a"))
+def test_disconnect_despite_an_unreadable_control_directory(keeper: Keeper, mock_api: MockApi, run: Run) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a"))
     connect(keeper)
     os.mkdir(run.runtime_dir)
     os.symlink("nowhere", os.path.join(run.runtime_dir, "nowhere"))
     os.symlink("nowhere", run.control_path_dir("id-a"))
-    conversation.expect_stop(A, "id-a", STOPPED)
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     assert disconnect(keeper, "id-a") == "closed"
 
 
-def test_disconnect_returns_an_outcome_for_each_name(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(SERVICE, opened(SERVICE, "id-a"))
+def test_disconnect_returns_an_outcome_for_each_name(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(SERVICE, opened(SERVICE, "id-a"))
     connect(keeper, SERVICE)
-    conversation.expect_stop(SERVICE, "id-a", STOPPED)
+    mock_api.expect_disconnect(SERVICE, "id-a", STOPPED)
     refs = [(SERVICE, "id-a"), (SERVICE.lower(), "id-a")]
     assert sorted(ref for ref, _unused in keeper.release_services(ACCOUNT, refs)) == sorted(refs)
 
@@ -414,7 +406,7 @@ def test_disconnect_returns_an_outcome_for_each_name(keeper: Keeper, conversatio
     "other", [{}, {"hostip": "203.0.113.7"}, {"reuse": False}, {"who": ANOTHER_LOGIN}], ids=lambda other: str(*other)
 )
 def test_connect_waits_for_the_stop_of_the_same_service(
-    keeper: Keeper, conversation: Conversation, alive: str, other: dict[str, t.Any]
+    keeper: Keeper, mock_api: MockApi, alive: str, other: dict[str, t.Any]
 ) -> None:
     """The vendor might return the connection that is being stopped."""
     stopping, gate = threading.Event(), threading.Event()
@@ -428,10 +420,10 @@ def test_connect_waits_for_the_stop_of_the_same_service(
         assert gate.is_set()
         return opened(A, "id-1", alive)
 
-    conversation.expect_open(A, opened(A, "id-1", alive))
+    mock_api.expect_connect(A, opened(A, "id-1", alive))
     connect(keeper)
-    conversation.expect_stop(A, "id-1", respond_to_stop)
-    conversation.expect("POST", "/device/connect", respond_to_connect)
+    mock_api.expect_disconnect(A, "id-1", respond_to_stop)
+    mock_api.expect("POST", "/device/connect", respond_to_connect)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         closed = pool.submit(disconnect, keeper, "id-1")
         assert stopping.wait(30)
@@ -439,7 +431,7 @@ def test_connect_waits_for_the_stop_of_the_same_service(
         concurrent.futures.wait([again], 0.2)  # it has to wait for the stop
         gate.set()
         assert (closed.result(30), again.result(30).reused) == ("closed", False)
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     assert keeper.finish() == Recap(opened=2, closed=2)
 
 
@@ -448,7 +440,7 @@ def test_connect_waits_for_the_stop_of_the_same_service(
     [("id-1", "still_used", [State.OPEN, State.MERGED]), ("id-2", "closed", [State.CLOSED, State.OPEN])],
 )
 def test_disconnect_waits_for_a_connect_call_of_the_same_service(
-    keeper: Keeper, conversation: Conversation, alive: str, returned: str, outcome: str, last_states: list[State]
+    keeper: Keeper, mock_api: MockApi, alive: str, returned: str, outcome: str, last_states: list[State]
 ) -> None:
     """The vendor might return the connection, which the stop would close."""
     sent, gate = threading.Event(), threading.Event()
@@ -458,22 +450,22 @@ def test_disconnect_waits_for_a_connect_call_of_the_same_service(
         gate.wait(30)
         return opened(A, returned, alive)
 
-    conversation.expect_open(A, opened(A, "id-1", alive))
+    mock_api.expect_connect(A, opened(A, "id-1", alive))
     connect(keeper)
-    conversation.expect_open(A, respond)
+    mock_api.expect_connect(A, respond)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         again = pool.submit(connect, keeper, reuse=False)
         assert sent.wait(30)
         closed = pool.submit(disconnect, keeper, "id-1")
         wait_until(lambda: states(keeper) == [State.DRAINING, State.CONNECTING])
         if outcome == "closed":
-            conversation.expect_stop(A, "id-1", STOPPED)
+            mock_api.expect_disconnect(A, "id-1", STOPPED)
         gate.set()
         assert (closed.result(30), again.result(30).connectionid) == (outcome, returned)
     assert states(keeper) == last_states
 
 
-def test_disconnect_ends_although_the_ledger_fails(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
+def test_disconnect_ends_although_the_ledger_fails(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
     """An unexpected error after the stop call does not let the task wait forever."""
     outcomes: list[t.Any] = []
 
@@ -481,9 +473,9 @@ def test_disconnect_ends_although_the_ledger_fails(keeper: Keeper, conversation:
         ledger._file.close()
         return STOPPED
 
-    conversation.expect_open(A, opened(A, "id-1"))
+    mock_api.expect_connect(A, opened(A, "id-1"))
     connect(keeper)
-    conversation.expect_stop(A, "id-1", respond)
+    mock_api.expect_disconnect(A, "id-1", respond)
     results = keeper.release_services(ACCOUNT, [(A, "id-1")])
     stopped = threading.Thread(target=lambda: outcomes.extend(results), daemon=True)
     stopped.start()
@@ -493,13 +485,13 @@ def test_disconnect_ends_although_the_ledger_fails(keeper: Keeper, conversation:
 
 
 def test_connect_records_the_connection_although_the_ledger_fails(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger
 ) -> None:
     def respond(request: requests.PreparedRequest) -> Reply:
         ledger._file.close()
         return opened(A, "id-1")
 
-    conversation.expect_open(A, respond)
+    mock_api.expect_connect(A, respond)
     connect(keeper)
     assert states(keeper) == [State.OPEN]
 
@@ -507,52 +499,50 @@ def test_connect_records_the_connection_although_the_ledger_fails(
 # -- a connection that cannot be used ----------------------------------------------------------------------------------
 
 
-def test_unusable_connection_is_stopped_at_once(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
-    conversation.expect_open(A, opened(A, "id-a", "nonsense"))
-    conversation.expect_stop(A, "id-a", STOPPED)
+def test_unusable_connection_is_stopped_at_once(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a", "nonsense"))
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     assert connect_error(keeper).code == "bad_answer"
     assert states(keeper) == [State.FAILED]
     assert keeper.finish() == Recap()
     assert not os.path.exists(ledger.path)
 
 
-def test_unusable_connection_is_stopped_again_at_the_end(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, opened(A, "id-a", "nonsense"))
-    conversation.expect_stop(A, "id-a", WRONG_KEY, STOPPED)
+def test_unusable_connection_is_stopped_again_at_the_end(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a", "nonsense"))
+    mock_api.expect_disconnect(A, "id-a", WRONG_KEY, STOPPED)
     assert connect_error(keeper).connectionid == "id-a"
     assert states(keeper) == [State.UNUSABLE]
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
-def test_unusable_connection_is_closed_with_its_host(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, opened(A, "id-a", "nonsense"))
-    conversation.expect_stop(A, "id-a", WRONG_KEY, STOPPED)
+def test_unusable_connection_is_closed_with_its_host(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a", "nonsense"))
+    mock_api.expect_disconnect(A, "id-a", WRONG_KEY, STOPPED)
     connect_error(keeper, host="a")
     assert release(keeper, "a") == {"id-a": "closed"}
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
-def test_unusable_connection_is_not_handed_out(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+def test_unusable_connection_is_not_handed_out(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
     """The vendor may return it again, this time in a valid form."""
-    conversation.expect_open(A, opened(A, "id-a", "nonsense"))
-    conversation.expect_stop(A, "id-a", WRONG_KEY)
+    mock_api.expect_connect(A, opened(A, "id-a", "nonsense"))
+    mock_api.expect_disconnect(A, "id-a", WRONG_KEY)
     connect_error(keeper)
-    conversation.expect_open(A, opened(A, "id-a", alive))
+    mock_api.expect_connect(A, opened(A, "id-a", alive))
     assert connect(keeper).host == "127.0.0.1"
     assert connect(keeper).reused
     assert states(keeper) == [State.MERGED, State.OPEN]
-    conversation.expect_stop(A, "id-a", STOPPED)
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
-def test_unusable_response_does_not_replace_an_open_connection(
-    keeper: Keeper, conversation: Conversation, alive: str
-) -> None:
+def test_unusable_response_does_not_replace_an_open_connection(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
     """The API returns the ID of an open connection in an invalid form."""
-    conversation.expect_open(A, opened(A, "id-a", alive))
+    mock_api.expect_connect(A, opened(A, "id-a", alive))
     connect(keeper)
-    conversation.expect_open(A, opened(A, "id-a", "nonsense"))
-    conversation.expect_stop(A, "id-a", WRONG_KEY, STOPPED)
+    mock_api.expect_connect(A, opened(A, "id-a", "nonsense"))
+    mock_api.expect_disconnect(A, "id-a", WRONG_KEY, STOPPED)
     assert connect_error(keeper, reuse=False).connectionid == "id-a"
     assert states(keeper) == [State.OPEN, State.MERGED]
     assert keeper.finish() == Recap(opened=1, closed=1)
@@ -561,133 +551,127 @@ def test_unusable_response_does_not_replace_an_open_connection(
 # -- a second connection to one service: see second_connect.py ---------------------------------------------------------
 
 
-def test_second_connect_returns_the_same_connection(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+def test_second_connect_returns_the_same_connection(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
     """It counts once, and is closed with its last lease."""
-    conversation.expect_open(A, opened(A, "id-1", alive))
+    mock_api.expect_connect(A, opened(A, "id-1", alive))
     connect(keeper)
-    conversation.expect_open(A, opened(A, "id-1", alive))
+    mock_api.expect_connect(A, opened(A, "id-1", alive))
     connect(keeper, reuse=False)
     assert states(keeper) == [State.OPEN, State.MERGED]
     assert disconnect(keeper, "id-1") == "still_used"
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     assert disconnect(keeper, "id-1") == "closed"
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
-def test_second_connect_gives_a_host_no_second_lease(keeper: Keeper, conversation: Conversation, alive: str) -> None:
-    conversation.expect("POST", "/device/connect", opened(A, "id-1", alive), opened(A, "id-1", alive))
+def test_second_connect_gives_a_host_no_second_lease(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
+    mock_api.expect("POST", "/device/connect", opened(A, "id-1", alive), opened(A, "id-1", alive))
     connect(keeper, host="a")
     connect(keeper, host="a", hostip="203.0.113.7")
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     assert release(keeper, "a") == {"id-1": "closed"}
 
 
 def test_second_connect_with_detach_detaches_the_same_connection(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger, alive: str
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, alive: str
 ) -> None:
-    conversation.expect_open(A, opened(A, "id-1", alive))
+    mock_api.expect_connect(A, opened(A, "id-1", alive))
     connect(keeper)
-    conversation.expect_open(A, opened(A, "id-1", alive))
+    mock_api.expect_connect(A, opened(A, "id-1", alive))
     connect(keeper, reuse=False, detach=True)
     assert keeper.finish() == Recap(opened=1, closed=0)
     assert pathlib.Path(ledger.path).exists()
 
 
-def test_second_connect_returns_an_id_that_was_closed(keeper: Keeper, conversation: Conversation, alive: str) -> None:
+def test_second_connect_returns_an_id_that_was_closed(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
     for _unused in range(2):
-        conversation.expect_open(A, opened(A, "id-1", alive))
+        mock_api.expect_connect(A, opened(A, "id-1", alive))
         connect(keeper)
-        conversation.expect_stop(A, "id-1", STOPPED)
+        mock_api.expect_disconnect(A, "id-1", STOPPED)
         assert disconnect(keeper, "id-1") == "closed"
     assert states(keeper) == [State.CLOSED, State.CLOSED]
 
 
 def test_second_connect_returns_an_id_whose_stop_failed(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger, dead: str
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, dead: str
 ) -> None:
-    conversation.expect_open(A, opened(A, "id-1", dead))
+    mock_api.expect_connect(A, opened(A, "id-1", dead))
     connect(keeper)
-    conversation.expect_stop(A, "id-1", refused("not now", 400))
+    mock_api.expect_disconnect(A, "id-1", refused("not now", 400))
     assert disconnect(keeper, "id-1") == "api"
-    conversation.expect_open(A, opened(A, "id-1", dead))
+    mock_api.expect_connect(A, opened(A, "id-1", dead))
     connect(keeper)
     assert states(keeper) == [State.MERGED, State.OPEN]
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     assert disconnect(keeper, "id-1") == "closed"
     assert keeper.finish() == Recap(opened=1, closed=1)
     assert not os.path.exists(ledger.path)
 
 
-def test_second_connect_ends_the_older_connection(keeper: Keeper, conversation: Conversation, dead: str) -> None:
+def test_second_connect_ends_the_older_connection(keeper: Keeper, mock_api: MockApi, dead: str) -> None:
     """The API reports that. The stop is sent to make sure."""
-    conversation.expect_open(A, opened(A, "id-1", dead))
+    mock_api.expect_connect(A, opened(A, "id-1", dead))
     connect(keeper)
-    conversation.expect_open(A, opened(A, "id-2", dead, connectionOverridden="true"))
-    conversation.in_any_order = True
-    conversation.expect_stop(A, "id-1", *UNKNOWN)
+    mock_api.expect_connect(A, opened(A, "id-2", dead, connectionOverridden="true"))
+    mock_api.unordered = True
+    mock_api.expect_disconnect(A, "id-1", *UNKNOWN)
     connect(keeper, reuse=False)
     assert disconnect(keeper, "id-1") == "already_closed"
-    conversation.expect_stop(A, "id-2", STOPPED)
+    mock_api.expect_disconnect(A, "id-2", STOPPED)
     assert disconnect(keeper, "id-2") == "closed"
     assert keeper.finish() == Recap(opened=2, closed=2)
 
 
-def test_second_connect_may_get_the_address_of_the_older_one(
-    keeper: Keeper, conversation: Conversation, alive: str
-) -> None:
+def test_second_connect_may_get_the_address_of_the_older_one(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
     """Then the proxy responds, although the API has ended the older connection."""
-    conversation.expect_open(A, opened(A, "id-1", alive))
+    mock_api.expect_connect(A, opened(A, "id-1", alive))
     connect(keeper)
-    conversation.expect_open(A, opened(A, "id-2", alive, connectionOverridden="true"))
-    conversation.in_any_order = True
-    conversation.expect_stop(A, "id-1", *UNKNOWN)
+    mock_api.expect_connect(A, opened(A, "id-2", alive, connectionOverridden="true"))
+    mock_api.unordered = True
+    mock_api.expect_disconnect(A, "id-1", *UNKNOWN)
     connect(keeper, reuse=False)
     assert disconnect(keeper, "id-1") == "already_closed"
-    conversation.expect_stop(A, "id-2", STOPPED)
+    mock_api.expect_disconnect(A, "id-2", STOPPED)
     assert keeper.finish() == Recap(opened=2, closed=2)
 
 
-def test_second_connect_leaves_the_connection_of_another_account(
-    keeper: Keeper, conversation: Conversation, dead: str
-) -> None:
-    conversation.expect_open(A, opened(A, "id-1", dead))
+def test_second_connect_leaves_the_connection_of_another_account(keeper: Keeper, mock_api: MockApi, dead: str) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1", dead))
     connect(keeper, who=ANOTHER_ACCOUNT)
-    conversation.expect_open(A, opened(A, "id-2", dead, connectionOverridden="true"))
+    mock_api.expect_connect(A, opened(A, "id-2", dead, connectionOverridden="true"))
     connect(keeper)
     assert states(keeper) == [State.OPEN, State.OPEN]
-    conversation.in_any_order = True
-    conversation.expect_stop(A, "id-1", STOPPED)
-    conversation.expect_stop(A, "id-2", STOPPED)
+    mock_api.unordered = True
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-2", STOPPED)
     assert keeper.finish() == Recap(opened=2, closed=2)
 
 
-def test_services_may_have_connections_with_one_id(keeper: Keeper, conversation: Conversation) -> None:
+def test_services_may_have_connections_with_one_id(keeper: Keeper, mock_api: MockApi) -> None:
     for service in (A, B):
-        conversation.expect_open(service, opened(service, "id-a"))
+        mock_api.expect_connect(service, opened(service, "id-a"))
         assert connect(keeper, service).deviceaddress == service
-    conversation.in_any_order = True
-    conversation.expect_stop(A, "id-a", STOPPED)
-    conversation.expect_stop(B, "id-a", STOPPED)
+    mock_api.unordered = True
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
+    mock_api.expect_disconnect(B, "id-a", STOPPED)
     assert keeper.finish() == Recap(opened=2, closed=2)
 
 
-def test_disconnect_reports_a_connection_that_ended_early(
-    keeper: Keeper, conversation: Conversation, dead: str
-) -> None:
-    conversation.expect_open(A, opened(A, "id-1", dead))
+def test_disconnect_reports_a_connection_that_ended_early(keeper: Keeper, mock_api: MockApi, dead: str) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1", dead))
     connect(keeper)
-    conversation.expect_stop(A, "id-1", *UNKNOWN)
+    mock_api.expect_disconnect(A, "id-1", *UNKNOWN)
     assert disconnect(keeper, "id-1") == "already_closed"
     assert keeper.finish() == Recap(opened=1, closed=1, ended_early=(EndedEarly(A, None, "id-1"),))
 
 
 def test_disconnect_fails_while_the_proxy_responds(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger, alive: str
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, alive: str
 ) -> None:
     """The API does not know the connection, but it is open."""
-    conversation.expect_open(A, opened(A, "id-1", alive))
+    mock_api.expect_connect(A, opened(A, "id-1", alive))
     connect(keeper)
-    conversation.expect_stop(A, "id-1", *UNKNOWN, *UNKNOWN)
+    mock_api.expect_disconnect(A, "id-1", *UNKNOWN, *UNKNOWN)
     assert disconnect(keeper, "id-1") == "api"
     assert [left.connectionid for left in keeper.finish().left_open] == ["id-1"]
     assert os.path.exists(ledger.path)
@@ -698,9 +682,9 @@ def test_disconnect_fails_while_the_proxy_responds(
 
 @pytest.mark.parametrize("opened_before", [False, True])
 def test_detached_connection_outlives_the_run(
-    keeper: Keeper, conversation: Conversation, ledger: Ledger, alive: str, opened_before: bool
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, alive: str, opened_before: bool
 ) -> None:
-    conversation.expect_open(A, opened(A, "id-1", alive))
+    mock_api.expect_connect(A, opened(A, "id-1", alive))
     if opened_before:
         connect(keeper)
     assert connect(keeper, detach=True).reused is opened_before
@@ -711,12 +695,12 @@ def test_detached_connection_outlives_the_run(
 
 @pytest.mark.parametrize(("seconds", "reuse"), [("28797", False), ("200", True)])
 def test_detach_does_not_keep_the_replaced_connection(
-    keeper: Keeper, conversation: Conversation, alive: str, seconds: str, reuse: bool
+    keeper: Keeper, mock_api: MockApi, alive: str, seconds: str, reuse: bool
 ) -> None:
     """A new one was requested, or the old one is near its end."""
-    conversation.expect_open(A, opened(A, "id-1", alive, expirationsec=seconds))
+    mock_api.expect_connect(A, opened(A, "id-1", alive, expirationsec=seconds))
     connect(keeper)
-    conversation.expect_open(A, opened(A, "id-2", alive))
+    mock_api.expect_connect(A, opened(A, "id-2", alive))
     assert connect(keeper, detach=True, reuse=reuse).connectionid == "id-2"
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     assert keeper.finish() == Recap(opened=2, closed=1)

@@ -47,7 +47,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol im
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import Recap
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICE, SERVICES
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import SERVICE, SERVICES
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux to find the keeper's process")
 

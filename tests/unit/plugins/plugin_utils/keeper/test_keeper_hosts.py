@@ -23,14 +23,14 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_con
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import Recap
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     STOPPED,
-    Conversation,
+    MockApi,
     Reply,
     opened,
     refused,
 )
-from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeping import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeper_calls import (
     OFFLINE,
     A,
     B,
@@ -67,18 +67,18 @@ def row(service: str, name: str) -> dict[str, str]:
 # -- commands ----------------------------------------------------------------------------------------------------------
 
 
-def test_acquire_opens_one_connection_for_a_service(keeper: Keeper, conversation: Conversation, ledger: Ledger) -> None:
-    conversation.expect_open(A, opened(A, "id-1"))
+def test_acquire_opens_one_connection_for_a_service(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1"))
     for host, service in (("a", A), ("a", A), ("alias-of-a", A.lower())):
         lease, connection = acquire(keeper, host_request(host, service))
         assert connection.connectionid == "id-1"
         keeper.release_lease(lease)
     assert ledger_events(ledger) == [("intent", 1, None), ("opened", 1, "id-1")]
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
-def test_acquire_opens_once_for_concurrent_commands(keeper: Keeper, conversation: Conversation) -> None:
+def test_acquire_opens_once_for_concurrent_commands(keeper: Keeper, mock_api: MockApi) -> None:
     together = threading.Barrier(8)
 
     def worker(number: int) -> str:
@@ -87,58 +87,58 @@ def test_acquire_opens_once_for_concurrent_commands(keeper: Keeper, conversation
         keeper.release_lease(lease)
         return connection.connectionid
 
-    conversation.expect_open(A, opened(A, "id-1"))
+    mock_api.expect_connect(A, opened(A, "id-1"))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert set(pool.map(worker, range(8))) == {"id-1"}
 
 
-def test_acquire_shares_the_connection_of_a_task(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, opened(A, "id-1"))
+def test_acquire_shares_the_connection_of_a_task(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1"))
     connect(keeper)
     assert acquire(keeper, host_request("a", A))[1].connectionid == "id-1"
 
 
-def test_acquire_keeps_other_restrictions_apart(keeper: Keeper, conversation: Conversation) -> None:
+def test_acquire_keeps_other_restrictions_apart(keeper: Keeper, mock_api: MockApi) -> None:
     body = {"deviceaddress": A, "wait": "true"}
-    conversation.expect("POST", "/device/connect", opened(A, "id-1"), body=body)
-    conversation.expect("POST", "/device/connect", opened(A, "id-2"), body={**body, "hostip": "203.0.113.7"})
+    mock_api.expect("POST", "/device/connect", opened(A, "id-1"), body=body)
+    mock_api.expect("POST", "/device/connect", opened(A, "id-2"), body={**body, "hostip": "203.0.113.7"})
     for hostip, expected in ((None, "id-1"), ("203.0.113.7", "id-2")):
         assert acquire(keeper, host_request("a", A, hostip=hostip))[1].connectionid == expected
 
 
-def test_acquire_leases_the_connection_that_is_returned_again(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect("POST", "/device/connect", opened(A, "id-1"), opened(A, "id-1"))
+def test_acquire_leases_the_connection_that_is_returned_again(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect("POST", "/device/connect", opened(A, "id-1"), opened(A, "id-1"))
     first, _unused = acquire(keeper, host_request("a", A))
     second, _unused = acquire(keeper, host_request("b", A, hostip="203.0.113.7"))
     assert second.connection is first.connection
     assert first.connection.commands == 2
 
 
-def test_acquire_finds_a_service_by_name_once(keeper: Keeper, conversation: Conversation) -> None:
+def test_acquire_finds_a_service_by_name_once(keeper: Keeper, mock_api: MockApi) -> None:
     listed = Reply({"status": "true", "devices": [row(A, "kiosk-1")]})
-    conversation.expect("GET", "/device/list/all", listed)
-    conversation.expect_open(A, opened(A, "id-1"))
+    mock_api.expect("GET", "/device/list/all", listed)
+    mock_api.expect_connect(A, opened(A, "id-1"))
     kiosk = ServiceName.parse("kiosk-1", application="ssh")
     for _unused in range(2):
         assert acquire(keeper, host_request("a", None, target=kiosk))[1].deviceaddress == A
-    conversation.expect("GET", "/device/list/all", listed)
+    mock_api.expect("GET", "/device/list/all", listed)
     with pytest.raises(NotFoundError):
         keeper.acquire_host(host_request("b", None, target=ServiceName.parse("kiosk-2", application="ssh")))
 
 
-def test_acquire_reports_a_failure_once(keeper: Keeper, conversation: Conversation) -> None:
+def test_acquire_reports_a_failure_once(keeper: Keeper, mock_api: MockApi) -> None:
     """The next command tries again."""
-    conversation.expect_open(A, OFFLINE)
+    mock_api.expect_connect(A, OFFLINE)
     assert acquire_error(keeper, host_request("a", A)) == "offline"
-    conversation.expect_open(A, opened(A, "id-1"))
+    mock_api.expect_connect(A, opened(A, "id-1"))
     assert acquire(keeper, host_request("a", A))[1].connectionid == "id-1"
 
 
-def test_acquire_reports_the_failure_of_remoteit_connect(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, OFFLINE)
+def test_acquire_reports_the_failure_of_remoteit_connect(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, OFFLINE)
     assert connect_error(keeper, A, host="a").code == "offline"
     assert acquire_error(keeper, host_request("a", A)) == "offline"  # without a call
-    conversation.expect_open(A, opened(A, "id-1"))
+    mock_api.expect_connect(A, opened(A, "id-1"))
     acquire(keeper, host_request("a", A))
 
 
@@ -149,9 +149,9 @@ def test_record_host_failure_returns_the_first_host(keeper: Keeper) -> None:
     assert hosts == ["a", "a", "b"]
 
 
-def test_control_path_dir_of_a_host_with_a_connection(keeper: Keeper, conversation: Conversation, run: Run) -> None:
-    conversation.expect_open(A, opened(A, "id-1"))
-    conversation.expect_open(B, OFFLINE)
+def test_control_path_dir_of_a_host_with_a_connection(keeper: Keeper, mock_api: MockApi, run: Run) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1"))
+    mock_api.expect_connect(B, OFFLINE)
     acquire(keeper, host_request("a", A))
     acquire_error(keeper, host_request("b", B))
     directories = [keeper.control_path_dir_of(host) for host in ("a", "b", "c")]
@@ -161,63 +161,61 @@ def test_control_path_dir_of_a_host_with_a_connection(keeper: Keeper, conversati
 # -- replacing ---------------------------------------------------------------------------------------------------------
 
 
-def test_acquire_replaces_a_refused_connection(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, opened(A, "id-1"))
+def test_acquire_replaces_a_refused_connection(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1"))
     refused_lease, _unused = acquire(keeper, host_request("a", A))
-    conversation.expect_stop(A, "id-1", STOPPED)
-    conversation.expect_open(A, opened(A, "id-2"))
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
+    mock_api.expect_connect(A, opened(A, "id-2"))
     lease, connection = acquire(keeper, host_request("a", A), replaces=refused_lease)
     keeper.release_lease(refused_lease)
     assert connection.connectionid == "id-2"
     assert states(keeper) == [State.CLOSED, State.OPEN]
     # a host that the same proxy refused gets the new connection
-    conversation.verify()
+    mock_api.verify()
     assert acquire(keeper, host_request("b", A), replaces=refused_lease)[0].connection is lease.connection
 
 
-def test_acquire_replaces_once_for_concurrent_refusals(keeper: Keeper, conversation: Conversation) -> None:
+def test_acquire_replaces_once_for_concurrent_refusals(keeper: Keeper, mock_api: MockApi) -> None:
     together = threading.Barrier(4)
-    conversation.expect_open(A, opened(A, "id-1"))
+    mock_api.expect_connect(A, opened(A, "id-1"))
     refused_lease, _unused = acquire(keeper, host_request("a", A))
 
     def worker(number: int) -> str:
         together.wait(30)
         return acquire(keeper, host_request(f"host-{number}", A), replaces=refused_lease)[1].connectionid
 
-    conversation.expect_stop(A, "id-1", STOPPED)
-    conversation.expect_open(A, opened(A, "id-2"))
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
+    mock_api.expect_connect(A, opened(A, "id-2"))
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert set(pool.map(worker, range(4))) == {"id-2"}
 
 
-def test_refused_connection_is_kept_for_other_commands(keeper: Keeper, conversation: Conversation) -> None:
+def test_refused_connection_is_kept_for_other_commands(keeper: Keeper, mock_api: MockApi) -> None:
     """They may run over a control master, which needs no new TCP connection."""
-    conversation.expect_open(A, opened(A, "id-1"))
+    mock_api.expect_connect(A, opened(A, "id-1"))
     running, _unused = acquire(keeper, host_request("a", A))
     refused_lease, _unused = acquire(keeper, host_request("b", A))
-    conversation.expect_open(A, opened(A, "id-2"))
+    mock_api.expect_connect(A, opened(A, "id-2"))
     assert acquire(keeper, host_request("b", A), replaces=refused_lease)[1].connectionid == "id-2"
     assert states(keeper) == [State.REPLACED, State.OPEN]
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     keeper.release_lease(running)
     wait_until(lambda: states(keeper) == [State.CLOSED, State.OPEN])
 
 
-def test_replaced_connection_is_closed_after_its_command(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, opened(A, "id-1", expirationsec=NEAR_END))
+def test_replaced_connection_is_closed_after_its_command(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1", expirationsec=NEAR_END))
     running, _unused = acquire(keeper, host_request("a", A))
-    conversation.expect_open(A, opened(A, "id-2"))
+    mock_api.expect_connect(A, opened(A, "id-2"))
     assert acquire(keeper, host_request("a", A))[1].connectionid == "id-2"
     assert states(keeper) == [State.REPLACED, State.OPEN]
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     keeper.release_lease(running)
     wait_until(lambda: states(keeper) == [State.CLOSED, State.OPEN])
 
 
 @pytest.mark.parametrize("returned", ["id-1", "id-2"])
-def test_replaced_connection_is_kept_until_the_next_is_open(
-    keeper: Keeper, conversation: Conversation, returned: str
-) -> None:
+def test_replaced_connection_is_kept_until_the_next_is_open(keeper: Keeper, mock_api: MockApi, returned: str) -> None:
     """The vendor might return it, so its command may end without closing it."""
     sent, gate = threading.Event(), threading.Event()
 
@@ -226,16 +224,16 @@ def test_replaced_connection_is_kept_until_the_next_is_open(
         gate.wait(30)
         return opened(A, returned)
 
-    conversation.expect_open(A, opened(A, "id-1", expirationsec=NEAR_END))
+    mock_api.expect_connect(A, opened(A, "id-1", expirationsec=NEAR_END))
     running, _unused = acquire(keeper, host_request("a", A))
-    conversation.expect_open(A, respond)
+    mock_api.expect_connect(A, respond)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         acquiring = pool.submit(acquire, keeper, host_request("b", A))
         assert sent.wait(30)
         keeper.release_lease(running)
         assert states(keeper) == [State.DRAINING, State.CONNECTING]
         if returned == "id-2":
-            conversation.expect_stop(A, "id-1", STOPPED)
+            mock_api.expect_disconnect(A, "id-1", STOPPED)
         gate.set()
         assert acquiring.result(30)[1].connectionid == returned
     last_states = {"id-1": [State.OPEN, State.MERGED], "id-2": [State.CLOSED, State.OPEN]}[returned]
@@ -243,12 +241,12 @@ def test_replaced_connection_is_kept_until_the_next_is_open(
 
 
 def test_replaced_connection_is_used_again_if_it_is_returned(
-    keeper: Keeper, conversation: Conversation, alive: str, dead: str
+    keeper: Keeper, mock_api: MockApi, alive: str, dead: str
 ) -> None:
     """The response has its new address and the time that it has left."""
-    conversation.expect_open(A, opened(A, "id-1", dead, expirationsec=NEAR_END))
+    mock_api.expect_connect(A, opened(A, "id-1", dead, expirationsec=NEAR_END))
     running, _unused = acquire(keeper, host_request("a", A))
-    conversation.expect_open(A, opened(A, "id-1", alive))
+    mock_api.expect_connect(A, opened(A, "id-1", alive))
     lease, connection = acquire(keeper, host_request("a", A))
     assert states(keeper) == [State.OPEN, State.MERGED]
     assert acquire(keeper, host_request("b", A))[1] == connection  # without a call
@@ -256,56 +254,56 @@ def test_replaced_connection_is_used_again_if_it_is_returned(
         keeper.release_lease(command)
     assert states(keeper) == [State.OPEN, State.MERGED]
     assert connect(keeper).proxy == alive
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
-def test_replaced_connection_is_left_to_its_task(keeper: Keeper, conversation: Conversation) -> None:
+def test_replaced_connection_is_left_to_its_task(keeper: Keeper, mock_api: MockApi) -> None:
     """The task that has registered its ID closes it."""
-    conversation.expect_open(A, opened(A, "id-1", expirationsec=NEAR_END))
+    mock_api.expect_connect(A, opened(A, "id-1", expirationsec=NEAR_END))
     connect(keeper)
-    conversation.expect_open(A, opened(A, "id-2"))
+    mock_api.expect_connect(A, opened(A, "id-2"))
     assert acquire(keeper, host_request("a", A))[1].connectionid == "id-2"
-    conversation.verify()
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.verify()
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     assert disconnect(keeper, "id-1") == "closed"
 
 
 # -- leases ------------------------------------------------------------------------------------------------------------
 
 
-def test_release_hosts_closes_with_the_last_host(keeper: Keeper, conversation: Conversation, alive: str) -> None:
-    conversation.expect_open(A, opened(A, "id-1", alive))
+def test_release_hosts_closes_with_the_last_host(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1", alive))
     for host in ("a", "b"):
         connect(keeper, host=host)
     assert release(keeper, "a") == {"id-1": "still_used"}
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     assert release(keeper, "a", "b", "c") == {"id-1": "closed"}
 
 
-def test_release_hosts_closes_the_one_that_replaced_it(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, opened(A, "id-1"))
+def test_release_hosts_closes_the_one_that_replaced_it(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1"))
     connect(keeper, host="a")
     refused_lease, _unused = acquire(keeper, host_request("a", A))
-    conversation.expect_stop(A, "id-1", STOPPED)
-    conversation.expect_open(A, opened(A, "id-2"))
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
+    mock_api.expect_connect(A, opened(A, "id-2"))
     lease, _unused = acquire(keeper, host_request("a", A), replaces=refused_lease)
     keeper.release_lease(refused_lease)
     keeper.release_lease(lease)
-    conversation.expect_stop(A, "id-2", STOPPED)
+    mock_api.expect_disconnect(A, "id-2", STOPPED)
     assert release(keeper, "a") == {"id-2": "closed"}
 
 
-def test_release_hosts_leaves_what_the_plugin_opened(keeper: Keeper, conversation: Conversation) -> None:
+def test_release_hosts_leaves_what_the_plugin_opened(keeper: Keeper, mock_api: MockApi) -> None:
     """It has no lease, and stays open until the run ends."""
-    conversation.expect_open(A, opened(A, "id-1"))
+    mock_api.expect_connect(A, opened(A, "id-1"))
     keeper.release_lease(acquire(keeper, host_request("a", A))[0])
     assert release(keeper, "a") == {}
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
-def test_release_hosts_closes_what_is_being_opened(keeper: Keeper, conversation: Conversation) -> None:
+def test_release_hosts_closes_what_is_being_opened(keeper: Keeper, mock_api: MockApi) -> None:
     """The task that opens it was killed, for example after its ``timeout``."""
     sent, gate = threading.Event(), threading.Event()
 
@@ -314,13 +312,13 @@ def test_release_hosts_closes_what_is_being_opened(keeper: Keeper, conversation:
         gate.wait(30)
         return opened(A, "id-1")
 
-    conversation.expect_open(A, respond)
+    mock_api.expect_connect(A, respond)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         connecting = pool.submit(connect, keeper, A, host="a")
         assert sent.wait(30)
         releasing = pool.submit(release, keeper, "a")
         concurrent.futures.wait([releasing], 0.2)  # it has to wait for the connect call
-        conversation.expect_stop(A, "id-1", STOPPED)
+        mock_api.expect_disconnect(A, "id-1", STOPPED)
         gate.set()
         connecting.result(30)
         assert releasing.result(30) == {"id-1": "closed"}
@@ -328,17 +326,17 @@ def test_release_hosts_closes_what_is_being_opened(keeper: Keeper, conversation:
 
 
 @pytest.mark.parametrize("host", [None, "a"])
-def test_release_waits_for_the_running_command(keeper: Keeper, conversation: Conversation, host: str | None) -> None:
+def test_release_waits_for_the_running_command(keeper: Keeper, mock_api: MockApi, host: str | None) -> None:
     ended = threading.Event()
 
     def respond(request: requests.PreparedRequest) -> Reply:
         assert ended.is_set()
         return STOPPED
 
-    conversation.expect_open(A, opened(A, "id-1"))
+    mock_api.expect_connect(A, opened(A, "id-1"))
     connect(keeper, host=host)
     lease, _unused = acquire(keeper, host_request("a", A))
-    conversation.expect_stop(A, "id-1", respond)
+    mock_api.expect_disconnect(A, "id-1", respond)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         closing = pool.submit(disconnect, keeper, "id-1") if host is None else pool.submit(release, keeper, host)
         wait_until(lambda: states(keeper) == [State.DRAINING])
@@ -347,9 +345,9 @@ def test_release_waits_for_the_running_command(keeper: Keeper, conversation: Con
         assert closing.result(30) in ("closed", {"id-1": "closed"})
 
 
-def test_acquire_needs_a_draining_connection_again(keeper: Keeper, conversation: Conversation) -> None:
+def test_acquire_needs_a_draining_connection_again(keeper: Keeper, mock_api: MockApi) -> None:
     """The API returns it for the next host, so the release that waits for its command does not close it."""
-    conversation.expect("POST", "/device/connect", opened(A, "id-1"), opened(A, "id-1"))
+    mock_api.expect("POST", "/device/connect", opened(A, "id-1"), opened(A, "id-1"))
     connect(keeper, host="a")
     first, _unused = acquire(keeper, host_request("a", A))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -363,7 +361,7 @@ def test_acquire_needs_a_draining_connection_again(keeper: Keeper, conversation:
     assert states(keeper) == [State.OPEN, State.MERGED]
 
 
-def test_draining_connection_is_kept_for_a_connect_call(keeper: Keeper, conversation: Conversation) -> None:
+def test_draining_connection_is_kept_for_a_connect_call(keeper: Keeper, mock_api: MockApi) -> None:
     """The command ends before the API returns the connection for the next host."""
     sent, gate = threading.Event(), threading.Event()
 
@@ -372,10 +370,10 @@ def test_draining_connection_is_kept_for_a_connect_call(keeper: Keeper, conversa
         gate.wait(30)
         return opened(A, "id-1")
 
-    conversation.expect_open(A, opened(A, "id-1"))
+    mock_api.expect_connect(A, opened(A, "id-1"))
     connect(keeper, host="a")
     first, _unused = acquire(keeper, host_request("a", A))
-    conversation.expect_open(A, respond)
+    mock_api.expect_connect(A, respond)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         closing = pool.submit(release, keeper, "a")
         wait_until(lambda: states(keeper) == [State.DRAINING])
@@ -388,13 +386,13 @@ def test_draining_connection_is_kept_for_a_connect_call(keeper: Keeper, conversa
     assert states(keeper) == [State.OPEN, State.MERGED]
 
 
-def test_acquire_opens_another_beside_a_draining_connection(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, opened(A, "id-1"))
+def test_acquire_opens_another_beside_a_draining_connection(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1"))
     connect(keeper, host="a")
     first, _unused = acquire(keeper, host_request("a", A))
-    conversation.in_any_order = True
-    conversation.expect_open(A, opened(A, "id-2"))
-    conversation.expect_stop(A, "id-1", STOPPED)
+    mock_api.unordered = True
+    mock_api.expect_connect(A, opened(A, "id-2"))
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         closing = pool.submit(release, keeper, "a")
         wait_until(lambda: states(keeper) == [State.DRAINING])
@@ -403,10 +401,10 @@ def test_acquire_opens_another_beside_a_draining_connection(keeper: Keeper, conv
         assert closing.result(30) == {"id-1": "closed"}
 
 
-def test_release_of_an_unusable_connection_does_not_wait(keeper: Keeper, conversation: Conversation) -> None:
+def test_release_of_an_unusable_connection_does_not_wait(keeper: Keeper, mock_api: MockApi) -> None:
     """Nothing can run through it, although a task of the plugin has a lease."""
-    conversation.expect_open(A, opened(A, "id-1", "nonsense"))
-    conversation.expect_stop(A, "id-1", refused("api key failed validation"), STOPPED)
+    mock_api.expect_connect(A, opened(A, "id-1", "nonsense"))
+    mock_api.expect_disconnect(A, "id-1", refused("api key failed validation"), STOPPED)
     connect_error(keeper, host="a")
     lease, _unused = keeper.acquire_host(host_request("a", A))
     assert release(keeper, "a") == {"id-1": "closed"}
@@ -431,7 +429,7 @@ def test_release_of_an_unusable_connection_does_not_wait(keeper: Keeper, convers
 )
 def test_keeper_probes_only_where_it_does_no_harm(
     keeper: Keeper,
-    conversation: Conversation,
+    mock_api: MockApi,
     listener: socket.socket,
     alive: str,
     hostip: str | None,
@@ -439,7 +437,7 @@ def test_keeper_probes_only_where_it_does_no_harm(
     probed: bool,
 ) -> None:
     """A proxy that latches belongs to its first client, and one behind a jump host may not be reachable from here."""
-    conversation.expect("POST", "/device/connect", opened(A, "id-1", alive))
+    mock_api.expect("POST", "/device/connect", opened(A, "id-1", alive))
     lease, _unused = acquire(keeper, host_request("a", A, hostip=hostip))
     lease.connection.is_direct = is_direct
     listener.setblocking(False)
@@ -455,16 +453,16 @@ def test_keeper_probes_only_where_it_does_no_harm(
 
 
 def test_keepalive_uses_only_open_port_proxies(
-    keeper: Keeper, conversation: Conversation, listener: socket.socket, alive: str
+    keeper: Keeper, mock_api: MockApi, listener: socket.socket, alive: str
 ) -> None:
-    conversation.expect_open(A, opened(A, "id-a", alive))
+    mock_api.expect_connect(A, opened(A, "id-a", alive))
     connect(keeper, A)
-    conversation.expect_open(B, opened(B, "id-b", "https://does-not-exist.invalid"))
+    mock_api.expect_connect(B, opened(B, "id-b", "https://does-not-exist.invalid"))
     connect(keeper, B)
     listener.settimeout(30)
     keeper.send_keepalives()
     listener.accept()[0].close()
-    conversation.expect_stop(A, "id-a", STOPPED)
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
     disconnect(keeper, "id-a")
     keeper.send_keepalives()
     listener.setblocking(False)
@@ -472,12 +470,12 @@ def test_keepalive_uses_only_open_port_proxies(
         listener.accept()
 
 
-def test_keepalive_notes_a_proxy_that_is_gone(keeper: Keeper, conversation: Conversation, dead: str) -> None:
-    conversation.expect_open(A, opened(A, "id-1", dead))
+def test_keepalive_notes_a_proxy_that_is_gone(keeper: Keeper, mock_api: MockApi, dead: str) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1", dead))
     keeper.release_lease(acquire(keeper, host_request("a", A))[0])
     keeper.send_keepalives()
-    conversation.expect_stop(A, "id-1", STOPPED)
-    conversation.expect_open(A, opened(A, "id-2"))
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
+    mock_api.expect_connect(A, opened(A, "id-2"))
     assert acquire(keeper, host_request("a", A))[1].connectionid == "id-2"
 
 
@@ -492,16 +490,14 @@ def silent() -> t.Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_probe_of_an_old_address_is_ignored(
-    keeper: Keeper, conversation: Conversation, alive: str, silent: str
-) -> None:
+def test_probe_of_an_old_address_is_ignored(keeper: Keeper, mock_api: MockApi, alive: str, silent: str) -> None:
     """The API returns the connection with another address while the keeper waits for the old one."""
-    conversation.expect_open(A, opened(A, "id-1", silent, expirationsec=NEAR_END))
+    mock_api.expect_connect(A, opened(A, "id-1", silent, expirationsec=NEAR_END))
     acquire(keeper, host_request("a", A))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         probing = pool.submit(keeper.send_keepalives)
         concurrent.futures.wait([probing], 0.2)  # it has to wait for the proxy
-        conversation.expect_open(A, opened(A, "id-1", alive))
+        mock_api.expect_connect(A, opened(A, "id-1", alive))
         connection = acquire(keeper, host_request("b", A))[1]
         probing.result(30)
     assert acquire(keeper, host_request("c", A))[1] == connection  # without a call
@@ -510,20 +506,20 @@ def test_probe_of_an_old_address_is_ignored(
 # -- opening ahead -----------------------------------------------------------------------------------------------------
 
 
-def test_claim_batch_is_true_for_one_worker(keeper: Keeper, conversation: Conversation) -> None:
+def test_claim_batch_is_true_for_one_worker(keeper: Keeper, mock_api: MockApi) -> None:
     assert keeper.claim_batch("a-play", "a")
     assert not keeper.claim_batch("a-play", "b")  # another worker reads the batch
     assert keeper.claim_batch("another-play", "b")
-    conversation.expect_open(B, opened(B, "id-b"))
+    mock_api.expect_connect(B, opened(B, "id-b"))
     keeper.prefetch("a-play", 100, [host_request("b", B)])
     assert [keeper.claim_batch("a-play", host) for host in ("a", "b")] == [False, False]
     assert keeper.claim_batch("a-play", "c")  # of the next batch
     acquire(keeper, host_request("b", B))
 
 
-def test_claim_batch_is_true_again_after_a_failure(keeper: Keeper, conversation: Conversation) -> None:
+def test_claim_batch_is_true_again_after_a_failure(keeper: Keeper, mock_api: MockApi) -> None:
     """The names of the first batch cannot be looked up. The connections of the next batch are opened ahead."""
-    conversation.expect("GET", "/device/list/all", RuntimeError("unexpected"))
+    mock_api.expect("GET", "/device/list/all", RuntimeError("unexpected"))
     assert keeper.claim_batch("a-play", "a")
     target = ServiceName.parse("kiosk-1", application="ssh")
     keeper.prefetch("a-play", 100, [host_request("a", None, target=target)])
@@ -531,7 +527,7 @@ def test_claim_batch_is_true_again_after_a_failure(keeper: Keeper, conversation:
 
 
 def test_claim_batch_is_true_again_without_a_client(
-    keeper: Keeper, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+    keeper: Keeper, mock_api: MockApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_thread(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -544,71 +540,71 @@ def test_claim_batch_is_true_again_without_a_client(
     assert keeper.claim_batch("a-play", "b")
 
 
-def test_prefetch_serves_later_requests(keeper: Keeper, conversation: Conversation, alive: str) -> None:
-    conversation.in_any_order = True
+def test_prefetch_serves_later_requests(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
+    mock_api.unordered = True
     for service in (A, B):
-        conversation.expect_open(service, opened(service, f"id-of-{service}", alive))
+        mock_api.expect_connect(service, opened(service, f"id-of-{service}", alive))
     prefetch(keeper, A, B)
     assert acquire(keeper, host_request("a", A))[1].connectionid == f"id-of-{A}"
     connection = connect(keeper, B)
     assert (connection.connectionid, connection.reused) == (f"id-of-{B}", False)
 
 
-def test_prefetch_stops_at_the_bound(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.in_any_order = True
+def test_prefetch_stops_at_the_bound(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.unordered = True
     for service in (A, B):
-        conversation.expect_open(service, opened(service, f"id-of-{service}"))
+        mock_api.expect_connect(service, opened(service, f"id-of-{service}"))
     prefetch(keeper, A, B, C, D, max_unused=2)
     await_connects(keeper)
-    conversation.verify()
-    conversation.expect_open(C, opened(C, f"id-of-{C}"))
+    mock_api.verify()
+    mock_api.expect_connect(C, opened(C, f"id-of-{C}"))
     acquire(keeper, host_request("a", A))
     await_connects(keeper)
-    conversation.verify()
+    mock_api.verify()
     for service in (A, B, C):
-        conversation.expect_stop(service, f"id-of-{service}", STOPPED)
+        mock_api.expect_disconnect(service, f"id-of-{service}", STOPPED)
     assert keeper.finish() == Recap(opened=3, closed=3)
 
 
-def test_prefetch_goes_on_after_a_failure(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.in_any_order = True
-    conversation.expect_open(A, OFFLINE)
-    conversation.expect_open(B, opened(B, "id-b"))
+def test_prefetch_goes_on_after_a_failure(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.unordered = True
+    mock_api.expect_connect(A, OFFLINE)
+    mock_api.expect_connect(B, opened(B, "id-b"))
     prefetch(keeper, A, B, max_unused=1)
     assert acquire_error(keeper, host_request("a", A)) == "offline"
     assert acquire(keeper, host_request("b", B))[1].connectionid == "id-b"
 
 
-def test_prefetch_reports_a_failure_to_its_host_once(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, OFFLINE)
+def test_prefetch_reports_a_failure_to_its_host_once(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, OFFLINE)
     prefetch(keeper, A)
     assert acquire_error(keeper, host_request("a", A)) == "offline"
-    conversation.expect_open(A, opened(A, "id-1"))
+    mock_api.expect_connect(A, opened(A, "id-1"))
     acquire(keeper, host_request("a", A))
 
 
-def test_prefetch_gives_up_after_refused_credentials(keeper: Keeper, conversation: Conversation) -> None:
+def test_prefetch_gives_up_after_refused_credentials(keeper: Keeper, mock_api: MockApi) -> None:
     """More calls could lock the account."""
-    conversation.expect_open(A, refused("api key failed validation"))
+    mock_api.expect_connect(A, refused("api key failed validation"))
     prefetch(keeper, A, B, C, max_unused=1)
     await_connects(keeper)
     assert acquire_error(keeper, host_request("a", A)) == "auth"
 
 
-def test_prefetch_leaves_open_connections(keeper: Keeper, conversation: Conversation) -> None:
-    conversation.expect_open(A, opened(A, "id-1"))
+def test_prefetch_leaves_open_connections(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_connect(A, opened(A, "id-1"))
     acquire(keeper, host_request("a", A))
     prefetch(keeper, A, A.lower())
     assert acquire(keeper, host_request("a", A))[1].connectionid == "id-1"
 
 
-def test_prefetch_finds_all_names_by_one_query(keeper: Keeper, conversation: Conversation) -> None:
+def test_prefetch_finds_all_names_by_one_query(keeper: Keeper, mock_api: MockApi) -> None:
     """A name that is not found is left to its own task."""
     rows = [row(A, "kiosk-1"), row(B, "kiosk-2")]
-    conversation.in_any_order = True
-    conversation.expect("GET", "/device/list/all", Reply({"status": "true", "devices": rows}))
+    mock_api.unordered = True
+    mock_api.expect("GET", "/device/list/all", Reply({"status": "true", "devices": rows}))
     for service in (A, B):
-        conversation.expect_open(service, opened(service, f"id-of-{service}"))
+        mock_api.expect_connect(service, opened(service, f"id-of-{service}"))
     names = ("kiosk-1", "kiosk-2", "kiosk-3")
     targets = {name: ServiceName.parse(name, application="ssh") for name in names}
     keeper.prefetch("a-play", 100, [host_request(name, None, target=targets[name]) for name in names])

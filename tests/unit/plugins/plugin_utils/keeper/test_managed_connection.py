@@ -22,7 +22,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_con
     State,
     TaskLease,
 )
-from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeping import A
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeper_calls import A
 
 PAGE = pathlib.Path(__file__).resolve().parents[5] / "docs/docsite/rst/how_it_works.rst"
 ENDED = {State.CLOSED, State.LEFT, State.MERGED, State.FAILED}

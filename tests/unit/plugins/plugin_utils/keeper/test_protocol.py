@@ -24,8 +24,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap impor
     MayBeOpen,
     Recap,
 )
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICE, WITH_ACCESS_KEY, account
-from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeping import A
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import SERVICE, WITH_ACCESS_KEY, account
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeper_calls import A
 
 ACCOUNT = Account(WITH_ACCESS_KEY, Transport({"https": "http://proxy:3128"}, "/ca.pem"), timeout=7.5, concurrency=3)
 CONNECTION = Connection(A, "id-1", "http://p:1", "p", 1, "tcp", False, "caller", 60, "2026-01-15T23:20:00Z")

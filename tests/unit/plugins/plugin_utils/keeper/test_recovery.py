@@ -18,14 +18,14 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap impor
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     STOPPED,
     WITH_ACCESS_KEY,
-    Conversation,
+    MockApi,
     account,
     opened,
 )
-from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeping import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeper_calls import (
     ACCOUNT,
     A,
     B,
@@ -54,7 +54,7 @@ def kill_writer(ledger: Ledger) -> None:
 
 
 @pytest.fixture
-def successor(ledger: Ledger, run: Run, conversation: Conversation) -> Successor:
+def successor(ledger: Ledger, run: Run, mock_api: MockApi) -> Successor:
     """Start the next keeper of the run."""
 
     def start() -> Keeper:
@@ -65,46 +65,42 @@ def successor(ledger: Ledger, run: Run, conversation: Conversation) -> Successor
     return start
 
 
-def test_recovery_closes_before_it_opens(successor: Successor, conversation: Conversation, ledger: Ledger) -> None:
+def test_recovery_closes_before_it_opens(successor: Successor, mock_api: MockApi, ledger: Ledger) -> None:
     """The vendor might return the connection that is being stopped."""
     note(ledger, 1, A, "id-old")
     keeper = successor()
-    conversation.expect_stop(A, "id-old", STOPPED)
-    conversation.expect_open(A, opened(A, "id-new"))
+    mock_api.expect_disconnect(A, "id-old", STOPPED)
+    mock_api.expect_connect(A, opened(A, "id-new"))
     assert acquire(keeper, host_request("a", A))[1].connectionid == "id-new"
     assert states(keeper) == [State.CLOSED, State.OPEN]
     assert not os.path.exists(ledger.path)
-    conversation.expect_stop(A, "id-new", STOPPED)
+    mock_api.expect_disconnect(A, "id-new", STOPPED)
     assert keeper.finish() == Recap(opened=2, closed=2)
     assert list_open_connections(os.path.dirname(ledger.path), None) == []
 
 
-def test_recovery_closes_connections_without_a_request(
-    successor: Successor, conversation: Conversation, ledger: Ledger
-) -> None:
+def test_recovery_closes_connections_without_a_request(successor: Successor, mock_api: MockApi, ledger: Ledger) -> None:
     for number, service in enumerate((A, B)):
         note(ledger, number, service, f"id-of-{service}")
     keeper = successor()
-    conversation.in_any_order = True
+    mock_api.unordered = True
     for service in (A, B):
-        conversation.expect_stop(service, f"id-of-{service}", STOPPED)
-    conversation.expect_open(C, opened(C, "id-c"))
-    conversation.expect_stop(C, "id-c", STOPPED)
+        mock_api.expect_disconnect(service, f"id-of-{service}", STOPPED)
+    mock_api.expect_connect(C, opened(C, "id-c"))
+    mock_api.expect_disconnect(C, "id-c", STOPPED)
     acquire(keeper, host_request("c", C))
     assert keeper.finish() == Recap(opened=3, closed=3)
 
 
-def test_recovery_is_reported_by_release_hosts(
-    successor: Successor, conversation: Conversation, ledger: Ledger
-) -> None:
+def test_recovery_is_reported_by_release_hosts(successor: Successor, mock_api: MockApi, ledger: Ledger) -> None:
     note(ledger, 1, A, "id-old")
     keeper = successor()
-    conversation.expect_stop(A, "id-old", STOPPED)
+    mock_api.expect_disconnect(A, "id-old", STOPPED)
     assert release(keeper, "a", accounts=[ACCOUNT]) == {"id-old": "closed"}
     assert release(keeper, "a", accounts=[ACCOUNT]) == {}
 
 
-def test_recovery_leaves_detached_connections(successor: Successor, conversation: Conversation, ledger: Ledger) -> None:
+def test_recovery_leaves_detached_connections(successor: Successor, mock_api: MockApi, ledger: Ledger) -> None:
     note(ledger, 1, A, "id-old", detached=True)
     keeper = successor()
     release(keeper, accounts=[ACCOUNT])
@@ -113,9 +109,7 @@ def test_recovery_leaves_detached_connections(successor: Successor, conversation
     assert [(entry["connectionid"], entry["detached"]) for entry in listed] == [("id-old", True)]
 
 
-def test_recovery_reports_a_call_without_a_response(
-    successor: Successor, conversation: Conversation, ledger: Ledger
-) -> None:
+def test_recovery_reports_a_call_without_a_response(successor: Successor, mock_api: MockApi, ledger: Ledger) -> None:
     note(ledger, 1, A, None)
     keeper = successor()
     release(keeper, accounts=[ACCOUNT])
@@ -124,7 +118,7 @@ def test_recovery_reports_a_call_without_a_response(
     assert [entry["deviceaddress"] for entry in list_open_connections(os.path.dirname(ledger.path), None)] == [A]
 
 
-def test_recovery_leaves_other_accounts(successor: Successor, conversation: Conversation, ledger: Ledger) -> None:
+def test_recovery_leaves_other_accounts(successor: Successor, mock_api: MockApi, ledger: Ledger) -> None:
     note(ledger, 1, A, "id-old", who=account(WITH_ACCESS_KEY))
     keeper = successor()
     release(keeper, accounts=[ACCOUNT])
@@ -133,7 +127,7 @@ def test_recovery_leaves_other_accounts(successor: Successor, conversation: Conv
 
 
 def test_recovery_leaves_the_ledger_if_its_own_cannot_be_written(
-    ledger: Ledger, run: Run, conversation: Conversation, full_disk: t.Callable[..., t.ContextManager[None]]
+    ledger: Ledger, run: Run, mock_api: MockApi, full_disk: t.Callable[..., t.ContextManager[None]]
 ) -> None:
     """A teardown finds the entry there."""
     note(ledger, 1, A, "id-old")

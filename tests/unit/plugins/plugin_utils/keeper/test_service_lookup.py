@@ -13,7 +13,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NetworkError, NotFoundError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.service_lookup import ServiceLookup
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICES
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import SERVICES
 
 
 def device(name: str, service: str) -> Device:

@@ -11,7 +11,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import DEFAULT_API_URL
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE
 
 RUN = "job-0123456789"
 #: The controller of a run in another container.

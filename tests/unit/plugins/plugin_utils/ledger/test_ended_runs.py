@@ -16,7 +16,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files impor
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import process_identity
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID
 from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.ledger.ledgers import (
     RUN,
     begin_ledger,

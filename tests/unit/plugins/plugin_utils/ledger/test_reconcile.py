@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import ApiSession
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import PendingConnect, match_sessions
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICES
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import SERVICES
 
 A, B = SERVICES[:2]
 NOW = utc_now()

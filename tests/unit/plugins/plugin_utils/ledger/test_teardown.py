@@ -19,14 +19,14 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader impo
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import process_identity
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import (
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     LOGGED_IN,
     SERVICE,
     STOPPED,
     WITH_ACCESS_KEY,
     WITH_PASSWORD,
     WITH_TOKEN,
-    Conversation,
+    MockApi,
     Reply,
     account,
     refused,
@@ -94,36 +94,36 @@ def with_access_key() -> Account:
     [([STOPPED], "closed"), ([UNKNOWN_CONNECTION, Reply({"status": "true"})], "already_closed")],
 )
 def test_teardown_closes_and_removes_the_ledger(
-    conversation: Conversation, directory: str, replies: list[Reply], outcome: str
+    mock_api: MockApi, directory: str, replies: list[Reply], outcome: str
 ) -> None:
     ledger = ended_run(directory)
-    conversation.expect_stop(*REF, replies[0])
+    mock_api.expect_disconnect(*REF, replies[0])
     if replies[1:]:
-        conversation.expect("GET", "/device/list/all", replies[1])
-        conversation.expect_stop(*REF, replies[0])
+        mock_api.expect("GET", "/device/list/all", replies[1])
+        mock_api.expect_disconnect(*REF, replies[0])
     assert run_teardown(directory) == {REF: outcome}
     assert not os.path.exists(ledger.path)
     assert run_teardown(directory) == {}
 
 
-def test_teardown_retries_failures_the_next_time(conversation: Conversation, directory: str) -> None:
+def test_teardown_retries_failures_the_next_time(mock_api: MockApi, directory: str) -> None:
     ended_run(directory)
-    conversation.expect_stop(*REF, WRONG_TOKEN, STOPPED)
+    mock_api.expect_disconnect(*REF, WRONG_TOKEN, STOPPED)
     assert isinstance(run_teardown(directory)[REF], AuthError)
     assert run_teardown(directory) == {REF: "closed"}
 
 
-def test_teardown_of_many_runs_logs_in_once(conversation: Conversation, directory: str) -> None:
+def test_teardown_of_many_runs_logs_in_once(mock_api: MockApi, directory: str) -> None:
     """Several rejected logins could lock the account."""
     for job in ("41", "42"):
         ended_run(directory, f"{job}-0123456789", WITH_PASSWORD.fingerprint())
-    conversation.expect("POST", "/user/login", LOGGED_IN)
-    conversation.expect_stop(*REF, STOPPED, STOPPED)
+    mock_api.expect("POST", "/user/login", LOGGED_IN)
+    mock_api.expect_disconnect(*REF, STOPPED, STOPPED)
     outcomes = list(teardown(directory, None, lambda: account(WITH_PASSWORD), DirectBackend(), check_mode=False))
     assert outcomes == [(REF, "closed"), (REF, "closed")]
 
 
-def test_check_mode_sends_nothing(conversation: Conversation, directory: str) -> None:
+def test_check_mode_sends_nothing(mock_api: MockApi, directory: str) -> None:
     ledger = ended_run(directory)
     assert run_teardown(directory, check_mode=True) == {REF: "closed"}
     assert os.path.exists(ledger.path)
@@ -133,9 +133,7 @@ def test_check_mode_sends_nothing(conversation: Conversation, directory: str) ->
 
 
 @pytest.mark.parametrize("controller", [None, FOREIGN_CONTROLLER, "{boot} pid:[1] 1 1"])
-def test_teardown_never_touches_a_running_run(
-    conversation: Conversation, directory: str, controller: str | None
-) -> None:
+def test_teardown_never_touches_a_running_run(mock_api: MockApi, directory: str, controller: str | None) -> None:
     """The run may be on another machine or in another container. The API may return its connection to a second run."""
     boot = str(process_identity(os.getpid())).split()[0]
     running = running_run(directory, RUN, controller and controller.format(boot=boot))
@@ -147,7 +145,7 @@ def test_teardown_never_touches_a_running_run(
     assert not os.path.exists(ended.path)
 
 
-def test_two_runs_do_not_leave_a_connection_to_each_other(conversation: Conversation, directory: str) -> None:
+def test_two_runs_do_not_leave_a_connection_to_each_other(mock_api: MockApi, directory: str) -> None:
     """A running run begins to close the connection of an ended run during the teardown."""
     other = (SERVICE, "id-b")
     running, ended = (begin_ledger(directory, f"{job}-0123456789", f"another-boot pid:[1] {job} 1") for job in (41, 42))
@@ -162,31 +160,31 @@ def test_two_runs_do_not_leave_a_connection_to_each_other(conversation: Conversa
     assert list(outcomes) == [(other, "still_used")]
 
 
-def test_teardown_closes_connections_a_running_run_released(conversation: Conversation, directory: str) -> None:
+def test_teardown_closes_connections_a_running_run_released(mock_api: MockApi, directory: str) -> None:
     running = running_run(directory, "41-0123456789", FOREIGN_CONTROLLER)
     running.closing(1)
     ended_run(directory, "42-0123456789")
-    conversation.expect_stop(*REF, STOPPED)
+    mock_api.expect_disconnect(*REF, STOPPED)
     assert run_teardown(directory) == {REF: "closed"}
     assert os.path.exists(running.path)
 
 
-def test_teardown_selects_the_runs_of_a_job(conversation: Conversation, directory: str) -> None:
+def test_teardown_selects_the_runs_of_a_job(mock_api: MockApi, directory: str) -> None:
     ended_run(directory)
     others = [ended_run(directory, f"{job}-0123456789") for job in ("other", "job-hotfix", "my-job")]
-    conversation.expect_stop(*REF, STOPPED)
+    mock_api.expect_disconnect(*REF, STOPPED)
     assert run_teardown(directory, "job") == {REF: "closed"}
     assert all(os.path.exists(other.path) for other in others)
 
 
 def test_teardown_reports_unreadable_ledgers(
-    conversation: Conversation, directory: str, unreadable: t.Callable[[str], None]
+    mock_api: MockApi, directory: str, unreadable: t.Callable[[str], None]
 ) -> None:
     """It closes the connections of all other ledgers."""
     foreign = ended_run(directory, "another-users")
     unreadable(foreign.path)
     ended_run(directory)
-    conversation.expect_stop(*REF, STOPPED)
+    mock_api.expect_disconnect(*REF, STOPPED)
     assert run_teardown(directory, "a-job") == {}
     outcomes = run_teardown(directory)
     assert outcomes.pop(REF) == "closed"
@@ -194,22 +192,20 @@ def test_teardown_reports_unreadable_ledgers(
     assert f"the ledger {foreign.path!r} cannot be read" in outcomes[foreign.path, ""].message
 
 
-def test_teardown_waits_for_the_keeper_of_an_ended_run(
-    conversation: Conversation, directory: str, pauses: list[float]
-) -> None:
+def test_teardown_waits_for_the_keeper_of_an_ended_run(mock_api: MockApi, directory: str, pauses: list[float]) -> None:
     ledger = running_run(directory, RUN, f"{process_identity(os.getpid())}0")
     with pytest.raises(RemoteItError, match=f"'{RUN}' has ended, and its keeper or another teardown is still closing"):
         raise run_teardown(directory)[REF]
     assert sum(pauses) == pytest.approx(60)
     kill_keeper(ledger)
-    conversation.expect_stop(*REF, STOPPED)
+    mock_api.expect_disconnect(*REF, STOPPED)
     assert run_teardown(directory) == {REF: "closed"}
 
 
-def test_teardown_waits_for_another_teardown(conversation: Conversation, directory: str, pauses: list[float]) -> None:
+def test_teardown_waits_for_another_teardown(mock_api: MockApi, directory: str, pauses: list[float]) -> None:
     """For the run of another container, only the lock had shown that it was ended."""
     ledger = ended_run(directory, controller=FOREIGN_CONTROLLER)
-    conversation.expect_stop(*REF, WRONG_TOKEN, STOPPED)
+    mock_api.expect_disconnect(*REF, WRONG_TOKEN, STOPPED)
     first = teardown(directory, None, account, DirectBackend(), check_mode=False)
     assert isinstance(next(first)[1], AuthError)
     second = run_teardown(directory)[REF]
@@ -223,26 +219,26 @@ def test_teardown_waits_for_another_teardown(conversation: Conversation, directo
 # -- which account -----------------------------------------------------------------------------------------------------
 
 
-def test_teardown_leaves_the_connections_of_other_accounts(conversation: Conversation, directory: str) -> None:
+def test_teardown_leaves_the_connections_of_other_accounts(mock_api: MockApi, directory: str) -> None:
     ledger = ended_run(directory, account="another account")
     with pytest.raises(AuthError, match=f"'{RUN}' opened the connection with other credentials"):
         raise run_teardown(directory)[REF]
     assert os.path.exists(ledger.path)
 
 
-def test_new_token_closes_connections_of_the_old_one(conversation: Conversation, directory: str) -> None:
+def test_new_token_closes_connections_of_the_old_one(mock_api: MockApi, directory: str) -> None:
     ledger = ended_run(directory, account=OLD_TOKEN)
-    conversation.expect_stop(*REF, STOPPED)
+    mock_api.expect_disconnect(*REF, STOPPED)
     assert run_teardown(directory) == {REF: "closed"}
     assert not os.path.exists(ledger.path)
 
 
-def test_new_token_leaves_connections_that_it_cannot_see(conversation: Conversation, directory: str) -> None:
+def test_new_token_leaves_connections_that_it_cannot_see(mock_api: MockApi, directory: str) -> None:
     """Another user with the same developer key gets the response that a closed connection gets."""
     ledger = ended_run(directory, account=OLD_TOKEN)
-    conversation.expect_stop(*REF, UNKNOWN_CONNECTION)
-    conversation.expect("GET", "/device/list/all", Reply({"status": "true"}))
-    conversation.expect_stop(*REF, UNKNOWN_CONNECTION)
+    mock_api.expect_disconnect(*REF, UNKNOWN_CONNECTION)
+    mock_api.expect("GET", "/device/list/all", Reply({"status": "true"}))
+    mock_api.expect_disconnect(*REF, UNKNOWN_CONNECTION)
     with pytest.raises(AuthError, match=f"'{RUN}' opened the connection with another login"):
         raise run_teardown(directory)[REF]
     assert os.path.exists(ledger.path)
@@ -262,11 +258,11 @@ def test_expired_connection_needs_no_credentials(directory: str) -> None:
 
 @pytest.mark.parametrize(("reply", "outcome"), [(STOPPED, "closed"), (Reply("", 400), "already_closed")])
 def test_expired_connection_is_closed_if_possible(
-    conversation: Conversation, directory: str, reply: Reply, outcome: str
+    mock_api: MockApi, directory: str, reply: Reply, outcome: str
 ) -> None:
     """The clock of this machine may be wrong."""
     ledger = ended_run(directory, hours=-1)
-    conversation.expect_stop(*REF, reply)
+    mock_api.expect_disconnect(*REF, reply)
     assert run_teardown(directory) == {REF: outcome}
     assert not os.path.exists(ledger.path)
 
@@ -285,7 +281,7 @@ def started_now(user: str = "me") -> Reply:
 
 
 @pytest.mark.parametrize("was_killed", [True, False])
-def test_unconfirmed_call_fails_without_sessions(conversation: Conversation, directory: str, was_killed: bool) -> None:
+def test_unconfirmed_call_fails_without_sessions(mock_api: MockApi, directory: str, was_killed: bool) -> None:
     """REST lists no sessions. A second teardown reports the same as the first one."""
     ledger = begin_ledger(directory, RUN)
     record_connection(ledger, 1, None, FINGERPRINT, 8)
@@ -300,40 +296,38 @@ def test_unconfirmed_call_fails_without_sessions(conversation: Conversation, dir
     assert os.path.exists(ledger.path)
 
 
-def test_unconfirmed_call_is_found_among_the_sessions(
-    conversation: Conversation, directory: str, unconfirmed: Ledger
-) -> None:
-    conversation.expect_query({"id": [SERVICE]}, started_now())
+def test_unconfirmed_call_is_found_among_the_sessions(mock_api: MockApi, directory: str, unconfirmed: Ledger) -> None:
+    mock_api.expect_query({"id": [SERVICE]}, started_now())
     assert run_teardown(directory, get_account=with_access_key, check_mode=True) == {REF: "closed"}
-    conversation.expect_query({"id": [SERVICE]}, started_now())
-    conversation.expect_query({"connectionId": REF[1], "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
+    mock_api.expect_query({"id": [SERVICE]}, started_now())
+    mock_api.expect_query({"connectionId": REF[1], "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
     assert run_teardown(directory, get_account=with_access_key) == {REF: "closed"}
     assert not os.path.exists(unconfirmed.path)
 
 
 @pytest.mark.parametrize("reply", [sessions(), started_now(user="another user"), refused("no", 403)])
 def test_unconfirmed_call_fails_without_its_session(
-    conversation: Conversation, directory: str, unconfirmed: Ledger, reply: Reply
+    mock_api: MockApi, directory: str, unconfirmed: Ledger, reply: Reply
 ) -> None:
-    conversation.expect_query({"id": [SERVICE]}, reply)
+    mock_api.expect_query({"id": [SERVICE]}, reply)
     assert list(run_teardown(directory, get_account=with_access_key)) == [UNCONFIRMED]
     assert os.path.exists(unconfirmed.path)
 
 
 def test_unconfirmed_call_fails_if_a_ledger_is_unreadable(
-    conversation: Conversation, directory: str, unconfirmed: Ledger, unreadable: t.Callable[[str], None]
+    mock_api: MockApi, directory: str, unconfirmed: Ledger, unreadable: t.Callable[[str], None]
 ) -> None:
     """The session may be in that ledger."""
     foreign = ended_run(directory, "another-users")
     unreadable(foreign.path)
-    conversation.expect_query({"id": [SERVICE]}, started_now())
+    mock_api.expect_query({"id": [SERVICE]}, started_now())
     assert list(run_teardown(directory, get_account=with_access_key)) == [UNCONFIRMED, (foreign.path, "")]
 
 
 def test_unconfirmed_call_is_not_the_session_of_another_run(
-    conversation: Conversation, directory: str, unconfirmed: Ledger
+    mock_api: MockApi, directory: str, unconfirmed: Ledger
 ) -> None:
     running = running_run(directory, "another")
-    conversation.expect_query({"id": [SERVICE]}, started_now())
+    mock_api.expect_query({"id": [SERVICE]}, started_now())
     assert list(run_teardown(directory, get_account=with_access_key)) == [UNCONFIRMED]
     assert os.path.exists(running.path)

@@ -19,7 +19,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import DEFAULT_API_URL
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE
 from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.ledger.ledgers import RUN, begin_ledger
 
 FullDisk = t.Callable[..., t.ContextManager[None]]

@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import identity as identity_module
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run, state_dir
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import executed_again
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import executed_again
 
 CI_VARIABLES = ("REMOTEIT_RUN_ID", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG", "SYSTEM_JOBID", "AWX_JOB_ID", "JOB_ID")
 

@@ -12,7 +12,7 @@ from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailur
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.errors import add_advice, is_before_login, is_refused
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import ID, SERVICE
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE
 
 ALIAS = "remoteit-80-00-00-00-01-00-40-c5"
 DENIED = "pi@remoteit-x: Permission denied (publickey,password)."

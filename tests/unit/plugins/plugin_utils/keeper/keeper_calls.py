@@ -19,7 +19,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper impo
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import CommandLease, State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
-from ansible_collections.remoteit.fleet.tests.unit.plugins.conversation import SERVICES, account, refused
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import SERVICES, account, refused
 
 ACCOUNT = account()
 A, B, C, D = SERVICES[:4]

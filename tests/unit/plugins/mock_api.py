@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A scripted API: the conversation that a test expects, played at the C(requests) adapter."""
+"""A scripted API: the mock_api that a test expects, played at the C(requests) adapter."""
 
 from __future__ import annotations
 
@@ -155,12 +155,12 @@ class ExpectedQuery(Expected):
         return query
 
 
-class Conversation(requests.adapters.BaseAdapter):
+class MockApi(requests.adapters.BaseAdapter):
     """Expects calls in their order, or, for threads, in any; a wrong, an extra and a missing one fail the test."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.in_any_order = False
+        self.unordered = False
         self.sent: list[requests.PreparedRequest] = []
         self.options: list[dict[str, t.Any]] = []
         self._expected: list[Expected] = []
@@ -179,10 +179,10 @@ class Conversation(requests.adapters.BaseAdapter):
         with self._lock:
             self._expected += [Expected(method, path, answer, body, headers or {}) for answer in answers]
 
-    def expect_open(self, service: str, answer: Answer) -> None:
+    def expect_connect(self, service: str, answer: Answer) -> None:
         self.expect("POST", "/device/connect", answer, body={"deviceaddress": service, "wait": "true"})
 
-    def expect_stop(self, service: str, connectionid: str, *answers: Answer) -> None:
+    def expect_disconnect(self, service: str, connectionid: str, *answers: Answer) -> None:
         body = {"deviceaddress": service, "connectionid": connectionid}
         self.expect("POST", "/device/connect/stop", *answers, body=body)
 
@@ -212,7 +212,7 @@ class Conversation(requests.adapters.BaseAdapter):
         pass
 
     def _next(self, request: requests.PreparedRequest) -> Answer:
-        candidates = self._expected if self.in_any_order else self._expected[:1]
+        candidates = self._expected if self.unordered else self._expected[:1]
         objections = []
         for expected in candidates:
             objection = expected.objection(request)
