@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A scripted API: the mock_api that a test expects, played at the C(requests) adapter."""
+"""A mock of the API at the adapter of ``requests``, which expects requests and sends scripted replies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PASSWORD = "the-password"
 WITH_TOKEN = Credentials(api_url=DEFAULT_API_URL, developer_key=KEY, token=TOKEN)
 WITH_PASSWORD = Credentials(api_url=DEFAULT_API_URL, developer_key=KEY, username="someone", password=PASSWORD)
 
-# the pair that the vendor's documentation prints, which does not work
+# the example of the vendor's documentation, which is not valid
 ACCESS_KEY_ID = "PV7BWOOSA34XBPHDYFFO"
 SECRET_ACCESS_KEY = "UZGhn/fqEYUPnhX6kZ3Z5uces3i0dq9YNw2+cOKh"
 WITH_ACCESS_KEY = Credentials(access_key_id=ACCESS_KEY_ID, secret_access_key=SECRET_ACCESS_KEY)
@@ -48,20 +48,20 @@ def account(credentials: Credentials = WITH_TOKEN, concurrency: int = 4) -> Acco
     return Account(credentials, concurrency=concurrency)
 
 
-def executed_again(module: types.ModuleType) -> t.Any:
-    """The module as another process would get it; this one keeps its own."""
-    name = f"{module.__name__.rpartition('.')[2]}_again"
+def import_copy(module: types.ModuleType) -> t.Any:
+    """Import a second copy of a module, as another process does."""
+    name = f"{module.__name__.rpartition('.')[2]}_copy"
     spec = importlib.util.spec_from_file_location(name, str(module.__file__))
     assert spec is not None
     assert spec.loader is not None
-    again = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look it up there
-    spec.loader.exec_module(again)
-    return again
+    copy = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses need the entry in sys.modules
+    spec.loader.exec_module(copy)
+    return copy
 
 
 @dataclasses.dataclass
 class Reply:
-    """An answer: a dictionary or a list is sent as JSON, a string as it is."""
+    """A scripted response. A string is sent unchanged, any other body as JSON."""
 
     body: t.Any = ""
     status: int = 200
@@ -119,44 +119,46 @@ def not_sent(request: requests.PreparedRequest) -> t.NoReturn:
 STOPPED = Reply({"status": "true", "connectionid": ID})
 LOGGED_IN = Reply({"status": "true", "token": TOKEN})
 
-Answer = Reply | Exception | t.Callable[[requests.PreparedRequest], Reply]
+Script = Reply | Exception | t.Callable[[requests.PreparedRequest], Reply]
 
 
 @dataclasses.dataclass
 class Expected:
+    """An expected request, and its reply."""
+
     method: str
     path: str
-    answer: Answer
+    reply: Script
     body: t.Any
     headers: t.Mapping[str, str | None]
 
-    def objection(self, request: requests.PreparedRequest) -> str | None:
-        """What is wrong with the request; none if it is the expected one."""
+    def mismatch(self, request: requests.PreparedRequest) -> str | None:
+        """Return how a request differs from the expected one, or None."""
         url = self.path if "://" in self.path else DEFAULT_API_URL + self.path
         if (request.method, request.url) != (self.method, url):
-            return f"{request.method} {request.url} came instead of {self.method} {url}"
-        if self.body is not None and json.loads(request.body or "null") != self.body:
-            return f"{url} was sent {request.body!r} instead of {self.body}"
+            return f"expected {self.method} {url}, got {request.method} {request.url}"
+        body = self.parse_body(request)
+        if self.body is not None and body != self.body:
+            return f"{url}: expected {self.body}, got {body}"
         for name, value in self.headers.items():
             if request.headers.get(name) != value:
-                return f"{url} was sent the header {name} as {request.headers.get(name)!r} instead of {value!r}"
+                return f"{url}: expected the header {name} to be {value!r}, got {request.headers.get(name)!r}"
         return None
+
+    def parse_body(self, request: requests.PreparedRequest) -> t.Any:
+        return json.loads(request.body or "null")
 
 
 class ExpectedQuery(Expected):
-    def objection(self, request: requests.PreparedRequest) -> str | None:
-        """What is wrong with the request: the C(body) is that of its variables."""
-        content = json.loads(request.body or "null")
-        if set(content) != {"query", "variables"}:
-            return f"{self.path} was sent {content}"
-        query = dataclasses.replace(Expected(**vars(self)), body=None).objection(request)
-        if query is None and self.body is not None and content["variables"] != self.body:
-            return f"{content['query']} was sent {content['variables']} instead of {self.body}"
-        return query
+    """An expected GraphQL request. ``body`` contains its variables."""
+
+    def parse_body(self, request: requests.PreparedRequest) -> t.Any:
+        body = super().parse_body(request)
+        return body["variables"] if set(body) == {"query", "variables"} else f"no query: {body}"
 
 
 class MockApi(requests.adapters.BaseAdapter):
-    """Expects calls in their order, or, for threads, in any; a wrong, an extra and a missing one fail the test."""
+    """Expects requests in their order, or in any order for threads. A wrong or missing request fails the test."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -164,69 +166,64 @@ class MockApi(requests.adapters.BaseAdapter):
         self.sent: list[requests.PreparedRequest] = []
         self.options: list[dict[str, t.Any]] = []
         self._expected: list[Expected] = []
-        self._mistakes: list[str] = []
+        self._mismatches: list[str] = []
         self._lock = threading.Lock()
 
     def expect(
         self,
         method: str,
         path: str,
-        *answers: Answer,
+        *replies: Script,
         body: t.Any = None,
         headers: t.Mapping[str, str | None] | None = None,
     ) -> None:
-        """Expect a call once for each answer."""
+        """Expect a request once for each reply."""
         with self._lock:
-            self._expected += [Expected(method, path, answer, body, headers or {}) for answer in answers]
+            self._expected += [Expected(method, path, reply, body, headers or {}) for reply in replies]
 
-    def expect_connect(self, service: str, answer: Answer) -> None:
-        self.expect("POST", "/device/connect", answer, body={"deviceaddress": service, "wait": "true"})
+    def expect_connect(self, service: str, reply: Script) -> None:
+        self.expect("POST", "/device/connect", reply, body={"deviceaddress": service, "wait": "true"})
 
-    def expect_disconnect(self, service: str, connectionid: str, *answers: Answer) -> None:
+    def expect_disconnect(self, service: str, connectionid: str, *replies: Script) -> None:
         body = {"deviceaddress": service, "connectionid": connectionid}
-        self.expect("POST", "/device/connect/stop", *answers, body=body)
+        self.expect("POST", "/device/connect/stop", *replies, body=body)
 
-    def expect_query(self, variables: t.Any, *answers: Answer) -> None:
-        """Expect a GraphQL call with these variables once for each answer."""
+    def expect_query(self, variables: t.Any, *replies: Script) -> None:
+        """Expect a GraphQL request with these variables once for each reply."""
         with self._lock:
-            self._expected += [ExpectedQuery("POST", DEFAULT_GRAPHQL_URL, answer, variables, {}) for answer in answers]
+            self._expected += [ExpectedQuery("POST", DEFAULT_GRAPHQL_URL, reply, variables, {}) for reply in replies]
 
     def send(
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,
-        timeout: t.Any = None,
-        verify: t.Any = True,
-        cert: t.Any = None,
-        proxies: t.Any = None,
-    ) -> requests.Response:
+        self, request: requests.PreparedRequest, *, timeout: t.Any = None, verify: t.Any = True, proxies: t.Any = None,
+        **_unused: t.Any,
+    ) -> requests.Response:  # fmt: skip
         with self._lock:
             self.sent.append(request)
             self.options.append({"timeout": math.ceil(timeout), "verify": verify, "proxies": proxies})
-            answer = self._next(request)
-        if isinstance(answer, Exception):
-            raise answer
-        return (answer if isinstance(answer, Reply) else answer(request)).response(request)
+            reply = self._next(request)
+        if isinstance(reply, Exception):
+            raise reply
+        return (reply if isinstance(reply, Reply) else reply(request)).response(request)
 
     def close(self) -> None:
         pass
 
-    def _next(self, request: requests.PreparedRequest) -> Answer:
+    def _next(self, request: requests.PreparedRequest) -> Script:
         candidates = self._expected if self.unordered else self._expected[:1]
-        objections = []
+        mismatches = []
         for expected in candidates:
-            objection = expected.objection(request)
-            if objection is None:
+            mismatch = expected.mismatch(request)
+            if mismatch is None:
                 self._expected.remove(expected)
-                return expected.answer
-            objections.append(objection)
-        self._mistakes.append(
-            objections[0] if objections else f"unexpected: {request.method} {request.url} {request.body!r}"
+                return expected.reply
+            mismatches.append(mismatch)
+        self._mismatches.append(
+            mismatches[0] if mismatches else f"unexpected: {request.method} {request.url} {request.body!r}"
         )
-        raise AssertionError(self._mistakes[-1])
+        raise AssertionError(self._mismatches[-1])
 
     def verify(self) -> None:
-        """Fail unless everything that was expected was said, and nothing else."""
-        mistakes = [*self._mistakes, *(f"missing: {expected}" for expected in self._expected)]
-        self._mistakes, self._expected = [], []  # said once
-        assert not mistakes
+        """Fail unless all expected requests were sent, and no others."""
+        mismatches = [*self._mismatches, *(f"missing: {expected}" for expected in self._expected)]
+        self._mismatches, self._expected = [], []  # the fixture verifies again
+        assert not mismatches

@@ -173,7 +173,7 @@ def test_connect_returns_the_failure_of_the_only_service(mock_api: MockApi) -> N
 
 
 @pytest.mark.parametrize(
-    ("fail_on", "answers", "failed"),
+    ("fail_on", "replies", "failed"),
     [
         ("any", [opened(), opened()], False),
         ("any", [opened(), OFFLINE], True),
@@ -186,16 +186,16 @@ def test_connect_returns_the_failure_of_the_only_service(mock_api: MockApi) -> N
     ],
 )
 def test_fail_on_decides_whether_the_task_fails(
-    mock_api: MockApi, fail_on: str, answers: list[Reply], failed: bool
+    mock_api: MockApi, fail_on: str, replies: list[Reply], failed: bool
 ) -> None:
     mock_api.unordered = True
-    for service, answer in zip(SERVICES, answers):
+    for service, reply in zip(SERVICES, replies):
         mock_api.expect_connect(
             service,
-            Reply({**answer.body, "connection": {**answer.body.get("connection", {}), "deviceaddress": service}}),
+            Reply({**reply.body, "connection": {**reply.body.get("connection", {}), "deviceaddress": service}}),
         )
     result = run(*SERVICES[:2], fail_on=fail_on)
-    expected = [service for service, answer in zip(SERVICES, answers) if answer is not OFFLINE]
+    expected = [service for service, reply in zip(SERVICES, replies) if reply is not OFFLINE]
     assert result.get("failed", False) is failed
     assert list(result["connections"]) == expected  # they are returned even if the task fails
     assert len(result["failures"]) == 2 - len(expected)

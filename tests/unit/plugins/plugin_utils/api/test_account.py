@@ -39,9 +39,9 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     WITH_ACCESS_KEY,
     WITH_PASSWORD,
     WITH_TOKEN,
-    Answer,
     MockApi,
     Reply,
+    Script,
     account,
     opened,
     refused,
@@ -51,7 +51,7 @@ REQUEST = ConnectRequest((SERVICE,))
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "reply",
     [
         opened(proxy="http://-oProxyCommand=x:22"),
         opened(proxy="nonsense"),
@@ -59,8 +59,8 @@ REQUEST = ConnectRequest((SERVICE,))
         Reply({"status": "true", "connectionid": ID}),
     ],
 )
-def test_connect_one_closes_unusable_connection(mock_api: MockApi, answer: Reply) -> None:
-    mock_api.expect_connect(SERVICE, answer)
+def test_connect_one_closes_unusable_connection(mock_api: MockApi, reply: Reply) -> None:
+    mock_api.expect_connect(SERVICE, reply)
     mock_api.expect_disconnect(SERVICE, ID, STOPPED)
     with pytest.raises(BadAnswerError) as caught:
         connect_one(account().api(), SERVICE, REQUEST)
@@ -76,7 +76,7 @@ def test_connect_one_names_connection_it_cannot_close(mock_api: MockApi) -> None
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "reply",
     [
         Reply(""),
         opened(connectionid=""),
@@ -86,8 +86,8 @@ def test_connect_one_names_connection_it_cannot_close(mock_api: MockApi) -> None
         requests.exceptions.ConnectionError("Connection aborted."),
     ],
 )
-def test_connect_one_reports_unknown_outcome(mock_api: MockApi, answer: Answer) -> None:
-    mock_api.expect_connect(SERVICE, answer)
+def test_connect_one_reports_unknown_outcome(mock_api: MockApi, reply: Script) -> None:
+    mock_api.expect_connect(SERVICE, reply)
     with pytest.raises(RemoteItError, match="a connection may be open; it expires 15 minutes after") as caught:
         connect_one(account().api(), SERVICE, REQUEST)
     assert caught.value.outcome is ConnectOutcome.UNKNOWN

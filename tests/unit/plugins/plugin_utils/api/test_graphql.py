@@ -55,8 +55,8 @@ def opened(**changes: t.Any) -> Reply:
     return Reply({"data": {"connect": {**CONNECTION, **changes}}})
 
 
-def stopped(answer: t.Any = True) -> Reply:
-    return Reply({"data": {"disconnect": answer}})
+def stopped(reply: t.Any = True) -> Reply:
+    return Reply({"data": {"disconnect": reply}})
 
 
 def errors(*messages: str, data: t.Any = None, status: int = 200) -> Reply:

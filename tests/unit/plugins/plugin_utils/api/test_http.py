@@ -35,7 +35,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     ThrottledError,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient, Response, Transport
-from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import MockApi, Reply, executed_again
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import MockApi, Reply, import_copy
 
 URL = "https://api.remot3.it/apv/v27/thing"
 SUCCESS = Reply({"status": "true"})
@@ -563,7 +563,7 @@ def test_json_object_describes_other_bodies_without_text(mock_api: MockApi, body
 
 def test_http_client_reports_missing_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "requests", None)
-    without = executed_again(_http)
+    without = import_copy(_http)
     transport = without.Transport.from_environment({"HTTPS_PROXY": "http://p:1"}, URL)
     with pytest.raises(OptionsError, match="pip install requests"):
         without.HttpClient(transport, timeout=1, pool_size=1)

@@ -40,9 +40,9 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     TOKEN,
     WITH_PASSWORD,
     WITH_TOKEN,
-    Answer,
     MockApi,
     Reply,
+    Script,
     account,
     opened,
     refused,
@@ -245,7 +245,7 @@ def in_threads(rest: RestApi, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "reply",
     [
         Reply("<html>"),
         Reply({"status": "true"}),
@@ -255,8 +255,8 @@ def in_threads(rest: RestApi, count: int) -> list[str]:
         requests.exceptions.ConnectionError("broken"),
     ],
 )
-def test_failed_login_has_outcome_not_sent(mock_api: MockApi, answer: Answer) -> None:
-    mock_api.expect("POST", LOGIN, answer)
+def test_failed_login_has_outcome_not_sent(mock_api: MockApi, reply: Script) -> None:
+    mock_api.expect("POST", LOGIN, reply)
     with pytest.raises(RemoteItError) as caught:
         connect_one(api(WITH_PASSWORD), SERVICE, ConnectRequest((SERVICE,)))
     assert caught.value.outcome is ConnectOutcome.NOT_SENT

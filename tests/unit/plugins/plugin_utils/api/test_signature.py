@@ -23,7 +23,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.signature impo
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
-    executed_again,
+    import_copy,
 )
 
 URL = "https://api.remote.it/graphql/v1"
@@ -115,4 +115,4 @@ def test_signature_repr_has_no_secret() -> None:
 
 def test_signature_imports_without_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "requests.auth", None)
-    assert executed_again(_signature).hmac_key("QUJD") == b"ABC"
+    assert import_copy(_signature).hmac_key("QUJD") == b"ABC"

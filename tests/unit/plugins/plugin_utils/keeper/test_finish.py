@@ -232,7 +232,7 @@ def test_finish_although_the_ledger_cannot_be_removed(keeper: Keeper, mock_api: 
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "reply",
     [
         requests.exceptions.ReadTimeout(),
         requests.exceptions.ConnectionError("Connection aborted.", ConnectionResetError()),
@@ -243,8 +243,8 @@ def test_finish_although_the_ledger_cannot_be_removed(keeper: Keeper, mock_api: 
         RuntimeError("unexpected"),
     ],
 )
-def test_unclear_call_is_reported(keeper: Keeper, mock_api: MockApi, ledger: Ledger, answer: t.Any) -> None:
-    mock_api.expect_connect(A, answer)
+def test_unclear_call_is_reported(keeper: Keeper, mock_api: MockApi, ledger: Ledger, reply: t.Any) -> None:
+    mock_api.expect_connect(A, reply)
     error = connect_error(keeper)
     assert states(keeper) == [State.UNCONFIRMED]
     recap = keeper.finish()
@@ -255,9 +255,9 @@ def test_unclear_call_is_reported(keeper: Keeper, mock_api: MockApi, ledger: Led
     assert ledger_events(ledger) == [("intent", 1, None)]
 
 
-@pytest.mark.parametrize("answer", [refused("[0861]", 200), WRONG_KEY, Reply({"status": "false"})])
-def test_refused_call_opened_nothing(keeper: Keeper, mock_api: MockApi, ledger: Ledger, answer: Reply) -> None:
-    mock_api.expect_connect(A, answer)
+@pytest.mark.parametrize("reply", [refused("[0861]", 200), WRONG_KEY, Reply({"status": "false"})])
+def test_refused_call_opened_nothing(keeper: Keeper, mock_api: MockApi, ledger: Ledger, reply: Reply) -> None:
+    mock_api.expect_connect(A, reply)
     connect_error(keeper)
     assert states(keeper) == [State.FAILED]
     assert keeper.finish() == Recap()

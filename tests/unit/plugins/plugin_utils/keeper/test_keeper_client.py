@@ -215,10 +215,10 @@ def test_client_shares_one_keeper_between_workers(controller: Controller, vendor
         return controller.open(account, *services, host=f"host-{number}")
 
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(worker, range(12)))
-    ids = {service: answers[0][service].connectionid for service in services}
-    assert all({service: answer[service].connectionid for service in services} == ids for answer in answers)
-    assert sum(not answer[service].reused for answer in answers for service in services) == len(services)
+        outcomes = list(pool.map(worker, range(12)))
+    ids = {service: outcomes[0][service].connectionid for service in services}
+    assert all({service: each[service].connectionid for service in services} == ids for each in outcomes)
+    assert sum(not each[service].reused for each in outcomes for service in services) == len(services)
     assert vendor.open == set(ids.values())
     assert vendor.calls.count("/apv/v27/user/login") == 1
     assert len(controller.keepers) == 1

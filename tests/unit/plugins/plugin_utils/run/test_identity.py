@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run import identity as identity_module
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run, state_dir
-from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import executed_again
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import import_copy
 
 CI_VARIABLES = ("REMOTEIT_RUN_ID", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG", "SYSTEM_JOBID", "AWX_JOB_ID", "JOB_ID")
 
@@ -34,7 +34,7 @@ def empty_environment(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -
 
 def new_run() -> t.Any:
     """Return the run as a new controller process computes it."""
-    return executed_again(identity_module).THIS_RUN
+    return import_copy(identity_module).THIS_RUN
 
 
 # -- ID ----------------------------------------------------------------------------------------------------------------
