@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures, side by side in one run, what the collection costs over the bare minimum: C(make bench).
+"""Compare the collection with the minimal cost: ``make bench``.
 
-C(python -m benchmarks keeper) measures one of them alone, C(task --hosts 5 --repeats 1) with smaller numbers. The whole
-run takes less than 15 minutes on two cores and writes the page of the documentation.
+``python -m benchmarks task --hosts 5 --repeats 1`` runs one benchmark with smaller numbers. All benchmarks take less
+than 15 minutes on two cores, and write the page of the documentation.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ BENCHMARKS: dict[str, t.Callable[..., None]] = {
     "connect": connect.main,
     "inventory": inventory.main,
 }
-#: Those that take other numbers.
+#: The benchmarks with the options ``--hosts`` and ``--repeats``.
 SCALABLE = ("task", "run", "bulk", "fleet")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; without any, all")
-    parser.add_argument("--hosts", type=int, metavar="N", help=f"how many hosts, for {', '.join(SCALABLE)}")
-    parser.add_argument("--repeats", type=int, metavar="N", help="how often each is measured, for the same")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; the default is all")
+    parser.add_argument("--hosts", type=int, metavar="N", help=f"the number of hosts, for {', '.join(SCALABLE)}")
+    parser.add_argument("--repeats", type=int, metavar="N", help="the number of measurements, for the same")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(143))  # which ends what was started
+    signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(143))  # ends the started processes
     numbers = {name: value for name in ("hosts", "repeats") if (value := getattr(options, name))}
     report = Report()
     for name in options.names or BENCHMARKS:

@@ -1,13 +1,13 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One task that connects, on each host and ad hoc: C(remoteit_connect) against C(ansible.builtin.uri), no latency."""
+"""Compare a ``remoteit_connect`` task with ``ansible.builtin.uri``, per host and ad hoc, without latency."""
 
 from __future__ import annotations
 
 from benchmarks.fleet import call
-from benchmarks.lab import Lab, lab
 from benchmarks.report import Report
+from benchmarks.testbed import Testbed, start_testbed
 from benchmarks.usage import Usage
 
 HOSTS, REPEATS, FORKS = 50, 3, 5
@@ -15,28 +15,28 @@ CONNECT = {"remoteit.fleet.remoteit_connect": {"deviceaddress": "{{ remoteit_dev
 
 
 def main(report: Report) -> None:
-    with lab(HOSTS) as laboratory:
-        laboratory.simulator.settings(latency=0.0)
+    with start_testbed(HOSTS) as testbed:
+        testbed.simulator.settings(latency=0.0)
         measured: dict[str, list[Usage]] = {}
         for _unused in range(REPEATS):
-            for name, usage in once(laboratory).items():
+            for name, usage in once(testbed).items():
                 measured.setdefault(name, []).append(usage)
     show(report, measured)
 
 
-def once(laboratory: Lab) -> dict[str, Usage]:
-    """Each of them, side by side. What stays open is closed while nobody measures."""
-    uri = call(laboratory.simulator, "/device/connect", {"wait": "true"})
-    service = next(iter(laboratory.services.values()))
+def once(testbed: Testbed) -> dict[str, Usage]:
+    """Measure each variant once. Connections of uri are closed afterward."""
+    uri = call(testbed.simulator, "/device/connect", {"wait": "true"})
+    service = next(iter(testbed.services.values()))
     options = {**uri["ansible.builtin.uri"], "body": {"deviceaddress": service, "wait": "true"}}
     usages = {
-        "empty": laboratory.play(HOSTS, []),
-        "connect": laboratory.play(HOSTS, [CONNECT]),
-        "uri": laboratory.play(HOSTS, [uri]),
-        "connect, ad hoc": laboratory.ad_hoc("remoteit.fleet.remoteit_connect", {"deviceaddress": service}),
-        "uri, ad hoc": laboratory.ad_hoc("ansible.builtin.uri", options),
+        "empty": testbed.play(HOSTS, []),
+        "connect": testbed.play(HOSTS, [CONNECT]),
+        "uri": testbed.play(HOSTS, [uri]),
+        "connect, ad hoc": testbed.ad_hoc("remoteit.fleet.remoteit_connect", {"deviceaddress": service}),
+        "uri, ad hoc": testbed.ad_hoc("ansible.builtin.uri", options),
     }
-    laboratory.close_what_is_open()
+    testbed.close_all()
     return usages
 
 
@@ -65,8 +65,7 @@ def show(report: Report, measured: dict[str, list[Usage]]) -> None:
     report.table(
         "One connect task",
         f"{HOSTS} hosts at {FORKS} forks, the empty play subtracted, and one ad-hoc run; no latency; {REPEATS} repeats."
-        " The keeper's processor time is included, and so are its start and its closing of everything at the end, which"
-        " uri does not have.",
+        " The keeper's processor time is included, until it has closed all connections. uri closes none.",
         ["", "remoteit_connect", "uri", "ratio"],
         rows,
     )

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A whole fleet is opened and closed by the role, without a task: what does it cost over the bare calls?"""
+"""Compare opening and closing a fleet by the role with the API calls alone."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
-from benchmarks.lab import WIDTH, Lab, lab
 from benchmarks.report import Report
+from benchmarks.testbed import WIDTH, Testbed, start_testbed
 from benchmarks.usage import Usage
 from support import Simulator
 
@@ -22,7 +22,7 @@ POOL, ROLE = "bare thread pool", "the role"
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How many hosts, the seconds that the API takes for a connect, and how often it is measured."""
+    """The number of hosts, the seconds that a connect call takes, and the number of measurements."""
 
     hosts: int
     latency: float
@@ -31,8 +31,8 @@ class Size:
 
 SIZES = (Size(10, 0.3, 2), Size(200, 0.3, 3), Size(200, 1.0, 2), Size(2000, 0.3, 1))
 
-#: The keywords of a play that opens a connection to each host, does nothing, and closes. ansible-core checks the
-#: arguments of a role for each host, which is left out.
+#: The keywords of a play that only opens and closes connections. It omits the check of role arguments, which
+#: ansible-core repeats for each host.
 PLAY = {
     "tasks": [
         {
@@ -48,7 +48,7 @@ PLAY = {
 
 
 def call(simulator: Simulator, path: str, body: dict[str, str], **more: t.Any) -> dict[str, t.Any]:
-    """A task that calls the API with what ansible-core has."""
+    """Return a task that calls the API with ``ansible.builtin.uri``."""
     state = simulator.state
     return {
         "ansible.builtin.uri": {
@@ -64,15 +64,15 @@ def call(simulator: Simulator, path: str, body: dict[str, str], **more: t.Any) -
 
 
 def bare_pool(simulator: Simulator, services: t.Sequence[str]) -> float:
-    """Open and close with C(requests) and threads alone: the limit. The seconds that it takes."""
+    """Open and close connections with only ``requests`` and threads, and return the seconds."""
     session = requests.Session()
     session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=WIDTH))
     session.headers.update(developerkey=simulator.state["developer_key"], token=simulator.state["token"])
     base = simulator.state["api_url"]
 
     def connect(service: str) -> tuple[str, str]:
-        answer = session.post(f"{base}/device/connect", json={"deviceaddress": service, "wait": "true"}).json()
-        return service, answer["connection"]["connectionid"]
+        response = session.post(f"{base}/device/connect", json={"deviceaddress": service, "wait": "true"}).json()
+        return service, response["connection"]["connectionid"]
 
     def stop(opened: tuple[str, str]) -> None:
         body = dict(zip(("deviceaddress", "connectionid"), opened, strict=True))
@@ -87,7 +87,7 @@ def bare_pool(simulator: Simulator, services: t.Sequence[str]) -> float:
 
 @dataclasses.dataclass
 class Fleet:
-    """What was measured of a fleet of one size, at one latency."""
+    """The measurements of a fleet of one size and latency."""
 
     size: Size
     empty: list[Usage] = dataclasses.field(default_factory=list)
@@ -96,25 +96,25 @@ class Fleet:
     role: list[Usage] = dataclasses.field(default_factory=list)
     requests: list[float] = dataclasses.field(default_factory=list)
 
-    def measure(self, laboratory: Lab) -> None:
+    def measure(self, testbed: Testbed) -> None:
         """Measure the bare calls, a play without tasks, and the role, once."""
-        hosts, simulator = self.size.hosts, laboratory.simulator
+        hosts, simulator = self.size.hosts, testbed.simulator
         simulator.settings(latency=self.size.latency)
-        before = laboratory.simulator_seconds()
-        self.pool.append(bare_pool(simulator, list(laboratory.services.values())[:hosts]))
-        self.simulator.append(100 * (laboratory.simulator_seconds() - before) / self.pool[-1])
-        self.empty.append(laboratory.play(hosts, []))
+        before = testbed.simulator_processor_seconds()
+        self.pool.append(bare_pool(simulator, list(testbed.services.values())[:hosts]))
+        self.simulator.append(100 * (testbed.simulator_processor_seconds() - before) / self.pool[-1])
+        self.empty.append(testbed.play(hosts, []))
         simulator.clear_requests()
-        self.role.append(laboratory.play(hosts, **PLAY))
+        self.role.append(testbed.play(hosts, **PLAY))
         self.requests.append(len(simulator.requests()) / hosts)
         assert not simulator.open_connections()
 
     def above_empty(self, what: str) -> list[float]:
-        """Return what the role took above a play without tasks."""
+        """Return the cost of the role, without that of a play without tasks."""
         return [getattr(ours, what) - getattr(empty, what) for ours, empty in zip(self.role, self.empty, strict=True)]
 
     def per_host(self, what: str = "seconds") -> list[float]:
-        """Return milliseconds of time, or of the processor's."""
+        """Return milliseconds of time or of processor time."""
         return [1000 * seconds / self.size.hosts for seconds in self.above_empty(what)]
 
     @property
@@ -123,13 +123,13 @@ class Fleet:
 
 
 def main(report: Report, hosts: int | None = None, repeats: int | None = None) -> None:
-    """Measure all sizes; or one of so many hosts."""
+    """Measure all sizes, or a fleet of ``hosts``."""
     sizes = [Size(hosts, 0.3, repeats or 1)] if hosts else SIZES
     fleets = [Fleet(size) for size in sizes]
-    with lab(max(size.hosts for size in sizes)) as laboratory:
+    with start_testbed(max(size.hosts for size in sizes)) as testbed:
         for fleet in fleets:
             for _unused in range(fleet.size.repeats):
-                fleet.measure(laboratory)
+                fleet.measure(testbed)
     show_goals(report, {(fleet.size.hosts, fleet.size.latency): fleet for fleet in fleets})
     show_table(report, fleets)
 
@@ -149,9 +149,9 @@ def show_goals(report: Report, found: dict[tuple[int, float], Fleet]) -> None:
 def show_table(report: Report, fleets: t.Sequence[Fleet]) -> None:
     report.table(
         "Open and close a fleet",
-        f"Seconds, with {WIDTH} calls at once; and per host milliseconds, milliseconds of the processor, and requests"
-        " that the API gets; megabytes of all processes at the peak. A play without tasks is subtracted. The last"
-        " column is what the simulator used of a core during the bare calls, in per cent: it is no bottleneck.",
+        f"Seconds with {WIDTH} parallel calls. Milliseconds, milliseconds of processor time, and API requests are per"
+        " host. MB is the peak memory of all processes. A play without tasks is subtracted. The last column is the"
+        " percentage of a core that the simulator used during the API calls alone.",
         [
             "hosts", "latency", "play without tasks", POOL, ROLE, "÷ pool", "ms", "processor", "requests", "MB",
             "simulator",

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The inventory plugin against a bare script that makes the same inventory with the engine's own calls.
+"""Compare the inventory plugin with a minimal script that makes the same inventory with functions of ansible-core.
 
-Each measurement is a process of its own, which begins to count when ansible-core is imported.
+Each measurement is a separate process. It starts when ansible-core is imported.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import typing as t
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.lab import tool, within
 from benchmarks.report import Cell, Report
+from benchmarks.testbed import command_path, repeat_for
 from support import Simulator
 
-#: How many devices, and the seconds for all repeats.
+#: The numbers of devices, and the seconds for all repeats.
 SIZES = {100: 10, 1000: 20, 10_000: 60}
 PAGE = 1000
 
@@ -39,10 +39,10 @@ QUERY = """query ($size: Int!, $from: Int!) { login { devices(size: $size, from:
 def main(report: Report) -> None:
     rows: list[list[Cell]] = []
     for devices, seconds in SIZES.items():
-        with tempfile.TemporaryDirectory(prefix="remoteit-bench-") as folder:
-            simulator = Simulator(Path(folder), "--devices", str(devices))
+        with tempfile.TemporaryDirectory(prefix="remoteit-bench-") as directory:
+            simulator = Simulator(Path(directory), "--devices", str(devices))
             try:
-                found = measured(simulator, Path(folder), seconds)
+                found = measured(simulator, Path(directory), seconds)
             finally:
                 simulator.end()
         rows += [[f"{devices:,}", name, *columns] for name, columns in found.items()]
@@ -51,27 +51,27 @@ def main(report: Report) -> None:
         report.goal(f"memory of the inventory of {devices:,} devices {name}", memory, 400, unit="MB")
     report.table(
         "The inventory",
-        "The inventory plugin against a bare script that makes the same inventory with the engine's own calls, each a"
-        " process that begins to count when ansible-core is imported: seconds, the ratio, that of the processor's time"
-        " alone, and megabytes at the peak; also those of the whole ansible-inventory --list. The plugin's own start is"
-        " in it, which is nearly all that counts for a hundred devices.",
+        "The inventory plugin, and a minimal script that makes the same inventory with functions of ansible-core."
+        " Each measurement starts when ansible-core is imported: seconds, their ratio, the ratio of processor time,"
+        " and peak memory. The last column is the peak memory of ansible-inventory --list. The start of the plugin is"
+        " included. It dominates the time for 100 devices.",
         ["devices", "", "bare script", "plugin", "÷ bare", "processor ÷ bare", "MB", "MB, ansible-inventory"],
         rows,
     )
 
 
-def measured(simulator: Simulator, folder: Path, seconds: float) -> dict[str, list[list[float]]]:
-    """The columns of a table, for what comes from the API, and for what comes from the cache."""
-    source = folder / "fleet.remoteit.yml"
+def measured(simulator: Simulator, directory: Path, seconds: float) -> dict[str, list[list[float]]]:
+    """Return the columns of the table, with the API and with the cache as the source."""
+    source = directory / "fleet.remoteit.yml"
     source.write_text("plugin: remoteit.fleet.services\n")
     environment = {
-        "HOME": str(folder),
+        "HOME": str(directory),
         "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
         "R3_ACCESS_KEY_ID": simulator.state["access_key_id"],
         "R3_SECRET_ACCESS_KEY": simulator.state["secret_access_key"],
         "REMOTEIT_GRAPHQL_URL": simulator.state["graphql_url"],
         "ANSIBLE_INVENTORY_CACHE_PLUGIN": "ansible.builtin.jsonfile",
-        "ANSIBLE_INVENTORY_CACHE_CONNECTION": str(folder / "cache"),
+        "ANSIBLE_INVENTORY_CACHE_CONNECTION": str(directory / "cache"),
     }
     cached = {**environment, "ANSIBLE_INVENTORY_CACHE": "true"}
 
@@ -82,11 +82,11 @@ def measured(simulator: Simulator, folder: Path, seconds: float) -> dict[str, li
 
     run("plugin", cached)  # fills the cache
     found: dict[str, list[list[float]]] = {"from the API": [], "from the cache": []}
-    for _unused in within(seconds):
-        for (name, repeats), environ, bare_way in zip(
+    for _unused in repeat_for(seconds):
+        for (name, repeats), environ, script in zip(
             found.items(), (environment, cached), ("bare-fresh", "bare-cached"), strict=True
         ):
-            bare, plugin = run(bare_way, environ), run("plugin", environ)
+            bare, plugin = run(script, environ), run("plugin", environ)
             assert bare["values"] == plugin["values"], (name, bare, plugin)
             ratios = [plugin[what] / bare[what] for what in ("seconds", "worked")]
             repeats.append([bare["seconds"], plugin["seconds"], *ratios, plugin["memory"], listing(source, environ)])
@@ -94,8 +94,8 @@ def measured(simulator: Simulator, folder: Path, seconds: float) -> dict[str, li
 
 
 def listing(source: Path, environment: dict[str, str]) -> float:
-    """The peak memory of a whole C(ansible-inventory), in megabytes."""
-    command = [str(tool("ansible-inventory")), "-i", str(source), "--list"]
+    """Return the peak memory of ``ansible-inventory``, in megabytes."""
+    command = [str(command_path("ansible-inventory")), "-i", str(source), "--list"]
     process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
     _unused, status, usage = os.wait4(process.pid, 0)
     assert status == 0
@@ -129,7 +129,7 @@ def child(what: str, source: str) -> None:
 
 
 def fetch() -> t.Iterator[dict[str, t.Any]]:
-    """The variables of each host, from the pages that the plugin asks for."""
+    """Yield the variables of each host, from the pages that the plugin requests."""
     import requests
 
     session = requests.Session()
@@ -179,11 +179,11 @@ def fetch() -> t.Iterator[dict[str, t.Any]]:
 
 
 def cached() -> t.Iterator[dict[str, t.Any]]:
-    """The variables of each host, from the file that the plugin has cached."""
+    """Yield the variables of each host, from the cache file of the plugin."""
     from ansible.plugins.loader import cache_loader
 
-    folder = os.environ["ANSIBLE_INVENTORY_CACHE_CONNECTION"]
-    cache = cache_loader.get("ansible.builtin.jsonfile", _uri=folder, _prefix="ansible_inventory_")
+    directory = os.environ["ANSIBLE_INVENTORY_CACHE_CONNECTION"]
+    cache = cache_loader.get("ansible.builtin.jsonfile", _uri=directory, _prefix="ansible_inventory_")
     (key,) = cache.keys()
     fields = ("id", "name", "application", "title", "port", "online", "enabled")
     _unused, _unused, devices = json.loads(cache.get(key))

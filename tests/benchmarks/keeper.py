@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure the cost of the keeper: the same calls through it and without it, in a process without Ansible."""
+"""Compare API calls through the keeper with the same calls without a keeper, in a process without Ansible."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.lab import Lab, lab
 from benchmarks.report import Report
+from benchmarks.testbed import Testbed, start_testbed
 from benchmarks.usage import output_of
 
 HOSTS, LATENCY, REPEATS = 200, 0.3, 3
 
 
 def main(report: Report) -> None:
-    with lab(HOSTS) as laboratory:
-        laboratory.simulator.settings(latency=LATENCY)
-        repeats = [(child(laboratory, "keeper"), child(laboratory, "direct")) for _unused in range(REPEATS)]
+    with start_testbed(HOSTS) as testbed:
+        testbed.simulator.settings(latency=LATENCY)
+        repeats = [(child(testbed, "keeper"), child(testbed, "direct")) for _unused in range(REPEATS)]
     through, direct = ([sum(times[side].values()) for times in repeats] for side in (0, 1))
     shares = [100 * (with_it - without) / with_it for with_it, without in zip(through, direct, strict=True)]
     report.goal("keeper's share of open and close", shares, 3, unit="%")
@@ -35,23 +35,23 @@ def main(report: Report) -> None:
     ]
     report.table(
         "The keeper",
-        f"{HOSTS} connections, opened and closed at {LATENCY} s a connect by the collection's own code, in its keeper"
-        f" and in the process that wants them; seconds, {REPEATS} repeats. The share is of all four steps.",
+        f"Seconds to open and close {HOSTS} connections at {LATENCY} s a connect, through the keeper and without it;"
+        f" {REPEATS} repeats. The share is of all four steps.",
         ["", "through the keeper", "without a keeper"],
         [*rows, ["all", through, direct]],
     )
 
 
-def child(laboratory: Lab, way: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.keeper", way, ",".join(laboratory.services.values())]
-    environment = {**laboratory.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    return json.loads(output_of(command, environment, laboratory.folder))
+def child(testbed: Testbed, backend_name: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.keeper", backend_name, ",".join(testbed.services.values())]
+    environment = {**testbed.environment, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    return json.loads(output_of(command, environment, testbed.directory))
 
 
 # -- one measurement ---------------------------------------------------------------------------------------------------
 
 
-def measure(way: str, services: list[str]) -> dict[str, float]:
+def measure(backend_name: str, services: list[str]) -> dict[str, float]:
     """Return the seconds of each step."""
     import os
 
@@ -63,7 +63,7 @@ def measure(way: str, services: list[str]) -> dict[str, float]:
     environ = os.environ
     url, key, token = (environ[f"REMOTEIT_{name}"] for name in ("API_URL", "DEVELOPER_KEY", "TOKEN"))
     account = Account(Credentials(url, key, token=token))
-    backend = KeeperClient() if way == "keeper" else DirectBackend()
+    backend = KeeperClient() if backend_name == "keeper" else DirectBackend()
     times = [time.monotonic()]
     if isinstance(backend, KeeperClient):
         backend.record_host_failure("", "")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the results into the documentation: tables into the page, and charts beside it."""
+"""Write the results into the documentation: tables into the page, and charts into files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typing as t
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from benchmarks.report import Chart, Goal, Report, digits, shown
+from benchmarks.report import Chart, Goal, Report, format_number, shown
 
 RST = Path(__file__).resolve().parents[2] / "docs" / "docsite" / "rst"
 _TABLES = re.compile(r"(?<=\n\.\. table\n).*(?=\n\.\. end of table\n)", re.DOTALL)
@@ -24,28 +24,26 @@ GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gp
 SPDX-License-Identifier: GPL-3.0-or-later
 """
 
-#: Bars of another color.
+#: The names of the collection's bars, which have another color.
 OURS = ("the role", "remoteit.fleet")
 
 WIDTH, ROW, TOP = 360, 44, 40
 
 
-def write(report: Report, folder: Path = RST) -> None:
+def write(report: Report, directory: Path = RST) -> None:
     lines = [*machine(), *goals(report.goals)]
-    for note in report.notes:
-        lines += [note, ""]
     for name, chart in report.charts.items():
-        (folder / "images" / f"performance-{name}.svg").write_text(svg(chart))
+        (directory / "images" / f"performance-{name}.svg").write_text(svg(chart))
         lines += [f".. figure:: images/performance-{name}.svg", f"   :alt: Bars: {chart.title}", ""]
     for table in report.tables:
         lines += [table.title, "~" * len(table.title), "", table.note, "", *rst(table.heads, table.rows)]
     text = "\n".join(lines).rstrip()
-    page = folder / "performance.rst"
+    page = directory / "performance.rst"
     page.write_text(_TABLES.sub(lambda _: f"\n{text}\n", page.read_text()))
 
 
 def machine() -> t.Iterator[str]:
-    """Where it was measured; nothing that names the machine."""
+    """Yield a description of the hardware and software, without the name of the machine."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("ansible-core", "requests")]
     yield (
         f"Measured with {os.cpu_count()} cores, {platform.system()} {platform.release().split('-')[0]}"
@@ -68,7 +66,7 @@ def rst(heads: t.Sequence[str], rows: t.Sequence[t.Sequence[str]]) -> t.Iterator
 
 
 def svg(chart: Chart) -> str:
-    """Bars, each below its name, so that long names are legible on a telephone. It brings its background along."""
+    """Return a bar chart with its own background. Names are above the bars, so that they fit on a phone."""
     height, longest = TOP + ROW * len(chart.bars), max(chart.bars.values())
     title = escape(chart.title)
     lines = [
@@ -86,6 +84,6 @@ def svg(chart: Chart) -> str:
         lines += [
             f'<text x="10" y="{y + 13}">{escape(name)}</text>',
             f'<rect x="10" y="{y + 18}" width="{width:.1f}" height="16" fill="{color}"/>',
-            f'<text x="{width + 16:.1f}" y="{y + 31}">{digits(value)}</text>',
+            f'<text x="{width + 16:.1f}" y="{y + 31}">{format_number(value)}</text>',
         ]
     return "\n".join([*lines, "</svg>", ""])

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ordinary tasks through the connection plugin, against the same tasks by C(ansible.builtin.ssh)."""
+"""Compare tasks through the connection plugin with the same tasks through ``ansible.builtin.ssh``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import statistics
 import time
 
 from benchmarks.fleet import bare_pool
-from benchmarks.lab import RAW, SSH_ARGS, WIDTH, Lab, lab
 from benchmarks.report import Report
+from benchmarks.testbed import RAW, SSH_ARGS, WIDTH, Testbed, start_testbed
 from benchmarks.usage import Usage, usage_of
 
 PLUGIN, SSH = "remoteit.fleet.ssh", "ansible.builtin.ssh"
@@ -24,7 +24,7 @@ TASK_HOSTS, TASKS, TASK_FORKS, TASK_REPEATS = 30, 6, 5, 3
 
 @dataclasses.dataclass(frozen=True)
 class TaskTimes:
-    """Milliseconds of a task per host, the first one of a run and the median of the others."""
+    """Milliseconds per host of the first task of a run, and the median of the other tasks."""
 
     first: float
     seconds: float
@@ -32,20 +32,20 @@ class TaskTimes:
 
 
 def task(report: Report, hosts: int = TASK_HOSTS, repeats: int = TASK_REPEATS) -> None:
-    """Measure a task on hosts that have been reached before."""
+    """Measure a task on hosts with a connection."""
     found: dict[str, list[TaskTimes]] = {PLUGIN: [], SSH: []}
-    with lab(hosts) as laboratory:
-        laboratory.warm_up(hosts)
+    with start_testbed(hosts) as testbed:
+        testbed.warm_up(hosts)
         for number in range(repeats):
-            for way in (PLUGIN, SSH) if number % 2 else (SSH, PLUGIN):
-                inventory = laboratory.by_plugin(hosts) if way == PLUGIN else laboratory.by_ssh(hosts)
-                command = laboratory.playbook(inventory, [RAW] * (1 + TASKS), forks=TASK_FORKS)
-                first, *others = laboratory.task_times(command)
+            for connection in (PLUGIN, SSH) if number % 2 else (SSH, PLUGIN):
+                inventory = testbed.plugin_inventory(hosts) if connection == PLUGIN else testbed.ssh_inventory(hosts)
+                command = testbed.playbook(inventory, [RAW] * (1 + TASKS), forks=TASK_FORKS)
+                first, *others = testbed.task_times(command)
                 times = [first["seconds"], *(median(others, what) for what in ("seconds", "processor"))]
-                found[way].append(TaskTimes(*(1000 * value / hosts for value in times)))
+                found[connection].append(TaskTimes(*(1000 * value / hosts for value in times)))
 
-    def values(way: str, what: str) -> list[float]:
-        return [getattr(times, what) for times in found[way]]
+    def values(connection: str, what: str) -> list[float]:
+        return [getattr(times, what) for times in found[connection]]
 
     def ratios(what: str) -> list[float]:
         return [ours / theirs for ours, theirs in zip(values(PLUGIN, what), values(SSH, what), strict=True)]
@@ -63,7 +63,7 @@ def task(report: Report, hosts: int = TASK_HOSTS, repeats: int = TASK_REPEATS) -
     report.table(
         "One task",
         f"A raw task on {hosts} devices at {TASK_FORKS} forks, no latency; the medians of {TASKS} tasks, {repeats}"
-        " runs each way. The first task opens the connections, and the masters of ssh.",
+        " runs of each plugin. The first task opens the connections and starts the control masters.",
         ["", "through the plugin", "direct ssh", "ratio"],
         rows,
     )
@@ -77,7 +77,7 @@ def median(entries: list[dict[str, float]], what: str) -> float:
 
 RUN_HOSTS, RUN_FORKS, RUN_LATENCY, RUN_REPEATS = 200, 20, 1.0, 2
 
-#: No other task needs the masters, and what they use is counted to their end.
+#: No other task needs the control masters. Their cost is measured until their end.
 ONE_TASK = {"ansible_ssh_args": SSH_ARGS.replace("60s", "1s")}
 
 
@@ -86,18 +86,18 @@ def run(report: Report, hosts: int = RUN_HOSTS, repeats: int = RUN_REPEATS) -> N
     plugin: list[Usage] = []
     direct: list[Usage] = []
     pool: list[float] = []
-    with lab(hosts) as laboratory:
-        laboratory.warm_up(hosts)
-        laboratory.simulator.settings(latency=RUN_LATENCY)
+    with start_testbed(hosts) as testbed:
+        testbed.warm_up(hosts)
+        testbed.simulator.settings(latency=RUN_LATENCY)
         for _unused in range(repeats):
-            inventory = laboratory.by_plugin(hosts, **ONE_TASK)
-            command = laboratory.playbook(inventory, [RAW], forks=RUN_FORKS)
-            plugin.append(usage_of(command, laboratory.environment, laboratory.folder))
-            assert not laboratory.simulator.open_connections()
-            inventory = laboratory.by_ssh(hosts, **ONE_TASK)
-            command = laboratory.playbook(inventory, [RAW], forks=RUN_FORKS)
-            direct.append(usage_of(command, laboratory.environment, laboratory.folder))
-            pool.append(bare_pool(laboratory.simulator, list(laboratory.services.values())[:hosts]))
+            inventory = testbed.plugin_inventory(hosts, **ONE_TASK)
+            command = testbed.playbook(inventory, [RAW], forks=RUN_FORKS)
+            plugin.append(usage_of(command, testbed.environment, testbed.directory))
+            assert not testbed.simulator.open_connections()
+            inventory = testbed.ssh_inventory(hosts, **ONE_TASK)
+            command = testbed.playbook(inventory, [RAW], forks=RUN_FORKS)
+            direct.append(usage_of(command, testbed.environment, testbed.directory))
+            pool.append(bare_pool(testbed.simulator, list(testbed.services.values())[:hosts]))
     sums = [usage.seconds + seconds for usage, seconds in zip(direct, pool, strict=True)]
     ratios = [ours.seconds / theirs for ours, theirs in zip(plugin, sums, strict=True)]
     what = f"{hosts} hosts, the first task included ÷ (direct ssh + bare thread pool)"
@@ -131,16 +131,16 @@ BULK_HOSTS, BULK_FORKS, BULK_LATENCY, BULK_REPEATS = 100, 5, 1.0, 2
 
 
 def bulk(report: Report, hosts: int = BULK_HOSTS, repeats: int = BULK_REPEATS) -> None:
-    """Measure how long the API sees the calls of the first task, which opens for all hosts."""
+    """Measure the calls of the first task, which opens connections to all hosts, as the API sees them."""
     opened: list[float] = []
     first: list[float] = []
-    with lab(hosts) as laboratory:
-        laboratory.warm_up(hosts)
-        laboratory.simulator.settings(latency=BULK_LATENCY)
+    with start_testbed(hosts) as testbed:
+        testbed.warm_up(hosts)
+        testbed.simulator.settings(latency=BULK_LATENCY)
         for _unused in range(repeats):
-            begin = len(laboratory.simulator.connections())
-            opened.append(opening_seconds(laboratory, hosts))
-            found = laboratory.simulator.connections()[begin:]
+            begin = len(testbed.simulator.connections())
+            opened.append(opening_seconds(testbed, hosts))
+            found = testbed.simulator.connections()[begin:]
             assert len(found) == len({entry["deviceaddress"] for entry in found}) == hosts
             first.append(max(entry["opened_at"] for entry in found) - min(entry["opened_at"] for entry in found))
     limit = hosts / WIDTH * BULK_LATENCY
@@ -162,13 +162,13 @@ def bulk(report: Report, hosts: int = BULK_HOSTS, repeats: int = BULK_REPEATS) -
     )
 
 
-def opening_seconds(laboratory: Lab, hosts: int) -> float:
+def opening_seconds(testbed: Testbed, hosts: int) -> float:
     """Run a play, and return the seconds from the first connect call to the last response."""
-    laboratory.simulator.clear_requests()
-    command = laboratory.playbook(laboratory.by_plugin(hosts), [RAW], forks=BULK_FORKS)
+    testbed.simulator.clear_requests()
+    command = testbed.playbook(testbed.plugin_inventory(hosts), [RAW], forks=BULK_FORKS)
     begin = time.monotonic()
-    usage_of(command, laboratory.environment, laboratory.folder)
-    calls = laboratory.simulator.requests("connect")
+    usage_of(command, testbed.environment, testbed.directory)
+    calls = testbed.simulator.requests("connect")
     assert len(calls) == hosts
     seconds: float = max(call["answered"] for call in calls) - min(call["time"] for call in calls)
     assert seconds < time.monotonic() - begin

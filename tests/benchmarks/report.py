@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How results are shown: as text while they come, and in the end as tables and a chart of the documentation."""
+"""Print results as text, and collect them for the documentation."""
 
 from __future__ import annotations
 
@@ -46,18 +46,12 @@ class Chart:
 
 
 class Report:
-    """What was measured. A goal that is missed is marked, and no error: a busy machine misses some."""
+    """All results. A missed goal is marked, and is not an error: a busy machine misses some."""
 
     def __init__(self) -> None:
         self.goals: list[Goal] = []
         self.tables: list[Table] = []
         self.charts: dict[str, Chart] = {}
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        """Something that the reader of all tables has to know."""
-        self.notes.append(text)
-        print(f"  {text}", flush=True)
 
     def goal(self, what: str, values: Values, limit: float, *, at_least: bool = False, unit: str = "") -> None:
         goal = Goal(what, values, limit, at_least, unit)
@@ -67,29 +61,29 @@ class Report:
     def table(self, title: str, note: str, heads: t.Sequence[str], rows: t.Sequence[t.Sequence[Cell]]) -> None:
         table = Table(title, note, heads, [[shown(cell) for cell in row] for row in rows])
         self.tables.append(table)
-        print("\n".join(["", title, *plain(table), ""]), flush=True)
+        print("\n".join(["", title, *format_text(table), ""]), flush=True)
 
     def chart(self, name: str, title: str, bars: t.Mapping[str, Values]) -> None:
-        """A picture of the medians, for the file of that name."""
+        """Add a chart of the medians. ``name`` is part of its file name."""
         self.charts[name] = Chart(title, {what: statistics.median(values) for what, values in bars.items() if values})
 
 
 def shown(cell: Cell) -> str:
-    """A cell of a table; of values the median, and from where to where they go."""
+    """Return the text of a table cell. For several values, it is the median and the range."""
     if isinstance(cell, str):
         return cell
     if not cell:
         return ""
-    median = digits(statistics.median(cell))
-    return median if len(cell) == 1 else f"{median} ({digits(min(cell))} to {digits(max(cell))})"
+    median = format_number(statistics.median(cell))
+    return median if len(cell) == 1 else f"{median} ({format_number(min(cell))} to {format_number(max(cell))})"
 
 
-def digits(value: float) -> str:
-    """Three digits that count."""
+def format_number(value: float) -> str:
+    """Return a number with three significant digits."""
     return f"{value:.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"
 
 
-def plain(table: Table) -> t.Iterator[str]:
+def format_text(table: Table) -> t.Iterator[str]:
     lines = [table.heads, *table.rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(table.heads))]
     for line in lines:

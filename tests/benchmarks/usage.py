@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a command costs, with every process that it starts and leaves behind (Linux)."""
+"""Measure a command and all processes that it starts, including daemons (only on Linux)."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ _PR_SET_CHILD_SUBREAPER = 36
 @dataclasses.dataclass(frozen=True)
 class Usage:
     seconds: float
-    """Until the command ended."""
+    """The time until the end of the command."""
     processor: float
-    """Seconds, of all its processes; of one that outlives it, such as a keeper, to that one's end."""
+    """The seconds of processor time of all processes, including those that outlive the command, such as a keeper."""
     memory: float
-    """The peak of what they use together, in megabytes. What processes share counts once."""
+    """The peak memory of all processes together, in megabytes. Shared memory counts once."""
 
 
-def usage_of(command: t.Sequence[object], environment: dict[str, str], folder: Path) -> Usage:
-    """Run a command, which has to succeed."""
-    return Usage(**json.loads(output_of([sys.executable, __file__, *command], environment, folder)))
+def usage_of(command: t.Sequence[object], environment: dict[str, str], directory: Path) -> Usage:
+    """Run a command, and return its cost. Raise ``RuntimeError`` if it fails."""
+    return Usage(**json.loads(output_of([sys.executable, __file__, *command], environment, directory)))
 
 
-def output_of(command: t.Sequence[object], environment: dict[str, str], folder: Path) -> str:
-    """What a command prints, which has to succeed."""
-    with tempfile.TemporaryFile("w+") as complaints:
+def output_of(command: t.Sequence[object], environment: dict[str, str], directory: Path) -> str:
+    """Run a command, and return its output. Raise ``RuntimeError`` if it fails."""
+    with tempfile.TemporaryFile("w+") as stderr:
         words = list(map(str, command))
         process = subprocess.run(
-            words, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=complaints, text=True, check=False
+            words, env=environment, cwd=directory, stdout=subprocess.PIPE, stderr=stderr, text=True, check=False
         )
         if process.returncode:
-            complaints.seek(0)
-            raise RuntimeError(f"{words} failed: {complaints.read()[-4000:]}")
+            stderr.seek(0)
+            raise RuntimeError(f"{words} failed: {stderr.read()[-4000:]}")
     return process.stdout
 
 
 class _Memory(threading.Thread):
-    """Looks at all descendants of this process again and again, and takes a twentieth of the time for it."""
+    """Samples the memory of all descendants of this process, for at most 5 % of the time."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -76,14 +76,14 @@ def _descendants(pid: int) -> t.Iterator[int]:
         try:
             found = children.read_text().split()
         except OSError:
-            continue  # it has just ended
+            continue  # the process has ended
         for child in map(int, found):
             yield child
             yield from _descendants(child)
 
 
 def _kilobytes(pid: int) -> int:
-    """The proportional set size: a page of several processes counts in parts."""
+    """Return the proportional set size, in which shared pages count once."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -92,7 +92,7 @@ def _kilobytes(pid: int) -> int:
 
 
 def main() -> int:
-    """Run the command of the command line, and adopt and outlive whatever it leaves behind."""
+    """Run the command in the arguments, and wait for all its descendants as their subreaper."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     memory = _Memory()
     begin = time.monotonic()
