@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installs pip, and the packages in the arguments, with the pip that comes with Python."""
+"""Install the pip that Python contains, and with it the packages in the arguments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 
-environment = dict(os.environ)  # ensurepip forgets what pip is told there
+environment = dict(os.environ)  # ensurepip removes the variables of pip
 
 import ensurepip
 

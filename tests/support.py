@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run a simulator for the tests and the benchmarks. ``tests/simulator/README.md`` describes its controls."""
+"""A running simulator, for tests and benchmarks. ``tests/simulator/README.md`` describes its API."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ TIMEOUT = 60  # seconds, enough for a busy machine
 
 
 def wait_until(ready: Callable[[], Any], seconds: float = TIMEOUT) -> Any:
-    """Wait until the function returns a true value, and return it."""
+    """Wait until a function returns a true value, and return that value."""
     deadline = time.monotonic() + seconds
     while not (found := ready()):
-        assert time.monotonic() < deadline, f"waited in vain for {seconds} seconds"
+        assert time.monotonic() < deadline, f"waited for {seconds} seconds without success"
         time.sleep(0.05)
     return found
 
 
 class Simulator:
-    """A simulator, with its controls."""
+    """A simulator, with methods that inspect and change it."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        state_file = folder / "state.json"
+    def __init__(self, directory: Path, *options: str) -> None:
+        state_file = directory / "state.json"
         self.process = subprocess.Popen(
             [sys.executable, SIMULATOR, "--state", state_file, *options],
-            env={**os.environ, "TMPDIR": str(folder)},
+            env={**os.environ, "TMPDIR": str(directory)},
             stdout=subprocess.DEVNULL,
         )
         wait_until(lambda: state_file.exists() or self.process.poll() is not None)
         self.state: dict[str, Any] = json.loads(state_file.read_text())
         self._session = requests.Session()
-        self._session.trust_env = False  # no proxy leads to it
+        self._session.trust_env = False  # without the proxy of the environment
         self._settings = self._control("GET", "settings")
 
     def _control(self, method: str, what: str, body: Any = None) -> Any:
@@ -55,7 +55,7 @@ class Simulator:
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Return what no output may contain, in every encoding."""
+        """Return the secrets that must not be shown, in all encodings."""
         names = ("token", "developer_key", "password", "access_key_id", "secret_access_key")
         found = {name: self.state[name] for name in names}
         key = base64.b64decode(found["secret_access_key"])
@@ -67,7 +67,7 @@ class Simulator:
         }
 
     def service(self, device: str, application: int = SSH) -> str:
-        """Return the ID of the SSH (or web) service of a device."""
+        """Return the ID of a device's SSH (or web) service."""
         (service,) = (
             service["deviceaddress"]
             for service in self.state["services"]
@@ -76,7 +76,7 @@ class Simulator:
         return service
 
     def connections(self, *services: str) -> list[dict[str, Any]]:
-        """Return all connections to these services, or to any, also closed ones. The oldest is the first."""
+        """Return all open and closed connections (of these services), the oldest first."""
         return [
             entry for entry in self._control("GET", "connections") if not services or entry["deviceaddress"] in services
         ]
@@ -90,22 +90,22 @@ class Simulator:
         return [entry for entry in self.connections() if entry["open"]]
 
     def requests(self, *calls: str) -> list[dict[str, Any]]:
-        """Return the calls of these kinds, or of any, since the test began."""
+        """Return the API requests (of these calls) since the start of the test."""
         return [entry for entry in self._control("GET", "requests") if not calls or entry["call"] in calls]
 
     def inject_fault(self, *services: str, **fault: Any) -> None:
-        """Let the next call fail, or the next one for each of these services."""
+        """Inject a fault into the next call, or into the next call of each service."""
         self._control("POST", "faults", [{**fault, "deviceaddress": service} for service in services or [None]])
 
     def settings(self, **changes: Any) -> None:
         self._control("POST", "settings", changes)
 
     def device(self, name: str, **switches: Any) -> dict[str, Any]:
-        """Change a device if there are switches, and return it."""
+        """Change a device, and return its state."""
         return self._control("POST", "devices", {"name": name, **switches})[0]
 
     def devices(self) -> list[dict[str, Any]]:
-        """Return all devices, with their home directories and ports."""
+        """Return the state of all devices."""
         return self._control("GET", "devices")
 
     def home(self, device: str) -> Path:
@@ -117,12 +117,12 @@ class Simulator:
         return response.json()
 
     def connect(self, device: str) -> dict[str, Any]:
-        """Open a connection to the device that no run knows, and return it with its ``host`` and ``port``."""
+        """Open a connection without the collection, and return it with ``host`` and ``port``."""
         entry = self._call("/device/connect", {"deviceaddress": self.service(device), "wait": "true"})["connection"]
         return {**entry, "host": entry["proxyserver"], "port": int(entry["proxyport"])}
 
     def session_of(self, email: str, service: str) -> dict[str, Any]:
-        """Open a connection to the service as another user."""
+        """Open a connection of another user."""
         return self._control("POST", "sessions", {"deviceaddress": service, "email": email})
 
     def stop(self, entry: dict[str, Any]) -> None:
@@ -139,20 +139,13 @@ class Simulator:
         self._control("DELETE", "faults")
 
     def reset(self) -> None:
-        """Restore the initial state, after the last test has got all its responses."""
+        """Wait until all requests of the last test have a response, and undo its changes."""
         wait_until(lambda: all(entry["answered"] for entry in self.requests()))
         self.clear_faults()
         self._control("POST", "settings", self._settings)
         devices = self._control("GET", "devices")
-        switches = {
-            "online": True,
-            "hang": False,
-            "drop": False,
-            "gone": False,
-            "fields": {},
-            "services": {},
-            "ports": {},
-        }
+        switches: dict[str, Any] = {"online": True, "hang": False, "drop": False, "gone": False}
+        switches |= {"fields": {}, "services": {}, "ports": {}}
         self._control("POST", "devices", [{"name": device["name"], **switches} for device in devices])
         for device in devices:
             home = Path(device["home"])

@@ -3,9 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reach a simulated fleet, and show that every connection is closed: ``make demo``.
 
-The commands of Ansible are those beside the Python that runs this, or those of the directory that is given.
-
-Everything happens in a temporary directory, which is also the home of the processes that are started.
+The commands of Ansible are those of this Python, or of the directory in the argument. A temporary directory is the home
+of all processes.
 """
 
 from __future__ import annotations
@@ -35,43 +34,43 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="remoteit-demo-") as directory:
         home = Path(directory)
-        say(f"A simulated remote.it account with {DEVICES} devices, {OFFLINE} of them offline")
+        print_heading(f"A simulated remote.it account with {DEVICES} devices, {OFFLINE} of them offline")
         with simulator(home) as account:
             passed = run(home, account, "ansible", "all", "-m", "ping")
-            say("An ordinary playbook: facts, a role, a handler")
+            print_heading("An ordinary playbook: facts, a role, a handler")
             passed &= run(home, account, "ansible-playbook", "playbook.yml")
-            say("The same, with Ctrl-C as soon as each device is in use")
+            print_heading("The same, with Ctrl-C as soon as each device is in use")
             passed &= run(home, account, "ansible-playbook", "playbook.yml", interrupt=True)
         return 0 if passed else 1
 
 
 def run(home: Path, account: dict[str, t.Any], *command: str, interrupt: bool = False) -> bool:
-    """Run a command on the fleet, and show what the vendor's side has seen.
+    """Run a command on the fleet, and show the connections that the simulator has seen.
 
     :param interrupt: press Ctrl-C as soon as every device has been reached.
     :return: whether every device that is online was reached, and nothing is open.
     """
-    before = len(vendor(account, "connections"))
+    before = len(controls(account, "connections"))
     process = ansible(home, account, *command)
     try:
         if interrupt:
-            await_true(lambda: process.poll() is not None or all_in_use(vendor(account, "connections")[before:]), 60)
+            await_true(lambda: process.poll() is not None or all_in_use(controls(account, "connections")[before:]), 60)
             process.send_signal(signal.SIGINT)
         code = process.wait()
     except BaseException:
         process.terminate()  # Ctrl-C has reached it already
         process.wait()
-        # the keeper closes after the end of the run; the vendor's side shows when it is done
-        await_true(lambda: not any(connection["open"] for connection in vendor(account, "connections")))
-        summary(vendor(account, "connections")[before:])
+        # the keeper closes the connections after the end of the run
+        await_true(lambda: not any(connection["open"] for connection in controls(account, "connections")))
+        summary(controls(account, "connections")[before:])
         raise
-    return summary(vendor(account, "connections")[before:]) and (interrupt or code == UNREACHABLE)
+    return summary(controls(account, "connections")[before:]) and (interrupt or code == UNREACHABLE)
 
 
 def ansible(home: Path, account: dict[str, t.Any], *command: str) -> subprocess.Popen[bytes]:
     """Start a command of Ansible as a user would, with an access key in the environment."""
     shown = [*command, "-i", "fleet.remoteit.yml", "-u", account["ssh_user"]]
-    say(shlex.join(shown))
+    print_heading(shlex.join(shown))
     arguments = [
         *("--private-key", account["ssh_private_key_file"]),
         f"--ssh-common-args=-o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={home / 'known_hosts'}",
@@ -88,9 +87,9 @@ def all_in_use(connections: list[dict[str, t.Any]]) -> bool:
 
 
 def summary(connections: list[dict[str, t.Any]]) -> bool:
-    """Show what the vendor's side has seen; return whether it is as expected."""
+    """Show the connections that the simulator has seen, and return whether they are as expected."""
     opened, left = len(connections), sum(connection["open"] for connection in connections)
-    print("\nWhat the vendor's side has seen:")
+    print("\nConnections in the simulator:")
     for connection in connections:
         state = "open" if connection["open"] else f"closed by {connection['closed_by']}"
         print(f"  {connection['device']}  {connection['connectionid']}  {state}")
@@ -102,7 +101,7 @@ def summary(connections: list[dict[str, t.Any]]) -> bool:
 def simulator(home: Path) -> t.Iterator[dict[str, t.Any]]:
     state = home / "simulator.json"
     command = [sys.executable, HERE.parent / "simulator", "--devices", DEVICES, "--offline", OFFLINE, "--state", state]
-    # in a session of its own: Ctrl-C must not end the vendor before the connections are closed
+    # in its own session: Ctrl-C must not end the simulator before the connections are closed
     process = subprocess.Popen([str(word) for word in command], env=environment(home), start_new_session=True)
     try:
         await_true(lambda: state.exists() or process.poll() is not None)
@@ -125,11 +124,11 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def vendor(account: dict[str, t.Any], what: str) -> t.Any:
+def controls(account: dict[str, t.Any], what: str) -> t.Any:
     base = account["api_url"].split("/apv/")[0]
     without_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with without_proxy.open(f"{base}/_sim/{what}", timeout=10) as answer:
-        return json.load(answer)
+    with without_proxy.open(f"{base}/_sim/{what}", timeout=10) as response:
+        return json.load(response)
 
 
 def await_true(condition: t.Callable[[], bool], seconds: float = 20.0) -> None:
@@ -138,7 +137,7 @@ def await_true(condition: t.Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.05)
 
 
-def say(text: str) -> None:
+def print_heading(text: str) -> None:
     width = shutil.get_terminal_size((80, 24)).columns
     print(f"\n=== {text} {'=' * max(0, width - len(text) - 5)}", flush=True)
 
