@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parse GraphQL requests, and select the requested fields from dictionaries.
 
-The executor of graphql-core takes seconds for a page of 1,000 devices, and refuses invalid values that tests set.
+The executor of graphql-core needs seconds for a page of 1,000 devices, and refuses invalid values that tests set.
 """
 
 from __future__ import annotations

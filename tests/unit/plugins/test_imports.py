@@ -16,7 +16,7 @@ PLUGINS = pathlib.Path(__file__).resolve().parents[3] / "plugins"
 PREFIX = "ansible_collections.remoteit.fleet.plugins."
 SHARED = "plugin_utils"  # the files beside the packages
 
-#: What each package may import of the collection, itself aside.
+#: The packages of the collection that each package can import besides itself.
 ALLOWED = {
     "_run": set(),
     "_api": set(),

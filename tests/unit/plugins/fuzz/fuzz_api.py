@@ -310,7 +310,7 @@ def _raw_response(choices: Choices, body: t.Any) -> RawResponse:
 
 # -- the API -----------------------------------------------------------------------------------------------------------
 
-_READABLE_FD = os.open(os.devnull, os.O_RDONLY)  # the pool takes a readable connection for closed
+_READABLE_FD = os.open(os.devnull, os.O_RDONLY)  # the pool closes a readable connection
 
 
 class _Socket:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The end of a run: the keeper closes everything, and finds out what became of unclear connect calls."""
+"""The end of a run: the keeper closes everything, and looks for the connections of calls without a response."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_match_finds_the_session_of_a_call() -> None:
     ],
 )
 def test_match_ignores_other_sessions(other: ApiSession) -> None:
-    """A settled call without a session of its own opened nothing."""
+    """A settled call that started no session opened nothing."""
     assert match([SETTLED], [other], {"id-known"}) == {SETTLED: None}
     assert match([FAILED], [other], {"id-known"}) == {}
     responded = FAILED._replace(responded=True)

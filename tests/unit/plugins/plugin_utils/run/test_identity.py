@@ -63,7 +63,7 @@ def test_run_id_prefers_the_variable_of_the_collection(monkeypatch: pytest.Monke
         ("a\nb", "a-b"),
         ("ä", "run"),
         ("x" * 500, "x" * 80),
-        ("jenkins-" + "folder-" * 20 + "job-4711", "r-" + "folder-" * 10 + "job-4711"),
+        ("jenkins-" + "runner-" * 20 + "job-4711", "r-" + "runner-" * 10 + "job-4711"),
     ],
 )
 def test_run_id_is_a_valid_file_name(monkeypatch: pytest.MonkeyPatch, given: str, expected: str) -> None:
