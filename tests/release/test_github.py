@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The workflows and templates of the project: what they name is there, and a release does what it should."""
+"""The workflows and issue forms of the project are valid, and the release workflow works."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Workflow = dict[str, t.Any]
 
 
 def steps(workflow: Workflow) -> t.Iterator[tuple[dict[str, t.Any], dict[str, t.Any]]]:
-    """Each step, with its job."""
+    """Yield each step with its job."""
     for job in workflow["jobs"].values():
         for step in job.get("steps", []):
             yield job, step
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_what_make_is_asked_for_is_there(name: str) -> None:
+def test_workflow_uses_existing_make_targets(name: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for job, step in steps(WORKFLOWS[name]):
         for target in re.findall(r"^make (.+)$", step.get("run", ""), re.MULTILINE):
@@ -43,21 +43,21 @@ def test_what_make_is_asked_for_is_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_what_others_wrote_is_pinned_and_may_only_read(name: str) -> None:
+def test_workflow_pins_actions_and_permissions(name: str) -> None:
     text = (GITHUB / "workflows" / f"{name}.yml").read_text()
-    used = re.findall(r"uses: ([^.].+)", text)  # the project's own begin with a dot
+    used = re.findall(r"uses: ([^.].+)", text)  # actions of the project begin with a dot
     assert used
     assert [line for line in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
     assert WORKFLOWS[name]["permissions"] == {"contents": "read"}
     assert all(
         step["with"]["persist-credentials"] is False
-        for dummy, step in steps(WORKFLOWS[name])
+        for _unused, step in steps(WORKFLOWS[name])
         if "checkout" in str(step)
     )
 
 
-def test_every_pin_is_moved() -> None:
-    """By Dependabot; what it passes over is moved by hand, as the page on contributing says."""
+def test_dependabot_updates_every_pin() -> None:
+    """The page on contributing lists the pins that Dependabot does not update."""
     actions, packages = yaml.safe_load((GITHUB / "dependabot.yml").read_text())["updates"]
     assert (actions["package-ecosystem"], packages["package-ecosystem"]) == ("github-actions", "pip")
     tracked = subprocess.check_output(["git", "ls-files", "*.txt"], cwd=ROOT, text=True).splitlines()
@@ -69,16 +69,18 @@ def test_every_pin_is_moved() -> None:
     assert [name for name in by_hand if f"{name}``" not in page] == []
 
 
-def test_the_recipe_has_the_actions_that_we_have() -> None:
-    """Dependabot moves ours, and does not see the recipe."""
+def test_recipe_uses_the_actions_of_the_project() -> None:
+    """Dependabot does not update the recipe."""
     ours = dict(re.findall(r"uses: (\S+)@\S+ # (v\d+)", "".join(map(Path.read_text, GITHUB.glob("workflows/*.yml")))))
     recipe = dict(re.findall(r"uses: (\S+)@(v\d+)", (ROOT / "docs/ci/github-actions.yml").read_text()))
-    ours = {name: version for name, version in ours.items() if "pages" not in name}  # a recipe publishes no site
+    ours = {name: version for name, version in ours.items() if "pages" not in name}  # the recipe publishes no site
     assert {name: recipe[name] for name in ours} == ours
 
 
-def test_the_site_that_is_built_is_published_where_galaxy_says() -> None:
-    (upload,) = (step for dummy, step in steps(WORKFLOWS["release"]) if "upload-pages-artifact" in step.get("uses", ""))
+def test_release_publishes_the_documentation_of_galaxy_yml() -> None:
+    (upload,) = (
+        step for _unused, step in steps(WORKFLOWS["release"]) if "upload-pages-artifact" in step.get("uses", "")
+    )
     assert f"into {upload['with']['path']}," in (ROOT / "Makefile").read_text()
     galaxy = yaml.safe_load((ROOT / "galaxy.yml").read_text())
     owner, name = galaxy["repository"].split("/")[-2:]
@@ -87,7 +89,7 @@ def test_the_site_that_is_built_is_published_where_galaxy_says() -> None:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_form_has_what_github_wants(name: str) -> None:
+def test_issue_form_is_valid(name: str) -> None:
     form = yaml.safe_load((GITHUB / "ISSUE_TEMPLATE" / name).read_text())
     assert {"name", "description", "body"} <= set(form)
     fields = [field for field in form["body"] if field["type"] != "markdown"]
@@ -96,8 +98,8 @@ def test_a_form_has_what_github_wants(name: str) -> None:
 
 
 def run(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A step of the release, as a runner runs it."""
-    (step,) = (step for dummy, step in steps(WORKFLOWS["release"]) if step.get("name") == name)
+    """Run a step of the release as GitHub does."""
+    (step,) = (step for _unused, step in steps(WORKFLOWS["release"]) if step.get("name") == name)
     variables = {key: value for key, value in step.get("env", {}).items() if not value.startswith("${{")}
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
@@ -110,15 +112,15 @@ def run(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(("tag", "code"), [(VERSION, 0), ("9.9.9", 1), (VERSION.replace(".", "x"), 1)])
-def test_a_tag_of_another_version_is_no_release(tag: str, code: int) -> None:
+def test_release_needs_the_tag_of_its_version(tag: str, code: int) -> None:
     assert run("Check that tag, collection and changelog have the same version", GITHUB_REF_NAME=tag).returncode == code
 
 
-def test_the_tarball_goes_to_galaxy_with_the_token_and_nothing_tells_it(tmp_path: Path) -> None:
+def test_release_publishes_without_printing_the_token(tmp_path: Path) -> None:
     seen: list[tuple[str, str | None, int]] = []
 
     class Galaxy(http.server.BaseHTTPRequestHandler):
-        def answer(self, body: dict[str, t.Any]) -> None:
+        def send_json(self, body: dict[str, t.Any]) -> None:
             data = json.dumps(body).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -128,15 +130,17 @@ def test_the_tarball_goes_to_galaxy_with_the_token_and_nothing_tells_it(tmp_path
 
         def do_GET(self) -> None:
             if "imports" in self.path:
-                self.answer({"state": "completed", "finished_at": "2026-11-23T00:00:00Z", "messages": [], "error": {}})
+                self.send_json(
+                    {"state": "completed", "finished_at": "2026-11-23T00:00:00Z", "messages": [], "error": {}}
+                )
             else:
-                self.answer({"available_versions": {"v3": "v3/"}})
+                self.send_json({"available_versions": {"v3": "v3/"}})
 
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
             self.rfile.read(length)
             seen.append((self.path, self.headers["Authorization"], length))
-            self.answer({"task": "/api/v3/imports/collections/1/"})
+            self.send_json({"task": "/api/v3/imports/collections/1/"})
 
         def log_message(self, *arguments: t.Any) -> None:
             pass
@@ -158,7 +162,7 @@ def test_the_tarball_goes_to_galaxy_with_the_token_and_nothing_tells_it(tmp_path
     assert "token-of-galaxy" not in done.stdout + done.stderr
 
 
-def test_the_release_on_github_has_the_notes_of_this_version(tmp_path: Path) -> None:
+def test_github_release_has_the_notes_of_its_version(tmp_path: Path) -> None:
     gh = tmp_path / "gh"
     gh.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     gh.chmod(0o755)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What C(make build) left in C(build/): the right files, and they work where nothing else of this tree is."""
+"""The tarball of ``make build`` contains the right files, and works without the source tree."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def tarball() -> Path:
     return ROOT / "build" / f"remoteit-fleet-{version}.tar.gz"
 
 
-def test_nothing_is_in_it_that_is_for_developers_only(tarball: Path) -> None:
+def test_tarball_contains_no_development_files(tarball: Path) -> None:
     with tarfile.open(tarball) as archive:
         members = [member for member in archive if not member.isdir()]
     names = {Path(member.name) for member in members}
@@ -57,16 +57,16 @@ def test_nothing_is_in_it_that_is_for_developers_only(tarball: Path) -> None:
     assert not [member.name for member in members if member.size > 200_000]
 
 
-def test_every_file_of_the_plugins_is_in_it(tarball: Path) -> None:
-    folders = ["plugins", "roles", "playbooks", "meta"]
-    tracked = subprocess.check_output(["git", "ls-files", *folders], cwd=ROOT, text=True).splitlines()
+def test_tarball_contains_all_files_of_plugins_and_roles(tarball: Path) -> None:
+    directories = ["plugins", "roles", "playbooks", "meta"]
+    tracked = subprocess.check_output(["git", "ls-files", *directories], cwd=ROOT, text=True).splitlines()
     with tarfile.open(tarball) as archive:
-        packed = [name for name in archive.getnames() if name.split("/")[0] in folders and "." in name]
+        packed = [name for name in archive.getnames() if name.split("/")[0] in directories and "." in name]
     assert sorted(packed) == sorted(tracked)
 
 
-def test_the_demo_passes_from_an_empty_venv(tarball: Path, tmp_path: Path) -> None:
-    """With ansible-core, C(requests) and the tarball, and nothing of this tree."""
+def test_tarball_passes_the_demo_in_a_new_venv(tarball: Path, tmp_path: Path) -> None:
+    """Use only ansible-core, ``requests`` and the tarball."""
     home = tmp_path / "venv"
     venv.create(home, with_pip=True)
     python = home / "bin" / "python"
