@@ -29,6 +29,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials im
 
 SERVICE = "80:00:00:00:01:00:40:C5"
 SERVICES = tuple(f"80:00:00:00:01:00:00:{number:02X}" for number in range(1, 100))
+PROXY = "http://proxy40.rt3.io:34168"
 ID = "48844999-bbf4-48cf-9a3a-353b7385737a"
 
 KEY = "the-developer-key"
@@ -78,9 +79,7 @@ class Reply:
         return response
 
 
-def opened(
-    service: str = SERVICE, connectionid: str = ID, proxy: str = "http://proxy40.rt3.io:34168", **more: t.Any
-) -> Reply:
+def opened(service: str = SERVICE, connectionid: str = ID, proxy: str = PROXY, **more: t.Any) -> Reply:
     connection = {
         "deviceaddress": service,
         "connectionid": connectionid,
@@ -114,6 +113,19 @@ def not_sent(request: requests.PreparedRequest) -> t.NoReturn:
     """Fail as if there was no connection to the API."""
     current_call.get().is_sent = False
     raise requests.exceptions.ConnectionError
+
+
+class HeldReply:
+    """A reply that is sent when the test releases it."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.arrived, self.release = threading.Event(), threading.Event()
+
+    def __call__(self, request: requests.PreparedRequest) -> Reply:
+        self.arrived.set()
+        assert self.release.wait(30)
+        return self.reply
 
 
 STOPPED = Reply({"status": "true", "connectionid": ID})

@@ -19,7 +19,15 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper impo
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import CommandLease, State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
-from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import SERVICES, account, refused
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
+    PROXY,
+    SERVICES,
+    STOPPED,
+    MockApi,
+    account,
+    opened,
+    refused,
+)
 
 ACCOUNT = account()
 A, B, C, D = SERVICES[:4]
@@ -62,6 +70,14 @@ def connect(keeper: Keeper, service: str = A, **options: t.Any) -> Connection:
     return outcome
 
 
+def open_connection(
+    keeper: Keeper, mock_api: MockApi, connectionid: str, proxy: str = PROXY, service: str = A, **options: t.Any
+) -> Connection:
+    """Expect a connect call, and lease its connection."""
+    mock_api.expect_connect(service, opened(service, connectionid, proxy))
+    return connect(keeper, service, **options)
+
+
 def connect_error(keeper: Keeper, service: str = A, **options: t.Any) -> RemoteItError:
     outcome = connect_all(keeper, service, **options)[service]
     assert isinstance(outcome, RemoteItError)
@@ -73,6 +89,12 @@ def disconnect(keeper: Keeper, connectionid: str, service: str = A, who: Account
     ((ref, outcome),) = keeper.release_services(who, [(service, connectionid)])
     assert ref == (service, connectionid)
     return outcome.code if isinstance(outcome, RemoteItError) else outcome
+
+
+def close_connection(keeper: Keeper, mock_api: MockApi, connectionid: str, service: str = A) -> None:
+    """Expect a stop call, and release the last lease."""
+    mock_api.expect_disconnect(service, connectionid, STOPPED)
+    assert disconnect(keeper, connectionid, service) == "closed"
 
 
 def release(keeper: Keeper, *hosts: str, accounts: t.Sequence[Account] = ()) -> dict[str, t.Any]:

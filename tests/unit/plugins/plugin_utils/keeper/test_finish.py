@@ -27,6 +27,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     STOPPED,
     WITH_ACCESS_KEY,
     WITH_TOKEN,
+    HeldReply,
     MockApi,
     Reply,
     account,
@@ -48,6 +49,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.k
     disconnect,
     host_request,
     ledger_events,
+    open_connection,
     prefetch,
     release,
     states,
@@ -69,8 +71,7 @@ def test_finish_closes_what_is_left(keeper: Keeper, mock_api: MockApi, ledger: L
 
 
 def test_finish_needs_no_new_thread(keeper: Keeper, mock_api: MockApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    mock_api.expect_connect(A, opened(A, "id-a"))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-a")
 
     def no_thread(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -128,51 +129,37 @@ def test_finish_ends_the_wait_for_the_rate_limit(keeper: Keeper, mock_api: MockA
 
 
 def test_finish_waits_for_the_older_of_two_calls(keeper: Keeper, mock_api: MockApi) -> None:
-    sent, gate = threading.Event(), threading.Event()
-
-    def respond_late(request: requests.PreparedRequest) -> Reply:
-        sent.set()
-        gate.wait(30)
-        return opened(A, "id-late")
-
+    held = HeldReply(opened(A, "id-late"))
     mock_api.unordered = True
-    mock_api.expect_connect(A, respond_late)
+    mock_api.expect_connect(A, held)
     mock_api.expect_disconnect(A, "id-2", STOPPED)
     mock_api.expect_disconnect(A, "id-late", STOPPED)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         pool.submit(connect, keeper)
-        assert sent.wait(30)
+        assert held.arrived.wait(30)
         mock_api.expect_connect(A, opened(A, "id-2"))
         connect(keeper, reuse=False)
         recap = pool.submit(keeper.finish)
         concurrent.futures.wait([recap], 0.2)  # it has to wait for the late response
-        gate.set()
+        held.release.set()
         assert recap.result(30) == Recap(opened=2, closed=2)
 
 
 def test_finish_waits_for_the_stop_of_a_detached_connection(keeper: Keeper, mock_api: MockApi) -> None:
-    stopping, gate = threading.Event(), threading.Event()
-
-    def respond(request: requests.PreparedRequest) -> Reply:
-        stopping.set()
-        gate.wait(30)
-        return STOPPED
-
-    mock_api.expect_connect(A, opened(A, "id-1"))
-    connect(keeper, detach=True)
-    mock_api.expect_disconnect(A, "id-1", respond)
+    held = HeldReply(STOPPED)
+    open_connection(keeper, mock_api, "id-1", detach=True)
+    mock_api.expect_disconnect(A, "id-1", held)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         pool.submit(disconnect, keeper, "id-1")
-        assert stopping.wait(30)
+        assert held.arrived.wait(30)
         recap = pool.submit(keeper.finish)
         concurrent.futures.wait([recap], 0.2)  # it has to wait for the stop
-        gate.set()
+        held.release.set()
         assert recap.result(30) == Recap(opened=1, closed=1)
 
 
 def test_finish_tries_again_to_close_a_detached_connection(keeper: Keeper, mock_api: MockApi) -> None:
-    mock_api.expect_connect(A, opened(A, "id-1"))
-    connect(keeper, detach=True)
+    open_connection(keeper, mock_api, "id-1", detach=True)
     mock_api.expect_disconnect(A, "id-1", WRONG_KEY, STOPPED)
     assert disconnect(keeper, "id-1") == "auth"
     assert keeper.finish() == Recap(opened=1, closed=1)
@@ -199,8 +186,7 @@ def test_finish_does_not_wait_for_a_command(keeper: Keeper, mock_api: MockApi) -
 def test_finish_reports_what_could_not_be_closed(
     keeper: Keeper, mock_api: MockApi, ledger: Ledger, pauses: list[float]
 ) -> None:
-    mock_api.expect_connect(A, opened(A, "id-a"))
-    connection = connect(keeper)
+    connection = open_connection(keeper, mock_api, "id-a")
     mock_api.expect_disconnect(A, "id-a", *[Reply({"status": "false"}, 500)] * 5)
     recap = keeper.finish()
     (left,) = recap.left_open
@@ -212,8 +198,7 @@ def test_finish_reports_what_could_not_be_closed(
 
 
 def test_finish_tries_again_what_could_not_be_closed(keeper: Keeper, mock_api: MockApi) -> None:
-    mock_api.expect_connect(A, opened(A, "id-a"))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-a")
     mock_api.expect_disconnect(A, "id-a", WRONG_KEY, STOPPED)
     assert disconnect(keeper, "id-a") == "auth"
     assert keeper.finish() == Recap(opened=1, closed=1)
@@ -311,8 +296,7 @@ def test_unclear_call_does_not_keep_other_connections_open(
     keeper: Keeper, mock_api: MockApi, ledger: Ledger, trouble: str
 ) -> None:
     """The sessions, or the ledgers of other runs, cannot be read."""
-    mock_api.expect_connect(A, opened(A, "id-a"))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-a")
     mock_api.expect_query({"serviceId": SERVICE}, requests.exceptions.ConnectionError())
     error = connect_error(keeper, SERVICE, who=WITH_GRAPHQL)
     mock_api.unordered = True
@@ -353,24 +337,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Account:
 def test_late_response_is_recorded(
     keeper: Keeper, mock_api: MockApi, impatient: Account, reply: Reply, last_state: State
 ) -> None:
-    sent, gate = threading.Event(), threading.Event()
-
-    def respond_late(request: requests.PreparedRequest) -> Reply:
-        sent.set()
-        gate.wait(30)
-        return reply
-
+    held = HeldReply(reply)
     mock_api.unordered = True
-    mock_api.expect_connect(A, respond_late)
+    mock_api.expect_connect(A, held)
     if last_state is State.CLOSED:
         mock_api.expect_disconnect(A, "id-late", *([WRONG_KEY] if "nonsense" in str(reply.body) else []), STOPPED)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         late = pool.submit(connect_all, keeper, A, who=impatient)
-        assert sent.wait(30)
+        assert held.arrived.wait(30)
         recap = keeper.finish()
         assert [call.service for call in recap.may_be_open] == [A]
         assert states(keeper) == [State.UNCONFIRMED]
-        gate.set()
+        held.release.set()
         late.result(30)
     assert keeper._registry.all[0].disconnect_future is None or keeper._registry.all[0].disconnect_future.result(30)
     assert states(keeper) == [last_state]

@@ -34,6 +34,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     TOKEN,
     WITH_PASSWORD,
     WITH_TOKEN,
+    HeldReply,
     MockApi,
     Reply,
     account,
@@ -47,11 +48,13 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.k
     A,
     B,
     C,
+    close_connection,
     connect,
     connect_all,
     connect_error,
     disconnect,
     ledger_events,
+    open_connection,
     prefetch,
     release,
     states,
@@ -94,8 +97,7 @@ def test_connect_returns_each_outcome(keeper: Keeper, mock_api: MockApi, ledger:
 
 @pytest.mark.parametrize("again", [SERVICE, SERVICE.lower()])
 def test_connect_reuses_an_open_connection(keeper: Keeper, mock_api: MockApi, alive: str, again: str) -> None:
-    mock_api.expect_connect(SERVICE, opened(SERVICE, "id-a", alive))
-    connect(keeper, SERVICE)
+    open_connection(keeper, mock_api, "id-a", alive, service=SERVICE)
     connection = connect(keeper, again)
     assert (connection.deviceaddress, connection.connectionid, connection.reused) == (again, "id-a", True)
 
@@ -119,11 +121,9 @@ def test_connect_does_not_reuse_across_options(
 def test_connect_replaces_a_proxy_that_is_gone(
     keeper: Keeper, mock_api: MockApi, ledger: Ledger, alive: str, dead: str
 ) -> None:
-    mock_api.expect_connect(A, opened(A, "id-1", dead))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-1", dead)
     mock_api.expect_disconnect(A, "id-1", STOPPED)
-    mock_api.expect_connect(A, opened(A, "id-2", alive))
-    connection = connect(keeper)
+    connection = open_connection(keeper, mock_api, "id-2", alive)
     assert (connection.connectionid, connection.reused) == ("id-2", False)
     assert states(keeper) == [State.CLOSED, State.OPEN]
     assert ("closed", 1, "closed") in ledger_events(ledger)
@@ -133,12 +133,10 @@ def test_connect_replaces_a_connection_near_its_end(keeper: Keeper, mock_api: Mo
     """The task that has registered its ID closes it."""
     mock_api.expect_connect(A, opened(A, "id-1", alive, expirationsec="200"))
     connect(keeper)
-    mock_api.expect_connect(A, opened(A, "id-2", alive))
-    connection = connect(keeper)
+    connection = open_connection(keeper, mock_api, "id-2", alive)
     assert (connection.connectionid, connection.reused) == ("id-2", False)
     assert states(keeper) == [State.REPLACED, State.OPEN]
-    mock_api.expect_disconnect(A, "id-1", STOPPED)
-    assert disconnect(keeper, "id-1") == "closed"
+    close_connection(keeper, mock_api, "id-1")
 
 
 def test_connect_moves_the_lease_of_a_host_to_the_new_connection(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
@@ -146,8 +144,7 @@ def test_connect_moves_the_lease_of_a_host_to_the_new_connection(keeper: Keeper,
     connect(keeper, host="a")
     mock_api.unordered = True
     mock_api.expect_disconnect(A, "id-1", STOPPED)
-    mock_api.expect_connect(A, opened(A, "id-2", alive))
-    assert connect(keeper, host="a").connectionid == "id-2"
+    assert open_connection(keeper, mock_api, "id-2", alive, host="a").connectionid == "id-2"
     mock_api.expect_disconnect(A, "id-2", STOPPED)
     assert release(keeper, "a") == {"id-2": "closed"}
 
@@ -155,8 +152,7 @@ def test_connect_moves_the_lease_of_a_host_to_the_new_connection(keeper: Keeper,
 def test_connect_tries_again_after_a_failure_and_a_close(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
     mock_api.expect_connect(A, OFFLINE)
     assert connect_error(keeper).code == "offline"
-    mock_api.expect_connect(A, opened(A, "id-1", alive))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-1", alive)
     mock_api.expect_disconnect(A, "id-1", STOPPED)
     disconnect(keeper, "id-1")
     mock_api.expect_connect(A, opened(A, "id-2", alive))
@@ -257,12 +253,10 @@ def test_tasks_share_the_largest_concurrency(keeper: Keeper, mock_api: MockApi) 
 
 
 def test_disconnect_closes_with_the_last_lease(keeper: Keeper, mock_api: MockApi, ledger: Ledger, alive: str) -> None:
-    mock_api.expect_connect(A, opened(A, "id-a", alive))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-a", alive)
     connect(keeper)
     assert disconnect(keeper, "id-a") == "still_used"
-    mock_api.expect_disconnect(A, "id-a", STOPPED)
-    assert disconnect(keeper, "id-a") == "closed"
+    close_connection(keeper, mock_api, "id-a")
     assert disconnect(keeper, "id-a") == "already_closed"  # without a call
     assert [event for event in ledger_events(ledger) if event[0] == "closed"] == [("closed", 1, "closed")]
 
@@ -277,8 +271,7 @@ def test_host_has_one_lease(keeper: Keeper, mock_api: MockApi, alive: str) -> No
 
 
 def test_disconnect_leaves_the_lease_of_a_host(keeper: Keeper, mock_api: MockApi) -> None:
-    mock_api.expect_connect(A, opened(A, "id-a"))
-    connect(keeper, host="a")
+    open_connection(keeper, mock_api, "id-a", host="a")
     assert release(keeper, "b") == {}
     assert disconnect(keeper, "id-a") == "still_used"
 
@@ -308,8 +301,7 @@ def test_disconnect_leaves_what_another_run_uses(keeper: Keeper, mock_api: MockA
 def test_disconnect_closes_what_no_other_run_uses(
     keeper: Keeper, mock_api: MockApi, ledger: Ledger, other_run: str
 ) -> None:
-    mock_api.expect_connect(A, opened(A, "id-a"))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-a")
     another = ledger_of_another_run("id-a", ledger)
     if other_run == "closing":
         another.closing(7)
@@ -319,8 +311,7 @@ def test_disconnect_closes_what_no_other_run_uses(
         another._file.close()
     else:
         os.chmod(os.path.dirname(ledger.path), 0o777)
-    mock_api.expect_disconnect(A, "id-a", STOPPED)
-    assert disconnect(keeper, "id-a") == "closed"
+    close_connection(keeper, mock_api, "id-a")
 
 
 def test_disconnect_reads_ledgers_beside_an_unreadable_one(
@@ -328,8 +319,7 @@ def test_disconnect_reads_ledgers_beside_an_unreadable_one(
 ) -> None:
     foreign, _unused = Ledger.begin(os.path.dirname(ledger.path), "a-run-of-another-user")
     unreadable(foreign.path)
-    mock_api.expect_connect(A, opened(A, "id-a"))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-a")
     another = ledger_of_another_run("id-a", ledger)
     assert disconnect(keeper, "id-a") == "still_used"
     another.remove()
@@ -360,8 +350,7 @@ def test_disconnect_with_another_login(keeper: Keeper, mock_api: MockApi, dead: 
 
 
 def test_disconnect_tries_again_after_a_failure(keeper: Keeper, mock_api: MockApi) -> None:
-    mock_api.expect_connect(A, opened(A, "id-a"))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-a")
     mock_api.expect_disconnect(A, "id-a", WRONG_KEY, STOPPED)
     assert disconnect(keeper, "id-a") == "auth"
     assert states(keeper) == [State.CLOSE_FAILED]
@@ -370,8 +359,7 @@ def test_disconnect_tries_again_after_a_failure(keeper: Keeper, mock_api: MockAp
 
 
 def test_disconnect_ends_control_masters_first(keeper: Keeper, mock_api: MockApi, run: Run) -> None:
-    mock_api.expect_connect(A, opened(A, "id-a"))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-a")
     directory = pathlib.Path(run.control_path_dir("id-a"))
     directory.mkdir(parents=True)
 
@@ -385,18 +373,15 @@ def test_disconnect_ends_control_masters_first(keeper: Keeper, mock_api: MockApi
 
 
 def test_disconnect_despite_an_unreadable_control_directory(keeper: Keeper, mock_api: MockApi, run: Run) -> None:
-    mock_api.expect_connect(A, opened(A, "id-a"))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-a")
     os.mkdir(run.runtime_dir)
     os.symlink("nowhere", os.path.join(run.runtime_dir, "nowhere"))
     os.symlink("nowhere", run.control_path_dir("id-a"))
-    mock_api.expect_disconnect(A, "id-a", STOPPED)
-    assert disconnect(keeper, "id-a") == "closed"
+    close_connection(keeper, mock_api, "id-a")
 
 
 def test_disconnect_returns_an_outcome_for_each_name(keeper: Keeper, mock_api: MockApi) -> None:
-    mock_api.expect_connect(SERVICE, opened(SERVICE, "id-a"))
-    connect(keeper, SERVICE)
+    open_connection(keeper, mock_api, "id-a", service=SERVICE)
     mock_api.expect_disconnect(SERVICE, "id-a", STOPPED)
     refs = [(SERVICE, "id-a"), (SERVICE.lower(), "id-a")]
     assert sorted(ref for ref, _unused in keeper.release_services(ACCOUNT, refs)) == sorted(refs)
@@ -409,27 +394,21 @@ def test_connect_waits_for_the_stop_of_the_same_service(
     keeper: Keeper, mock_api: MockApi, alive: str, other: dict[str, t.Any]
 ) -> None:
     """The vendor might return the connection that is being stopped."""
-    stopping, gate = threading.Event(), threading.Event()
-
-    def respond_to_stop(request: requests.PreparedRequest) -> Reply:
-        stopping.set()
-        gate.wait(30)
-        return STOPPED
+    held = HeldReply(STOPPED)
 
     def respond_to_connect(request: requests.PreparedRequest) -> Reply:
-        assert gate.is_set()
+        assert held.release.is_set()
         return opened(A, "id-1", alive)
 
-    mock_api.expect_connect(A, opened(A, "id-1", alive))
-    connect(keeper)
-    mock_api.expect_disconnect(A, "id-1", respond_to_stop)
+    open_connection(keeper, mock_api, "id-1", alive)
+    mock_api.expect_disconnect(A, "id-1", held)
     mock_api.expect("POST", "/device/connect", respond_to_connect)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         closed = pool.submit(disconnect, keeper, "id-1")
-        assert stopping.wait(30)
+        assert held.arrived.wait(30)
         again = pool.submit(connect, keeper, **other)
         concurrent.futures.wait([again], 0.2)  # it has to wait for the stop
-        gate.set()
+        held.release.set()
         assert (closed.result(30), again.result(30).reused) == ("closed", False)
     mock_api.expect_disconnect(A, "id-1", STOPPED)
     assert keeper.finish() == Recap(opened=2, closed=2)
@@ -443,24 +422,17 @@ def test_disconnect_waits_for_a_connect_call_of_the_same_service(
     keeper: Keeper, mock_api: MockApi, alive: str, returned: str, outcome: str, last_states: list[State]
 ) -> None:
     """The vendor might return the connection, which the stop would close."""
-    sent, gate = threading.Event(), threading.Event()
-
-    def respond(request: requests.PreparedRequest) -> Reply:
-        sent.set()
-        gate.wait(30)
-        return opened(A, returned, alive)
-
-    mock_api.expect_connect(A, opened(A, "id-1", alive))
-    connect(keeper)
-    mock_api.expect_connect(A, respond)
+    held = HeldReply(opened(A, returned, alive))
+    open_connection(keeper, mock_api, "id-1", alive)
+    mock_api.expect_connect(A, held)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         again = pool.submit(connect, keeper, reuse=False)
-        assert sent.wait(30)
+        assert held.arrived.wait(30)
         closed = pool.submit(disconnect, keeper, "id-1")
         wait_until(lambda: states(keeper) == [State.DRAINING, State.CONNECTING])
         if outcome == "closed":
             mock_api.expect_disconnect(A, "id-1", STOPPED)
-        gate.set()
+        held.release.set()
         assert (closed.result(30), again.result(30).connectionid) == (outcome, returned)
     assert states(keeper) == last_states
 
@@ -473,8 +445,7 @@ def test_disconnect_ends_although_the_ledger_fails(keeper: Keeper, mock_api: Moc
         ledger._file.close()
         return STOPPED
 
-    mock_api.expect_connect(A, opened(A, "id-1"))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-1")
     mock_api.expect_disconnect(A, "id-1", respond)
     results = keeper.release_services(ACCOUNT, [(A, "id-1")])
     stopped = threading.Thread(target=lambda: outcomes.extend(results), daemon=True)
@@ -529,8 +500,7 @@ def test_unusable_connection_is_not_handed_out(keeper: Keeper, mock_api: MockApi
     mock_api.expect_connect(A, opened(A, "id-a", "nonsense"))
     mock_api.expect_disconnect(A, "id-a", WRONG_KEY)
     connect_error(keeper)
-    mock_api.expect_connect(A, opened(A, "id-a", alive))
-    assert connect(keeper).host == "127.0.0.1"
+    assert open_connection(keeper, mock_api, "id-a", alive).host == "127.0.0.1"
     assert connect(keeper).reused
     assert states(keeper) == [State.MERGED, State.OPEN]
     mock_api.expect_disconnect(A, "id-a", STOPPED)
@@ -539,8 +509,7 @@ def test_unusable_connection_is_not_handed_out(keeper: Keeper, mock_api: MockApi
 
 def test_unusable_response_does_not_replace_an_open_connection(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
     """The API returns the ID of an open connection in an invalid form."""
-    mock_api.expect_connect(A, opened(A, "id-a", alive))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-a", alive)
     mock_api.expect_connect(A, opened(A, "id-a", "nonsense"))
     mock_api.expect_disconnect(A, "id-a", WRONG_KEY, STOPPED)
     assert connect_error(keeper, reuse=False).connectionid == "id-a"
@@ -553,14 +522,11 @@ def test_unusable_response_does_not_replace_an_open_connection(keeper: Keeper, m
 
 def test_second_connect_returns_the_same_connection(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
     """It counts once, and is closed with its last lease."""
-    mock_api.expect_connect(A, opened(A, "id-1", alive))
-    connect(keeper)
-    mock_api.expect_connect(A, opened(A, "id-1", alive))
-    connect(keeper, reuse=False)
+    open_connection(keeper, mock_api, "id-1", alive)
+    open_connection(keeper, mock_api, "id-1", alive, reuse=False)
     assert states(keeper) == [State.OPEN, State.MERGED]
     assert disconnect(keeper, "id-1") == "still_used"
-    mock_api.expect_disconnect(A, "id-1", STOPPED)
-    assert disconnect(keeper, "id-1") == "closed"
+    close_connection(keeper, mock_api, "id-1")
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
@@ -575,10 +541,8 @@ def test_second_connect_gives_a_host_no_second_lease(keeper: Keeper, mock_api: M
 def test_second_connect_with_detach_detaches_the_same_connection(
     keeper: Keeper, mock_api: MockApi, ledger: Ledger, alive: str
 ) -> None:
-    mock_api.expect_connect(A, opened(A, "id-1", alive))
-    connect(keeper)
-    mock_api.expect_connect(A, opened(A, "id-1", alive))
-    connect(keeper, reuse=False, detach=True)
+    open_connection(keeper, mock_api, "id-1", alive)
+    open_connection(keeper, mock_api, "id-1", alive, reuse=False, detach=True)
     assert keeper.finish() == Recap(opened=1, closed=0)
     assert pathlib.Path(ledger.path).exists()
 
@@ -595,37 +559,31 @@ def test_second_connect_returns_an_id_that_was_closed(keeper: Keeper, mock_api: 
 def test_second_connect_returns_an_id_whose_stop_failed(
     keeper: Keeper, mock_api: MockApi, ledger: Ledger, dead: str
 ) -> None:
-    mock_api.expect_connect(A, opened(A, "id-1", dead))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-1", dead)
     mock_api.expect_disconnect(A, "id-1", refused("not now", 400))
     assert disconnect(keeper, "id-1") == "api"
-    mock_api.expect_connect(A, opened(A, "id-1", dead))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-1", dead)
     assert states(keeper) == [State.MERGED, State.OPEN]
-    mock_api.expect_disconnect(A, "id-1", STOPPED)
-    assert disconnect(keeper, "id-1") == "closed"
+    close_connection(keeper, mock_api, "id-1")
     assert keeper.finish() == Recap(opened=1, closed=1)
     assert not os.path.exists(ledger.path)
 
 
 def test_second_connect_ends_the_older_connection(keeper: Keeper, mock_api: MockApi, dead: str) -> None:
     """The API reports that. The stop is sent to make sure."""
-    mock_api.expect_connect(A, opened(A, "id-1", dead))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-1", dead)
     mock_api.expect_connect(A, opened(A, "id-2", dead, connectionOverridden="true"))
     mock_api.unordered = True
     mock_api.expect_disconnect(A, "id-1", *UNKNOWN)
     connect(keeper, reuse=False)
     assert disconnect(keeper, "id-1") == "already_closed"
-    mock_api.expect_disconnect(A, "id-2", STOPPED)
-    assert disconnect(keeper, "id-2") == "closed"
+    close_connection(keeper, mock_api, "id-2")
     assert keeper.finish() == Recap(opened=2, closed=2)
 
 
 def test_second_connect_may_get_the_address_of_the_older_one(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
     """Then the proxy responds, although the API has ended the older connection."""
-    mock_api.expect_connect(A, opened(A, "id-1", alive))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-1", alive)
     mock_api.expect_connect(A, opened(A, "id-2", alive, connectionOverridden="true"))
     mock_api.unordered = True
     mock_api.expect_disconnect(A, "id-1", *UNKNOWN)
@@ -636,8 +594,7 @@ def test_second_connect_may_get_the_address_of_the_older_one(keeper: Keeper, moc
 
 
 def test_second_connect_leaves_the_connection_of_another_account(keeper: Keeper, mock_api: MockApi, dead: str) -> None:
-    mock_api.expect_connect(A, opened(A, "id-1", dead))
-    connect(keeper, who=ANOTHER_ACCOUNT)
+    open_connection(keeper, mock_api, "id-1", dead, who=ANOTHER_ACCOUNT)
     mock_api.expect_connect(A, opened(A, "id-2", dead, connectionOverridden="true"))
     connect(keeper)
     assert states(keeper) == [State.OPEN, State.OPEN]
@@ -658,8 +615,7 @@ def test_services_may_have_connections_with_one_id(keeper: Keeper, mock_api: Moc
 
 
 def test_disconnect_reports_a_connection_that_ended_early(keeper: Keeper, mock_api: MockApi, dead: str) -> None:
-    mock_api.expect_connect(A, opened(A, "id-1", dead))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-1", dead)
     mock_api.expect_disconnect(A, "id-1", *UNKNOWN)
     assert disconnect(keeper, "id-1") == "already_closed"
     assert keeper.finish() == Recap(opened=1, closed=1, ended_early=(EndedEarly(A, None, "id-1"),))
@@ -669,8 +625,7 @@ def test_disconnect_fails_while_the_proxy_responds(
     keeper: Keeper, mock_api: MockApi, ledger: Ledger, alive: str
 ) -> None:
     """The API does not know the connection, but it is open."""
-    mock_api.expect_connect(A, opened(A, "id-1", alive))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-1", alive)
     mock_api.expect_disconnect(A, "id-1", *UNKNOWN, *UNKNOWN)
     assert disconnect(keeper, "id-1") == "api"
     assert [left.connectionid for left in keeper.finish().left_open] == ["id-1"]
@@ -700,7 +655,6 @@ def test_detach_does_not_keep_the_replaced_connection(
     """A new one was requested, or the old one is near its end."""
     mock_api.expect_connect(A, opened(A, "id-1", alive, expirationsec=seconds))
     connect(keeper)
-    mock_api.expect_connect(A, opened(A, "id-2", alive))
-    assert connect(keeper, detach=True, reuse=reuse).connectionid == "id-2"
+    assert open_connection(keeper, mock_api, "id-2", alive, detach=True, reuse=reuse).connectionid == "id-2"
     mock_api.expect_disconnect(A, "id-1", STOPPED)
     assert keeper.finish() == Recap(opened=2, closed=1)

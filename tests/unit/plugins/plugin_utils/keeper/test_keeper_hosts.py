@@ -25,6 +25,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer impo
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     STOPPED,
+    HeldReply,
     MockApi,
     Reply,
     opened,
@@ -39,11 +40,13 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.k
     acquire,
     acquire_error,
     await_connects,
+    close_connection,
     connect,
     connect_error,
     disconnect,
     host_request,
     ledger_events,
+    open_connection,
     prefetch,
     release,
     states,
@@ -93,8 +96,7 @@ def test_acquire_opens_once_for_concurrent_commands(keeper: Keeper, mock_api: Mo
 
 
 def test_acquire_shares_the_connection_of_a_task(keeper: Keeper, mock_api: MockApi) -> None:
-    mock_api.expect_connect(A, opened(A, "id-1"))
-    connect(keeper)
+    open_connection(keeper, mock_api, "id-1")
     assert acquire(keeper, host_request("a", A))[1].connectionid == "id-1"
 
 
@@ -217,24 +219,18 @@ def test_replaced_connection_is_closed_after_its_command(keeper: Keeper, mock_ap
 @pytest.mark.parametrize("returned", ["id-1", "id-2"])
 def test_replaced_connection_is_kept_until_the_next_is_open(keeper: Keeper, mock_api: MockApi, returned: str) -> None:
     """The vendor might return it, so its command may end without closing it."""
-    sent, gate = threading.Event(), threading.Event()
-
-    def respond(request: requests.PreparedRequest) -> Reply:
-        sent.set()
-        gate.wait(30)
-        return opened(A, returned)
-
+    held = HeldReply(opened(A, returned))
     mock_api.expect_connect(A, opened(A, "id-1", expirationsec=NEAR_END))
     running, _unused = acquire(keeper, host_request("a", A))
-    mock_api.expect_connect(A, respond)
+    mock_api.expect_connect(A, held)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         acquiring = pool.submit(acquire, keeper, host_request("b", A))
-        assert sent.wait(30)
+        assert held.arrived.wait(30)
         keeper.release_lease(running)
         assert states(keeper) == [State.DRAINING, State.CONNECTING]
         if returned == "id-2":
             mock_api.expect_disconnect(A, "id-1", STOPPED)
-        gate.set()
+        held.release.set()
         assert acquiring.result(30)[1].connectionid == returned
     last_states = {"id-1": [State.OPEN, State.MERGED], "id-2": [State.CLOSED, State.OPEN]}[returned]
     wait_until(lambda: states(keeper) == last_states)
@@ -265,8 +261,7 @@ def test_replaced_connection_is_left_to_its_task(keeper: Keeper, mock_api: MockA
     mock_api.expect_connect(A, opened(A, "id-2"))
     assert acquire(keeper, host_request("a", A))[1].connectionid == "id-2"
     mock_api.verify()
-    mock_api.expect_disconnect(A, "id-1", STOPPED)
-    assert disconnect(keeper, "id-1") == "closed"
+    close_connection(keeper, mock_api, "id-1")
 
 
 # -- leases ------------------------------------------------------------------------------------------------------------
@@ -282,8 +277,7 @@ def test_release_hosts_closes_with_the_last_host(keeper: Keeper, mock_api: MockA
 
 
 def test_release_hosts_closes_the_one_that_replaced_it(keeper: Keeper, mock_api: MockApi) -> None:
-    mock_api.expect_connect(A, opened(A, "id-1"))
-    connect(keeper, host="a")
+    open_connection(keeper, mock_api, "id-1", host="a")
     refused_lease, _unused = acquire(keeper, host_request("a", A))
     mock_api.expect_disconnect(A, "id-1", STOPPED)
     mock_api.expect_connect(A, opened(A, "id-2"))
@@ -305,21 +299,15 @@ def test_release_hosts_leaves_what_the_plugin_opened(keeper: Keeper, mock_api: M
 
 def test_release_hosts_closes_what_is_being_opened(keeper: Keeper, mock_api: MockApi) -> None:
     """The task that opens it was killed, for example after its ``timeout``."""
-    sent, gate = threading.Event(), threading.Event()
-
-    def respond(request: requests.PreparedRequest) -> Reply:
-        sent.set()
-        gate.wait(30)
-        return opened(A, "id-1")
-
-    mock_api.expect_connect(A, respond)
+    held = HeldReply(opened(A, "id-1"))
+    mock_api.expect_connect(A, held)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         connecting = pool.submit(connect, keeper, A, host="a")
-        assert sent.wait(30)
+        assert held.arrived.wait(30)
         releasing = pool.submit(release, keeper, "a")
         concurrent.futures.wait([releasing], 0.2)  # it has to wait for the connect call
         mock_api.expect_disconnect(A, "id-1", STOPPED)
-        gate.set()
+        held.release.set()
         connecting.result(30)
         assert releasing.result(30) == {"id-1": "closed"}
     assert states(keeper) == [State.CLOSED]
@@ -333,8 +321,7 @@ def test_release_waits_for_the_running_command(keeper: Keeper, mock_api: MockApi
         assert ended.is_set()
         return STOPPED
 
-    mock_api.expect_connect(A, opened(A, "id-1"))
-    connect(keeper, host=host)
+    open_connection(keeper, mock_api, "id-1", host=host)
     lease, _unused = acquire(keeper, host_request("a", A))
     mock_api.expect_disconnect(A, "id-1", respond)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -363,32 +350,24 @@ def test_acquire_needs_a_draining_connection_again(keeper: Keeper, mock_api: Moc
 
 def test_draining_connection_is_kept_for_a_connect_call(keeper: Keeper, mock_api: MockApi) -> None:
     """The command ends before the API returns the connection for the next host."""
-    sent, gate = threading.Event(), threading.Event()
-
-    def respond(request: requests.PreparedRequest) -> Reply:
-        sent.set()
-        gate.wait(30)
-        return opened(A, "id-1")
-
-    mock_api.expect_connect(A, opened(A, "id-1"))
-    connect(keeper, host="a")
+    held = HeldReply(opened(A, "id-1"))
+    open_connection(keeper, mock_api, "id-1", host="a")
     first, _unused = acquire(keeper, host_request("a", A))
-    mock_api.expect_connect(A, respond)
+    mock_api.expect_connect(A, held)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         closing = pool.submit(release, keeper, "a")
         wait_until(lambda: states(keeper) == [State.DRAINING])
         acquiring = pool.submit(acquire, keeper, host_request("b", A))
-        assert sent.wait(30)
+        assert held.arrived.wait(30)
         keeper.release_lease(first)
-        gate.set()
+        held.release.set()
         acquiring.result(30)
         assert closing.result(30) == {"id-1": "still_used"}
     assert states(keeper) == [State.OPEN, State.MERGED]
 
 
 def test_acquire_opens_another_beside_a_draining_connection(keeper: Keeper, mock_api: MockApi) -> None:
-    mock_api.expect_connect(A, opened(A, "id-1"))
-    connect(keeper, host="a")
+    open_connection(keeper, mock_api, "id-1", host="a")
     first, _unused = acquire(keeper, host_request("a", A))
     mock_api.unordered = True
     mock_api.expect_connect(A, opened(A, "id-2"))
@@ -455,8 +434,7 @@ def test_keeper_probes_only_where_it_does_no_harm(
 def test_keepalive_uses_only_open_port_proxies(
     keeper: Keeper, mock_api: MockApi, listener: socket.socket, alive: str
 ) -> None:
-    mock_api.expect_connect(A, opened(A, "id-a", alive))
-    connect(keeper, A)
+    open_connection(keeper, mock_api, "id-a", alive)
     mock_api.expect_connect(B, opened(B, "id-b", "https://does-not-exist.invalid"))
     connect(keeper, B)
     listener.settimeout(30)
