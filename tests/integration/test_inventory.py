@@ -433,7 +433,7 @@ def test_source_reads_all_pages(tmp_path_factory: pytest.TempPathFactory, tmp_pa
     """Although a device vanishes between two pages."""
     simulator = Simulator(tmp_path_factory.mktemp("large"), "--devices", "2001")
     try:
-        simulator.settings(between_pages="vanish")
+        simulator.settings(vanishing_devices=True)
         with tempfile.TemporaryDirectory(prefix="rf-", dir="/tmp") as runtime:
             fleet = Fleet(simulator, tmp_path, Path(runtime), "graphql")
             fleet.ansible_playbook = str(engine)

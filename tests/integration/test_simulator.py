@@ -342,7 +342,6 @@ CONTROLS: list[tuple[str, Any]] = [
     ("faults", [{"fault": "drop", "tiems": 2}]),
     ("settings", {"second_connect": "sometimes"}),
     ("settings", {"latenzy": 1}),
-    ("settings", {"pages": "few"}),
     ("settings", {"signature_window": -1}),
     ("clock", {"advance": -1}),
     ("devices", {"name": "nobody", "online": True}),

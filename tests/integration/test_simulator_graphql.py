@@ -30,9 +30,9 @@ mutation ($service: String!, $hostIP: String, $type: ProxyType) {
 DISCONNECT = """
 mutation ($id: String!, $service: String) { disconnect(connectionId: $id, serviceId: $service) }"""
 DEVICES = """
-query ($size: Int, $from: Int, $after: ID, $sort: String! = "name", $state: String, $name: String, $id: [String!],
+query ($size: Int, $from: Int, $sort: String! = "name", $state: String, $name: String, $id: [String!],
        $application: [Int!], $owner: Boolean, $tag: ListFilter, $platform: [Int!], $hardwareId: String) {
-  login { devices(size: $size, from: $from, after: $after, sort: $sort, state: $state, name: $name, id: $id,
+  login { devices(size: $size, from: $from, sort: $sort, state: $state, name: $name, id: $id,
                   application: $application, owner: $owner, tag: $tag, platform: $platform, hardwareId: $hardwareId) {
     total hasMore last
     items { id name state tags { name } services { id name application state } }
@@ -326,17 +326,6 @@ def test_organization(sim: Client) -> None:
     assert found == [{"id": service}]
     assert sim.query("{ login { account { id } } }")["login"]["account"]["id"] == sim.state["account_id"]
     assert sim.connection(sim.opened(service)["id"])["device"] == "hq-0001"
-
-
-# -- oddities ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("way", "first"), [("endless", []), ("repeating", ["pi-0001"])])
-def test_pages_without_end(sim: Client, way: str, first: list[str]) -> None:
-    sim.settings(pages=way)
-    page = sim.devices(size=10, **{"from": 23})
-    assert page["hasMore"]
-    assert [device["name"] for device in page["items"]][:1] == first
 
 
 # -- sessions ----------------------------------------------------------------------------------------------------------

@@ -128,7 +128,6 @@ class Resolvers:
         fleet: Fleet,
         sort: str,
         size: int | None = None,
-        after: str | None = None,
         application: list[int] | None = None,
         **wanted: Any,
     ) -> GraphQLObject:
@@ -146,25 +145,13 @@ class Resolvers:
             name = field.strip().lstrip("-")
             rows.sort(key=lambda row, name=name: _sort_key(row.get(name)), reverse=field.strip().startswith("-"))
         begin = max(0, wanted.get("from") or 0)
-        if after is not None:
-            begin += next((index for index, row in enumerate(rows, 1) if row["id"] == after), 0)
-        if settings.pages == "repeating" and rows:
-            begin %= len(rows)
         end = begin + max(0, min(100 if size is None else size, MAX_PAGE_SIZE))
         page = rows[begin:end]
-        more_to_come = end < len(rows) or settings.pages != "honest"
-        if more_to_come and page:
-            self._between_pages(fleet, page[0]["_device"])
+        if end < len(rows) and settings.vanishing_devices:
+            page[0]["_device"].gone = True
         items = page if settings.bulk_in_services else [_without_bulk_service(row) for row in page]
         last = items[-1]["id"] if items else None
-        return {"items": items, "hasMore": more_to_come, "last": last, "total": len(rows)}
-
-    def _between_pages(self, fleet: Fleet, first: Device) -> None:
-        if self._state.settings.between_pages == "vanish":
-            first.gone = True
-        elif self._state.settings.between_pages == "return":
-            for device in fleet.devices:
-                device.gone = False
+        return {"items": items, "hasMore": end < len(rows), "last": last, "total": len(rows)}
 
     def device(self, device: Device, user: User) -> GraphQLObject:
         """Return the fields of a device of this user, with the values that a test has set."""

@@ -17,8 +17,6 @@ CHOICES: dict[str, tuple[str | None, ...]] = {
     "web_host": ("*.p1.localhost", "localhost", "127.0.0.1"),
     "graphql_refusal": ("forbidden", "unauthorized"),
     "disconnect_unknown": ("false", "error"),
-    "pages": ("honest", "endless", "repeating"),
-    "between_pages": (None, "vanish", "return"),
     "account_sessions": ("own", "all"),
     "mfa": (None, "SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP"),
 }
@@ -70,10 +68,8 @@ class Settings:
     opened to services of an organization (section 10). ``Service.sessions`` contains all of them."""
     session_ids_match: bool = True
     """Whether a session has the ID of its connection, as since 2022 (section 6.4)."""
-    pages: str = "honest"
-    """The pages after the last device: ``hasMore`` is false, or it is true with empty or repeated pages."""
-    between_pages: str | None = None
-    """The change after a page that is not the last: its first device is removed, or all devices return."""
+    vanishing_devices: bool = False
+    """Whether the first device of each page is removed before the next page."""
     max_connections: int = 0
     """The limit of open connections of the account. 0 is no limit. The vendor's limit is unknown."""
     life: float = 28800.0
