@@ -29,6 +29,15 @@ from support import Simulator
 #: The numbers of devices, and the seconds for all repeats.
 SIZES = {100: 10, 1000: 20, 10_000: 60}
 PAGE = 1000
+SERVICE_KEYS = ("id", "name", "application", "title", "port", "enabled")
+#: The variables of a host that the script copies, in the order of the plugin's cache.
+OTHER_VARIABLES = tuple(
+    f"remoteit_{name}"
+    for name in (
+        *("platform", "attributes", "created", "last_reported", "owner"),
+        *("external_address", "external_port", "internal_address"),
+    )
+)
 
 QUERY = """query ($size: Int!, $from: Int!) { login { devices(size: $size, from: $from) { items {
   id name state online platform created lastReported attributes owner { email } tags { name }
@@ -148,16 +157,9 @@ def fetch() -> t.Iterator[dict[str, t.Any]]:
         body = json.dumps({"query": QUERY, "variables": {"size": PAGE, "from": start}})
         page = session.post(url.geturl(), data=body, headers=headers).json()["data"]["login"]["devices"]
         for device in page["items"]:
+            address, _unused, port = device["endpoint"]["externalAddress"].rpartition(":")
             services = [
-                {
-                    "id": service["id"],
-                    "name": service["name"],
-                    "application": service["application"],
-                    "title": service["title"],
-                    "port": service["port"],
-                    "online": service["state"] == "active",
-                    "enabled": service["enabled"],
-                }
+                {**{key: service[key] for key in SERVICE_KEYS}, "online": service["state"] == "active"}
                 for service in device["services"]
                 if service["application"] != 35
             ]
@@ -166,14 +168,12 @@ def fetch() -> t.Iterator[dict[str, t.Any]]:
                 device["name"],
                 device["state"] == "active",
                 [tag["name"] for tag in device["tags"]],
-                device["platform"],
-                device["attributes"],
-                device["created"],
-                device["lastReported"],
+                *(device[key] for key in ("platform", "attributes", "created", "lastReported")),
                 device["owner"]["email"],
-                device["endpoint"]["externalAddress"],
+                address,
+                int(port),
                 device["endpoint"]["internalAddress"],
-                services,
+                services=services,
             )
         start, more = start + len(page["items"]), page["hasMore"]
 
@@ -185,25 +185,14 @@ def cached() -> t.Iterator[dict[str, t.Any]]:
     directory = os.environ["ANSIBLE_INVENTORY_CACHE_CONNECTION"]
     cache = cache_loader.get("ansible.builtin.jsonfile", _uri=directory, _prefix="ansible_inventory_")
     (key,) = cache.keys()
-    fields = ("id", "name", "application", "title", "port", "online", "enabled")
     _unused, _unused, devices = json.loads(cache.get(key))
+    fields = (*SERVICE_KEYS[:5], "online", "enabled")
     for number, name, online, _unused, tags, *others, services in devices:
-        yield variables(number, name, online, tags, *others, [dict(zip(fields, each)) for each in services])
+        yield variables(number, name, online, tags, *others, services=[dict(zip(fields, each)) for each in services])
 
 
 def variables(
-    number: str,
-    name: str,
-    online: bool,
-    tags: list[str],
-    platform: int,
-    attributes: dict[str, t.Any],
-    created: str,
-    last_reported: str,
-    owner: str,
-    external_address: str,
-    internal_address: str,
-    services: list[dict[str, t.Any]],
+    number: str, name: str, online: bool, tags: list[str], *others: t.Any, services: list[dict[str, t.Any]]
 ) -> dict[str, t.Any]:
     (ssh,) = (service for service in services if service["application"] == 28)
     return {
@@ -212,13 +201,7 @@ def variables(
         "remoteit_online": online,
         "remoteit_tags": tags,
         "remoteit_services": services,
-        "remoteit_platform": platform,
-        "remoteit_attributes": attributes,
-        "remoteit_owner": owner,
-        "remoteit_created": created,
-        "remoteit_last_reported": last_reported,
-        "remoteit_external_address": external_address,
-        "remoteit_internal_address": internal_address,
+        **dict(zip(OTHER_VARIABLES, others, strict=True)),
         "remoteit_deviceaddress": ssh["id"],
         "remoteit_service": ssh["name"],
     }
@@ -229,7 +212,7 @@ def add(inventory: t.Any, hosts: t.Iterable[dict[str, t.Any]]) -> None:
         name = inventory.add_host(host["remoteit_device"])
         for key, value in host.items():
             inventory.set_variable(name, key, value)
-        groups = ["state_active" if host["remoteit_online"] else "state_inactive"]
+        groups = ["devices", "state_active" if host["remoteit_online"] else "state_inactive"]
         groups += [f"tag_{tag.replace('-', '_')}" for tag in host["remoteit_tags"]]
         for group in groups:
             inventory.add_child(inventory.add_group(f"remoteit_{group}"), name)
