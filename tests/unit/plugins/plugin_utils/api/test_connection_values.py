@@ -132,41 +132,16 @@ def test_parse_proxy_reads_every_known_form(body: dict[str, t.Any], expected: tu
     assert parse_proxy(body) == (body["proxy"], *expected)
 
 
-@pytest.mark.parametrize(
-    "proxy",
-    [
-        None,
-        "",
-        [None],
-        38575,
-        {"host": "proxy18.rt3.io"},
-        "proxy18.rt3.io:38575",
-        "ssh://proxy18.rt3.io:38575",
-        "file:///etc/passwd",
-        "http://",
-        "http://:38575",
-        "http://-oProxyCommand=x:38575",
-        "http://proxy18 .rt3.io:38575",
-        "http://proxy18.rt3.io:38575\n",
-        "http://proxy18.rt3.io\n:38575",
-        "http://proxy18..rt3.io:38575",
-        "http://proxy18_.rt3.io:38575",
-        "http://pröxy.rt3.io:38575",
-        "http://$(id).rt3.io:38575",
-        f"http://{'a' * 64}.rt3.io:38575",
-        f"http://{'.'.join(['a' * 63] * 4)}.rt3.io:38575",
-        "http://user@proxy18.rt3.io:38575",
-        "http://:secret@proxy18.rt3.io:38575",
-        "http://[::1:38575",
-        "http://proxy18.rt3.io:0",
-        "http://proxy18.rt3.io:65536",
-        "http://proxy18.rt3.io:-1",
-        "http://proxy18.rt3.io:ssh",
-        "http://proxy18.rt3.io/?port=0",
-        "http://proxy18.rt3.io/?port=65536",
-        "http://proxy18.rt3.io/?port=22%20-oX",
-    ],
-)
+@pytest.mark.parametrize("proxy", [
+    None, "", [None], 38575, {"host": "proxy18.rt3.io"}, "proxy18.rt3.io:38575", "ssh://proxy18.rt3.io:38575",
+    "file:///etc/passwd", "http://", "http://:38575", "http://-oProxyCommand=x:38575", "http://proxy18 .rt3.io:38575",
+    "http://proxy18.rt3.io:38575\n", "http://proxy18.rt3.io\n:38575", "http://proxy18..rt3.io:38575",
+    "http://proxy18_.rt3.io:38575", "http://pröxy.rt3.io:38575", "http://$(id).rt3.io:38575",
+    f"http://{'a' * 64}.rt3.io:38575", f"http://{'.'.join(['a' * 63] * 4)}.rt3.io:38575",
+    "http://user@proxy18.rt3.io:38575", "http://:secret@proxy18.rt3.io:38575", "http://[::1:38575",
+    "http://proxy18.rt3.io:0", "http://proxy18.rt3.io:65536", "http://proxy18.rt3.io:-1", "http://proxy18.rt3.io:ssh",
+    "http://proxy18.rt3.io/?port=0", "http://proxy18.rt3.io/?port=65536", "http://proxy18.rt3.io/?port=22%20-oX",
+])  # fmt: skip
 def test_parse_proxy_rejects_invalid_url(proxy: t.Any) -> None:
     with pytest.raises(BadAnswerError):
         parse_proxy({"proxy": proxy})
@@ -180,22 +155,10 @@ def test_parse_proxy_rejects_url_without_host(proxy: str) -> None:
         parse_proxy({"proxy": proxy, "proxyserver": "proxy9.rt3.io", "proxyport": "24292"})
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "-oProxyCommand=x",
-        "proxy9.rt3.io -oX",
-        "proxy9.rt3.io\n",
-        "../proxy9",
-        "proxy9.rt3.io/",
-        "user@proxy9.rt3.io",
-        "proxy9.rt3.io:22",
-        "proxy9.rt3.io.",
-        "[::1]",
-        "fe80::1%$(id)",
-        "fe80::1%\nHost *",
-    ],
-)
+@pytest.mark.parametrize("host", [
+    "-oProxyCommand=x", "proxy9.rt3.io -oX", "proxy9.rt3.io\n", "../proxy9", "proxy9.rt3.io/", "user@proxy9.rt3.io",
+    "proxy9.rt3.io:22", "proxy9.rt3.io.", "[::1]", "fe80::1%$(id)", "fe80::1%\nHost *",
+])  # fmt: skip
 def test_parse_proxy_rejects_invalid_proxyserver(host: str) -> None:
     with pytest.raises(BadAnswerError):
         parse_proxy({"proxy": PORT_PROXY, "proxyserver": host, "proxyport": "24292"})
@@ -328,21 +291,10 @@ def test_expirationsec_is_optional(fields: dict[str, t.Any], expected: int | Non
     assert (connection.expires_at is None) is (expected is None)
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (True, True),
-        ("true", True),
-        ("True", True),
-        ("true ", True),
-        (False, False),
-        ("false", False),
-        ("", False),
-        (1, False),
-        (None, False),
-        ([None], False),
-    ],
-)
+@pytest.mark.parametrize(("value", "expected"), [
+    (True, True), ("true", True), ("True", True), ("true ", True), (False, False), ("false", False), ("", False),
+    (1, False), (None, False), ([None], False),
+])  # fmt: skip
 def test_truthy_accepts_booleans_and_texts(value: t.Any, expected: bool) -> None:
     assert truthy(value) is expected
 
@@ -393,22 +345,11 @@ def test_from_graphql_sets_the_restriction(hostip: str | None, restriction: str)
     assert from_graphql(hostip).restriction == restriction
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"host": "-oProxyCommand=x"},
-        {"host": "proxy18.rt3.io\n"},
-        {"host": "fe80::1%\nHost *"},
-        {"host": None},
-        {"host": ["proxy18.rt3.io"]},
-        {"port": None},
-        {"port": 0},
-        {"port": 65536},
-        {"port": "22 -oX"},
-        {"port": True},
-        {"host": "-oX", "reverseProxy": True},
-    ],
-)
+@pytest.mark.parametrize("changes", [
+    {"host": "-oProxyCommand=x"}, {"host": "proxy18.rt3.io\n"}, {"host": "fe80::1%\nHost *"}, {"host": None},
+    {"host": ["proxy18.rt3.io"]}, {"port": None}, {"port": 0}, {"port": 65536}, {"port": "22 -oX"}, {"port": True},
+    {"host": "-oX", "reverseProxy": True},
+])  # fmt: skip
 def test_from_graphql_rejects_invalid_host_or_port(changes: dict[str, t.Any]) -> None:
     with pytest.raises(BadAnswerError) as caught:
         from_graphql(**changes)

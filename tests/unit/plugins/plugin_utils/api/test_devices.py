@@ -217,19 +217,10 @@ def test_device_filter_does_not_match_missing_name() -> None:
     assert DeviceFilter(devices=("None",)).matches(device(name=None)) is None
 
 
-@pytest.mark.parametrize(
-    ("application", "number"),
-    [
-        ("ssh", 28),
-        ("SSH", 28),
-        ("28", 28),
-        (28, 28),
-        ("Admin Panel", 42),
-        ("generic_tcp", 29),
-        (4711, 4711),
-        ("udp", 32769),
-    ],
-)
+@pytest.mark.parametrize(("application", "number"), [
+    ("ssh", 28), ("SSH", 28), ("28", 28), (28, 28), ("Admin Panel", 42), ("generic_tcp", 29), (4711, 4711),
+    ("udp", 32769),
+])  # fmt: skip
 def test_application_id_accepts_names_and_numbers(application: str | int, number: int) -> None:
     assert application_id(application) == number
 

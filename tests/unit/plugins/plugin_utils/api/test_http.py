@@ -127,19 +127,10 @@ def test_transport_reads_ca_bundle_from_environment(
     assert Transport.from_environment({name: "ca.pem"}, URL).ca_bundle == str(bundle)
 
 
-@pytest.mark.parametrize(
-    "proxy",
-    [
-        "http://user:hunter2[@p:1",
-        "http://user:hunter2/@p:1",
-        "http://user:hunter2#@p:1",
-        "http://user:hunter2@",
-        "http://user:hunter2@p:port",
-        "http://user:hunter2@p..q:1",
-        "hunter2://p:1",
-        "://hunter2",
-    ],
-)
+@pytest.mark.parametrize("proxy", [
+    "http://user:hunter2[@p:1", "http://user:hunter2/@p:1", "http://user:hunter2#@p:1", "http://user:hunter2@",
+    "http://user:hunter2@p:port", "http://user:hunter2@p..q:1", "hunter2://p:1", "://hunter2",
+])  # fmt: skip
 def test_transport_rejects_invalid_proxy_without_printing(proxy: str) -> None:
     with pytest.raises(OptionsError, match="HTTPS_PROXY") as caught:
         Transport.from_environment({"https_proxy": proxy}, URL)

@@ -394,18 +394,10 @@ def test_release_of_an_unusable_connection_does_not_wait(keeper: Keeper, mock_ap
 # -- probes ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("hostip", "is_direct", "probed"),
-    [
-        (None, None, True),
-        (None, False, False),
-        (LATCHING, None, False),
-        (LATCHING, True, True),
-        ("203.0.113.7", None, False),
-        ("203.0.113.7", True, True),
-        ("0.0.0.0", None, True),
-    ],
-)
+@pytest.mark.parametrize(("hostip", "is_direct", "probed"), [
+    (None, None, True), (None, False, False), (LATCHING, None, False), (LATCHING, True, True),
+    ("203.0.113.7", None, False), ("203.0.113.7", True, True), ("0.0.0.0", None, True),
+])  # fmt: skip
 def test_keeper_probes_only_where_it_does_no_harm(
     keeper: Keeper,
     mock_api: MockApi,

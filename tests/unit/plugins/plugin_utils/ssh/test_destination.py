@@ -48,22 +48,12 @@ def test_check_accepts_arguments_with_the_same_target(arguments: tuple[str, ...]
     check(*arguments)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("-S", "/tmp/another"),
-        ("another.example",),
-        ("-W", "another.example:22"),
-        ("-N",),
-        ("-s",),
-        ("-o", "SessionType=none"),
-        ("-o", "ProxyCommand=ssh -W another.example:22 jump"),
-        ("-o", "ProxyCommand=nc another.example %p"),
-        ("-o", "ProxyCommand=nc %h 22"),
-        ("-o", "NoSuchOption=yes"),
-        ("-F", "/dev/null/nowhere"),
-    ],
-)
+@pytest.mark.parametrize("arguments", [
+    ("-S", "/tmp/another"), ("another.example",), ("-W", "another.example:22"), ("-N",), ("-s",),
+    ("-o", "SessionType=none"), ("-o", "ProxyCommand=ssh -W another.example:22 jump"),
+    ("-o", "ProxyCommand=nc another.example %p"), ("-o", "ProxyCommand=nc %h 22"), ("-o", "NoSuchOption=yes"),
+    ("-F", "/dev/null/nowhere"),
+])  # fmt: skip
 def test_check_refuses_arguments_with_another_target(arguments: tuple[str, ...]) -> None:
     with pytest.raises(OptionsError):
         check_destination("ssh", [*DESTINATION.arguments, *arguments], DESTINATION)
