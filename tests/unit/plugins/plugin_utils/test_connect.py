@@ -12,10 +12,7 @@ import typing as t
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import DirectBackend
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
-    AuthError,
-    OptionsError,
-)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, OptionsError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import ARGUMENT_SPEC, connect
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ID,
@@ -191,8 +188,7 @@ def test_fail_on_decides_whether_the_task_fails(
     mock_api.unordered = True
     for service, reply in zip(SERVICES, replies):
         mock_api.expect_connect(
-            service,
-            Reply({**reply.body, "connection": {**reply.body.get("connection", {}), "deviceaddress": service}}),
+            service, Reply({**reply.body, "connection": {**reply.body.get("connection", {}), "deviceaddress": service}})
         )
     result = run(*SERVICES[:2], fail_on=fail_on)
     expected = [service for service, reply in zip(SERVICES, replies) if reply is not OFFLINE]

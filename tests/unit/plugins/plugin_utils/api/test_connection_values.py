@@ -200,10 +200,7 @@ def test_from_rest_reads_the_documented_response() -> None:
 
 @pytest.mark.parametrize(
     ("body", "host", "port", "seconds", "overrode"),
-    [
-        (RECORDED_2021, "proxy40.rt3.io", 34168, 28800, False),
-        (RECORDED_2020, "proxy2.remot3.it", 37993, 28796, True),
-    ],
+    [(RECORDED_2021, "proxy40.rt3.io", 34168, 28800, False), (RECORDED_2020, "proxy2.remot3.it", 37993, 28796, True)],
 )
 def test_from_rest_reads_recorded_responses(
     body: dict[str, t.Any], host: str, port: int, seconds: int, overrode: bool

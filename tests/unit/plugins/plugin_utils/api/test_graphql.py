@@ -276,8 +276,7 @@ def test_connect_one_closes_unusable_connection(mock_api: MockApi, reply: Reply)
 
 
 @pytest.mark.parametrize(
-    "reply",
-    [*FAILURES, errors("timed out"), errors("Internal error"), Reply({"data": {}}), opened(id=None)],
+    "reply", [*FAILURES, errors("timed out"), errors("Internal error"), Reply({"data": {}}), opened(id=None)]
 )
 def test_connect_one_has_outcome_unknown(mock_api: MockApi, reply: t.Any) -> None:
     mock_api.expect_query({"serviceId": SERVICE}, reply)
@@ -452,12 +451,7 @@ def test_sessions_of_asks_each_service(mock_api: MockApi, monkeypatch: pytest.Mo
     )
     mock_api.expect_query({"id": [fourth]}, Reply({"data": {"login": {"id": "me", "service": None}}}))
     found = api().sessions_of([first.lower(), second, third, fourth])
-    assert found == {
-        first.lower(): [ApiSession(ID, first, None, None, None)],
-        second: [],
-        third: None,
-        fourth: None,
-    }
+    assert found == {first.lower(): [ApiSession(ID, first, None, None, None)], second: [], third: None, fourth: None}
     assert query(mock_api, 0) == (
         "query ServiceSessions($id: [String!]!) { login { id service(id: $id)"
         " { id sessions { id timestamp user { id } target { id } endpoint { proxy } } } } }"

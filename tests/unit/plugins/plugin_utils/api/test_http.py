@@ -458,14 +458,7 @@ def test_throttled_request_may_fail_otherwise(mock_api: MockApi, pauses: list[fl
 
 @pytest.mark.parametrize(
     ("value", "pause"),
-    [
-        ("3", 3.0),
-        ("0", 0.0),
-        ("-4", 0.0),
-        ("99999", 30.0),
-        ("9" * 400, 30.0),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
-    ],
+    [("3", 3.0), ("0", 0.0), ("-4", 0.0), ("99999", 30.0), ("9" * 400, 30.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
     ids=lambda value: str(value)[:30],
 )
 @pytest.mark.parametrize("status", [429, 503])

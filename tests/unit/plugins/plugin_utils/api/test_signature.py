@@ -20,11 +20,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import signatu
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import hmac_key
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.signature import Signature
-from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
-    ACCESS_KEY_ID,
-    SECRET_ACCESS_KEY,
-    import_copy,
-)
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ACCESS_KEY_ID, SECRET_ACCESS_KEY, import_copy
 
 URL = "https://api.remote.it/graphql/v1"
 SIGNED_AT = calendar.timegm((2022, 6, 7, 20, 51, 35))
@@ -102,9 +98,7 @@ def test_hmac_key_accepts_every_base64_form(key: bytes) -> None:
 
 @pytest.mark.parametrize("secret", ["", "=", "hunter2 x", "hunter2\n", "hunter2ä", "hunter2!", "hunter222", "abc\0"])
 def test_hmac_key_rejects_invalid_secrets_without_printing(secret: str) -> None:
-    with pytest.raises(
-        OptionsError,
-    ) as caught:
+    with pytest.raises(OptionsError) as caught:
         Signature(ACCESS_KEY_ID, secret)
     assert "hunter2" not in caught.value.message
 

@@ -103,11 +103,7 @@ def release(keeper: Keeper, *hosts: str, accounts: t.Sequence[Account] = ()) -> 
 
 
 def host_request(
-    host: str,
-    service: str | None,
-    who: Account = ACCOUNT,
-    target: ServiceName | None = None,
-    hostip: str | None = None,
+    host: str, service: str | None, who: Account = ACCOUNT, target: ServiceName | None = None, hostip: str | None = None
 ) -> HostRequest:
     return HostRequest(host, service, target, hostip, who)
 

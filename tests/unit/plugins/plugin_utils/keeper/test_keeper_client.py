@@ -33,10 +33,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Co
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import DeviceFilter
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
-    OfflineError,
-    OptionsError,
-)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OfflineError, OptionsError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Transport
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import process, protocol
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
@@ -609,11 +606,7 @@ def slow_python(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> path
 
 
 def test_start_fails_in_time_and_leaves_no_process(
-    controller: Controller,
-    vendor: Vendor,
-    account: Account,
-    slow_python: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
+    controller: Controller, vendor: Vendor, account: Account, slow_python: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_vain = controller.client.connect_all(account, ConnectRequest((SERVICE,)))
     with monkeypatch.context() as hurry:

@@ -18,12 +18,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Transport
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import protocol
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import (
-    EndedEarly,
-    LeftOpen,
-    MayBeOpen,
-    Recap,
-)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import EndedEarly, LeftOpen, MayBeOpen, Recap
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import SERVICE, WITH_ACCESS_KEY, account
 from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeper_calls import A
 
@@ -113,8 +108,7 @@ def test_recap_text_names_every_connection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recap", "expected"),
-    [(Recap(), False), (Recap(opened=1, closed=1), True), (Recap(may_be_open=(CALL,)), True)],
+    ("recap", "expected"), [(Recap(), False), (Recap(opened=1, closed=1), True), (Recap(may_be_open=(CALL,)), True)]
 )
 def test_recap_is_printed_if_something_was_opened(recap: Recap, expected: bool) -> None:
     assert recap.is_worth_printing is expected

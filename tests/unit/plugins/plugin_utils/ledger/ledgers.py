@@ -24,11 +24,7 @@ def begin_ledger(directory: str, run_id: str = RUN, controller: str | None = Non
 
 
 def record_connection(
-    ledger: Ledger,
-    number: int = 1,
-    connectionid: str | None = ID,
-    account: str = "fingerprint",
-    hours: int = 8,
+    ledger: Ledger, number: int = 1, connectionid: str | None = ID, account: str = "fingerprint", hours: int = 8
 ) -> None:
     """Record a connection that expires after some hours, or a connect call without a response."""
     ledger.intent(number, SERVICE, DEFAULT_API_URL, account)

@@ -48,13 +48,7 @@ def test_match_finds_the_session_of_a_call() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [
-        session(is_ours=False),
-        session(is_proxy=False),
-        session(service=B),
-        session(seconds=5000),
-        session("ID-KNOWN"),
-    ],
+    [session(is_ours=False), session(is_proxy=False), session(service=B), session(seconds=5000), session("ID-KNOWN")],
 )
 def test_match_ignores_other_sessions(other: ApiSession) -> None:
     """A settled call that started no session opened nothing."""

@@ -90,8 +90,7 @@ def with_access_key() -> Account:
 
 
 @pytest.mark.parametrize(
-    ("replies", "outcome"),
-    [([STOPPED], "closed"), ([UNKNOWN_CONNECTION, Reply({"status": "true"})], "already_closed")],
+    ("replies", "outcome"), [([STOPPED], "closed"), ([UNKNOWN_CONNECTION, Reply({"status": "true"})], "already_closed")]
 )
 def test_teardown_closes_and_removes_the_ledger(
     mock_api: MockApi, directory: str, replies: list[Reply], outcome: str

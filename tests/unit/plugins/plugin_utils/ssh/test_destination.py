@@ -61,12 +61,7 @@ def test_check_refuses_arguments_with_another_target(arguments: tuple[str, ...])
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [
-        ("HostName", "another.example"),
-        ("Port", "22"),
-        ("HostKeyAlias", "another"),
-        ("ControlPath", "/tmp/another"),
-    ],
+    [("HostName", "another.example"), ("Port", "22"), ("HostKeyAlias", "another"), ("ControlPath", "/tmp/another")],
 )
 def test_check_compares_each_value(option: str, value: str) -> None:
     """Even if an argument precedes those of the plugin."""
