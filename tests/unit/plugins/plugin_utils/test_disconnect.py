@@ -175,12 +175,10 @@ def test_disconnect_returns_each_failure_of_a_service(mock_api: MockApi) -> None
     assert sorted(failure["connectionid"] for failure in failures.values()) == ["id-a", "id-b"]
 
 
-def test_disconnect_in_check_mode_sends_nothing(mock_api: MockApi) -> None:
-    assert run(check_mode=True, connections=[A, B]) == {**NOTHING, **FACTS, "changed": True, "closed": [A, B]}
-
-
-def test_disconnect_in_check_mode_without_a_connection(mock_api: MockApi) -> None:
-    assert run(check_mode=True, connections=[UNOPENED]) == {**NOTHING, **FACTS, "changed": False}
+@pytest.mark.parametrize("connections", [[A, B], []])
+def test_disconnect_in_check_mode_sends_nothing(mock_api: MockApi, connections: list[dict[str, t.Any]]) -> None:
+    result = run(check_mode=True, connections=[*connections, UNOPENED])
+    assert result == {**NOTHING, **FACTS, "changed": bool(connections), "closed": connections}
 
 
 def test_disconnect_reads_the_result_of_a_loop(mock_api: MockApi) -> None:

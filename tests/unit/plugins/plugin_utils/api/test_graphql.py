@@ -466,12 +466,6 @@ def test_auth_error_names_the_sources_of_the_credentials(mock_api: MockApi, repl
         account(credentials).api().sessions()
 
 
-def test_missing_login_is_an_auth_error(mock_api: MockApi) -> None:
-    mock_api.expect_query({}, Reply({"data": {"login": None}}))
-    with pytest.raises(AuthError):
-        api().sessions()
-
-
 # -- devices -----------------------------------------------------------------------------------------------------------
 
 

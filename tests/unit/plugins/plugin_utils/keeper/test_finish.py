@@ -158,8 +158,9 @@ def test_finish_waits_for_the_stop_of_a_detached_connection(keeper: Keeper, mock
         assert recap.result(30) == Recap(opened=1, closed=1)
 
 
-def test_finish_tries_again_to_close_a_detached_connection(keeper: Keeper, mock_api: MockApi) -> None:
-    open_connection(keeper, mock_api, "id-1", detach=True)
+@pytest.mark.parametrize("detach", [False, True])
+def test_finish_retries_a_failed_stop(keeper: Keeper, mock_api: MockApi, detach: bool) -> None:
+    open_connection(keeper, mock_api, "id-1", detach=detach)
     mock_api.expect_disconnect(A, "id-1", WRONG_KEY, STOPPED)
     assert disconnect(keeper, "id-1") == "auth"
     assert keeper.finish() == Recap(opened=1, closed=1)
@@ -195,13 +196,6 @@ def test_finish_reports_what_could_not_be_closed(
     )
     assert states(keeper) == [State.CLOSE_FAILED]
     assert ledger_events(ledger) == [("intent", 1, None), ("opened", 1, "id-a"), ("closing", 1, None)]
-
-
-def test_finish_tries_again_what_could_not_be_closed(keeper: Keeper, mock_api: MockApi) -> None:
-    open_connection(keeper, mock_api, "id-a")
-    mock_api.expect_disconnect(A, "id-a", WRONG_KEY, STOPPED)
-    assert disconnect(keeper, "id-a") == "auth"
-    assert keeper.finish() == Recap(opened=1, closed=1)
 
 
 def test_finish_although_the_ledger_cannot_be_removed(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
@@ -240,18 +234,11 @@ def test_unclear_call_is_reported(keeper: Keeper, mock_api: MockApi, ledger: Led
     assert ledger_events(ledger) == [("intent", 1, None)]
 
 
-@pytest.mark.parametrize("reply", [refused("[0861]", 200), WRONG_KEY, Reply({"status": "false"})])
-def test_refused_call_opened_nothing(keeper: Keeper, mock_api: MockApi, ledger: Ledger, reply: Reply) -> None:
+@pytest.mark.parametrize("reply", [refused("[0861]", 200), WRONG_KEY, Reply({"status": "false"}), not_sent])
+def test_refused_call_opened_nothing(keeper: Keeper, mock_api: MockApi, ledger: Ledger, reply: t.Any) -> None:
     mock_api.expect_connect(A, reply)
-    connect_error(keeper)
+    assert connect_error(keeper).code in ("not_found", "auth", "api", "network")
     assert states(keeper) == [State.FAILED]
-    assert keeper.finish() == Recap()
-    assert not os.path.exists(ledger.path)
-
-
-def test_refused_tcp_connection_opened_nothing(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
-    mock_api.expect_connect(A, not_sent)
-    assert connect_error(keeper).code == "network"
     assert keeper.finish() == Recap()
     assert not os.path.exists(ledger.path)
 
@@ -271,24 +258,18 @@ def test_unclear_call_is_reconciled_with_the_sessions(
     assert os.path.exists(ledger.path) != shown
 
 
-def test_unclear_call_that_ended_without_a_session_failed(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
-    mock_api.expect_query({"serviceId": SERVICE}, Reply({"errors": [{"message": "internal error"}]}))
-    connect_error(keeper, SERVICE, who=WITH_GRAPHQL)
-    mock_api.expect_query({"id": [SERVICE]}, sessions())
-    assert keeper.finish() == Recap()
-    assert states(keeper) == [State.FAILED]
-    assert not os.path.exists(ledger.path)
-
-
-def test_unclear_call_is_unconfirmed_if_its_service_is_not_listed(
-    keeper: Keeper, mock_api: MockApi, ledger: Ledger
+@pytest.mark.parametrize(("listed", "state"), [(SERVICE, State.FAILED), (A, State.UNCONFIRMED)])
+def test_unclear_call_failed_if_its_service_has_no_session(
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, listed: str, state: State
 ) -> None:
     mock_api.expect_query({"serviceId": SERVICE}, Reply({"errors": [{"message": "internal error"}]}))
     connect_error(keeper, SERVICE, who=WITH_GRAPHQL)
-    mock_api.expect_query({"id": [SERVICE]}, sessions(service=A))
-    assert [call.service for call in keeper.finish().may_be_open] == [SERVICE]
-    assert states(keeper) == [State.UNCONFIRMED]
-    assert os.path.exists(ledger.path)
+    mock_api.expect_query({"id": [SERVICE]}, sessions(service=listed))
+    recap, is_unconfirmed = keeper.finish(), state is State.UNCONFIRMED
+    assert [call.service for call in recap.may_be_open] == [SERVICE] * is_unconfirmed
+    assert (recap.opened, recap.closed, recap.left_open) == (0, 0, ())
+    assert states(keeper) == [state]
+    assert os.path.exists(ledger.path) is is_unconfirmed
 
 
 @pytest.mark.parametrize("trouble", ["ledgers", "sessions"])

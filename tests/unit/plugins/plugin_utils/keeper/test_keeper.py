@@ -479,19 +479,15 @@ def test_unusable_connection_is_stopped_at_once(keeper: Keeper, mock_api: MockAp
     assert not os.path.exists(ledger.path)
 
 
-def test_unusable_connection_is_stopped_again_at_the_end(keeper: Keeper, mock_api: MockApi) -> None:
+@pytest.mark.parametrize("host", [None, "a"])
+def test_unusable_connection_is_stopped_again(keeper: Keeper, mock_api: MockApi, host: str | None) -> None:
+    """The stop is repeated with the release of its host, or at the end of the run."""
     mock_api.expect_connect(A, opened(A, "id-a", "nonsense"))
     mock_api.expect_disconnect(A, "id-a", WRONG_KEY, STOPPED)
-    assert connect_error(keeper).connectionid == "id-a"
+    assert connect_error(keeper, host=host).connectionid == "id-a"
     assert states(keeper) == [State.UNUSABLE]
-    assert keeper.finish() == Recap(opened=1, closed=1)
-
-
-def test_unusable_connection_is_closed_with_its_host(keeper: Keeper, mock_api: MockApi) -> None:
-    mock_api.expect_connect(A, opened(A, "id-a", "nonsense"))
-    mock_api.expect_disconnect(A, "id-a", WRONG_KEY, STOPPED)
-    connect_error(keeper, host="a")
-    assert release(keeper, "a") == {"id-a": "closed"}
+    if host is not None:
+        assert release(keeper, host) == {"id-a": "closed"}
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
@@ -569,22 +565,14 @@ def test_second_connect_returns_an_id_whose_stop_failed(
     assert not os.path.exists(ledger.path)
 
 
-def test_second_connect_ends_the_older_connection(keeper: Keeper, mock_api: MockApi, dead: str) -> None:
-    """The API reports that. The stop is sent to make sure."""
-    open_connection(keeper, mock_api, "id-1", dead)
-    mock_api.expect_connect(A, opened(A, "id-2", dead, connectionOverridden="true"))
-    mock_api.unordered = True
-    mock_api.expect_disconnect(A, "id-1", *UNKNOWN)
-    connect(keeper, reuse=False)
-    assert disconnect(keeper, "id-1") == "already_closed"
-    close_connection(keeper, mock_api, "id-2")
-    assert keeper.finish() == Recap(opened=2, closed=2)
-
-
-def test_second_connect_may_get_the_address_of_the_older_one(keeper: Keeper, mock_api: MockApi, alive: str) -> None:
-    """Then the proxy responds, although the API has ended the older connection."""
-    open_connection(keeper, mock_api, "id-1", alive)
-    mock_api.expect_connect(A, opened(A, "id-2", alive, connectionOverridden="true"))
+@pytest.mark.parametrize("proxy", ["alive", "dead"])
+def test_second_connect_ends_the_older_connection(
+    keeper: Keeper, mock_api: MockApi, request: pytest.FixtureRequest, proxy: str
+) -> None:
+    """The API reports that. A stop is sent to make sure, although the new connection can have the same address."""
+    url = request.getfixturevalue(proxy)
+    open_connection(keeper, mock_api, "id-1", url)
+    mock_api.expect_connect(A, opened(A, "id-2", url, connectionOverridden="true"))
     mock_api.unordered = True
     mock_api.expect_disconnect(A, "id-1", *UNKNOWN)
     connect(keeper, reuse=False)

@@ -128,20 +128,17 @@ def test_acquire_finds_a_service_by_name_once(keeper: Keeper, mock_api: MockApi)
         keeper.acquire_host(host_request("b", None, target=ServiceName.parse("kiosk-2", application="ssh")))
 
 
-def test_acquire_reports_a_failure_once(keeper: Keeper, mock_api: MockApi) -> None:
+@pytest.mark.parametrize("first", ["acquire", "remoteit_connect", "prefetch"])
+def test_acquire_reports_a_failure_once(keeper: Keeper, mock_api: MockApi, first: str) -> None:
     """The next command tries again."""
     mock_api.expect_connect(A, OFFLINE)
+    if first == "remoteit_connect":
+        assert connect_error(keeper, A, host="a").code == "offline"
+    elif first == "prefetch":
+        prefetch(keeper, A)
     assert acquire_error(keeper, host_request("a", A)) == "offline"
     mock_api.expect_connect(A, opened(A, "id-1"))
     assert acquire(keeper, host_request("a", A))[1].connectionid == "id-1"
-
-
-def test_acquire_reports_the_failure_of_remoteit_connect(keeper: Keeper, mock_api: MockApi) -> None:
-    mock_api.expect_connect(A, OFFLINE)
-    assert connect_error(keeper, A, host="a").code == "offline"
-    assert acquire_error(keeper, host_request("a", A)) == "offline"  # without a call
-    mock_api.expect_connect(A, opened(A, "id-1"))
-    acquire(keeper, host_request("a", A))
 
 
 def test_record_host_failure_returns_the_first_host(keeper: Keeper) -> None:
@@ -543,14 +540,6 @@ def test_prefetch_goes_on_after_a_failure(keeper: Keeper, mock_api: MockApi) -> 
     prefetch(keeper, A, B, max_unused=1)
     assert acquire_error(keeper, host_request("a", A)) == "offline"
     assert acquire(keeper, host_request("b", B))[1].connectionid == "id-b"
-
-
-def test_prefetch_reports_a_failure_to_its_host_once(keeper: Keeper, mock_api: MockApi) -> None:
-    mock_api.expect_connect(A, OFFLINE)
-    prefetch(keeper, A)
-    assert acquire_error(keeper, host_request("a", A)) == "offline"
-    mock_api.expect_connect(A, opened(A, "id-1"))
-    acquire(keeper, host_request("a", A))
 
 
 def test_prefetch_gives_up_after_refused_credentials(keeper: Keeper, mock_api: MockApi) -> None:
