@@ -90,19 +90,38 @@ def opened(service: str = SERVICE, connectionid: str = ID, proxy: str = PROXY, *
     return Reply({"status": "true", "connection": connection, "wait": True})
 
 
-def sessions(*ids: str, user: str = "me", service: str = SERVICE, started: str = "2026-01-15T23:20:00.000Z") -> Reply:
-    """Return GraphQL's response about the sessions of a service. The account's ID is ``me``."""
-    items = [
-        {
-            "id": each,
-            "timestamp": started,
-            "user": {"id": user, "email": "someone@example.com"},
-            "target": {"id": service},
-            "endpoint": {"proxy": True},
-        }
-        for each in ids
-    ]
+#: A session of GraphQL. The account's ID is ``me``.
+SESSION: dict[str, t.Any] = {
+    "id": ID,
+    "timestamp": "2026-01-15T23:20:00.000Z",
+    "user": {"id": "me", "email": "someone@example.com"},
+    "target": {"id": SERVICE},
+    "endpoint": {"proxy": True},
+}
+
+
+def sessions(*ids: str, user: str = "me", service: str = SERVICE, started: str = SESSION["timestamp"]) -> Reply:
+    """Return GraphQL's response about the sessions of a service."""
+    session = {**SESSION, "timestamp": started, "user": {"id": user}, "target": {"id": service}}
+    items = [{**session, "id": each} for each in ids]
     return Reply({"data": {"login": {"id": "me", "service": [{"id": service, "sessions": items}]}}})
+
+
+def rest_row(service: str, name: t.Any, title: str = "SSH", **more: t.Any) -> dict[str, t.Any]:
+    """Return a service as REST lists it."""
+    return {
+        "deviceaddress": service,
+        "devicealias": name,
+        "servicetitle": title,
+        "devicetype": "00:1C:00:00:00:01:00:00:04:60:00:16:00:01:00:00",
+        "devicestate": "active",
+        "ownerusername": "someone@example.com",
+        "devicelastip": "203.0.113.7",
+        "lastinternalip": "10.0.0.7",
+        "createdate": "2018-03-29T04:19:02.19-04:00",
+        "lastcontacted": "2018-12-29T14:56:50-05:00",
+        **more,
+    }
 
 
 def refused(reason: str, status: int = 401, **more: t.Any) -> Reply:

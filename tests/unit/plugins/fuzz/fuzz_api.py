@@ -33,6 +33,8 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     SECRET_ACCESS_KEY,
     SERVICE,
     SERVICES,
+    SESSION,
+    rest_row,
 )
 
 TOKEN = "7e0f51c3a9d84b62a1327b84435481d9"
@@ -131,16 +133,6 @@ def dump(value: t.Any) -> str:
 # -- valid responses ---------------------------------------------------------------------------------------------------
 
 
-def _session(connectionid: str = ID) -> dict[str, t.Any]:
-    return {
-        "id": connectionid,
-        "timestamp": "2026-01-15T23:20:00.000Z",
-        "user": {"id": "me"},
-        "target": {"id": A},
-        "endpoint": {"proxy": True},
-    }
-
-
 def _device(number: int) -> dict[str, t.Any]:
     service = {"id": SERVICES[number], "name": "ssh", "state": "active", "online": True, "enabled": True}
     return {
@@ -156,20 +148,6 @@ def _device(number: int) -> dict[str, t.Any]:
         "tags": [{"name": "kiosk"}, {"name": "lobby"}],
         "endpoint": {"externalAddress": "203.0.113.1", "internalAddress": "192.0.2.1"},
         "services": [{**service, "application": 28, "title": "SSH", "port": 22}],
-    }
-
-
-def row(number: int, title: str, name: str) -> dict[str, t.Any]:
-    return {
-        "deviceaddress": SERVICES[number],
-        "devicealias": name,
-        "servicetitle": title,
-        "devicetype": "00:1C:00:00:00:01:00:00:04:60:00:16:00:00:00:00",
-        "devicestate": "active",
-        "ownerusername": "someone@example.com",
-        "devicelastip": "203.0.113.1",
-        "lastinternalip": "192.0.2.1",
-        "createdate": "2026-01-15T23:20:00.000Z",
     }
 
 
@@ -193,16 +171,18 @@ _GRAPHQL_CONNECTION = {
 _LISTED = {"items": [_device(1), _device(2)], "hasMore": False, "total": 2}
 _ORGANISATION = {"organization": {"id": "o", "name": "museums", "account": {"id": "a", "email": "m@example.com"}}}
 
+_ROWS = [rest_row(SERVICES[1], "kiosk-1", "Bulk Service"), rest_row(SERVICES[2], "kiosk-1-ssh")]
+
 VALID_RESPONSES: dict[str, t.Any] = {
     "login": {"status": "true", "token": TOKEN},
     "connect": {"status": "true", "connection": _REST_CONNECTION, "wait": True},
     "stop": {"status": "true", "connectionid": ID},
-    "list": {"status": "true", "devices": [row(1, "Bulk Service", "kiosk-1"), row(2, "SSH", "kiosk-1-ssh")]},
+    "list": {"status": "true", "devices": _ROWS},
     "mutation Connect": {"data": {"connect": _GRAPHQL_CONNECTION}},
     "mutation Disconnect": {"data": {"disconnect": True}},
-    "query Sessions": {"data": {"login": {"id": "me", "sessions": [_session(), _session("another")]}}},
+    "query Sessions": {"data": {"login": {"id": "me", "sessions": [SESSION, {**SESSION, "id": "another"}]}}},
     "query ServiceSessions": {
-        "data": {"login": {"id": "me", "service": [{"id": A, "sessions": [_session(), _session("another")]}]}}
+        "data": {"login": {"id": "me", "service": [{"id": A, "sessions": [SESSION, {**SESSION, "id": "another"}]}]}}
     },
     "query Devices": {"data": {"login": {"devices": _LISTED, "account": {"devices": _LISTED}}}},
     "query Organizations": {"data": {"login": {"id": "me", "email": "me@example.com", "membership": [_ORGANISATION]}}},

@@ -31,8 +31,8 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.fuzz.fuzz_api import 
     check_error,
     check_no_secret,
     raw_responses,
-    row,
 )
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import rest_row
 
 
 def call_api(
@@ -168,7 +168,7 @@ def test_response_may_have_a_byte_order_mark(fuzzed_api: FuzzedApi) -> None:
 
 def test_long_name_of_separators_is_parsed_quickly(fuzzed_api: FuzzedApi) -> None:
     """Each separator may be the end of the name of a device."""
-    named = row(1, "SSH", "-" * 300000)
+    named = rest_row(A, "-" * 300000)
     response = RawResponse("HTTP/1.1 200 x\r\n\r\n", json.dumps({"status": "true", "devices": [named]}).encode())
     found = call_api(fuzzed_api, REST, {"list": [response]}, lambda api: list(api.devices(DeviceFilter(), print)))
     assert [device.id for device in found] == [named["deviceaddress"]]

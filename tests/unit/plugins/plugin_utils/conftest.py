@@ -18,6 +18,13 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import MockA
 
 
 @pytest.fixture
+def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """Return the home directory, which contains no credentials."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
 def run(tmp_path: pathlib.Path) -> Run:
     return Run("a-run", os.getpid(), str(tmp_path / "runtime"))
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import types
 import typing as t
 
@@ -26,14 +25,10 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     refused,
 )
 
+pytestmark = pytest.mark.usefixtures("home")
+
 ENVIRON = types.MappingProxyType({"REMOTEIT_TOKEN": TOKEN, "REMOTEIT_DEVELOPER_KEY": KEY})
 OFFLINE = refused("service is inactive", 200)
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set a home directory without credentials."""
-    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 def run(

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import types
 import typing as t
 
@@ -31,18 +30,14 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     refused,
 )
 
+pytestmark = pytest.mark.usefixtures("home")
+
 ENVIRON = types.MappingProxyType({"REMOTEIT_TOKEN": TOKEN, "REMOTEIT_DEVELOPER_KEY": KEY})
 WRONG_KEY = refused("api key failed validation")
 
 A = {"deviceaddress": SERVICES[0], "connectionid": "id-a"}
 B = {"deviceaddress": SERVICES[1], "connectionid": "id-b"}
 UNOPENED = {"deviceaddress": SERVICES[2], "connectionid": None, "proxy": None}
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set a home directory without credentials."""
-    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 def run(environ: t.Mapping[str, str] = ENVIRON, check_mode: bool = False, **given: t.Any) -> dict[str, t.Any]:

@@ -212,11 +212,17 @@ def test_from_rest_reads_recorded_responses(
 
 
 @pytest.mark.parametrize(
-    ("hostip", "restriction"),
-    [(None, "caller"), ("255.255.255.255", "latching"), ("0.0.0.0", "public"), ("203.0.113.7", "address")],
+    ("hostip", "rest", "graphql"),
+    [
+        (None, "caller", "latching"),
+        ("255.255.255.255", "latching", "latching"),
+        ("0.0.0.0", "public", "public"),
+        ("203.0.113.7", "address", "address"),
+    ],
 )
-def test_from_rest_sets_the_restriction(hostip: str | None, restriction: str) -> None:
-    assert read(response(), hostip=hostip).restriction == restriction
+def test_hostip_sets_the_restriction(hostip: str | None, rest: str, graphql: str) -> None:
+    assert read(response(), hostip=hostip).restriction == rest
+    assert from_graphql(hostip).restriction == graphql
 
 
 def test_from_rest_reverse_proxy_is_public() -> None:
@@ -273,13 +279,7 @@ def test_from_rest_ignores_the_case_of_the_service_id(echoed: t.Any) -> None:
         ({"expirationsec": 28800}, 28800),
         ({"proxyExpirationSec": 28800}, 28800),
         ({}, None),
-        ({"expirationsec": None}, None),
-        ({"expirationsec": [None]}, None),
-        ({"expirationsec": ""}, None),
-        ({"expirationsec": "-5"}, None),
-        ({"expirationsec": "soon"}, None),
-        ({"expirationsec": True}, None),
-        ({"expirationsec": "9" * 400}, None),
+        *(({"expirationsec": value}, None) for value in (None, [None], "", "-5", "soon", True, "9" * 400)),
     ],
 )
 def test_expirationsec_is_optional(fields: dict[str, t.Any], expected: int | None) -> None:
@@ -332,14 +332,6 @@ def test_from_graphql_returns_the_same_form_as_rest(
     assert connection.expires_at is not None
     # a URL that REST would send for the same proxy
     assert parse_proxy({"proxy": proxy}) == (proxy, content["host"], port, scheme)
-
-
-@pytest.mark.parametrize(
-    ("hostip", "restriction"),
-    [(None, "latching"), ("255.255.255.255", "latching"), ("0.0.0.0", "public"), ("203.0.113.7", "address")],
-)
-def test_from_graphql_sets_the_restriction(hostip: str | None, restriction: str) -> None:
-    assert from_graphql(hostip).restriction == restriction
 
 
 @pytest.mark.parametrize("changes", [

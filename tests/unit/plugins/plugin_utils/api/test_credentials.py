@@ -30,14 +30,9 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     WITH_ACCESS_KEY,
 )
 
+pytestmark = pytest.mark.usefixtures("home")
+
 KEY = "R3_DEVELOPER_API_KEY"
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """Set a home directory without credentials."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return tmp_path
 
 
 def write(home: pathlib.Path, text: str | bytes, name: str = ".remoteit/credentials") -> str:

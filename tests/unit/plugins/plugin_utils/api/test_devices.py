@@ -25,21 +25,20 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
     application_name,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError
-from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE, SERVICES
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
+    ID,
+    SERVICE,
+    SERVICES,
+    SESSION,
+    rest_row,
+)
 
 DEVICE_ID, SSH_ID, WEB_ID = SERVICES[:3]
 
 BULK = {"id": DEVICE_ID, "name": "kiosk-1", "application": 35, "port": 65535, "state": "active", "enabled": True}
 SSH = {"id": SSH_ID, "name": "ssh", "application": 28, "title": "SSH", "port": 22, "state": "active", "enabled": True}
-WEB = {
-    "id": WEB_ID,
-    "name": "web",
-    "application": 7,
-    "title": "HTTP",
-    "port": 80,
-    "state": "inactive",
-    "enabled": False,
-}
+WEB = {**SSH, "id": WEB_ID, "name": "web", "application": 7, "title": "HTTP", "port": 80}
+WEB |= {"state": "inactive", "enabled": False}
 DEVICE = {
     "id": DEVICE_ID,
     "name": "kiosk-1",
@@ -238,14 +237,6 @@ def test_application_name_is_unique_or_none() -> None:
 
 # -- sessions ----------------------------------------------------------------------------------------------------------
 
-SESSION = {
-    "id": ID,
-    "timestamp": "2026-01-15T23:20:00.000Z",
-    "user": {"id": "me"},
-    "target": {"id": SERVICE},
-    "endpoint": {"proxy": True},
-}
-
 
 def test_session_from_graphql_reads_all_fields() -> None:
     session = session_from_graphql(SESSION, "me")
@@ -286,19 +277,8 @@ SSH_TYPE, WEB_TYPE, BULK_TYPE = (
 
 
 def row(number: int, alias: t.Any, devicetype: t.Any, **more: t.Any) -> dict[str, t.Any]:
-    return {
-        "createdate": "2018-03-29T04:19:02.19-04:00",
-        "deviceaddress": SERVICES[number],
-        "devicealias": alias,
-        "devicelastip": "203.0.113.7",
-        "devicestate": "active",
-        "devicetype": devicetype,
-        "lastcontacted": "2018-12-29T14:56:50-05:00",
-        "lastinternalip": "10.0.0.7",
-        "ownerusername": "someone@example.com",
-        "servicetitle": "Bulk Service" if devicetype == BULK_TYPE else "SSH",
-        **more,
-    }
+    title = "Bulk Service" if devicetype == BULK_TYPE else "SSH"
+    return rest_row(SERVICES[number], alias, title, devicetype=devicetype, **more)
 
 
 def tree(*rows: t.Any) -> dict[str | None, list[str | None]]:

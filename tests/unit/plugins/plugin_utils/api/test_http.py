@@ -202,19 +202,15 @@ def test_malformed_header_is_not_logged(server: Server, caplog: pytest.LogCaptur
 # -- no response -------------------------------------------------------------------------------------------------------
 
 
+INCOMPLETE = "no complete response from https://api.remot3.it within 7 seconds"
+NO_RESPONSE = "no response from https://api.remot3.it"
+
+
 @pytest.mark.parametrize(
     ("raised", "error", "message"),
     [
-        (
-            requests.exceptions.ConnectTimeout(),
-            CallTimeoutError,
-            "no complete response from https://api.remot3.it within 7 seconds",
-        ),
-        (
-            requests.exceptions.ReadTimeout(),
-            CallTimeoutError,
-            "no complete response from https://api.remot3.it within 7 seconds",
-        ),
+        (requests.exceptions.ConnectTimeout(), CallTimeoutError, INCOMPLETE),
+        (requests.exceptions.ReadTimeout(), CallTimeoutError, INCOMPLETE),
         (
             caused(requests.exceptions.SSLError("x"), OSError(1, "certificate verify failed")),
             NetworkError,
@@ -223,11 +219,11 @@ def test_malformed_header_is_not_logged(server: Server, caplog: pytest.LogCaptur
         (
             caused(requests.exceptions.ConnectionError("x"), ConnectionRefusedError(111, "Connection refused")),
             NetworkError,
-            "no response from https://api.remot3.it: ConnectionRefusedError: Connection refused",
+            f"{NO_RESPONSE}: ConnectionRefusedError: Connection refused",
         ),
-        (requests.exceptions.ConnectionError(), NetworkError, "no response from https://api.remot3.it"),
-        (requests.exceptions.ChunkedEncodingError("cut"), NetworkError, "no response from https://api.remot3.it"),
-        (requests.exceptions.ProxyError("no"), NetworkError, "no response from https://api.remot3.it"),
+        (requests.exceptions.ConnectionError(), NetworkError, NO_RESPONSE),
+        (requests.exceptions.ChunkedEncodingError("cut"), NetworkError, NO_RESPONSE),
+        (requests.exceptions.ProxyError("no"), NetworkError, NO_RESPONSE),
     ],
 )
 def test_network_failure_is_an_error_without_retry(

@@ -560,9 +560,15 @@ def test_process_is_killed_during_a_call(controller: Controller, vendor: Vendor,
 # -- the keeper cannot be started --------------------------------------------------------------------------------------
 
 
-def test_start_fails_in_a_directory_of_others(controller: Controller, vendor: Vendor, account: Account) -> None:
-    os.mkdir(controller.run.runtime_dir)
-    os.chmod(controller.run.runtime_dir, 0o777)
+@pytest.mark.parametrize("trouble", ["a shared runtime directory", "a file as state directory"])
+def test_start_fails_without_private_directories(
+    controller: Controller, vendor: Vendor, account: Account, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    if trouble == "a shared runtime directory":
+        os.mkdir(controller.run.runtime_dir)
+        os.chmod(controller.run.runtime_dir, 0o777)
+    else:
+        monkeypatch.setenv("REMOTEIT_STATE_DIR", os.path.join(__file__, "state"))
     with pytest.raises(KeeperError, match="cannot be started"):
         controller.open(account, SERVICE)
     assert vendor.calls == []
@@ -580,16 +586,6 @@ def test_client_sends_nothing_to_a_socket_of_others(controller: Controller, acco
         line, _unused = planted.accept()
         with line:
             assert line.recv(1) == b""
-
-
-def test_start_fails_without_a_ledger(
-    controller: Controller, vendor: Vendor, account: Account, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("REMOTEIT_STATE_DIR", str(tmp_path / "file" / "state"))
-    with pytest.raises(KeeperError, match="cannot be started"):
-        controller.open(account, SERVICE)
-    assert vendor.calls == []
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     Reply,
     opened,
     refused,
+    rest_row,
 )
 from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeper_calls import (
     OFFLINE,
@@ -54,17 +55,6 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.k
 
 #: A connection with so many seconds left is not handed out again.
 NEAR_END = "200"
-
-
-def row(service: str, name: str) -> dict[str, str]:
-    """Return an SSH service as REST lists it."""
-    return {
-        "deviceaddress": service,
-        "devicealias": name,
-        "devicestate": "active",
-        "servicetitle": "SSH",
-        "devicetype": "00:1C:00:00:00:01:00:00:04:60:00:16:00:00:00:00",
-    }
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
@@ -117,7 +107,7 @@ def test_acquire_leases_the_connection_that_is_returned_again(keeper: Keeper, mo
 
 
 def test_acquire_finds_a_service_by_name_once(keeper: Keeper, mock_api: MockApi) -> None:
-    listed = Reply({"status": "true", "devices": [row(A, "kiosk-1")]})
+    listed = Reply({"status": "true", "devices": [rest_row(A, "kiosk-1")]})
     mock_api.expect("GET", "/device/list/all", listed)
     mock_api.expect_connect(A, opened(A, "id-1"))
     kiosk = ServiceName.parse("kiosk-1", application="ssh")
@@ -559,7 +549,7 @@ def test_prefetch_leaves_open_connections(keeper: Keeper, mock_api: MockApi) -> 
 
 def test_prefetch_finds_all_names_by_one_query(keeper: Keeper, mock_api: MockApi) -> None:
     """A name that is not found is left to its own task."""
-    rows = [row(A, "kiosk-1"), row(B, "kiosk-2")]
+    rows = [rest_row(A, "kiosk-1"), rest_row(B, "kiosk-2")]
     mock_api.unordered = True
     mock_api.expect("GET", "/device/list/all", Reply({"status": "true", "devices": rows}))
     for service in (A, B):

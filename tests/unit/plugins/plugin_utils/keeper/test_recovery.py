@@ -35,6 +35,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.k
     release,
     states,
 )
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.ledger.ledgers import kill_keeper
 
 Successor = t.Callable[[], Keeper]
 
@@ -48,17 +49,12 @@ def note(ledger: Ledger, number: int, service: str, connectionid: str | None, **
         ledger.opened(number, connection, detached=more.get("detached", False))
 
 
-def kill_writer(ledger: Ledger) -> None:
-    """Release the ledger's lock as the end of its process does."""
-    ledger._file.close()
-
-
 @pytest.fixture
 def successor(ledger: Ledger, run: Run, mock_api: MockApi) -> Successor:
     """Start the next keeper of the run."""
 
     def start() -> Keeper:
-        kill_writer(ledger)
+        kill_keeper(ledger)
         new, predecessors = Ledger.begin(os.path.dirname(ledger.path), run.id)
         return Keeper(run, new, predecessors)
 
@@ -131,7 +127,7 @@ def test_recovery_leaves_the_ledger_if_its_own_cannot_be_written(
 ) -> None:
     """A teardown finds the entry there."""
     note(ledger, 1, A, "id-old")
-    kill_writer(ledger)
+    kill_keeper(ledger)
     new, predecessors = Ledger.begin(os.path.dirname(ledger.path), run.id)
     keeper = Keeper(run, new, predecessors)
     with full_disk(new.path):
@@ -145,7 +141,7 @@ def test_begin_returns_unlocked_ledgers_of_the_same_run(ledger: Ledger) -> None:
     directory = os.path.dirname(ledger.path)
     assert Ledger.begin(directory, "another-run")[1] == []
     assert Ledger.begin(directory, "a-run")[1] == []  # its keeper is running
-    kill_writer(ledger)
+    kill_keeper(ledger)
     _unused, found = Ledger.begin(directory, "a-run")
     assert ledger.path in [snapshot.path for snapshot, _unused in found]
     assert {snapshot.run_id for snapshot, _unused in found} == {"a-run"}
