@@ -83,7 +83,7 @@ def parse_operation(query: str, variables: dict[str, Any], operation_name: str |
     root = SCHEMA.mutation_type if is_mutation else SCHEMA.query_type
     assert root is not None
     try:
-        fields = _FieldCollector(fragments, values).fields(root, [operation.selection_set])
+        fields = _FieldCollector(fragments, values).collect(root, [operation.selection_set])
     except GraphQLError as problem:
         raise InvalidRequest(problem) from None
     introspection = None
@@ -111,14 +111,14 @@ class _FieldCollector:
         self._fragments = fragments
         self._variables = variables
 
-    def fields(self, parent: GraphQLObjectType, selections: list[SelectionSetNode]) -> list[SelectedField]:
+    def collect(self, parent: GraphQLObjectType, selections: list[SelectionSetNode]) -> list[SelectedField]:
         fields: dict[str, list[FieldNode]] = {}
         for selection in selections:
-            for node in self._fields(selection):
+            for node in self._nodes(selection):
                 fields.setdefault(node.alias.value if node.alias else node.name.value, []).append(node)
-        return [self._step(parent, key, nodes) for key, nodes in fields.items()]
+        return [self._selected_field(parent, key, nodes) for key, nodes in fields.items()]
 
-    def _step(self, parent: GraphQLObjectType, key: str, nodes: list[FieldNode]) -> SelectedField:
+    def _selected_field(self, parent: GraphQLObjectType, key: str, nodes: list[FieldNode]) -> SelectedField:
         name = nodes[0].name.value
         if name.startswith("__"):
             return SelectedField(key, name, {"type": parent.name}, frozenset(), None)
@@ -131,11 +131,11 @@ class _FieldCollector:
         )
         selections = [node.selection_set for node in nodes if node.selection_set]
         of_type = get_named_type(definition.type)
-        fields = self.fields(of_type, selections) if isinstance(of_type, GraphQLObjectType) else None
+        fields = self.collect(of_type, selections) if isinstance(of_type, GraphQLObjectType) else None
         return SelectedField(key, name, arguments, given, fields)
 
-    def _fields(self, selection: SelectionSetNode) -> Iterator[FieldNode]:
-        """Yield the fields, including those of fragments. Without interfaces, the type of each fragment matches."""
+    def _nodes(self, selection: SelectionSetNode) -> Iterator[FieldNode]:
+        """Yield the fields of a selection and its fragments. Without interfaces, each type condition matches."""
         for node in selection.selections:
             skip = get_directive_values(GraphQLSkipDirective, node, self._variables)
             include = get_directive_values(GraphQLIncludeDirective, node, self._variables)
@@ -144,9 +144,9 @@ class _FieldCollector:
             if isinstance(node, FieldNode):
                 yield node
             elif isinstance(node, FragmentSpreadNode):
-                yield from self._fields(self._fragments[node.name.value].selection_set)
+                yield from self._nodes(self._fragments[node.name.value].selection_set)
             elif isinstance(node, InlineFragmentNode):
-                yield from self._fields(node.selection_set)
+                yield from self._nodes(node.selection_set)
 
 
 def select(fields: list[SelectedField], source: dict[str, Any]) -> dict[str, Any]:
