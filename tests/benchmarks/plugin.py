@@ -114,11 +114,11 @@ def run(report: Report, hosts: int = RUN_HOSTS, repeats: int = RUN_REPEATS) -> N
             ["ratio", ratios, [], []],
         ],
     )
-    report.chart("run", f"Seconds for {hosts} hosts, 1 s a connect", {PLUGIN: sums_of(plugin), "ssh + pool": sums})
-
-
-def sums_of(usages: list[Usage]) -> list[float]:
-    return [usage.seconds for usage in usages]
+    report.chart(
+        "run",
+        f"Seconds for {hosts} hosts, 1 s a connect",
+        {PLUGIN: [usage.seconds for usage in plugin], "ssh + pool": sums},
+    )
 
 
 def memory(usages: list[Usage]) -> list[float]:

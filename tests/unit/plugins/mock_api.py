@@ -90,6 +90,9 @@ def opened(service: str = SERVICE, connectionid: str = ID, proxy: str = PROXY, *
     return Reply({"status": "true", "connection": connection, "wait": True})
 
 
+#: A connection of GraphQL, as on the vendor's page: https://docs.remote.it/developer-tools/api/usage
+GRAPHQL_CONNECTION = {"id": ID, "host": "proxy18.rt3.io", "port": 37488, "reverseProxy": False, "timeout": 28800}
+
 #: A session of GraphQL. The account's ID is ``me``.
 SESSION: dict[str, t.Any] = {
     "id": ID,

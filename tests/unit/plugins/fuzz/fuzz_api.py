@@ -30,6 +30,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials im
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BY_CODE, RemoteItError
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ACCESS_KEY_ID,
+    GRAPHQL_CONNECTION,
     SECRET_ACCESS_KEY,
     SERVICE,
     SERVICES,
@@ -160,14 +161,6 @@ _REST_CONNECTION = {
     "expirationsec": "28797",
     "reverseProxy": "false",
 }
-_GRAPHQL_CONNECTION = {
-    "id": ID,
-    "host": "127.0.0.1",
-    "port": 34168,
-    "url": None,
-    "reverseProxy": False,
-    "timeout": 28800,
-}
 _LISTED = {"items": [_device(1), _device(2)], "hasMore": False, "total": 2}
 _ORGANISATION = {"organization": {"id": "o", "name": "museums", "account": {"id": "a", "email": "m@example.com"}}}
 
@@ -178,7 +171,7 @@ VALID_RESPONSES: dict[str, t.Any] = {
     "connect": {"status": "true", "connection": _REST_CONNECTION, "wait": True},
     "stop": {"status": "true", "connectionid": ID},
     "list": {"status": "true", "devices": _ROWS},
-    "mutation Connect": {"data": {"connect": _GRAPHQL_CONNECTION}},
+    "mutation Connect": {"data": {"connect": {**GRAPHQL_CONNECTION, "host": "127.0.0.1", "url": None}}},
     "mutation Disconnect": {"data": {"disconnect": True}},
     "query Sessions": {"data": {"login": {"id": "me", "sessions": [SESSION, {**SESSION, "id": "another"}]}}},
     "query ServiceSessions": {

@@ -13,7 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account, Api
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import CONNECTION_ID, SERVICE_ID
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import (
+    CONNECTION_ID,
+    SERVICE_ID,
+    Connection,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
@@ -64,12 +68,15 @@ def check_devices(devices: list[Device] | None, fuzzed_api: FuzzedApi) -> None:
         check_no_secret(device.as_result(), fuzzed_api, password=False)
 
 
-@given(raw_responses("connect"))
-def test_rest_connect(fuzzed_api: FuzzedApi, response: RawResponse) -> None:
-    connection = call_api(fuzzed_api, REST, {"connect": [response]}, lambda api: api.connect(A))
+def check_result(connection: Connection | None, fuzzed_api: FuzzedApi) -> None:
     if connection is not None:
         check_connection(connection)
         check_no_secret(connection.as_result(), fuzzed_api)
+
+
+@given(raw_responses("connect"))
+def test_rest_connect(fuzzed_api: FuzzedApi, response: RawResponse) -> None:
+    check_result(call_api(fuzzed_api, REST, {"connect": [response]}, lambda api: api.connect(A)), fuzzed_api)
 
 
 @given(some_responses("login"), some_responses("connect"))
@@ -77,10 +84,7 @@ def test_rest_connect_after_login(
     fuzzed_api: FuzzedApi, logins: list[RawResponse], connects: list[RawResponse]
 ) -> None:
     responses = {"login": logins, "connect": connects}
-    connection = call_api(fuzzed_api, LOGIN, responses, lambda api: api.connect(A))
-    if connection is not None:
-        check_connection(connection)
-        check_no_secret(connection.as_result(), fuzzed_api)
+    check_result(call_api(fuzzed_api, LOGIN, responses, lambda api: api.connect(A)), fuzzed_api)
 
 
 @given(some_responses("stop"), some_responses("list"))
@@ -99,10 +103,10 @@ def test_rest_devices(fuzzed_api: FuzzedApi, lists: list[RawResponse], wanted: D
 
 @given(raw_responses("mutation Connect"))
 def test_graphql_connect(fuzzed_api: FuzzedApi, response: RawResponse) -> None:
-    connection = call_api(fuzzed_api, GRAPHQL, {"mutation Connect": [response]}, lambda api: api.connect(A, "0.0.0.0"))
-    if connection is not None:
-        check_connection(connection)
-        check_no_secret(connection.as_result(), fuzzed_api)
+    check_result(
+        call_api(fuzzed_api, GRAPHQL, {"mutation Connect": [response]}, lambda api: api.connect(A, "0.0.0.0")),
+        fuzzed_api,
+    )
 
 
 @given(some_responses("mutation Disconnect"), some_responses("query ServiceSessions"))

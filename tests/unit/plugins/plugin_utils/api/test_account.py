@@ -31,6 +31,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.graphql import GraphQlApi
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.rest import RestApi
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
+    GRAPHQL_CONNECTION,
     ID,
     SERVICE,
     SERVICES,
@@ -184,8 +185,7 @@ def test_account_returns_the_api_of_its_credentials(credentials: Credentials, ap
 
 def test_open_and_close_over_graphql(mock_api: MockApi) -> None:
     mock_api.unordered = True
-    connection = {"id": ID, "host": "proxy18.rt3.io", "port": 37488, "reverseProxy": False, "timeout": 28800}
-    mock_api.expect_query({"serviceId": SERVICES[0]}, Reply({"data": {"connect": connection}}))
+    mock_api.expect_query({"serviceId": SERVICES[0]}, Reply({"data": {"connect": GRAPHQL_CONNECTION}}))
     mock_api.expect_query({"serviceId": SERVICES[1]}, Reply({"errors": [{"message": "inactive"}]}))
     outcomes = dict(DirectBackend().connect_all(account(WITH_ACCESS_KEY), ConnectRequest(SERVICES[:2])))
     assert isinstance(outcomes[SERVICES[0]], Connection)

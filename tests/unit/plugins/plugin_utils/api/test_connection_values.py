@@ -13,7 +13,11 @@ import pytest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection, parse_proxy
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BadAnswerError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import truthy
-from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE
+from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
+    GRAPHQL_CONNECTION,
+    ID,
+    SERVICE,
+)
 
 PORT_PROXY = "http://proxy18.rt3.io:38575"
 
@@ -303,23 +307,21 @@ def test_from_result_restores_the_connection() -> None:
 
 # -- GraphQL -----------------------------------------------------------------------------------------------------------
 
-# the responses on the vendor's page: https://docs.remote.it/developer-tools/api/usage
-PORT_RESPONSE = {"id": ID, "host": "proxy18.rt3.io", "port": 37488, "reverseProxy": False, "timeout": 28800}
 REVERSE_RESPONSE = {"id": ID, "host": "a4csg2w9f8wipk.p16.rt3.io", "port": None, "reverseProxy": True, "timeout": 28800}
 
 
 def from_graphql(hostip: str | None = None, **changes: t.Any) -> Connection:
-    return Connection.from_graphql({**PORT_RESPONSE, **changes}, SERVICE, hostip)
+    return Connection.from_graphql({**GRAPHQL_CONNECTION, **changes}, SERVICE, hostip)
 
 
 @pytest.mark.parametrize(
     ("content", "proxy", "port", "scheme", "restriction"),
     [
-        (PORT_RESPONSE, "http://proxy18.rt3.io:37488", 37488, "tcp", "latching"),
+        (GRAPHQL_CONNECTION, "http://proxy18.rt3.io:37488", 37488, "tcp", "latching"),
         (REVERSE_RESPONSE, "https://a4csg2w9f8wipk.p16.rt3.io", 443, "https", "public"),
         ({**REVERSE_RESPONSE, "port": 24292}, "https://a4csg2w9f8wipk.p16.rt3.io", 443, "https", "public"),
-        ({**PORT_RESPONSE, "host": "203.0.113.9"}, "http://203.0.113.9:37488", 37488, "tcp", "latching"),
-        ({**PORT_RESPONSE, "host": "2001:db8::7"}, "http://[2001:db8::7]:37488", 37488, "tcp", "latching"),
+        ({**GRAPHQL_CONNECTION, "host": "203.0.113.9"}, "http://203.0.113.9:37488", 37488, "tcp", "latching"),
+        ({**GRAPHQL_CONNECTION, "host": "2001:db8::7"}, "http://[2001:db8::7]:37488", 37488, "tcp", "latching"),
     ],
 )
 def test_from_graphql_returns_the_same_form_as_rest(

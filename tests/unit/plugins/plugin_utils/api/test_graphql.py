@@ -31,6 +31,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 )
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ACCESS_KEY_ID,
+    GRAPHQL_CONNECTION,
     ID,
     SECRET_ACCESS_KEY,
     SERVICE,
@@ -42,7 +43,6 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     sessions,
 )
 
-CONNECTION = {"id": ID, "host": "proxy18.rt3.io", "port": 37488, "reverseProxy": False, "timeout": 28800}
 STOP = {"connectionId": ID, "serviceId": SERVICE}
 PAGE = {"size": 1000, "from": 0}
 
@@ -52,7 +52,7 @@ def api() -> Api:
 
 
 def opened(**changes: t.Any) -> Reply:
-    return Reply({"data": {"connect": {**CONNECTION, **changes}}})
+    return Reply({"data": {"connect": {**GRAPHQL_CONNECTION, **changes}}})
 
 
 def stopped(reply: t.Any = True) -> Reply:
@@ -167,7 +167,7 @@ def test_connect_in_many_threads(mock_api: MockApi) -> None:
         (Reply({"errors": [{}]}), "api"),
         (Reply({"errors": {"message": "one alone"}}), "api"),
         (Reply({"message": "Internal server error"}, 502), "api"),
-        (Reply({"data": {"connect": CONNECTION}}, 500), "api"),
+        (Reply({"data": {"connect": GRAPHQL_CONNECTION}}, 500), "api"),
         (Reply({"data": None}), "bad_answer"),
         (Reply({"data": {"connect": []}}), "bad_answer"),
         (Reply({}), "bad_answer"),
@@ -266,7 +266,7 @@ def test_bad_response_masks_secrets(mock_api: MockApi) -> None:
     assert SECRET_ACCESS_KEY not in caught.value.message
 
 
-@pytest.mark.parametrize("reply", [opened(host="-oX"), errors("half done", data={"connect": CONNECTION})])
+@pytest.mark.parametrize("reply", [opened(host="-oX"), errors("half done", data={"connect": GRAPHQL_CONNECTION})])
 def test_connect_one_closes_unusable_connection(mock_api: MockApi, reply: Reply) -> None:
     mock_api.expect_query({"serviceId": SERVICE}, reply)
     mock_api.expect_query(STOP, stopped())

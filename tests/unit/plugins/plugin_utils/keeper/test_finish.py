@@ -91,20 +91,15 @@ def test_finish_refuses_later_requests(keeper: Keeper) -> None:
     assert keeper.finish() == Recap()
 
 
-def respond_at_the_end(keeper: Keeper, sent: threading.Event) -> t.Callable[[requests.PreparedRequest], Reply]:
-    """Return a response that arrives when the run is ending."""
+def test_finish_waits_for_a_call_and_sends_no_other(keeper: Keeper, mock_api: MockApi) -> None:
+    sent = threading.Event()
 
     def respond(request: requests.PreparedRequest) -> Reply:
         sent.set()
         assert keeper._lifecycle.shutting_down.wait(30)
         return opened(A, "id-a")
 
-    return respond
-
-
-def test_finish_waits_for_a_call_and_sends_no_other(keeper: Keeper, mock_api: MockApi) -> None:
-    sent = threading.Event()
-    mock_api.expect_connect(A, respond_at_the_end(keeper, sent))
+    mock_api.expect_connect(A, respond)
     mock_api.expect_disconnect(A, "id-a", STOPPED)
     prefetch(keeper, A, B, C, who=account(concurrency=1))
     assert sent.wait(30)
@@ -301,7 +296,7 @@ def test_unclear_call_does_not_keep_other_connections_open(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Account:
-    """An account for whose calls the end of the run does not wait."""
+    """Return an account for whose calls the end of the run does not wait."""
     monkeypatch.setattr(keeper_module, "SHUTDOWN_GRACE_SECONDS", 0.2)
     return Account(WITH_TOKEN, timeout=0.5)
 

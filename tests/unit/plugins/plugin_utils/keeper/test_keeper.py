@@ -437,7 +437,7 @@ def test_disconnect_waits_for_a_connect_call_of_the_same_service(
     assert states(keeper) == last_states
 
 
-def test_disconnect_ends_although_the_ledger_fails(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
+def test_disconnect_ends_if_the_ledger_fails(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
     """An unexpected error after the stop call does not let the task wait forever."""
     outcomes: list[t.Any] = []
 
@@ -455,9 +455,7 @@ def test_disconnect_ends_although_the_ledger_fails(keeper: Keeper, mock_api: Moc
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
-def test_connect_records_the_connection_although_the_ledger_fails(
-    keeper: Keeper, mock_api: MockApi, ledger: Ledger
-) -> None:
+def test_connect_keeps_the_connection_if_the_ledger_fails(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
     def respond(request: requests.PreparedRequest) -> Reply:
         ledger._file.close()
         return opened(A, "id-1")

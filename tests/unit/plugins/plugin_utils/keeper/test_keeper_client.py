@@ -590,7 +590,7 @@ def test_client_sends_nothing_to_a_socket_of_others(controller: Controller, acco
 
 @pytest.fixture
 def slow_python(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """A Python that does not begin at its first start; the file has its PID."""
+    """Use a Python whose first process waits. Return the file with its PID."""
     gate, pid, python = tmp_path / "gate", tmp_path / "pid", tmp_path / "python"
     os.mkfifo(gate)
     python.write_text(
@@ -604,11 +604,11 @@ def slow_python(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> path
 def test_start_fails_in_time_and_leaves_no_process(
     controller: Controller, vendor: Vendor, account: Account, slow_python: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_vain = controller.client.connect_all(account, ConnectRequest((SERVICE,)))
+    outcomes = controller.client.connect_all(account, ConnectRequest((SERVICE,)))
     with monkeypatch.context() as hurry:
         hurry.setattr(process, "START_SECONDS", 2.0)
         with pytest.raises(KeeperError, match="did not start within 2 seconds"):
-            next(in_vain)
+            next(outcomes)
     late = int(slow_python.read_text())
     controller.keepers.add(late)
     controller.await_end(late)

@@ -19,5 +19,5 @@ def directory(tmp_path: pathlib.Path) -> str:
 
 @pytest.fixture
 def ledger(directory: str) -> Ledger:
-    """The ledger of a running run."""
+    """Return the ledger of a running run."""
     return begin_ledger(directory)

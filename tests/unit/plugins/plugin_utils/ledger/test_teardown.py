@@ -271,7 +271,7 @@ def test_expired_connection_is_closed_if_possible(
 
 @pytest.fixture
 def unconfirmed(directory: str) -> Ledger:
-    """The ledger of a run that was killed during a connect call with an access key."""
+    """Return the ledger of a run that was killed during a connect call with an access key."""
     return ended_run(directory, account=WITH_ACCESS_KEY.fingerprint(), connectionid=None)
 
 
