@@ -67,13 +67,7 @@ def test_listing_with_an_invalid_field_is_not_loaded(field: str, value: t.Any) -
     path = [2, 0, Device._fields.index(field.partition(".")[0])]
     if "." in field:
         path += [0, Service._fields.index(field.partition(".")[2])]
-    if (field, value) in [
-        ("tags", []),
-        ("tags", ["a"]),
-        ("attributes", {}),
-        ("attributes", {"a": 1}),
-        ("services", []),
-    ]:
+    if value in {"tags": ([], ["a"]), "attributes": ({}, {"a": 1}), "services": ([],)}.get(field, ()):
         return
     with pytest.raises((LookupError, TypeError, ValueError)):
         DeviceListing.load(damaged(tuple(path), value))
