@@ -186,9 +186,14 @@ class Expected:
 class ExpectedQuery(Expected):
     """An expected GraphQL request. ``body`` contains its variables."""
 
-    def parse_body(self, request: requests.PreparedRequest) -> t.Any:
+    def mismatch(self, request: requests.PreparedRequest) -> str | None:
         body = super().parse_body(request)
-        return body["variables"] if set(body) == {"query", "variables"} else f"no query: {body}"
+        if set(body) != {"query", "variables"}:
+            return f"{request.url}: expected a query with variables, got {body}"
+        return super().mismatch(request)
+
+    def parse_body(self, request: requests.PreparedRequest) -> t.Any:
+        return super().parse_body(request)["variables"]
 
 
 class MockApi(requests.adapters.BaseAdapter):
