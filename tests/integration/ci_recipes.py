@@ -1,8 +1,10 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The CI systems of the documentation's recipes, as far as a recipe can tell: who runs which script, with which shell,
-folder and variables, what is kept from one to the next, and what the outcome of it all is."""
+"""The CI systems of the recipes: who runs which script, in which shell and directory, with which variables.
+
+They also model the files that pass from one script to the next, and the status of the build.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ SETUP = re.compile(
 )
 SETUP_ACTIONS = ("actions/checkout", "actions/setup-python", "actions/upload-artifact")
 
-#: Stands for the service that tells by which address one reaches the internet.
+#: Replaces the service that returns the public address of a machine.
 CURL = """\
 #!/bin/sh
 [ "$*" = "--fail --silent --show-error --ipv4 https://checkip.amazonaws.com" ] && echo 127.0.0.1
@@ -51,7 +53,7 @@ def recipe(name: str) -> Any:
 
 @dataclasses.dataclass
 class Step:
-    """What became of a script."""
+    """The result of a script."""
 
     name: str
     code: int
@@ -71,9 +73,9 @@ class Machine:
         self.fleet = fleet
         self.end: signal.Signals | None = None
         self.steps: list[Step] = []
-        self.workspace = fleet.folder / name / "workspace"
-        self.home = fleet.folder / name / "home"
-        self.temp = fleet.folder / name / "temp"
+        self.workspace = fleet.directory / name / "workspace"
+        self.home = fleet.directory / name / "home"
+        self.temp = fleet.directory / name / "temp"
         for path in (self.home, self.temp):
             path.mkdir(parents=True)
         shutil.copytree(fleet.project, self.workspace)
@@ -124,13 +126,13 @@ class Machine:
             process.send_signal(number)
             return
         running = self.fleet.processes_of(self.home)
-        for stop in (signal.SIGSTOP, signal.SIGKILL):  # nobody sees another one die
+        for stop in (signal.SIGSTOP, signal.SIGKILL):  # no process sees another one end
             for pid in running:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, stop)
 
     def shell(self, name: str, script: str, shell: list[str], environ: dict[str, str]) -> Step | None:
-        """Run a script without the commands that prepare the machine; none if they are all there is."""
+        """Run a script without the commands that prepare the machine. Run nothing if there are no others."""
         lines = [line for line in textwrap.dedent(script).splitlines() if not SETUP.fullmatch(line.strip())]
         if not any(line.strip() for line in lines):
             return None
@@ -216,7 +218,7 @@ def gitlab(machine: Prepare, *, end: signal.Signals | None, and_container: bool 
 
 
 def jenkins(machine: Prepare, *, end: signal.Signals | None) -> tuple[bool, Machine]:
-    """Whether the build succeeds. What is under ``post`` runs whatever happened, with the same variables."""
+    """Return whether the build succeeds. The steps under ``post`` always run, with the same variables."""
     here = machine("agent")
     text = (RECIPES / "Jenkinsfile").read_text()
     stages, post = (_block(text, name) for name in ("stages", "post"))
@@ -278,7 +280,7 @@ def awx(machine: Prepare, *, end: signal.Signals | None) -> tuple[bool, Machine]
     while identifier:
         node, here = nodes[identifier], machine(identifier)
         template = templates[node["unified_job_template"]["name"]]
-        shared = here.fleet.folder / "var-lib-remoteit-fleet"
+        shared = here.fleet.directory / "var-lib-remoteit-fleet"
         inputs = {name.removeprefix("R3_").lower(): value for name, value in here.secrets.items()}
         environ = {
             name: re.sub(r"\{\{ (\w+) \}\}", lambda found: inputs[found[1]], value).replace(  # noqa: B023

@@ -57,7 +57,7 @@ os.environ |= dict.fromkeys(["no_proxy", "NO_PROXY"], "127.0.0.1,localhost")  # 
 
 SSH_RECORDER = """\
 #!/bin/sh
-call=$(mktemp '{folder}/XXXXXXXXXX')
+call=$(mktemp '{directory}/XXXXXXXXXX')
 printf '%s\\0' "$@" >"$call"
 exec ssh "$@"
 """
@@ -197,19 +197,19 @@ class Fleet:
     :ivar environ: the environment of the runs to come.
     """
 
-    def __init__(self, simulator: Simulator, folder: Path, runtime: Path, api: str) -> None:
+    def __init__(self, simulator: Simulator, directory: Path, runtime: Path, api: str) -> None:
         self.simulator = simulator
         self.api = api
         self.ansible_playbook = ANSIBLE_PLAYBOOK
-        self.folder = folder
-        self.project = folder / "project"
-        self.home = folder / "home"
-        self.state = folder / "state"
-        self.known_hosts = folder / "known_hosts"
+        self.directory = directory
+        self.project = directory / "project"
+        self.home = directory / "home"
+        self.state = directory / "state"
+        self.known_hosts = directory / "known_hosts"
         self.runtime = runtime / "r"
         self.plain_masters = runtime / "m"
         self.tmp = runtime / "t"
-        for path in (self.project, self.home, self.tmp, folder / "ssh", self.runtime, self.plain_masters):
+        for path in (self.project, self.home, self.tmp, directory / "ssh", self.runtime, self.plain_masters):
             path.mkdir()
         self.devices = [f"pi-{number:04}" for number in (1, 2, 3)]
         self.services = [simulator.service(device) for device in self.devices]
@@ -293,7 +293,7 @@ class Fleet:
     def plain_way(self, device: str) -> dict[str, Any]:
         """Return host variables that reach a device by ansible.builtin.ssh, without the collection."""
         way = self.simulator.connect(device)
-        trust = f"-o UserKnownHostsFile={self.folder}/plain_known_hosts -o StrictHostKeyChecking=accept-new"
+        trust = f"-o UserKnownHostsFile={self.directory}/plain_known_hosts -o StrictHostKeyChecking=accept-new"
         return {
             **self.login,
             "ansible_connection": "ansible.builtin.ssh",
@@ -319,7 +319,7 @@ class Fleet:
 
     def record_ssh(self) -> None:
         """Record the arguments of each call of ssh."""
-        recorder = self.write("record-ssh", SSH_RECORDER.format(folder=self.folder / "ssh"))
+        recorder = self.write("record-ssh", SSH_RECORDER.format(directory=self.directory / "ssh"))
         recorder.chmod(0o755)
         self.environ["ANSIBLE_SSH_EXECUTABLE"] = str(recorder)
 
@@ -335,7 +335,7 @@ class Fleet:
         """Run a playbook to its end, and make sure that nothing is left of it.
 
         :param playbook: its text, its plays, or its name if it is one of a collection.
-        :param environ: on top of the fleet's environment; none takes a variable away.
+        :param environ: added to the fleet's environment. ``None`` removes a variable.
         :param leaves_open: how many connections may be open afterwards.
         :param while_running: called again and again.
         """
@@ -374,22 +374,22 @@ class Fleet:
         leaves_open: int,
         while_running: Callable[[], None] | None,
     ) -> Run:
-        journal = self.folder / "journal"
+        journal = self.directory / "journal"
         journal.write_text("")
-        for call in (self.folder / "ssh").iterdir():
+        for call in (self.directory / "ssh").iterdir():
             call.unlink()
         history, sent = len(self.simulator.connections()), len(self.simulator.requests())
-        folder = cwd or self.project
-        with (self.folder / "out").open("w+") as out, (self.folder / "err").open("w+") as err:
+        directory = cwd or self.project
+        with (self.directory / "out").open("w+") as out, (self.directory / "err").open("w+") as err:
             environment: dict[str, str | None] = {
                 **self.environ,
                 "TEST_JOURNAL": str(journal),
-                "PWD": str(folder),
+                "PWD": str(directory),
                 **(environ or {}),
             }
             environment = {name: value for name, value in environment.items() if value is not None}
             process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+                command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
             )
             deadline = time.monotonic() + 5 * TIMEOUT
             while while_running and process.poll() is None and time.monotonic() < deadline:
@@ -408,7 +408,7 @@ class Fleet:
             [json.loads(line) for line in journal.read_text().splitlines()],
             self.simulator.connections()[history:],
             self.simulator.requests()[sent:],
-            [call.read_text().split("\0")[:-1] for call in sorted((self.folder / "ssh").iterdir(), key=_age)],
+            [call.read_text().split("\0")[:-1] for call in sorted((self.directory / "ssh").iterdir(), key=_age)],
         )
         self._nothing_is_left(run, leaves_open)
         return run
@@ -427,17 +427,17 @@ class Fleet:
 
     def wait_here(self) -> dict[str, Any]:
         """Return a task on the controller that waits for ``go_on``."""
-        script = f"until [ -e '{self.folder}/go on' ]; do sleep 0.1; done"
+        script = f"until [ -e '{self.directory}/go on' ]; do sleep 0.1; done"
         return raw("wait", script, delegate_to="localhost", run_once=True)
 
     def go_on(self) -> None:
-        (self.folder / "go on").touch()
+        (self.directory / "go on").touch()
 
     def once(self, ready: Callable[[], Any], action: Callable[[], Any]) -> Callable[[], None]:
         """Return a function that runs the action once when the condition is true, and then continues the run."""
 
         def step() -> None:
-            if not (self.folder / "go on").exists() and ready():
+            if not (self.directory / "go on").exists() and ready():
                 action()
                 self.go_on()
 
@@ -445,7 +445,7 @@ class Fleet:
 
     def has_ended(self, task: str, count: int = 1) -> bool:
         """Return whether the task has ended on so many hosts."""
-        journal = self.folder / "journal"
+        journal = self.directory / "journal"
         return journal.exists() and journal.read_text().count(f'"task": "{task}"') >= count
 
     def keepers(self) -> list[int]:
@@ -497,13 +497,13 @@ class Fleet:
         """Return the processes of a run with another home."""
         mark = f"HOME={home}".encode()
         found = {}
-        for folder in Path("/proc").glob("[0-9]*"):
+        for directory in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                its_environment = (folder / "environ").read_bytes().split(b"\0")
+                words = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                its_environment = (directory / "environ").read_bytes().split(b"\0")
                 ours = mark in its_environment or f"{self.runtime}/" in words
                 if ours and words and str(self.plain_masters) not in words:
-                    found[int(folder.name)] = words
+                    found[int(directory.name)] = words
         return found
 
     def ledgers(self) -> list[Path]:

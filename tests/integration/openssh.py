@@ -29,9 +29,9 @@ IS_ROOT = os.getuid() == 0
 
 CONFIG = """\
 ListenAddress {address}:{port}
-HostKey {folder}/{name}.key
+HostKey {directory}/{name}.key
 PidFile none
-AuthorizedKeysFile {folder}/authorized_keys
+AuthorizedKeysFile {directory}/authorized_keys
 StrictModes no
 UsePAM no
 PasswordAuthentication yes
@@ -90,16 +90,16 @@ class Server:
     :param prefix: the command that runs it, for instance in a network namespace.
     """
 
-    def __init__(self, folder: Path, name: str, address: str = "127.0.0.1", prefix: tuple[str, ...] = ()) -> None:
+    def __init__(self, directory: Path, name: str, address: str = "127.0.0.1", prefix: tuple[str, ...] = ()) -> None:
         assert SSHD
         self.name, self.address = name, address
-        self.log_file = folder / f"{name}.log"
+        self.log_file = directory / f"{name}.log"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
-        make_key(folder / f"{name}.key")
-        config = folder / f"{name}.conf"
-        config.write_text(CONFIG.format(address=address, port=self.port, folder=folder, name=name))
+        make_key(directory / f"{name}.key")
+        config = directory / f"{name}.conf"
+        config.write_text(CONFIG.format(address=address, port=self.port, directory=directory, name=name))
         self._process = subprocess.Popen(
             [*prefix, SSHD, "-D", "-f", config, "-E", self.log_file], stdin=subprocess.DEVNULL
         )
@@ -125,17 +125,17 @@ class Server:
 
 @contextlib.contextmanager
 def public_folder() -> Iterator[Path]:
-    """Yield a folder into which every user may write, with a client's key that its servers accept."""
+    """Yield a directory into which every user may write, with a client's key that its servers accept."""
     if IS_ROOT:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd drops its privileges there
     with tempfile.TemporaryDirectory(prefix="rf-", dir="/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "transfers").mkdir()
-        (folder / "transfers").chmod(0o777)
-        make_key(folder / "client")
-        shutil.copy(folder / "client.pub", folder / "authorized_keys")
-        yield folder
+        directory = Path(name)
+        directory.chmod(0o755)
+        (directory / "transfers").mkdir()
+        (directory / "transfers").chmod(0o777)
+        make_key(directory / "client")
+        shutil.copy(directory / "client.pub", directory / "authorized_keys")
+        yield directory
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ TROUBLES: dict[str, list[Trouble]] = {
         Trouble("wrong developer key", "auth", "", options={"developer_key": "A" * 40}),
         Trouble("expired token", "auth", "", options={"token": "b" * 32}),
         Trouble("unknown service", "not_found", "0861", service=UNKNOWN),
-        Trouble("service of somebody else", "not_shared", "0405", service=FOREIGN),
+        Trouble("service of another account", "not_shared", "0405", service=FOREIGN),
         Trouble("HTML and success", "bad_answer", "", {"fault": "html", "status": 200}),
         Trouble("the page's sample", "bad_answer", "", {"fault": "body", "text": MISSING_COMMA}),
         Trouble("time-out", "timeout", "1 second", {"fault": "http", "seconds": 2}, {"timeout": 1}),
@@ -72,7 +72,7 @@ TROUBLES: dict[str, list[Trouble]] = {
     "graphql": [
         *BOTH,
         Trouble("unknown service", "not_found", "", service=UNKNOWN),
-        Trouble("service of somebody else", "not_shared", "", service=FOREIGN),
+        Trouble("service of another account", "not_shared", "", service=FOREIGN),
         Trouble("no data", "bad_answer", "", {"fault": "body", "json": {"data": None}}),
         Trouble("an error", "api", "it is Monday", {"fault": "http", "status": 200, "reason": "it is Monday"}),
         Trouble("forbidden", "auth", "", {"fault": "http", "status": 403, "reason": "Forbidden"}),
@@ -316,7 +316,7 @@ def test_stop_of_a_gone_connection_is_no_failure(fleet: Fleet) -> None:
 @graphql
 def test_teardown_finds_an_unrecorded_connection(fleet: Fleet) -> None:
     """The ledger has an intent, and the account's sessions show its connection. Those of others stay open."""
-    other = fleet.simulator.session_of("somebody@example.com", fleet.services[0])
+    other = fleet.simulator.session_of("other@example.com", fleet.services[0])
     fleet.simulator.settings(latency=3)
     task = {CONNECT: {"deviceaddress": fleet.services[0]}}
     playbook = fleet.write("play.yml", [{"hosts": "localhost", "gather_facts": False, "tasks": [task]}])

@@ -20,15 +20,15 @@ from support import TIMEOUT, wait_until
 
 
 class Slice:
-    """One slice: a job of its own, with a private data folder, a home, and a part of the inventory.
+    """A slice: a job with a private data directory, a home, and a part of the inventory.
 
-    :param state: where it keeps its ledgers; its own home if there is none.
+    :param state: the directory of its ledgers; by default its own home.
     """
 
     def __init__(self, fleet: Fleet, job: int, devices: list[str], state: Path | None) -> None:
         self.fleet, self.devices = fleet, devices
         self.services = [fleet.simulator.service(device) for device in devices]
-        self.data = fleet.folder / f"awx_{job}"
+        self.data = fleet.directory / f"awx_{job}"
         self.home = self.data / "home"
         self.may_go_on = self.data / "go on"
         for name in ("project", "inventory", "home"):
@@ -54,7 +54,7 @@ class Slice:
             self.process = subprocess.Popen(command, env=self.environ, stdout=out, stderr=subprocess.STDOUT)
 
     def results(self, task: str) -> dict[str, str]:
-        """What the task said on each device, or what became of it."""
+        """Return the output of the task on each device, or its status."""
         journal = self.data / "journal"
         lines = journal.read_text().splitlines(keepends=True) if journal.exists() else []
         entries: list[dict[str, Any]] = [json.loads(line) for line in lines if line.endswith("\n")]
@@ -84,11 +84,11 @@ class Slice:
     def processes(self) -> dict[int, str]:
         mark = f"HOME={self.home}".encode()
         found = {}
-        for folder in Path("/proc").glob("[0-9]*"):
+        for directory in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                    found[int(folder.name)] = words
+                if mark in (directory / "environ").read_bytes().split(b"\0"):
+                    words = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    found[int(directory.name)] = words
         return found
 
     def is_killed(self, *, whole: bool) -> None:
@@ -150,10 +150,10 @@ def test_killed_slice_leaves_the_other_one_alone(fleet: Fleet, killed: str) -> N
         assert (len(dead.open()), len(before)) == (2, 2)
         dead.is_killed(whole=whole)
         if whole:
-            assert len(dead.open()) == 2  # nobody is left who could close them
+            assert len(dead.open()) == 2  # no process is left that could close them
         else:
             wait_until(lambda: not dead.open())
-        alive.teardown()  # it lives, so there is nothing to do
+        alive.teardown()  # it is running, so nothing is closed
         dead.teardown()
         assert dead.open() == set()
         assert alive.open() == before

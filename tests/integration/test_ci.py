@@ -66,10 +66,10 @@ def project(fleet: Fleet) -> Fleet:
 
 def machines(fleet: Fleet, system: str) -> ci.Prepare:
     engine = ROOT / ".venv" / "engines" / SYSTEMS[system][1] / "bin"
-    folder = engine if engine.exists() else Path(ANSIBLE_PLAYBOOK).parent
-    if system == "awx" and not (folder / "ansible-runner").exists():
+    directory = engine if engine.exists() else Path(ANSIBLE_PLAYBOOK).parent
+    if system == "awx" and not (directory / "ansible-runner").exists():
         pytest.skip("ansible-runner is not there")
-    return functools.partial(ci.Machine, fleet, folder)
+    return functools.partial(ci.Machine, fleet, directory)
 
 
 def run(fleet: Fleet, system: str, tasks: str, **options: bool) -> tuple[bool, ci.Machine]:
@@ -150,7 +150,7 @@ def test_recipe_fails_without_an_inventory(project: Fleet, system: str, status: 
 
 @systems("github-actions")
 def test_recipe_closes_after_kill_of_run_and_keeper(project: Fleet, system: str) -> None:
-    """What the ledger tells is closed by what always runs."""
+    """The step that always runs closes what the ledger contains."""
     succeeds, machine = run(project, system, "killed")
     assert not succeeds
     update, *teardowns = runs(machine)
@@ -162,7 +162,7 @@ def test_recipe_closes_after_kill_of_run_and_keeper(project: Fleet, system: str)
 
 
 def test_gitlab_closes_after_kill_of_its_container(project: Fleet) -> None:
-    """There is no after_script then, and the last job closes what the artifact tells of."""
+    """There is no after_script then. The last job closes the connections in the artifact."""
     succeeds, machine = run(project, "gitlab", "killed", and_container=True)
     assert not succeeds
     assert [(step.name, step.left_open) for step in machine.steps] == [("update", 3), ("teardown", 0)]
@@ -181,9 +181,9 @@ def test_github_closes_after_a_canceled_job(project: Fleet) -> None:
 
 
 def test_github_matrix_jobs_have_their_own_run_ids(project: Fleet) -> None:
-    """Two runners with one folder for their ledgers are lost; the teardown of one job closes what that job had open."""
+    """Two runners that share a directory of ledgers are lost. The teardown of a job closes its connections only."""
     project.simulator.settings(second_connect="add")
-    state = project.folder / "state"
+    state = project.directory / "state"
     project.write("tasks.yml", [{"name": "Work", "ansible.builtin.raw": TASKS["killed"]}])
     opened, ids = [], []
     for leg in (0, 1):
@@ -208,7 +208,7 @@ def test_github_matrix_jobs_have_their_own_run_ids(project: Fleet) -> None:
 
 @systems("gitlab")
 def test_recipe_fails_if_the_teardown_cannot_close(project: Fleet, system: str) -> None:
-    """Also where the CI does not look at the code of what always runs."""
+    """Even if the CI ignores the status of the step that always runs."""
     project.simulator.inject_fault(call="stop", fault="http", status=500, times="always")
     succeeds, machine = run(project, system, "killed")
     assert not succeeds

@@ -403,9 +403,9 @@ def test_connection_above_the_limit_says_what_to_do(fleet: Fleet) -> None:
 
 @pytest.fixture
 def second_simulator(tmp_path: Path) -> Iterator[Simulator]:
-    folder = tmp_path / "second"
-    folder.mkdir()
-    simulator = Simulator(folder, "--devices", "3")
+    directory = tmp_path / "second"
+    directory.mkdir()
+    simulator = Simulator(directory, "--devices", "3")
     yield simulator
     simulator.end()
 
@@ -432,7 +432,7 @@ def without_environment(fleet: Fleet) -> None:
 @every_engine
 @pytest.mark.each_api
 def test_two_accounts_in_one_play(fleet: Fleet, second_simulator: Simulator, api: str) -> None:
-    """The services of both accounts have the same IDs, and each host has a connection of its own account."""
+    """The services of both accounts have the same IDs, and each host is connected by its own account."""
     without_environment(fleet)
     groups = {
         "ours": (fleet.simulator, api, {f"ours-{number}": service for number, service in enumerate(fleet.services)}),
@@ -441,7 +441,7 @@ def test_two_accounts_in_one_play(fleet: Fleet, second_simulator: Simulator, api
     children = {}
     homes = {}
     for name, (simulator, its_api, services) in groups.items():
-        known = f"-o UserKnownHostsFile={fleet.folder}/known_hosts_{name} -o StrictHostKeyChecking=accept-new"
+        known = f"-o UserKnownHostsFile={fleet.directory}/known_hosts_{name} -o StrictHostKeyChecking=accept-new"
         variables = account_variables(simulator, its_api)
         fleet.write(f"group_vars/{name}.yml", {**variables, "ansible_ssh_common_args": known})
         children[name] = {"hosts": {host: {"remoteit_deviceaddress": service} for host, service in services.items()}}

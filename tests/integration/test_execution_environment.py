@@ -44,7 +44,7 @@ def test_the_definition_can_be_built_from(tmp_path: Path) -> None:
 
 @builder
 def test_the_collection_says_what_it_needs(tmp_path: Path) -> None:
-    """What the builder finds in the image that it makes, once the collection is installed there."""
+    """Return the requirements that the builder finds in its image, in which the collection is installed."""
     (tmp_path / "ansible_collections" / "remoteit").mkdir(parents=True)
     (tmp_path / "ansible_collections" / "remoteit" / "fleet").symlink_to(ROOT)
     found = yaml.safe_load(call(BUILDER, "introspect", tmp_path))

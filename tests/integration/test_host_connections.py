@@ -110,7 +110,7 @@ def test_hosts_of_the_task_alone_without_lockstep(fleet: Fleet) -> None:
 
 def test_hosts_refuse_what_comes_from_their_variables(fleet: Fleet, subtests: Any) -> None:
     options = {
-        "token": {"token": "of-somebody", "developer_key": "of-somebody"},
+        "token": {"token": "of-another", "developer_key": "of-another"},
         "profile": {"profile": "work"},
         "api_url": {"api_url": "http://127.0.0.1:1"},
         "deviceaddress": {"deviceaddress": fleet.services[0]},
@@ -247,7 +247,7 @@ def test_disconnect_waits_for_a_running_command(fleet: Fleet) -> None:
 
 def has_run(fleet: Fleet, task: str) -> bool:
     """Whether the task has run, and was not skipped."""
-    lines = (fleet.folder / "journal").read_text().splitlines(keepends=True)
+    lines = (fleet.directory / "journal").read_text().splitlines(keepends=True)
     entries = [json.loads(line) for line in lines if line.endswith("\n")]
     return any(entry["task"] == task and entry["status"] in ("ok", "changed") for entry in entries)
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A task runs on the device of its host and as its user, or nowhere.
 
-Each way to lead ssh elsewhere leads to a decoy: a device that would let the task in. A device proves its name from
+Each way to redirect ssh has a decoy as its target: a device that would accept the task. A device proves its name from
 within, and the simulator's log shows which proxies were used.
 """
 
@@ -46,7 +46,7 @@ def transfer(fleet: Fleet, **more: Any) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Decoy:
-    """A device with an open proxy, a control master, and configuration files that lead to it."""
+    """A device with an open proxy, a control master, and configuration files that name it."""
 
     fleet: Fleet
     host: str
@@ -63,7 +63,7 @@ class Decoy:
     @property
     def mark(self) -> Path:
         """A file that exists after one of the programs has run."""
-        return self.fleet.folder / "program was run"
+        return self.fleet.directory / "program was run"
 
     def program(self, name: str) -> Path:
         """Return a program that connects to the decoy, whatever its arguments are."""
@@ -357,7 +357,7 @@ def test_host_name_of_two_runs_has_two_devices(fleet: Fleet) -> None:
     other = {"kiosk": {"remoteit_deviceaddress": fleet.services[1]}}
     inventory = fleet.write("other.yml", {"fleet": {**fleet.inventory["fleet"], "hosts": other}})
     playbook = fleet.write("other_play.yml", [play(who())])
-    journal = fleet.folder / "other journal"
+    journal = fleet.directory / "other journal"
 
     def run_other() -> None:
         command = [fleet.ansible_playbook, "-i", str(inventory), str(playbook)]
@@ -405,7 +405,7 @@ def lie_with(fleet: Fleet, device: str, facts: Variables) -> None:
 
 
 def deceive(fleet: Fleet, decoy: Decoy, device: str = SECOND) -> None:
-    """Let a device return facts that name the decoy and a tasks file of its own."""
+    """Let a device return facts that name the decoy and another tasks file."""
     fleet.write("chosen_by_device.yml", [who("chosen by the device")])
     facts = {
         **DECEPTION,
@@ -441,7 +441,7 @@ def test_device_chooses_nothing_by_a_fact_cache(fleet: Fleet, decoy: Decoy) -> N
     deceive(fleet, decoy)
     fleet.environ |= {
         "ANSIBLE_CACHE_PLUGIN": "jsonfile",
-        "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(fleet.folder / "facts"),
+        "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(fleet.directory / "facts"),
         "ANSIBLE_GATHERING": "smart",
     }
     assert fleet.run([GATHER]).rc == 0

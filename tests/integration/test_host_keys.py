@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Host keys are recorded under the ID of a service, which outlives its ports, and checked as ssh is told to."""
+"""Host keys are recorded under the ID of a service, which outlives its ports, and checked as ssh is configured."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_unknown_key_with_a_terminal(fleet: Fleet) -> None:
     command = [fleet.ansible_playbook, "-i", fleet.write_inventory(), str(fleet.write("play.yml", PLAYS))]
     done = subprocess.run(
         ["script", "--quiet", "--return", "--command", shlex.join(command), "/dev/null"],
-        env={**fleet.environ, "TEST_JOURNAL": str(fleet.folder / "journal"), "COLUMNS": "1000"}, cwd=fleet.project,
+        env={**fleet.environ, "TEST_JOURNAL": str(fleet.directory / "journal"), "COLUMNS": "1000"}, cwd=fleet.project,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=TIMEOUT,
     )  # fmt: skip
     assert done.returncode == 4
@@ -96,26 +96,26 @@ def test_changed_key_is_refused_and_says_how_to_remove_it(fleet: Fleet, subtests
     hosts |= {name: {"remoteit_deviceaddress": fleet.simulator.service(name)} for name in ("pi-0004", "pi-0005")}
 
     for host in hosts:
-        path = fleet.folder / checks.get(host, (None, "known_hosts"))[1]
+        path = fleet.directory / checks.get(host, (None, "known_hosts"))[1]
         with path.open("a") as known_hosts:
             known_hosts.write(fleet.known_host(host))
         check_keys(fleet, "accept-new", path, hosts[host])
-    recorded = {name: (fleet.folder / name).read_text() for _unused, name in checks.values()}
+    recorded = {name: (fleet.directory / name).read_text() for _unused, name in checks.values()}
     for host, (checking, name) in checks.items():
         fleet.simulator.device(host, rekey=True)
-        check_keys(fleet, checking, fleet.folder / name, hosts[host])
+        check_keys(fleet, checking, fleet.directory / name, hosts[host])
     run = fleet.run(PLAYS)
     assert run.rc == 4
     assert run.stdout_of("who") == {**themselves("pi-0005"), **dict.fromkeys(checks, "")}
-    assert {name: (fleet.folder / name).read_text() for name in recorded} == recorded
+    assert {name: (fleet.directory / name).read_text() for name in recorded} == recorded
     for host, (_unused, name) in checks.items():
         with subtests.test(host):
             assert run.status("who")[host] == "unreachable"
             address = hosts[host]["remoteit_deviceaddress"]
-            remove = ["ssh-keygen", "-R", alias(address), "-f", str(fleet.folder / name)]
+            remove = ["ssh-keygen", "-R", alias(address), "-f", str(fleet.directory / name)]
             assert f"{shlex.join(remove)}. " in run.message("who", host)
             subprocess.run(remove, check=True, capture_output=True)
-        check_keys(fleet, "accept-new", fleet.folder / name, hosts[host])
+        check_keys(fleet, "accept-new", fleet.directory / name, hosts[host])
     assert fleet.run(PLAYS).stdout_of("who") == themselves(*hosts)
 
 

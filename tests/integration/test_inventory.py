@@ -400,7 +400,7 @@ def test_remote_strings_are_never_templated(account: Account) -> None:
         assert run.result("deep")["msg"] in ([{TRAP: TRAP}], [{}])
         assert run.result("fact")["msg"] == TRAP + "!"
         assert said == "lookup_pipe_touch_trapped"
-    assert not list(account.fleet.folder.rglob("trapped"))
+    assert not list(account.fleet.directory.rglob("trapped"))
 
 
 # -- oddities of the API -----------------------------------------------------------------------------------------------
@@ -410,7 +410,7 @@ def test_odd_device_does_not_end_the_run(account: Account) -> None:
     odd = {"tags": None, "attributes": None, "services": None, "owner": None, "endpoint": None, "created": "yesterday"}
     account.simulator.device("pi-0001", fields=odd)
     account.simulator.device("pi-0002", fields={"id": "80:nonsense"})
-    # a truth is no name of a group to any engine
+    # a boolean is not a group name in any version of ansible-core
     key = "'none' if remoteit_attributes.rack is undefined else remoteit_attributes.rack == 3 or 'some'"
     account.source(keyed_groups=[{"key": key, "prefix": "rack"}])
     listing = account.listing()
@@ -557,7 +557,7 @@ def test_cache_depends_on_filters_and_has_no_secret(account: Account) -> None:
     assert set(account.listing().variables) == {"pi-0001"}
     account.source(**CACHE, device=["pi-0001"], hostnames=["id"])  # changes nothing of what is fetched
     assert set(account.listing(without=KEYS).variables) == {"80_00_00_00_01_00_00_10"}
-    other = {"R3_ACCESS_KEY_ID": "somebody-elses"}
+    other = {"R3_ACCESS_KEY_ID": "another-users"}
     assert "signed request" in account.refusal(**other)
     files = list((account.fleet.project / "cache").iterdir())
     assert len(files) == 2

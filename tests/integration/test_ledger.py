@@ -24,7 +24,7 @@ CONCURRENT_WORKERS = Path(__file__).with_name("concurrent_workers.py")
 def test_teardown_closes_after_random_kills(fleet: Fleet, attempt: int) -> None:
     """Half of the workers, then the keeper, then the controller are killed in the middle of their work."""
     fleet.simulator.settings(latency=0.3, stop_latency=0.1)
-    state = fleet.folder / "simulator.json"
+    state = fleet.directory / "simulator.json"
     state.write_text(json.dumps(fleet.simulator.state))
     pipe = subprocess.PIPE
     workers = subprocess.Popen([sys.executable, CONCURRENT_WORKERS, state], env=fleet.environ, stdin=pipe, stdout=pipe)

@@ -111,7 +111,7 @@ def test_service_info_filters(fleet: Fleet) -> None:
 def test_connection_info_lists_sessions(fleet: Fleet) -> None:
     """Its own only, and also those that no run has opened. REST cannot list them."""
     by_hand = fleet.simulator.connect("pi-0002")
-    fleet.simulator.session_of("somebody@example.com", fleet.services[2])
+    fleet.simulator.session_of("other@example.com", fleet.services[2])
     info = "remoteit.fleet.remoteit_connection_info"
     run = fleet.on_localhost(
         [

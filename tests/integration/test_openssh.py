@@ -38,7 +38,7 @@ WHO = raw("who", "printenv DEVICE")
 class Site:
     """The devices as servers, and their user."""
 
-    folder: Path
+    directory: Path
     user: User
     servers: dict[str, Server]
 
@@ -47,13 +47,13 @@ class Site:
         """The variables by which Ansible logs in with the key."""
         return {
             "ansible_user": self.user.name,
-            "ansible_ssh_private_key_file": str(self.folder / "client"),
+            "ansible_ssh_private_key_file": str(self.directory / "client"),
             "ansible_python_interpreter": openssh.PYTHON,
-            "ansible_remote_tmp": f"{self.folder}/transfers/tmp-{{{{ inventory_hostname }}}}",
+            "ansible_remote_tmp": f"{self.directory}/transfers/tmp-{{{{ inventory_hostname }}}}",
         }
 
     def copied(self, device: str) -> Path:
-        return self.folder / "transfers" / f"copied-{device}"
+        return self.directory / "transfers" / f"copied-{device}"
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +64,13 @@ def user() -> Iterator[User]:
 
 @pytest.fixture
 def site(fleet: Fleet, user: User) -> Iterator[Site]:
-    with openssh.public_folder() as folder:
+    with openssh.public_folder() as directory:
         servers: dict[str, Server] = {}
         try:
             for device in DEVICES:
-                servers[device] = Server(folder, device)
+                servers[device] = Server(directory, device)
             forward_to(fleet.simulator, servers)
-            site = Site(folder, user, servers)
+            site = Site(directory, user, servers)
             fleet.inventory["fleet"]["vars"] |= site.login
             fleet.inventory["fleet"]["hosts"] = {
                 device: {"remoteit_deviceaddress": fleet.simulator.service(device)} for device in servers
@@ -117,7 +117,7 @@ def test_files_are_transferred_by_every_method(fleet: Fleet, site: Site, subtest
     devices = dict(zip(METHODS, (f"pi-{number:04}" for number in range(1, 1 + len(METHODS))), strict=True))
     for device in devices.values():
         if device not in site.servers:
-            site.servers[device] = Server(site.folder, device)
+            site.servers[device] = Server(site.directory, device)
     forward_to(fleet.simulator, site.servers)
     fleet.inventory["fleet"]["hosts"] = {
         device: {"remoteit_deviceaddress": fleet.simulator.service(device), **METHODS[method][0]}
@@ -234,8 +234,8 @@ def test_login_with_a_password(fleet: Fleet, site: Site, engine: Path, mechanism
 def test_login_with_an_agent(fleet: Fleet, site: Site) -> None:
     """With pipelining, no module is transferred."""
     del fleet.inventory["fleet"]["vars"]["ansible_ssh_private_key_file"]
-    with openssh.agent(site.folder / "client") as socket:
-        (site.folder / "client").unlink()
+    with openssh.agent(site.directory / "client") as socket:
+        (site.directory / "client").unlink()
         fleet.environ["SSH_AUTH_SOCK"] = str(socket)
         run = fleet.run(plays_of(WHO, {"name": "module", "ansible.builtin.command": "printenv DEVICE"}))
     assert run.rc == 0
@@ -271,9 +271,9 @@ def network() -> Iterator[openssh.Network]:
 @pytest.fixture
 def far_simulator(tmp_path: Path, network: openssh.Network) -> Iterator[Simulator]:
     """A simulator whose proxies can be reached from the network namespace."""
-    folder = tmp_path / "far"
-    folder.mkdir()
-    simulator = Simulator(folder, "--devices", "3", "--proxy-host", network.here)
+    directory = tmp_path / "far"
+    directory.mkdir()
+    simulator = Simulator(directory, "--devices", "3", "--proxy-host", network.here)
     yield simulator
     simulator.end()
 
@@ -286,16 +286,16 @@ def test_jump_host_is_the_only_client_of_the_proxies(
 ) -> None:  # fmt: skip
     """The batch is opened ahead, one task at a time: nothing but the jump host connects to a proxy meanwhile."""
     (tmp_path / "fleet").mkdir()
-    with tempfile.TemporaryDirectory(prefix="rf-", dir="/tmp") as runtime, openssh.public_folder() as folder:
+    with tempfile.TemporaryDirectory(prefix="rf-", dir="/tmp") as runtime, openssh.public_folder() as directory:
         fleet = Fleet(far_simulator, tmp_path / "fleet", Path(runtime), api)
         fleet.ansible_playbook = str(engine)
         for device in fleet.devices:
             if device not in DEVICES:
                 del fleet.inventory["fleet"]["hosts"][device]
-        servers = {device: Server(folder, device) for device in DEVICES}
-        jump_host = Server(folder, "jump", network.there, network.prefix)
+        servers = {device: Server(directory, device) for device in DEVICES}
+        jump_host = Server(directory, "jump", network.there, network.prefix)
         forward_to(far_simulator, servers)
-        site = Site(folder, user, servers)
+        site = Site(directory, user, servers)
         fleet.inventory["fleet"]["vars"] |= site.login
         if restriction == "address":
             fleet.inventory["fleet"]["vars"]["remoteit_hostip"] = network.there
@@ -328,7 +328,7 @@ def jump_config(site: Site, server: Server, known_hosts: Path) -> str:
             HostName {server.address}
             Port {server.port}
             User {site.user.name}
-            IdentityFile {site.folder}/client
+            IdentityFile {site.directory}/client
             UserKnownHostsFile {known_hosts}
             StrictHostKeyChecking accept-new
         """

@@ -102,12 +102,12 @@ def test_web_service_is_read_by_its_url(fleet: Fleet) -> None:
 
 
 @contextlib.contextmanager
-def redis(folder: Path, value: str) -> Iterator[int]:
+def redis(directory: Path, value: str) -> Iterator[int]:
     """Run a database that contains a value, and yield its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
-    words = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
+    words = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(directory)]
     server = subprocess.Popen(words, executable=REDIS_SERVER, stdout=subprocess.DEVNULL)
     client = ["redis-cli", "-p", str(port), "SET", "temperature", value]
     try:

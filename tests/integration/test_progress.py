@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How bulk calls show their progress, on a real terminal and in a log, on each engine."""
+"""How bulk calls show their progress, on a real terminal and in a log, on each version of ansible-core."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def on_a_terminal(fleet: Fleet, plays: list[dict[str, Any]]) -> str:
     process = subprocess.Popen(
         [fleet.ansible_playbook, "-i", fleet.write("inventory.yml", fleet.inventory), fleet.write("play.yml", plays)],
         cwd=fleet.project,
-        env={**fleet.environ, "TERM": "xterm", "TEST_JOURNAL": str(fleet.folder / "journal")},
+        env={**fleet.environ, "TERM": "xterm", "TEST_JOURNAL": str(fleet.directory / "journal")},
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
@@ -76,7 +76,7 @@ def test_progress_of_modules_on_a_terminal(fleet: Fleet) -> None:
 def test_progress_in_a_log(fleet: Fleet) -> None:
     fleet.simulator.settings(latency=1.05)
     fleet.simulator.device("pi-0002", online=False)
-    fleet.environ |= {"ANSIBLE_STDOUT_CALLBACK": "json_stdout", "ANSIBLE_LOG_PATH": str(fleet.folder / "log")}
+    fleet.environ |= {"ANSIBLE_STDOUT_CALLBACK": "json_stdout", "ANSIBLE_LOG_PATH": str(fleet.directory / "log")}
     run = fleet.on_localhost(connect(fleet, 2))
     assert json.loads(run.stdout) == {
         "tasks": ["remoteit.fleet.remoteit_connect", "remoteit.fleet.remoteit_disconnect"]
@@ -85,5 +85,5 @@ def test_progress_in_a_log(fleet: Fleet) -> None:
     assert 1 <= len(lines) < MANY / 2
     assert re.fullmatch(LINE.format("opening"), lines[-1]).groups() == ("20", "1")
     assert run.stderr.replace("\n", "").isprintable()
-    assert lines[-1] in (fleet.folder / "log").read_text()
+    assert lines[-1] in (fleet.directory / "log").read_text()
     assert not any(service in run.stderr for service in many(fleet))

@@ -231,7 +231,7 @@ def test_role_accepts_the_connection_keyword(fleet: Fleet) -> None:
 
 def test_role_refuses_credentials_of_module_defaults(fleet: Fleet) -> None:
     """Each host has its own account, in its variables."""
-    defaults = {"group/remoteit.fleet.remoteit": {"token": "of-somebody"}}
+    defaults = {"group/remoteit.fleet.remoteit": {"token": "of-another"}}
     run = fleet.session([who()], play={"module_defaults": defaults})
     assert run.rc == 2
     assert any("remoteit_token" in reason for reason in run.failures().values())

@@ -40,26 +40,26 @@ class Watch:
         self.ledgers = 0
 
     def __call__(self) -> None:
-        for folder in Path("/proc").glob("[0-9]*"):
+        for directory in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                words = (folder / "cmdline").read_bytes().decode(errors="replace")
+                words = (directory / "cmdline").read_bytes().decode(errors="replace")
                 self._look(words.replace("\0", " "), words)
                 if "_keeper/process.py" in words and str(self._fleet.home) in (
-                    environment := self._environment(folder)
+                    environment := self._environment(directory)
                 ):
                     self.keepers += 1
                     self._look("the keeper's environment", environment)
-        for folder in (self._fleet.state, self._fleet.runtime):
+        for directory in (self._fleet.state, self._fleet.runtime):
             with contextlib.suppress(OSError):  # they come and go
-                for path in folder.rglob("*"):
+                for path in directory.rglob("*"):
                     if path.is_file():
                         self.ledgers += path.suffix == ".jsonl"
                         self._look(str(path), path.read_text(errors="replace"))
                         assert path.stat().st_mode & 0o077 == 0 or path.name == "lock", path
 
     @staticmethod
-    def _environment(folder: Path) -> str:
-        return (folder / "environ").read_bytes().decode(errors="replace")
+    def _environment(directory: Path) -> str:
+        return (directory / "environ").read_bytes().decode(errors="replace")
 
     def _look(self, where: str, text: str) -> None:
         self.found.update((where, secret) for secret in self._fleet.secrets_in(text))
@@ -115,7 +115,7 @@ def test_secrets_are_nowhere(fleet: Fleet, source: str) -> None:
     assert watch.keepers > 0
     assert watch.ledgers > 0
     assert watch.found == set()
-    left = [path for path in fleet.folder.rglob("*") if path.is_file() and path.stem != "secrets"]
+    left = [path for path in fleet.directory.rglob("*") if path.is_file() and path.stem != "secrets"]
     assert [path for path in left if fleet.secrets_in(path.read_text(errors="replace"))] == []
     for device in fleet.devices:
         home = fleet.simulator.home(device)

@@ -21,7 +21,7 @@ from support import SSH, TIMEOUT, Simulator
 
 FOUR = "(request-target) host date content-type"
 FIVE = f"{FOUR} content-length"
-OTHER = "somebody@example.com"
+OTHER = "other@example.com"
 
 CONNECT = """
 mutation ($service: String!, $hostIP: String, $type: ProxyType) {

@@ -122,7 +122,7 @@ def test_silent_link_ends_the_command(fleet: Fleet) -> None:
 
 # -- commands that look like a lost connection ---------------------------------------------------------------------
 
-#: What a device can print; ssh or git prints it there if it fails.
+#: Lines that a device can print; ssh or git prints them there if it fails.
 LOOKALIKES = {
     "nothing": "",
     "refused": "ssh: connect to host 127.0.0.1 port 22: Connection refused",

@@ -26,7 +26,7 @@ def use_one_device(fleet: Fleet) -> None:
 @pytest.fixture
 def elsewhere(fleet: Fleet) -> Path:
     """Make a current directory that is not the playbook's."""
-    path = fleet.folder / "elsewhere"
+    path = fleet.directory / "elsewhere"
     path.mkdir()
     return path
 
@@ -76,8 +76,8 @@ def test_tasks_file_is_missing(fleet: Fleet, elsewhere: Path) -> None:
     assert run.requests == []
     (reason,) = run.failures().values()
     assert "absent.yml" in reason
-    for folder in (fleet.project / "roles/caller/tasks", fleet.project, elsewhere):
-        assert str(folder) in reason
+    for directory in (fleet.project / "roles/caller/tasks", fleet.project, elsewhere):
+        assert str(directory) in reason
 
 
 def test_tasks_file_is_not_set(fleet: Fleet) -> None:

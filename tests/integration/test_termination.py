@@ -306,7 +306,7 @@ def test_run_by_ansible_runner(fleet: Fleet, case: Case) -> None:
     runner = Path(fleet.ansible_playbook).with_name("ansible-runner")
     if not runner.exists():
         pytest.skip("ansible-runner is not there")
-    data = fleet.folder / "runner"
+    data = fleet.directory / "runner"
     (data / "project").mkdir(parents=True)
     (data / "inventory").mkdir()
     (data / "inventory" / "hosts.json").write_text(json.dumps(fleet.inventory))
@@ -368,12 +368,12 @@ class Signal(Ending):
 
 @contextlib.contextmanager
 def running(fleet: Fleet, command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A run under way, in a process group of its own."""
-    with (fleet.folder / "out").open("w") as out:
+    """Yield a run in a separate process group."""
+    with (fleet.directory / "out").open("w") as out:
         process = subprocess.Popen(
             command,
             cwd=fleet.project,
-            env={**fleet.environ, "TEST_JOURNAL": str(fleet.folder / "journal")},
+            env={**fleet.environ, "TEST_JOURNAL": str(fleet.directory / "journal")},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -385,11 +385,11 @@ def running(fleet: Fleet, command: Sequence[str]) -> Iterator[subprocess.Popen[b
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            print((fleet.folder / "out").read_text())
+            print((fleet.directory / "out").read_text())
 
 
 def output(fleet: Fleet) -> str:
-    return (fleet.folder / "out").read_text()
+    return (fleet.directory / "out").read_text()
 
 
 def await_nothing_open(fleet: Fleet, seconds: float = END_SECONDS) -> None:
@@ -538,7 +538,7 @@ def controller_in(fleet: Fleet, container: subprocess.Popen[bytes]) -> int:
 
 
 def teardown(fleet: Fleet, code: int = 0) -> Run:
-    """What a CI pipeline does last."""
+    """Run the last step of a CI pipeline."""
     run = fleet.run("remoteit.fleet.teardown")
     assert run.rc == code
     if code == 0:
@@ -630,9 +630,9 @@ def test_workers_are_killed(fleet: Fleet, case: Case) -> None:
 
 @ends(Ending(_KILLED, "the controller, half way through a thousand openings", (PLAY,)))
 def test_bulk_call_is_killed_half_way(fleet: Fleet, case: Case, request: pytest.FixtureRequest) -> None:
-    folder = fleet.folder / "large"
-    folder.mkdir()
-    large = Simulator(folder, "--devices", "1000", "--latency", "0.5")
+    directory = fleet.directory / "large"
+    directory.mkdir()
+    large = Simulator(directory, "--devices", "1000", "--latency", "0.5")
     request.addfinalizer(large.end)
     fleet.environ |= fleet.credentials_of(large)
     services = [service["deviceaddress"] for service in large.state["services"] if service["application"] == SSH]
@@ -762,7 +762,7 @@ def test_home_cannot_be_used(fleet: Fleet, case: Case) -> None:
     fleet.environ.pop("REMOTEIT_STATE_DIR")
     fleet.environ.pop("HOME")
     fleet.environ["ANSIBLE_LOCAL_TEMP"] = str(fleet.tmp)
-    fleet.environ["ANSIBLE_HOME"] = str(fleet.folder / "ansible")
+    fleet.environ["ANSIBLE_HOME"] = str(fleet.directory / "ansible")
     fleet.environ["XDG_STATE_HOME"] = ""
     if case.ending.variant != "none":
         fleet.environ["HOME"] = case.ending.variant
@@ -787,9 +787,9 @@ def test_random_user_id(fleet: Fleet, case: Case) -> None:
 
 @ends(Ending(_SYSTEM, "a long temporary path", WAYS))
 def test_long_temporary_path(fleet: Fleet, case: Case) -> None:
-    folder = fleet.tmp / "a-name-that-is-long-enough-for-no-socket"  # of ours; ansible-core's own just fits
-    folder.mkdir()
-    fleet.environ["TMPDIR"] = str(folder)
+    directory = fleet.tmp / "a-name-that-is-long-enough-for-no-socket"  # of ours; ansible-core's own just fits
+    directory.mkdir()
+    fleet.environ["TMPDIR"] = str(directory)
     fleet.environ.pop("XDG_RUNTIME_DIR")
     run = reach_it(fleet, case.way)
     assert run.rc == 0

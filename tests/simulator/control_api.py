@@ -149,7 +149,7 @@ class ControlApi:
         """Open a connection of another user."""
         row = await _object(request)
         service = self._state.service(str(row.get("deviceaddress")))
-        email = row.get("email", "somebody@example.com")
+        email = row.get("email", "other@example.com")
         if service is None or not isinstance(email, str):
             raise _bad_request("deviceaddress is the id of a service, and email a text")
         connection = await self._state.connections.connect(User.from_email(email), service, None, OTHER_USER_ADDRESS)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, remoteit.fleet contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes what became of each task, a line of JSON each, to the file that ``TEST_JOURNAL`` names.
+"""Write the result of each task, as a line of JSON, to the file that ``TEST_JOURNAL`` names.
 
 The tests read this instead of the screen, whose wording differs from one ansible-core to the next.
 """
@@ -18,7 +18,7 @@ DOCUMENTATION = """
 name: json_lines
 type: notification
 short_description: Journal for the tests
-description: Writes what became of each task.
+description: Writes the result of each task.
 """
 
 

@@ -14,7 +14,7 @@ DOCUMENTATION = """
 name: json_stdout
 type: stdout
 short_description: One document for the tests
-description: Writes what became of each task as JSON.
+description: Writes the result of each task as JSON.
 """
 
 
