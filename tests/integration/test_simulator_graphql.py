@@ -217,21 +217,6 @@ def test_unknown_query_is_refused(sim: Client, subtests: Any) -> None:
             assert sim.requests()[0]["call"] == "unknown"
 
 
-def test_aliases_fragments_and_directives(sim: Client) -> None:
-    query = """
-        query ($no: Boolean!, $yes: Boolean! = true) {
-          me: login { __typename ...basics email @skip(if: $yes) ... on User @include(if: $no) { sessions { id } } }
-          login { id } login { email }
-        }
-        fragment basics on User { number: id }"""
-    identity = sim.state["account_id"]
-    assert sim.query(query, no=False) == {
-        "me": {"__typename": "User", "number": identity},
-        "login": {"id": identity, "email": sim.state["username"]},
-    }
-    assert sim.query(query, no=True)["me"]["sessions"] == []
-
-
 # -- connections -------------------------------------------------------------------------------------------------------
 
 
@@ -379,9 +364,3 @@ def test_sessions_of_the_organization(sim: Client) -> None:
     listed = {each["id"] for each in sim.query(query)["login"]["sessions"]}
     assert mine in listed
     assert foreign not in listed
-
-
-def test_reuse_excludes_connections_of_others(sim: Client) -> None:
-    sim.settings(second_connect="reuse")
-    service = sim.service("pi-0001")
-    assert sim.session_of(OTHER, service)["connectionid"] != sim.opened(service)["id"]
