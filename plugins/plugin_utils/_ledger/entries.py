@@ -51,6 +51,7 @@ class Entry:
     api_url: str
     account: str
     intended_at: str
+    host: str | None = None  # the inventory host for which it was opened
     connectionid: str | None = None
     opened_at: str | None = None
     expires_at: str | None = None
@@ -71,19 +72,23 @@ class Entry:
         )
 
     @property
+    def age(self) -> int:
+        """Return the seconds since it was opened, or since its connect call was sent."""
+        return int((utc_now() - parse_utc(self.opened_at or self.intended_at)).total_seconds())
+
+    @property
     def has_expired(self) -> bool:
         return parse_utc(self.expires_by) + datetime.timedelta(seconds=_GRACE_SECONDS) < utc_now()
 
     def as_info(self, snapshot: LedgerSnapshot) -> dict[str, t.Any]:
         """Return the entry as ``remoteit_connection_info`` documents it."""
-        opened_at = self.opened_at or self.intended_at
         return {
             "run_id": snapshot.run_id,
             "alive": snapshot.alive,
             "deviceaddress": self.service,
             "connectionid": self.connectionid,
-            "opened_at": opened_at,
-            "age": int((utc_now() - parse_utc(opened_at)).total_seconds()),
+            "opened_at": self.opened_at or self.intended_at,
+            "age": self.age,
             "ends_by_itself_at": self.expires_by,
             "time_left": max(0, int((parse_utc(self.expires_by) - utc_now()).total_seconds())),
             "detached": self.detached,
@@ -175,6 +180,7 @@ def _parse_intent(event: dict[str, t.Any]) -> Entry:
         api_url=_text(event, "api_url"),
         account=_text(event, "account"),
         intended_at=_time(event, "at"),
+        host=sanitize(event.get("host")) or None,
     )
 
 

@@ -63,13 +63,15 @@ class Ledger:
         file = create_locked(path, encode_event({"event": "run", "run": run_id, "controller": controller}))
         return cls(file, path), predecessors
 
-    def intent(self, number: int, service: str, api_url: str, account: str) -> None:
+    def intent(self, number: int, service: str, api_url: str, account: str, host: str | None = None) -> None:
         """Record that a connect call is about to be sent.
 
         :param account: the fingerprint of the credentials.
+        :param host: the inventory host for which the connection is opened.
         :raises RemoteItError: the event cannot be written, so the call must not be sent.
         """
-        event = {"event": "intent", "number": number, "service": service, "api_url": api_url, "account": account}
+        call = {"number": number, "service": service, "api_url": api_url, "account": account, "host": host}
+        event = {"event": "intent", **call}
         try:
             if os.fstat(self._file.fileno()).st_nlink == 0:
                 raise RemoteItError(

@@ -33,7 +33,7 @@ def events(ledger: Ledger) -> list[dict[str, t.Any]]:
 
 
 def write_intent(ledger: Ledger, number: int = 1) -> None:
-    ledger.intent(number, SERVICE, DEFAULT_API_URL, "fingerprint")
+    ledger.intent(number, SERVICE, DEFAULT_API_URL, "fingerprint", "pi-0001")
 
 
 def test_ledger_contains_each_event(ledger: Ledger) -> None:
@@ -44,7 +44,14 @@ def test_ledger_contains_each_event(ledger: Ledger) -> None:
     assert all(datetime.datetime.strptime(event.pop("at"), "%Y-%m-%dT%H:%M:%SZ") for event in written)
     assert written == [
         {"event": "run", "run": RUN, "controller": None},
-        {"event": "intent", "number": 1, "service": SERVICE, "api_url": DEFAULT_API_URL, "account": "fingerprint"},
+        {
+            "event": "intent",
+            "number": 1,
+            "service": SERVICE,
+            "api_url": DEFAULT_API_URL,
+            "account": "fingerprint",
+            "host": "pi-0001",
+        },
         {"event": "opened", "number": 1, "connectionid": ID, "expires_at": EXPIRES_AT, "detached": False},
         {"event": "closed", "number": 1, "outcome": "closed"},
     ]
