@@ -15,8 +15,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client impo
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import register_in_main_process
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import ProgressBackend
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, runs_dir
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, audit_log_path, runs_dir
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import remove_stale_runtime_dirs
+
+if t.TYPE_CHECKING:
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.audit import AuditLog
 
 register_in_main_process()
 
@@ -33,13 +36,28 @@ class ActionModule(RemoteItAction):
             return _disconnect.result_of(disconnect_hosts(options, self.play(task_vars)))
         if options["run_id"] or options["all"]:
             remove_stale_runtime_dirs(THIS_RUN.runtime_dir)
-            return _disconnect.result_of(
+            audit_log = _open_audit_log()
+            result = _disconnect.result_of(
                 teardown(
                     runs_dir(),
                     options["run_id"],
                     lambda: _argspec.account_of(options, environ),
                     ProgressBackend(DirectBackend()),
                     check_mode=self._task.check_mode,
+                    audit_log=audit_log,
                 )
             )
+            if audit_log is not None and audit_log.error is not None:
+                result["warnings"] = [audit_log.error]
+            return result
         return _disconnect.disconnect(options, environ, KeeperClient(), check_mode=self._task.check_mode)
+
+
+def _open_audit_log() -> AuditLog | None:
+    """Return the audit trail, or ``None`` if it is off. Without one, do not import it."""
+    path = audit_log_path()
+    if path is None:
+        return None
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.audit import AuditLog
+
+    return AuditLog(path)

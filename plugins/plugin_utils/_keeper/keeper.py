@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
+    CLOSED,
     STILL_USED,
     ConnectionRef,
     ConnectRequest,
@@ -65,6 +66,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 
+if t.TYPE_CHECKING:
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.audit import KeeperAudit
+
 #: The end of the run waits so many seconds longer for a connect call than its timeouts allow.
 SHUTDOWN_GRACE_SECONDS = 5.0
 
@@ -74,16 +78,26 @@ _StopFuture = concurrent.futures.Future[str]
 class Keeper:
     """The connections of a run. Any number of threads may call its methods at once."""
 
-    def __init__(self, run: Run, ledger: Ledger, predecessors: t.Sequence[tuple[LedgerSnapshot, Ledger]] = ()) -> None:
+    def __init__(
+        self,
+        run: Run,
+        ledger: Ledger,
+        predecessors: t.Sequence[tuple[LedgerSnapshot, Ledger]] = (),
+        audit_path: str | None = None,
+    ) -> None:
         """Start without a connection.
 
         :param predecessors: the ledgers of keepers of this run that were killed.
+        :param audit_path: the file of the audit trail; ``None`` without one.
         """
         self._run = run
         self._ledger = ledger
         self._registry = Registry()
         self._lock = self._registry.lock
         self._lifecycle = Lifecycle(run, ledger, self._registry)
+        self._audit: KeeperAudit | None = None
+        if audit_path is not None:
+            self._begin_audit(audit_path)
         self._prefetch = Prefetch(self._registry, self._lifecycle)
         self._lifecycle.on_failure = self._prefetch.note_failure
         self._recovery = Recovery(self._registry, self._lifecycle, predecessors)
@@ -92,6 +106,13 @@ class Keeper:
         self._first_failed: dict[str, str] = {}  # the first host that failed, by message
         self._shutdown_lock = threading.Lock()
         self._recap: Recap | None = None
+
+    def _begin_audit(self, path: str) -> None:
+        # a run without an audit trail does not import it
+        from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.audit import KeeperAudit
+
+        self._audit = KeeperAudit(path, self._run.id, self._registry, self._lifecycle.shutting_down)
+        self._registry.on_change = self._audit.record
 
     def _client_for(self, account: Account) -> AccountClient:
         """Return the client of an account, which takes over its connections first. Call it with the lock."""
@@ -293,10 +314,16 @@ class Keeper:
     def _release(self, client: AccountClient, managed: ManagedConnection | None, ref: ConnectionRef) -> _StopFuture:
         """End a task's lease and return the future of the outcome. Call it with the lock."""
         if managed is None:  # another run opened it
-            return client.submit(client.quick_pool, disconnect_one, client.api, ref)
+            return client.submit(client.quick_pool, self._disconnect_foreign, client, ref)
         if client.fingerprint != managed.client.fingerprint:
             return client.submit(client.quick_pool, disconnect_with_other_login, client.api, ref)
         return self._release_managed(managed, None)
+
+    def _disconnect_foreign(self, client: AccountClient, ref: ConnectionRef) -> str:
+        outcome = disconnect_one(client.api, ref)
+        if self._audit is not None and outcome == CLOSED:
+            self._audit.record_foreign(client, *ref)
+        return outcome
 
     def _release_managed(self, managed: ManagedConnection, lease: Lease | None) -> _StopFuture:
         managed.end_lease(lease)
@@ -355,11 +382,17 @@ class Keeper:
         self._reconciler.reconcile(clients)
         self._disconnect_all(retry=False)
         with self._lock:
-            if not any(managed.may_be_open for managed in self._registry.all):
-                self._ledger.remove()
-            else:
+            left = [managed for managed in self._registry.all if managed.may_be_open]
+            if left:
                 self._ledger.run_ended(by="keeper")
-            return _recap_of(self._registry.all)
+            else:
+                self._ledger.remove()
+            recap = _recap_of(self._registry.all)
+            if self._audit is None:
+                return recap
+            for managed in left:
+                self._audit.record_left(managed)
+            return dataclasses.replace(recap, audit_error=self._audit.error)
 
     def _disconnect_all(self, *, retry: bool) -> None:
         """Close every connection that is not to outlive the run. Do not wait for commands that run through it.

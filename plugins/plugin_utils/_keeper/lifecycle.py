@@ -76,7 +76,7 @@ class Lifecycle:
 
     def submit_connect(self, client: AccountClient, service: str, request: ConnectRequest) -> ManagedConnection:
         """Let a thread open a connection. Call it with the lock."""
-        managed = self._registry.new(client, service, detach=request.detach)
+        managed = self._registry.new(client, service, hostip=request.hostip, detach=request.detach)
         client.submit(client.connect_pool, self._run_connect, managed, request)
         return managed
 
@@ -118,7 +118,7 @@ class Lifecycle:
         :raises RemoteItError: the ledger cannot be written.
         """
         client = managed.client
-        self._ledger.intent(managed.number, managed.service, client.api_url, client.fingerprint)
+        self._ledger.intent(managed.number, managed.service, client.api_url, client.fingerprint, managed.host)
 
     def _complete_connect(self, managed: ManagedConnection, outcome: Outcome) -> None:
         """Record the outcome of a connect call, then hand it to the requests that wait for it, whatever happens."""
@@ -161,12 +161,16 @@ class Lifecycle:
         elif self._second_connect.merge(managed, unusable):
             return
         managed.connection = unusable
+        if managed.opened_at is None:
+            managed.opened_at = time.monotonic()
         managed.apply(event)
         self._registry.add_opened(managed, connectionid)
         self._ledger.opened(managed.number, unusable, detached=managed.detach)
 
     def _record_failure(self, managed: ManagedConnection, error: RemoteItError) -> None:
         """Record a connect call that failed, and what may be open after it. Call it with the lock."""
+        if not isinstance(error, ShuttingDownError):
+            managed.failure = error
         if managed.state is State.REQUESTED:  # nothing was sent
             managed.apply(Event.NOT_OPENED)
         elif error.connectionid is not None:  # it could be neither used nor closed; the end of the run tries again
@@ -294,7 +298,7 @@ class Lifecycle:
                 managed.close_error = outcome.message
                 managed.apply(Event.STOP_FAILED)
                 return
-            managed.close_error = None
+            managed.close_error, managed.was_gone = None, outcome == ALREADY_CLOSED
             managed.apply(Event.USED_BY_OTHER_RUN if outcome == STILL_USED else Event.STOPPED)
         self._ledger.closed(managed.number, "used by another run" if outcome == STILL_USED else outcome)
 

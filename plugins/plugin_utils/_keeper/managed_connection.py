@@ -19,6 +19,7 @@ import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import IDLE_SECONDS, Connection
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import ArgumentsChecked, DeviceResponded
@@ -164,6 +165,10 @@ class CommandLease:
 Lease = TaskLease | HostLease | CommandLease
 
 
+#: Called with a connection, its previous state, and the event.
+OnChange = t.Callable[["ManagedConnection", State, Event], None]
+
+
 @dataclasses.dataclass(frozen=True)
 class Doubt:
     """A connect call whose outcome is not known."""
@@ -189,15 +194,19 @@ class ManagedConnection:
     disconnect_future: concurrent.futures.Future[str] | None = None
     connection: Connection | None = None
     leases: set[Lease] = dataclasses.field(default_factory=set)
+    on_change: OnChange | None = None
     _state: State = State.REQUESTED
 
     # facts about the entry
-    host: str | None = None  # the first inventory host that used it
+    host: str | None = None  # the first inventory host that requested it
+    hostip: str | None = None
     sent_at: str | None = None
     outcome_reported: bool = False  # a task of remoteit_connect or of the plugin has received the outcome
     failure_reported_to_plugin: bool = False  # a task of the plugin has received the failure
     doubt: Doubt | None = None
+    failure: RemoteItError | None = None  # the reason why it was not opened
     close_error: str | None = None
+    was_gone: bool = False  # the API did not know it any more when it was closed
     api_replaced_it: bool = False  # the API reported that it ended it for a newer connection
     ended_early: bool = False  # the API did not know it any more before it was closed
 
@@ -220,12 +229,15 @@ class ManagedConnection:
 
         :raises ForbiddenTransitionError: the table has no such transition.
         """
+        source = self._state
         try:
-            self._state = _TARGETS[self._state, event]
+            self._state = _TARGETS[source, event]
         except KeyError:
             raise ForbiddenTransitionError(
                 f"{event.name} is not allowed in {self._state.name} (connection {self.number})"
             ) from None
+        if self.on_change is not None:
+            self.on_change(self, source, event)
 
     @property
     def is_pending(self) -> bool:

@@ -28,6 +28,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry im
 
 
 class _Waiting(t.NamedTuple):
+    host: str
     client: AccountClient
     service: str
     hostip: str | None
@@ -74,7 +75,7 @@ class Prefetch:
             named = found[host.account].get(host.target) if host.target is not None else None
             service = host.service or (named.id if isinstance(named, Service) else None)
             if service:  # otherwise the host's own task reports why
-                waiting.append(_Waiting(clients[host.account], service, host.hostip))
+                waiting.append(_Waiting(host.host, clients[host.account], service, host.hostip))
         with self._registry.lock:
             self._max_unused = max_unused
             self._queue.extend(waiting)
@@ -95,11 +96,12 @@ class Prefetch:
         """Open as many connections ahead as are allowed. Call it with the lock."""
         self._unused = {managed for managed in self._unused if not managed.has_ended}
         while self._queue and len(self._unused) < self._max_unused and not self._lifecycle.shutting_down.is_set():
-            client, service, hostip = self._queue.popleft()
+            host, client, service, hostip = self._queue.popleft()
             key = reuse_key(client, hostip, service)
             if key not in self._registry.reusable:
                 request = ConnectRequest((service,), hostip=hostip)
                 managed = self._lifecycle.submit_connect(client, service, request)
+                managed.host = host
                 self._registry.reusable[key] = managed
                 self._unused.add(managed)
 

@@ -31,7 +31,11 @@ if __name__ != "__main__":  # the script makes the collection importable first
         KeeperError,
         KeeperUnavailableError,
     )
-    from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run, runs_dir
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import (
+        Run,
+        audit_log_path,
+        runs_dir,
+    )
     from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import (
         is_private_dir,
         make_private_dir,
@@ -130,6 +134,7 @@ def _spawn(run: Run) -> None:
     parameters = {
         "run": dataclasses.asdict(run),
         "runs_dir": runs_dir(),
+        "audit_path": audit_log_path(),
         "sys_path": [os.path.abspath(path) for path in sys.path],
     }
     try:
@@ -186,7 +191,7 @@ def _main() -> None:
             os.dup2(null, descriptor)
 
     try:
-        serve(Run(**parameters["run"]), parameters["runs_dir"], ready)
+        serve(Run(**parameters["run"]), parameters["runs_dir"], parameters["audit_path"], ready)
     except OSError as error:
         path = f": {error.filename}" if error.filename else ""
         print(json.dumps({"error": f"{error.strerror or error}{path}"}), flush=True)

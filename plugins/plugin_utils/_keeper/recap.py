@@ -47,10 +47,11 @@ class Recap:
     left_open: tuple[LeftOpen, ...] = ()
     may_be_open: tuple[MayBeOpen, ...] = ()
     ended_early: tuple[EndedEarly, ...] = ()
+    audit_error: str | None = None
 
     @property
     def is_worth_printing(self) -> bool:
-        return bool(self.opened or self.may_be_open)
+        return bool(self.opened or self.may_be_open or self.audit_error)
 
     def with_orphans(self, orphans: t.Iterable[LeftOpen]) -> Recap:
         """Return the recap with connections of a keeper that was killed, except those that it lists already."""
@@ -64,6 +65,7 @@ class Recap:
             *map(_left_open_text, self.left_open),
             *map(_may_be_open_text, self.may_be_open),
             *map(_ended_early_text, self.ended_early),
+            *([f"[WARNING]: remote.it: {self.audit_error}"] if self.audit_error else []),
         ]
         return "\n".join(lines)
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
@@ -58,7 +59,7 @@ class Recovery:
         :raises RemoteItError: this keeper's ledger cannot be written.
         """
         managed = self._registry.new(client, entry.service, detach=entry.detached)
-        managed.sent_at = entry.intended_at
+        managed.host, managed.sent_at = entry.host, entry.intended_at
         try:
             self._lifecycle.write_intent(managed)
         except RemoteItError:
@@ -69,5 +70,6 @@ class Recovery:
             # The API may still be carrying out the call.
             self._lifecycle.record_doubt(managed, _KILLED, event, api_responded=False)
         else:
+            managed.opened_at = time.monotonic() - entry.age
             self._lifecycle.record_unusable(managed, entry.connectionid, Event.TAKE_OVER, entry.expires_at)
         return managed

@@ -13,7 +13,10 @@ import threading
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import ManagedConnection
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import (
+    ManagedConnection,
+    OnChange,
+)
 
 #: The login, ``hostip``, and the service ID in capitals: requests that agree in these share a connection.
 ReuseKey = tuple[str, str | None, str]
@@ -32,12 +35,16 @@ class Registry:
         self.reusable: dict[ReuseKey, ManagedConnection] = {}
         self.of_host: dict[str, ManagedConnection] = {}  # the last one that a host used
         self.taken_over: dict[str, ManagedConnection] = {}  # from a killed keeper, being closed, by service in capitals
+        self.on_change: OnChange | None = None  # called with each change of state
         self._numbers = itertools.count(1)
         self._by_ref: dict[tuple[str, str], ManagedConnection] = {}
         self._by_service: dict[str, list[ManagedConnection]] = collections.defaultdict(list)
 
-    def new(self, client: AccountClient, service: str, *, detach: bool = False) -> ManagedConnection:
-        connection = ManagedConnection(next(self._numbers), service, client, detach)
+    def new(
+        self, client: AccountClient, service: str, *, hostip: str | None = None, detach: bool = False
+    ) -> ManagedConnection:
+        number = next(self._numbers)
+        connection = ManagedConnection(number, service, client, detach, hostip=hostip, on_change=self.on_change)
         self.all.append(connection)
         self._by_service[service.upper()].append(connection)
         return connection

@@ -199,15 +199,16 @@ def _(request: protocol.Finish, handler: _Handler) -> t.Iterator[t.Any]:
 # -- the life of the process -------------------------------------------------------------------------------------------
 
 
-def serve(run: Run, runs_dir: str, ready: t.Callable[[], None]) -> None:
+def serve(run: Run, runs_dir: str, audit_path: str | None, ready: t.Callable[[], None]) -> None:
     """Serve a run until its controller has ended or asks for the end. Then close what is left, and exit.
 
+    :param audit_path: the file of the audit trail; ``None`` without one.
     :param ready: reports that requests are served; raises ``OSError`` if the worker that started this has ended.
     :raises OSError: the ledger or the socket cannot be created.
     """
     alive = lock_runtime_dir(run.runtime_dir, run.controller)
     ledger, predecessors = Ledger.begin(runs_dir, run.id, run.controller)
-    keeper = Keeper(run, ledger, predecessors)
+    keeper = Keeper(run, ledger, predecessors, audit_path)
     server = _Server(keeper, run.socket)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -28,6 +28,7 @@ class ServiceLookup:
         self._queries = 0
         self._requested: set[ServiceName] = set()
         self._found: FoundServices = {}
+        self.device_names: dict[str, str] = {}  # by service ID
         self._not_found: dict[ServiceName, tuple[int, t.Any]] = {}  # with the number of the query
         self._failed: tuple[int, Exception] | None = None  # the last query that failed
 
@@ -52,6 +53,7 @@ class ServiceLookup:
                 for name, service in found.items():
                     if isinstance(service, Service):
                         self._found[name] = service
+                        self.device_names[service.id] = name.device
                     else:
                         self._not_found[name] = self._queries, service
             return {name: self._found.get(name) or self._not_found[name][1] for name in names}

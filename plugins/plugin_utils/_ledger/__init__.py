@@ -14,5 +14,6 @@ The package imports ``_api`` and ``_run``. Start with ``entries.py``, the format
 - ``reader.py`` to list the connections in all ledgers of a directory,
 - ``files.py`` to open and lock the files,
 - ``ended_runs.py`` and ``teardown.py`` to close the connections of runs that have ended,
-- ``reconcile.py`` to find connections whose connect call had no response.
+- ``reconcile.py`` to find connections whose connect call had no response,
+- ``audit.py`` to append to the audit trail, which is off by default.
 """

@@ -31,6 +31,12 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile i
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import sanitize_job_id
 
+if t.TYPE_CHECKING:
+    from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.audit import AuditLog
+
+#: A connection of a ledger, its connection ID or an empty text, and its outcome.
+_Outcome = tuple[Entry, str, str | RemoteItError]
+
 
 def teardown(
     directory: str,
@@ -39,6 +45,7 @@ def teardown(
     backend: ConnectionBackend,
     *,
     check_mode: bool,
+    audit_log: AuditLog | None = None,
 ) -> t.Iterator[DisconnectResult]:
     """Close the connections that ended runs left open, and yield each with its outcome.
 
@@ -46,6 +53,7 @@ def teardown(
 
     :param run_id: the ID of a run or of a CI job; ``None`` for all runs.
     :param get_account: returns the account to close with. It is called only if there is a connection to close.
+    :param audit_log: records each outcome.
     """
     unreadable: list[RemoteItError] = []
     with lock_ended_ledgers(directory, run_id, unreadable) as ledgers:
@@ -60,7 +68,11 @@ def teardown(
                 for entry in snapshot.open:
                     yield (entry.service, entry.connectionid or ""), _error_still_closing(snapshot)
             else:
-                yield from _EndedRun(snapshot, ledger, get_account, backend).finish(ids_elsewhere, check_mode)
+                ended_run = _EndedRun(snapshot, ledger, get_account, backend)
+                for entry, connectionid, outcome in ended_run.finish(ids_elsewhere, check_mode):
+                    if audit_log is not None and not check_mode:
+                        audit_log.append_teardown(snapshot, entry, connectionid, outcome)
+                    yield (entry.service, connectionid), outcome
     for error in unreadable:
         path = error.details["path"]
         if run_id is None or sanitize_job_id(run_id) in os.path.basename(path):
@@ -84,8 +96,8 @@ class _EndedRun:
         self._to_close: dict[ConnectionRef, Entry] = {}
         self._left_open = 0
 
-    def finish(self, ids_elsewhere: t.Container[str], check_mode: bool) -> t.Iterator[DisconnectResult]:
-        """Close the connections of the run, and remove its ledger if none is left.
+    def finish(self, ids_elsewhere: t.Container[str], check_mode: bool) -> t.Iterator[_Outcome]:
+        """Close the connections of the run, and remove its ledger if none is left. Yield each with its outcome.
 
         :param ids_elsewhere: the IDs of connections that running runs use.
         """
@@ -97,14 +109,14 @@ class _EndedRun:
                 if outcome is None:
                     self._to_close[ref] = entry
                 else:
-                    yield ref, outcome
+                    yield entry, entry.connectionid, outcome
         yield from self._resolve_unconfirmed([entry for entry in entries if entry.connectionid is None], check_mode)
         if check_mode:
-            yield from ((ref, CLOSED) for ref in self._to_close)
+            yield from ((entry, ref[1], CLOSED) for ref, entry in self._to_close.items())
             return
         if self._to_close:
             for ref, result in self._backend.disconnect_all(self._get_account(), list(self._to_close)):
-                yield ref, self._record(self._to_close[ref], result)
+                yield self._to_close[ref], ref[1], self._record(self._to_close[ref], result)
         if not self._left_open:
             self._ledger.remove()
 
@@ -130,14 +142,14 @@ class _EndedRun:
         self._left_open += 1
         return error
 
-    def _resolve_unconfirmed(self, entries: list[Entry], check_mode: bool) -> t.Iterator[DisconnectResult]:
+    def _resolve_unconfirmed(self, entries: list[Entry], check_mode: bool) -> t.Iterator[_Outcome]:
         """Find out which connect calls without a response opened a connection, and yield those that stay unknown."""
         entries = [entry for entry in entries if not entry.has_expired]
         found = self._match_sessions(entries) if entries else {}
         for entry in entries:
             if entry.number not in found:
                 self._left_open += 1
-                yield (entry.service, ""), _error_unconfirmed(self._snapshot, entry)
+                yield entry, "", _error_unconfirmed(self._snapshot, entry)
                 continue
             connectionid = found[entry.number]
             if connectionid is not None:

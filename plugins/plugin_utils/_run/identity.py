@@ -26,6 +26,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes impo
 #: the ID of the workflow run.
 _JOB_IDS = ("REMOTEIT_RUN_ID", "GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG", "SYSTEM_JOBID", "AWX_JOB_ID", "JOB_ID")
 
+#: The values of ``REMOTEIT_AUDIT_LOG`` that are not a path.
+_ON, _OFF = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+
 #: The path of a Unix socket holds 107 bytes, and ssh appends 17 to the path of a control master that is starting.
 MAX_RUNTIME_DIR_LENGTH = 62
 
@@ -69,6 +72,12 @@ def sanitize_job_id(job: str) -> str:
     return re.sub(r"[^0-9A-Za-z_.-]+", "-", job)[-80:].lstrip(".-") or "run"
 
 
+def ci_job_of(run_id: str) -> str | None:
+    """Return the CI job ID, or the ``REMOTEIT_RUN_ID``, that a run ID contains."""
+    job = run_id.rpartition("-")[0]
+    return job if job != "run" else None
+
+
 def _runtime_base() -> str:
     """Return the directory for runtime directories: the first that is safe, and short enough for sockets."""
     for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
@@ -103,6 +112,16 @@ def state_dir(environ: t.Mapping[str, str]) -> str:
 def runs_dir() -> str:
     """Return the directory of the ledgers."""
     return os.path.join(state_dir(os.environ), "runs")
+
+
+def audit_log_path() -> str | None:
+    """Return the path of the audit trail; ``None`` if it is off."""
+    value = os.environ.get("REMOTEIT_AUDIT_LOG", "").strip()
+    if value.lower() in _OFF:
+        return None
+    if value.lower() in _ON:
+        return os.path.join(state_dir(os.environ), "audit.jsonl")
+    return os.path.abspath(os.path.expanduser(value))
 
 
 THIS_RUN = _this_run()

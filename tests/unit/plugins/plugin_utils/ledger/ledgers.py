@@ -24,10 +24,15 @@ def begin_ledger(directory: str, run_id: str = RUN, controller: str | None = Non
 
 
 def record_connection(
-    ledger: Ledger, number: int = 1, connectionid: str | None = ID, account: str = "fingerprint", hours: int = 8
+    ledger: Ledger,
+    number: int = 1,
+    connectionid: str | None = ID,
+    account: str = "fingerprint",
+    hours: int = 8,
+    host: str | None = None,
 ) -> None:
     """Record a connection that expires after some hours, or a connect call without a response."""
-    ledger.intent(number, SERVICE, DEFAULT_API_URL, account)
+    ledger.intent(number, SERVICE, DEFAULT_API_URL, account, host)
     if connectionid is not None:
         end = format_utc(utc_now() + datetime.timedelta(hours=hours))
         connection = Connection(SERVICE, connectionid, "http://p:1", "p", 1, "tcp", False, "caller", expires_at=end)
