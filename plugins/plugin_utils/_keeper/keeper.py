@@ -53,12 +53,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol im
     DeviceResponded,
     HostRequest,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import (
-    EndedEarly,
-    LeftOpen,
-    MayBeOpen,
-    Recap,
-)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import Recap
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap_of_run import recap_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recovery import Recovery
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry import Registry, reuse_key
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.unconfirmed import Reconciler
@@ -387,7 +383,7 @@ class Keeper:
                 self._ledger.run_ended(by="keeper")
             else:
                 self._ledger.remove()
-            recap = _recap_of(self._registry.all)
+            recap = recap_of(self._registry.all)
             if self._audit is None:
                 return recap
             for managed in left:
@@ -406,34 +402,6 @@ class Keeper:
                 if not managed.detach and (retry or managed.state is not State.CLOSE_FAILED)
             ]
         concurrent.futures.wait(stops, IDLE_SECONDS)  # after that, the vendor has ended them
-
-
-def _recap_of(connections: t.Collection[ManagedConnection]) -> Recap:
-    return Recap(
-        opened=sum(managed.counts_as_opened for managed in connections),
-        closed=sum(managed.state is State.CLOSED for managed in connections),
-        left_open=tuple(
-            LeftOpen(
-                managed.service,
-                managed.host,
-                managed.connection.connectionid,
-                managed.connection.expires_at,
-                managed.close_error,
-            )
-            for managed in connections
-            if managed.connection is not None and managed.close_error is not None and not managed.has_ended
-        ),
-        may_be_open=tuple(
-            MayBeOpen(managed.service, managed.host, managed.doubt.at, managed.doubt.reason)
-            for managed in connections
-            if managed.state is State.UNCONFIRMED and managed.doubt is not None
-        ),
-        ended_early=tuple(
-            EndedEarly(managed.service, managed.host, managed.connection.connectionid)
-            for managed in connections
-            if managed.connection is not None and managed.ended_early
-        ),
-    )
 
 
 def _find_service(client: AccountClient, name: ServiceName) -> str:
