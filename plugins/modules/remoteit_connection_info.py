@@ -93,6 +93,7 @@ connections:
       detached: false
       deviceaddress: "80:00:00:00:01:00:40:C5"
       ends_by_itself_at: "2026-01-16T07:20:00Z"
+      inventory_host: kiosk-7
       opened_at: "2026-01-15T23:20:00Z"
       run_id: 4711-09af3c55d2
       time_left: 24600
@@ -105,6 +106,13 @@ connections:
       description: Whether the run is still running.
       returned: always
       type: bool
+    inventory_host:
+      description:
+        - The first inventory host that requested the connection. V(null) for a connection that was opened by its
+          service ID.
+      returned: always
+      type: str
+      version_added: 1.1.0
     deviceaddress:
       description: The service ID.
       returned: always
@@ -142,6 +150,19 @@ connections:
       description: The URL of the API that opened the connection.
       returned: always
       type: str
+table:
+  description:
+    - The open connections as lines of text, of at most 69 characters each. The playbook C(remoteit.fleet.status) prints
+      them.
+    - The connections of each run, then those of the account that no run on this controller has opened.
+  returned: always
+  type: list
+  elements: str
+  version_added: 1.1.0
+  sample:
+    - "DEVICE                                   OPENED (UTC)   ENDS BY (UTC)"
+    - "run 4711-09af3c55d2, ended"
+    - "  kiosk-7                                01-15 23:20    01-16 07:20"
 failure:
   description: The reason why the task failed. RV(ignore:msg) contains it as a text.
   returned: on failure

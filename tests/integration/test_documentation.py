@@ -69,7 +69,7 @@ def role_variables() -> set[str]:
     playbooks = " ".join(path.read_text() for path in (ROOT / "playbooks").glob("*.yml"))
     return {option for spec in specs.values() for option in spec["options"]} | {
         *HOST_VARIABLES.values(),
-        *re.findall(r"\bremoteit_(?:run|session|teardown)_\w+", playbooks),
+        *re.findall(r"\bremoteit_(?:run|session|status|teardown)_\w+", playbooks),
     }
 
 

@@ -38,6 +38,8 @@ PUBLIC = "0.0.0.0"
 
 #: Seconds after which the vendor closes a connection that is not used.
 IDLE_SECONDS = 900
+#: Seconds after which the vendor closes every connection.
+MAX_SECONDS = 28800
 
 _HOST_LABEL = re.compile(r"[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?")
 _PROXY_URL = re.compile(r"https?://[!-~]{1,500}", re.IGNORECASE)
@@ -246,7 +248,7 @@ def _parse_port(value: t.Any) -> int:
 
 
 def _parse_seconds(value: t.Any) -> int | None:
-    """Return the number of seconds, or ``None`` if it is not plausible. The vendor's maximum is 28800."""
+    """Return the number of seconds, or ``None`` if it is not plausible. See ``MAX_SECONDS``."""
     text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
     return int(text) if re.fullmatch(r"[0-9]{1,7}", text) else None
 

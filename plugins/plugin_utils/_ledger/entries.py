@@ -30,6 +30,7 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import (
     CONNECTION_ID,
     IDLE_SECONDS,
+    MAX_SECONDS,
     SERVICE_ID,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, parse_utc, sanitize, utc_now
@@ -68,7 +69,7 @@ class Entry:
         if self.connectionid is None:
             return format_utc(parse_utc(self.intended_at) + datetime.timedelta(seconds=IDLE_SECONDS))
         return self.expires_at or format_utc(
-            parse_utc(self.opened_at or self.intended_at) + datetime.timedelta(hours=8)
+            parse_utc(self.opened_at or self.intended_at) + datetime.timedelta(seconds=MAX_SECONDS)
         )
 
     @property
@@ -85,6 +86,7 @@ class Entry:
         return {
             "run_id": snapshot.run_id,
             "alive": snapshot.alive,
+            "inventory_host": self.host,
             "deviceaddress": self.service,
             "connectionid": self.connectionid,
             "opened_at": self.opened_at or self.intended_at,

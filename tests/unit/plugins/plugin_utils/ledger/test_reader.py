@@ -25,7 +25,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.ledger.l
 
 
 def test_list_contains_open_connections(ledger: Ledger, directory: str) -> None:
-    record_connection(ledger)
+    record_connection(ledger, host="pi-0001")
     (listed,) = list_open_connections(directory, None)
     assert 8 * 3600 - 60 < listed.pop("time_left") <= 8 * 3600
     assert 0 <= listed.pop("age") < 60
@@ -33,6 +33,7 @@ def test_list_contains_open_connections(ledger: Ledger, directory: str) -> None:
     assert listed == {
         "run_id": RUN,
         "alive": True,
+        "inventory_host": "pi-0001",
         "deviceaddress": SERVICE,
         "connectionid": ID,
         "detached": False,
