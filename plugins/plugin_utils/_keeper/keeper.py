@@ -383,7 +383,7 @@ class Keeper:
                 self._ledger.run_ended(by="keeper")
             else:
                 self._ledger.remove()
-            recap = recap_of(self._registry.all)
+            recap = recap_of(self._registry)
             if self._audit is None:
                 return recap
             for managed in left:

@@ -102,6 +102,7 @@ class Prefetch:
                 request = ConnectRequest((service,), hostip=hostip)
                 managed = self._lifecycle.submit_connect(client, service, request)
                 managed.host = host
+                self._registry.of_host.setdefault(host, managed)
                 self._registry.reusable[key] = managed
                 self._unused.add(managed)
 

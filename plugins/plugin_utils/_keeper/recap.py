@@ -10,6 +10,11 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import sanitize
+
+#: The recap shows at most so many devices that were offline.
+MAX_LISTED = 10
+
 
 class LeftOpen(t.NamedTuple):
     """A connection that could not be closed."""
@@ -38,6 +43,13 @@ class EndedEarly(t.NamedTuple):
     connectionid: str
 
 
+class Offline(t.NamedTuple):
+    """A service whose device was offline when it was requested for the last time."""
+
+    service: str
+    host: str | None
+
+
 @dataclasses.dataclass(frozen=True)
 class Recap:
     """The connections of a run, counted, and those that need attention."""
@@ -47,11 +59,12 @@ class Recap:
     left_open: tuple[LeftOpen, ...] = ()
     may_be_open: tuple[MayBeOpen, ...] = ()
     ended_early: tuple[EndedEarly, ...] = ()
+    offline: tuple[Offline, ...] = ()  # one for each inventory host
     audit_error: str | None = None
 
     @property
     def is_worth_printing(self) -> bool:
-        return bool(self.opened or self.may_be_open or self.audit_error)
+        return bool(self.opened or self.may_be_open or self.offline or self.audit_error)
 
     def with_orphans(self, orphans: t.Iterable[LeftOpen]) -> Recap:
         """Return the recap with connections of a keeper that was killed, except those that it lists already."""
@@ -59,15 +72,30 @@ class Recap:
         added = tuple(left for left in orphans if left.connectionid not in listed)
         return dataclasses.replace(self, opened=self.opened + len(added), left_open=(*self.left_open, *added))
 
+    @property
+    def offline_hosts(self) -> list[str]:
+        """Return the inventory hosts whose devices were offline."""
+        return sorted(entry.host for entry in self.offline if entry.host is not None)
+
     def as_text(self) -> str:
         lines = [
             f"remote.it: opened {self.opened}, closed {self.closed}, left open {self.opened - self.closed}",
+            *([_offline_text(self.offline)] if self.offline else []),
             *map(_left_open_text, self.left_open),
             *map(_may_be_open_text, self.may_be_open),
             *map(_ended_early_text, self.ended_early),
             *([f"[WARNING]: remote.it: {self.audit_error}"] if self.audit_error else []),
         ]
         return "\n".join(lines)
+
+
+def _offline_text(offline: t.Sequence[Offline]) -> str:
+    names = sorted(sanitize(entry.host or entry.service) for entry in offline)
+    listed = ", ".join(names[:MAX_LISTED])
+    more = len(names) - MAX_LISTED
+    if more > 0:
+        listed = f"{listed} and {more} more; set REMOTEIT_OFFLINE_FILE to write all hosts to a file"
+    return f"remote.it: {len(names)} {'device was' if len(names) == 1 else 'devices were'} offline: {listed}"
 
 
 def _left_open_text(left: LeftOpen) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OfflineError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import (
     ManagedConnection,
     State,
@@ -17,12 +18,15 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap impor
     EndedEarly,
     LeftOpen,
     MayBeOpen,
+    Offline,
     Recap,
 )
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry import Registry
 
 
-def recap_of(connections: t.Collection[ManagedConnection]) -> Recap:
+def recap_of(registry: Registry) -> Recap:
     """Return the recap. Call it with the lock."""
+    connections = registry.all
     return Recap(
         opened=sum(managed.counts_as_opened for managed in connections),
         closed=sum(managed.state is State.CLOSED for managed in connections),
@@ -47,4 +51,20 @@ def recap_of(connections: t.Collection[ManagedConnection]) -> Recap:
             for managed in connections
             if managed.connection is not None and managed.ended_early
         ),
+        offline=tuple(_offline_in(registry)),
     )
+
+
+def _offline_in(registry: Registry) -> t.Iterator[Offline]:
+    """Yield each inventory host, and each service without a host, whose last connect call found the device offline."""
+    for host, managed in registry.of_host.items():
+        if _was_offline(managed):
+            yield Offline(managed.service, host)
+    for managed in registry.all:
+        is_last = registry.of_service(managed.service)[-1] is managed
+        if managed.host is None and is_last and _was_offline(managed):
+            yield Offline(managed.service, None)
+
+
+def _was_offline(managed: ManagedConnection) -> bool:
+    return managed.state is State.FAILED and isinstance(managed.failure, OfflineError)

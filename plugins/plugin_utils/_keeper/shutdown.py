@@ -113,8 +113,32 @@ def _finish() -> None:
         print(f"[WARNING]: remote.it: {error.message}", file=sys.stderr)
         return
     recap = (recap or Recap()).with_orphans(_orphaned_connections())
+    _write_offline_hosts(recap.offline_hosts)
     if recap.is_worth_printing:
         print(recap.as_text(), file=sys.stderr, flush=True)
+
+
+def _write_offline_hosts(hosts: list[str]) -> None:
+    """Write the hosts whose devices were offline to ``REMOTEIT_OFFLINE_FILE``, one on each line.
+
+    Without such a host, remove the file: ansible-core treats ``--limit`` with an empty file as no limit.
+    """
+    path = os.path.expanduser(os.environ.get("REMOTEIT_OFFLINE_FILE", ""))
+    if not path:
+        return
+    try:
+        if hosts:
+            with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.writelines(f"{host}\n" for host in hosts)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+    except OSError as error:
+        print(
+            f"[WARNING]: remote.it: the hosts that were offline could not be written to {path!r}: {error.strerror}. Set"
+            " REMOTEIT_OFFLINE_FILE to a writable file",
+            file=sys.stderr,
+        )
 
 
 def _orphaned_connections() -> list[LeftOpen]:
