@@ -20,6 +20,8 @@ description:
     C(remoteit_services), C(remoteit_attributes), C(remoteit_platform) (a number), C(remoteit_owner),
     C(remoteit_created), C(remoteit_last_reported), C(remoteit_external_address), C(remoteit_external_port) and
     C(remoteit_internal_address).
+  - C(remoteit_offline_since) is the time at which a device that is offline reported for the last time. It is V(null) if
+    the device is online, or if the API does not return the time. Times are in ISO 8601, UTC.
   - The owner of a device chooses its names, tags and attributes. They are never evaluated as templates. On ansible-core
     before 2.19, attributes whose name could be a template are omitted.
   - The name of a host consists of letters, digits, C(.), C(_) and C(-). C(_) replaces all other characters. If several

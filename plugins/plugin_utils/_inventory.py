@@ -142,6 +142,7 @@ def host_variables(device: Device, service: Service | None) -> dict[str, t.Any]:
         "remoteit_owner": device.owner,
         "remoteit_created": device.created,
         "remoteit_last_reported": device.last_reported,
+        "remoteit_offline_since": None if device.online else device.last_reported,
         "remoteit_external_address": device.external_address,
         "remoteit_external_port": device.external_port,
         "remoteit_internal_address": device.internal_address,
