@@ -72,6 +72,15 @@ options:
     default: 60
     vars:
       - name: remoteit_wait_timeout
+  wait_for_online:
+    description:
+      - The time to wait for a device that is offline, in seconds. By default, the host is unreachable at once.
+      - The API is called again every 5 seconds. Each waiting host occupies a fork.
+      - The module M(remoteit.fleet.remoteit_connect) and the role P(remoteit.fleet.remoteit_session#role) do not wait.
+    type: int
+    default: 0
+    vars:
+      - name: remoteit_wait_for_online
   concurrency:
     description:
       - The maximum number of API calls at the same time, for all hosts of an account, regardless of C(forks).
@@ -213,7 +222,11 @@ from ansible.plugins.connection.ssh import Connection as SshConnection
 from ansible.utils.display import Display
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import PUBLIC, host_key_alias
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    OfflineError,
+    OptionsError,
+    RemoteItError,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import WARN_PUBLIC_PROXY
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import HOST_VARIABLES, HostReader, parse_int
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
@@ -237,6 +250,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination im
 #: The age of a connection up to which its proxy may not be ready yet and refuse connections.
 STARTUP_SECONDS = 10.0
 RETRY_SECONDS = 1.0
+#: The pause before the next connect call for a device that is offline.
+OFFLINE_RETRY_SECONDS = 5.0
 #: The options that determine a control socket: over an existing master, ssh checks neither the user nor the key.
 _LOGIN_OPTIONS = ("remote_user", "private_key_file", "private_key", "pkcs11_provider", "ssh_args", "ssh_common_args")
 
@@ -350,7 +365,7 @@ class Connection(SshConnection):  # type: ignore[misc]
             batch = play if play is not None and play.runs_on_every_host else None
             register_shutdown_handlers()
             prefetch = parse_int(HOST_VARIABLES["prefetch"], self.get_option("prefetch"), 100, minimum=0)
-            self._lease = KeeperClient().acquire(host, batch, prefetch)
+            self._lease = self._wait_for_online(lambda: KeeperClient().acquire(host, batch, prefetch))
             try:
                 return self._run_with_retries(self._lease, operation)
             finally:
@@ -358,6 +373,22 @@ class Connection(SshConnection):  # type: ignore[misc]
                 self._lease = None
         except RemoteItError as error:
             raise AnsibleConnectionFailure(self._failure_message(error, name)) from None
+
+    def _wait_for_online(self, acquire: t.Callable[[], T]) -> T:
+        """Acquire a connection, again and again while the device is offline, up to the limit of ``wait_for_online``.
+
+        :raises RemoteItError: the connection cannot be opened.
+        """
+        limit = parse_int(HOST_VARIABLES["wait_for_online"], self.get_option("wait_for_online"), 0, minimum=0)
+        deadline = time.monotonic() + limit
+        while True:
+            try:
+                return acquire()
+            except OfflineError:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise
+            time.sleep(min(OFFLINE_RETRY_SECONDS, remaining))
 
     def _read_host(self, name: str, play: Play | None) -> HostRequest:
         facts = play.facts_of(name) if play is not None else ()
@@ -412,12 +443,11 @@ class Connection(SshConnection):  # type: ignore[misc]
             return ""
         return "The proxy accepts only the address in remoteit_hostip. Check that ssh connects from it. "
 
-    @staticmethod
-    def _replace_connection(error: AnsibleError, lease: ProxyLease, limits: RetryLimits) -> None:
+    def _replace_connection(self, error: AnsibleError, lease: ProxyLease, limits: RetryLimits) -> None:
         """Replace a connection whose proxy refuses to connect, or raise the error of ssh if the limit is reached."""
         if not limits.replacements:
             raise error
-        lease.replace()
+        self._wait_for_online(lease.replace)
         _require_ssh_service(lease)
         limits.count_replacement()
 

@@ -49,7 +49,10 @@ HOST_VARIABLES = {
     **{option: f"remoteit_{name}" for option, name in ACCOUNT_OPTIONS.items()},
     **{
         name: f"remoteit_{name}"
-        for name in ("deviceaddress", "device", "device_id", "service", "hostip", "wait_timeout", "prefetch")
+        for name in (
+            *("deviceaddress", "device", "device_id", "service", "hostip"),
+            *("wait_timeout", "wait_for_online", "prefetch"),
+        )
     },
 }
 
