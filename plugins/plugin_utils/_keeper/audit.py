@@ -76,7 +76,10 @@ class KeeperAudit:
 
     def record_left(self, managed: ManagedConnection) -> None:
         """Record a connection that may be open after the end of the run."""
-        reason = managed.close_error or (managed.doubt and managed.doubt.reason) or "it was opened with detach"
+        if managed.detach:
+            reason = "it was opened with detach"
+        else:
+            reason = managed.close_error or (managed.doubt and managed.doubt.reason) or managed.state.value
         self._append(managed, "left", "keeper", reason)
 
     def record_foreign(self, client: AccountClient, service: str, connectionid: str) -> None:
@@ -106,7 +109,7 @@ class KeeperAudit:
         if managed in self._replaced:
             return "keeper", Event.REPLACE.value
         if source is State.UNUSABLE:
-            return "keeper", "it could not be used"
+            return "keeper", "it could only be closed"
         return "task", "no task needs it any more"
 
     def _append(self, managed: ManagedConnection, kind: Kind, actor: Actor, reason: str | None) -> None:

@@ -80,11 +80,12 @@ class AuditLog:
             )
 
     def append_teardown(
-        self, snapshot: LedgerSnapshot, entry: Entry, connectionid: str, outcome: str | RemoteItError
+        self, snapshot: LedgerSnapshot, entry: Entry, connectionid: str, outcome: str | RemoteItError | None
     ) -> None:
         """Append the outcome of a teardown for a connection of an ended run.
 
         :param connectionid: an empty text if it is not known.
+        :param outcome: ``None`` for a connect call that was unconfirmed and is not any more.
         """
         kind: Kind
         actor: Actor
@@ -93,7 +94,7 @@ class AuditLog:
             kind, actor, reason = "left", "teardown", outcome.message
         else:
             kind, actor, reason = _OUTCOMES[outcome]
-            if outcome == ALREADY_CLOSED and entry.has_expired:
+            if outcome in (ALREADY_CLOSED, None) and entry.has_expired:
                 reason = EXPIRED
         event = AuditEvent(
             event=kind,
@@ -122,9 +123,10 @@ class AuditLog:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-_OUTCOMES: dict[str, tuple[Kind, Actor, str]] = {
+_OUTCOMES: dict[str | None, tuple[Kind, Actor, str]] = {
     CLOSED: ("closed", "teardown", "its run had ended"),
     ALREADY_CLOSED: ("closed", "api", NOT_KNOWN),
+    None: ("closed", "teardown", "the sessions of the account show whether its connect call opened a connection"),
     STILL_USED: ("left", "teardown", "a run that is running uses it too"),
 }
 

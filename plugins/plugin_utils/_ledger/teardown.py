@@ -34,8 +34,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity impor
 if t.TYPE_CHECKING:
     from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.audit import AuditLog
 
-#: A connection of a ledger, its connection ID or an empty text, and its outcome.
-_Outcome = tuple[Entry, str, str | RemoteItError]
+#: A connection of a ledger, its connection ID or an empty text, and its outcome. The outcome is ``None`` for a connect
+#: call that was unconfirmed and is not any more.
+_Outcome = tuple[Entry, str, str | RemoteItError | None]
 
 
 def teardown(
@@ -72,7 +73,8 @@ def teardown(
                 for entry, connectionid, outcome in ended_run.finish(ids_elsewhere, check_mode):
                     if audit_log is not None and not check_mode:
                         audit_log.append_teardown(snapshot, entry, connectionid, outcome)
-                    yield (entry.service, connectionid), outcome
+                    if outcome is not None:
+                        yield (entry.service, connectionid), outcome
     for error in unreadable:
         path = error.details["path"]
         if run_id is None or sanitize_job_id(run_id) in os.path.basename(path):
@@ -143,19 +145,20 @@ class _EndedRun:
         return error
 
     def _resolve_unconfirmed(self, entries: list[Entry], check_mode: bool) -> t.Iterator[_Outcome]:
-        """Find out which connect calls without a response opened a connection, and yield those that stay unknown."""
-        entries = [entry for entry in entries if not entry.has_expired]
-        found = self._match_sessions(entries) if entries else {}
+        """Find out which connect calls without a response opened a connection, and yield each call."""
+        pending = [entry for entry in entries if not entry.has_expired]
+        found = self._match_sessions(pending) if pending else {}
         for entry in entries:
-            if entry.number not in found:
+            connectionid = found.get(entry.number)
+            if not entry.has_expired and entry.number not in found:
                 self._left_open += 1
                 yield entry, "", _error_unconfirmed(self._snapshot, entry)
                 continue
-            connectionid = found[entry.number]
             if connectionid is not None:
                 self._to_close[entry.service, connectionid] = entry
             elif not check_mode:
-                self._ledger.closed(entry.number, "never opened")
+                self._ledger.closed(entry.number, "expired" if entry.has_expired else "never opened")
+            yield entry, "", None
 
     def _match_sessions(self, entries: list[Entry]) -> dict[int, str | None]:
         """Return the connection IDs of connect calls without a response, by their numbers; see ``match_sessions``."""

@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import re
 import stat
 import threading
 import typing as t
@@ -18,6 +19,7 @@ import typing as t
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import DirectBackend
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.audit import AuditEvent, AuditLog
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
@@ -227,6 +229,33 @@ def test_teardown_records_shared_connections(directory: str, ledger: Ledger, log
     record_connection(running, account=FINGERPRINT)
     run_teardown(directory, log)
     assert outcomes(log) == [("left", "teardown")]
+
+
+def test_teardown_settles_unconfirmed_calls(
+    mock_api: mock.MockApi, directory: str, ledger: Ledger, log: AuditLog
+) -> None:
+    """A connect call whose outcome was unknown has a last line, and so does the connection that it opened."""
+    account = mock.account(mock.WITH_ACCESS_KEY)
+    record_connection(ledger, connectionid=None, account=account.credentials.fingerprint())
+    kill_keeper(ledger)
+    mock_api.expect_query(None, mock.sessions(mock.ID, started=format_utc(utc_now())))
+    mock_api.expect_query(None, mock.Reply({"data": {"disconnect": True}}))
+    list(teardown(directory, None, lambda: account, DirectBackend(), check_mode=False, audit_log=log))
+    assert [(line["event"], line["by"], line["connectionid"]) for line in lines(log.path)] == [
+        ("closed", "teardown", None),
+        ("closed", "teardown", mock.ID),
+    ]
+
+
+def test_teardown_settles_expired_calls(directory: str, ledger: Ledger, log: AuditLog) -> None:
+    record_connection(ledger, connectionid=None, account=FINGERPRINT)
+    kill_keeper(ledger)
+    text = pathlib.Path(ledger.path).read_text()
+    pathlib.Path(ledger.path).write_text(re.sub(r'"at": "20\d\d', '"at": "2020', text))
+    run_teardown(directory, log)
+    (line,) = lines(log.path)
+    assert (line["event"], line["connectionid"], line["reason"]) == ("closed", None, "it has expired")
+    assert not os.path.exists(ledger.path)
 
 
 def test_teardown_in_check_mode_records_nothing(directory: str, ledger: Ledger, log: AuditLog) -> None:
