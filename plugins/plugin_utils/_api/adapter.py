@@ -98,7 +98,7 @@ class _Connection:
         call, host = current_call.get(), self._dns_host
         failure: Exception = OSError("the host has no address")
         try:
-            for address in _addresses(host, self.port):
+            for address in self._addresses():
                 self._dns_host, self.timeout = address, call.remaining()
                 try:
                     sock = super()._new_conn()  # type: ignore[misc]
@@ -111,6 +111,17 @@ class _Connection:
         finally:
             self._dns_host = host
 
+    def _addresses(self) -> list[str]:
+        """Return the addresses of the host, or the host itself if urllib3 or a SOCKS proxy is to resolve it."""
+        host = self._dns_host
+        if hasattr(self, "_socks_options"):
+            return [host]
+        try:
+            found = socket.getaddrinfo(host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return [host]  # urllib3 raises the error
+        return list(dict.fromkeys(str(address[0]) for *_unused, address in found))
+
     def send(self, data: t.Any) -> None:
         if self.sock is None:
             self.connect()
@@ -122,15 +133,6 @@ class _Connection:
 
     def response_class(self, sock: t.Any, *arguments: t.Any, **options: t.Any) -> http.client.HTTPResponse:
         return http.client.HTTPResponse(_ReadOnly(sock), *arguments, **options)  # type: ignore[arg-type]
-
-
-def _addresses(host: str, port: int) -> list[str]:
-    """Return the addresses of a host, or the host itself if it cannot be resolved. urllib3 then raises the error."""
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return [host]
-    return list(dict.fromkeys(str(address[0]) for *_unused, address in found))
 
 
 class _ReadOnly:

@@ -23,8 +23,14 @@ import typing as t
 import pytest
 import requests
 import requests.exceptions
+import urllib3
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import http as _http
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.adapter import (
+    Call,
+    _with_own_connections,
+    current_call,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     BadAnswerError,
     CallTimeoutError,
@@ -232,6 +238,21 @@ def test_network_failure_is_an_error_without_retry(
     mock_api.expect("POST", URL, raised)
     with pytest.raises(error, match=message):
         request()
+
+
+def test_host_is_resolved_by_a_socks_proxy() -> None:
+    class SocksConnection(urllib3.connection.HTTPConnection):
+        """Like the connection class that urllib3 has if PySocks is installed."""
+
+        _socks_options: t.ClassVar[dict[str, str]] = {}
+
+        def _new_conn(self) -> t.NoReturn:
+            raise urllib3.exceptions.NewConnectionError(self, self._dns_host)
+
+    pool = type("SocksPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": SocksConnection})
+    current_call.set(Call(time.monotonic() + 60))
+    with pytest.raises(urllib3.exceptions.NewConnectionError, match="localhost"):
+        _with_own_connections(pool).ConnectionCls("localhost", 1)._new_conn()
 
 
 def test_network_failure_names_the_proxy_without_its_password(mock_api: MockApi) -> None:
