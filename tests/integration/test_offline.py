@@ -121,11 +121,11 @@ def test_wait_for_online_waits_for_a_device(fleet: Fleet) -> None:
 def test_wait_for_online_ends(fleet: Fleet) -> None:
     """A device that stays offline is unreachable, with the reason, after at least one more call."""
     offline = fleet.devices[1]
-    fleet.inventory["fleet"]["vars"] |= {"remoteit_wait_for_online": 1, "remoteit_prefetch": 0}
+    fleet.inventory["fleet"]["vars"] |= {"remoteit_wait_for_online": 5, "remoteit_prefetch": 0}
     fleet.simulator.device(offline, online=False)
     run = fleet.run([play(who())])
     assert run.status("who") == {device: "unreachable" if device == offline else "changed" for device in fleet.devices}
-    assert run.calls("connect").count(fleet.services[1]) == 2
+    assert run.calls("connect").count(fleet.services[1]) >= 2
     assert f"1 device was offline: {offline}" in run.stderr
 
 

@@ -726,7 +726,7 @@ def test_two_runs_on_the_same_devices(fleet: Fleet, case: Case) -> None:
         # two runs that end each other's connections may do so while a command runs, which is not repeated
         assert codes <= ({0, 4} if case.ending.variant == "override" else {0})
         await_nothing_open(fleet)
-    assert fleet.has_ended("again", 2 * len(ALL))
+    assert 4 in codes or fleet.has_ended("again", 2 * len(ALL))
     assert fleet.ledgers() == []
 
 
