@@ -302,7 +302,7 @@ def parse_profile(text: str, profile: str, path: str) -> dict[str, str]:
     a fallback for the default profile. By default, ``configparser`` would refuse them, copy the values of ``[DEFAULT]``
     to every other profile, and interpolate ``%``.
     """
-    if text.lstrip().startswith("{"):
+    if re.match(r'\s*(\{|\[\s*[{"])', text):
         raise OptionsError(
             f"the credentials file {path} is not an INI file, but JSON; write the line [{DEFAULT_PROFILE}] and then"
             " lines such as R3_ACCESS_KEY_ID=..."

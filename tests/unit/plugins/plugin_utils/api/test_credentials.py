@@ -310,6 +310,8 @@ def test_load_credentials_notes_the_source_of_each_value(
         ("export R3_ACCESS_KEY_ID=F\nexport R3_SECRET_ACCESS_KEY=ZmlsZQ==\n", "begin with export"),
         ('{"R3_ACCESS_KEY_ID": "F", "R3_SECRET_ACCESS_KEY": "ZmlsZQ=="}', "JSON"),
         ('{\n  "R3_ACCESS_KEY_ID": "F"\n}\n', "JSON"),
+        ('[{"R3_ACCESS_KEY_ID": "F", "R3_SECRET_ACCESS_KEY": "ZmlsZQ=="}]', "JSON"),
+        ('[ {\n  "R3_ACCESS_KEY_ID": "F"\n}]\n', "JSON"),
     ],
 )
 def test_load_credentials_hints_at_other_file_formats(home: pathlib.Path, text: str, hint: str) -> None:
