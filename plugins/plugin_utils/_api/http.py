@@ -141,15 +141,15 @@ class HttpClient:
         :param retry: whether the request may also be repeated after HTTP 5xx and after a network failure.
         :raises ThrottledError, CallTimeoutError, NetworkError: the last attempt ended so.
         """
-        refusals, waited = 0, 0.0
+        refusals, waited, start = 0, 0.0, time.monotonic()
         while True:
             response, retry_after = self._send_with_retries(method, url, headers, body, auth, retry)
             if response.status != 429:
                 return response
             pause = _backoff(refusals, retry_after)
-            refusals, waited = refusals + 1, waited + pause
-            is_last = refusals == MAX_ATTEMPTS and (retry_after is None or retry_after < 1)
-            if is_last or waited > MAX_THROTTLE_SECONDS or not self.wait_for_limit(pause, retry):
+            refusals, waited = refusals + 1, max(waited, time.monotonic() - start) + pause
+            is_last = refusals >= MAX_ATTEMPTS and (retry_after is None or retry_after < 1)
+            if is_last or round(waited) > MAX_THROTTLE_SECONDS or not self.wait_for_limit(pause, retry):
                 raise ThrottledError("rate limit exceeded (HTTP 429); retry later or lower the concurrency")
 
     def wait_for_limit(self, seconds: float, retry: bool) -> bool:

@@ -465,6 +465,13 @@ def test_throttled_request_is_repeated_for_a_minute(
         request()
 
 
+def test_throttled_request_is_not_repeated_forever(mock_api: MockApi, pauses: list[float]) -> None:
+    replies = [Reply("", 429, {"Retry-After": "1"})] * 5 + [Reply("", 429, {"Retry-After": "0"})]
+    mock_api.expect("POST", URL, *replies)
+    with pytest.raises(ThrottledError):
+        request()
+
+
 def test_throttled_request_may_fail_otherwise(mock_api: MockApi, pauses: list[float]) -> None:
     mock_api.expect("POST", URL, Reply("", 429, {"Retry-After": "1"}), Reply("", 500))
     assert request().status == 500
