@@ -319,6 +319,8 @@ class GraphQlApi:
         refusal = self._refusal(response, content, document)
         if isinstance(refusal, AuthError):
             refusal = refusal.reworded(self._credentials.explain(refusal.message))
+        if refusal is not None and any("." in path for path in _paths(content)):
+            refusal.outcome = ConnectOutcome.UNKNOWN  # an error below the mutation: it was executed
         return dict_or_empty(content.get("data")), refusal
 
     def _refusal(self, response: Response, content: dict[str, t.Any], document: str) -> RemoteItError | None:
@@ -328,7 +330,7 @@ class GraphQlApi:
         reason = sanitize(_messages(content), self._secrets)
         if _FORBIDDEN.search(reason):
             return self._forbidden(response, content, document, reason)
-        if _VALIDATION_ERROR.search(reason):
+        if _VALIDATION_ERROR.search(reason) and not _paths(content):  # nothing was executed that could have a path
             return RemoteItError(
                 f"the API says: {reason} (it did not execute the request)",
                 outcome=ConnectOutcome.REFUSED,

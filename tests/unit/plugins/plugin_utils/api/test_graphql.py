@@ -200,6 +200,25 @@ def test_forbidden_connect_is_not_a_wrong_access_key(mock_api: MockApi, data: t.
         api().connect(SERVICE)
 
 
+@pytest.mark.parametrize(
+    ("message", "path"),
+    [
+        ("Forbidden", ["connect", "url"]),
+        ("Unauthorized", ["connect", "url"]),
+        ("Permission denied for field timeout", ["connect", "timeout"]),
+        ("Session for device not found", ["connect", "host"]),
+        ("Unknown operation failure", ["connect"]),
+    ],
+)
+def test_connect_with_an_error_below_it_is_unknown(mock_api: MockApi, message: str, path: list[str]) -> None:
+    """The mutation was executed: the null of a field has replaced the connection."""
+    reply = Reply({"data": {"connect": None}, "errors": [{"message": message, "path": path}]})
+    mock_api.expect_query({"serviceId": SERVICE}, reply)
+    with pytest.raises(RemoteItError) as failed:
+        api().connect(SERVICE)
+    assert failed.value.outcome is ConnectOutcome.UNKNOWN
+
+
 @pytest.mark.parametrize("message", ["forbidden", "Unauthorized"])
 def test_partially_forbidden_list_is_incomplete(mock_api: MockApi, message: str) -> None:
     refusal = {"message": message, "path": ["login", "devices", "items", 0, "tags"]}
