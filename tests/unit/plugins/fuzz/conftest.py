@@ -14,6 +14,7 @@ import pytest
 import urllib3.util.connection
 from hypothesis import HealthCheck, Phase, settings
 
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import http as _http
 from ansible_collections.remoteit.fleet.tests.unit.plugins.fuzz.fuzz_api import FuzzedApi
 
 _NEW = os.environ.get("REMOTEIT_FUZZ")
@@ -34,10 +35,12 @@ settings.load_profile("examples")
 
 @pytest.fixture
 def fuzzed_api(monkeypatch: pytest.MonkeyPatch) -> FuzzedApi:
-    """Return an API with random responses. There are no pauses and no connections to other hosts."""
+    """Return an API with random responses. Pauses are very short, and there are no connections to other hosts."""
     fuzzed_api = FuzzedApi()
     monkeypatch.setattr(urllib3.util.connection, "create_connection", fuzzed_api.connect)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(_http, "MAX_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(_http, "MAX_THROTTLE_SECONDS", 0.0)
     monkeypatch.setattr(socket, "create_connection", _refuse)
     return fuzzed_api
 

@@ -36,7 +36,7 @@ ACCOUNT = mock.account()
 FINGERPRINT = ACCOUNT.credentials.fingerprint()
 
 #: Ten thousand lines.
-WRITERS, LINES = 20, 500
+WRITERS, LINES = 8, 1250
 
 
 @pytest.fixture
