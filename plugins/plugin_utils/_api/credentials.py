@@ -36,6 +36,13 @@ _R3_VARIABLES = {"access_key_id": "R3_ACCESS_KEY_ID", "secret_access_key": "R3_S
 _VARIABLES = {name: _R3_VARIABLES.get(name, f"REMOTEIT_{name.upper()}") for name in _NAMES}
 _DEVELOPER_KEY_VARIABLES = ("REMOTEIT_DEVELOPER_KEY", "R3_DEVELOPER_API_KEY")
 
+#: A line of a shell script or of YAML that sets a value, for example ``export NAME=`` or ``- NAME:``.
+_SCRIPT_LINE = re.compile(
+    r"^[ \t]*(?!R3_)[^\s#;=:\[][^#;=:\n]*?(?::[ \t]*\n[ \t]+)?"
+    r"\b(R3_(?:ACCESS_KEY_ID|SECRET_ACCESS_KEY|DEVELOPER_API_KEY))\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+
 _MISSING_CREDENTIALS_HELP = (
     "give an access key (options access_key_id and secret_access_key; or R3_ACCESS_KEY_ID and R3_SECRET_ACCESS_KEY, in"
     " the environment or in the profile {profile} of {file}); or a token (option token or REMOTEIT_TOKEN), or a user"
@@ -258,8 +265,6 @@ def _missing_credentials(
         for key, other in (tuple(_R3_VARIABLES.values()), tuple(_R3_VARIABLES.values())[::-1])
         if values.get(key) and not values.get(other)
     ]
-    if any(key.startswith("EXPORT ") for key in from_file):
-        hints.append(f"; {path} has lines that begin with export: remove this word, because the file is not a script")
     return f"there are no credentials for remote.it: {help_text}{''.join(hints)}"
 
 
@@ -306,6 +311,12 @@ def parse_profile(text: str, profile: str, path: str) -> dict[str, str]:
         raise OptionsError(
             f"the credentials file {path} is not an INI file, but JSON; write the line [{DEFAULT_PROFILE}] and then"
             " lines such as R3_ACCESS_KEY_ID=..."
+        )
+    script = _SCRIPT_LINE.search(text)
+    if script is not None:
+        raise OptionsError(
+            f"the credentials file {path} is not an INI file: write {script[1].upper()}=... alone on line"
+            f" {text.count(chr(10), 0, script.start(1)) + 1}, and remove what is in front of it"
         )
     parser = configparser.RawConfigParser(default_section="\0", strict=False)
     try:

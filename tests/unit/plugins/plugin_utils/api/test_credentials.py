@@ -21,7 +21,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials im
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
-    NoCredentialsError,
     OptionsError,
 )
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
@@ -307,7 +306,12 @@ def test_load_credentials_notes_the_source_of_each_value(
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("export R3_ACCESS_KEY_ID=F\nexport R3_SECRET_ACCESS_KEY=ZmlsZQ==\n", "begin with export"),
+        ("export R3_ACCESS_KEY_ID=F\nexport R3_SECRET_ACCESS_KEY=ZmlsZQ==\n", "R3_ACCESS_KEY_ID=... alone on line 1"),
+        ("[default]\nexport\tR3_SECRET_ACCESS_KEY=ZmlsZQ==\n", "R3_SECRET_ACCESS_KEY=... alone on line 2"),
+        ("[default]\nset r3_developer_api_key=ZmlsZQ==\n", "R3_DEVELOPER_API_KEY=... alone on line 2"),
+        ('"R3_SECRET_ACCESS_KEY": "ZmlsZQ=="\n', "alone on line 1"),
+        ("keys:\n  - R3_SECRET_ACCESS_KEY: ZmlsZQ==\n", "alone on line 2"),
+        ("default:\n  R3_SECRET_ACCESS_KEY: ZmlsZQ==\n", "alone on line 2"),
         ('{"R3_ACCESS_KEY_ID": "F", "R3_SECRET_ACCESS_KEY": "ZmlsZQ=="}', "JSON"),
         ('{\n  "R3_ACCESS_KEY_ID": "F"\n}\n', "JSON"),
         ('[{"R3_ACCESS_KEY_ID": "F", "R3_SECRET_ACCESS_KEY": "ZmlsZQ=="}]', "JSON"),
@@ -316,9 +320,16 @@ def test_load_credentials_notes_the_source_of_each_value(
 )
 def test_load_credentials_hints_at_other_file_formats(home: pathlib.Path, text: str, hint: str) -> None:
     write(home, text)
-    with pytest.raises((NoCredentialsError, OptionsError), match=hint) as caught:
-        load_credentials({}, {})
-    assert "ZmlsZQ" not in caught.value.message
+    for environ in {}, {"REMOTEIT_TOKEN": "t"}:
+        with pytest.raises(OptionsError, match=hint) as caught:
+            load_credentials({}, environ)
+        assert "ZmlsZQ" not in caught.value.message
+
+
+def test_load_credentials_ignores_comments_about_scripts(home: pathlib.Path) -> None:
+    write(home, "# export R3_ACCESS_KEY_ID=...\n  ; set R3_ACCESS_KEY_ID=\n[default]\n  r3_access_key_id: F\n"
+          "  R3_SECRET_ACCESS_KEY = ZmlsZQ==\nnote = R3_ACCESS_KEY_ID\n")  # fmt: skip
+    assert load_credentials({}, {}).access_key_id == "F"
 
 
 @pytest.mark.parametrize("name", ["access_key_id", "secret_access_key"])
