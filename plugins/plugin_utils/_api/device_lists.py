@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import datetime
+import ipaddress
 import re
 import typing as t
 
@@ -31,7 +32,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import 
 MAX_DEPTH = 20
 #: The part of a name that is searched for separators, because the search takes time for each of them.
 MAX_NAME_LENGTH = 500
-_ADDRESS_WITH_PORT = re.compile(r"(\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<address>[^:]+)):(?P<port>[0-9]{1,5})", re.ASCII)
 _UTC = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?Z")
 
 #: The fields of a GraphQL query for devices. ``%s`` stands for the tags.
@@ -245,12 +245,21 @@ def _text(value: t.Any) -> str | None:
 
 
 def _split_address(value: t.Any) -> tuple[str | None, int | None]:
-    """Return the address and the port of an endpoint. The port is optional; GraphQL sends one, REST does not."""
-    text = _text(value)
-    match = _ADDRESS_WITH_PORT.fullmatch(text or "")
-    if match and 1 <= int(match["port"]) <= 65535:
-        return match["ipv6"] or match["address"], int(match["port"])
-    return text, None
+    """Return the IP address and the port of an endpoint. GraphQL sends a port, REST does not.
+
+    Each is ``None`` if it is missing or invalid.
+    """
+    text = _text(value) or ""
+    has_port = text.count(":") == 1 or "]:" in text
+    address, port = text.rpartition(":")[::2] if has_port else (text, "")
+    try:
+        return str(ipaddress.ip_address(address.strip("[]"))), _port(port)
+    except ValueError:
+        return None, None
+
+
+def _port(text: str) -> int | None:
+    return int(text) if text.isdecimal() and 1 <= int(text[:6]) <= 65535 else None
 
 
 def _number(value: t.Any) -> int | None:

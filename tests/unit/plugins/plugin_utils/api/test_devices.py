@@ -142,7 +142,23 @@ def test_device_from_graphql_skips_device_without_id(item: t.Any) -> None:
             {"external_address": "2001:db8::7", "external_port": 443},
         ),
         ({"endpoint": {"externalAddress": "2001:db8::7"}}, {"external_address": "2001:db8::7", "external_port": None}),
-        ({"endpoint": {"externalAddress": "a:65536"}}, {"external_address": "a:65536", "external_port": None}),
+        (
+            {"endpoint": {"externalAddress": "[2001:db8::7]"}},
+            {"external_address": "2001:db8::7", "external_port": None},
+        ),
+        (
+            {"endpoint": {"externalAddress": "203.0.113.7:65536"}},
+            {"external_address": "203.0.113.7", "external_port": None},
+        ),
+        (
+            {"endpoint": {"externalAddress": "203.0.113.7:0"}},
+            {"external_address": "203.0.113.7", "external_port": None},
+        ),
+        (
+            {"endpoint": {"externalAddress": "[fe80::1%eth0]:5"}},
+            {"external_address": "fe80::1%eth0", "external_port": 5},
+        ),
+        ({"endpoint": {"externalAddress": "somewhere:80"}}, {"external_address": None, "external_port": None}),
         ({"endpoint": {"externalAddress": ["a"]}}, {"external_address": None, "external_port": None}),
         ({"endpoint": {"internalAddress": "10.0.0.7:22"}}, {"internal_address": "10.0.0.7"}),
         ({"attributes": None}, {"attributes": {}}),
