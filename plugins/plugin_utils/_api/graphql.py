@@ -192,14 +192,19 @@ class GraphQlApi:
         login = self._query_login(document, variables, lambda warning: None)  # a missing list is not an empty one
         services = login.get("service")
         found: dict[str, list[ApiSession]] = {}
+        incomplete: set[str] = set()
         for service in map(dict_or_empty, services if isinstance(services, list) else []):
             service_id, items = service.get("id"), service.get("sessions")
-            if isinstance(service_id, str) and isinstance(items, list):
-                sessions = [session_from_graphql(item, login.get("id")) for item in items]
-                found[service_id.upper()] = [
-                    session if session.service_id else session._replace(service_id=service_id) for session in sessions
-                ]
-        return found
+            if not isinstance(service_id, str):
+                continue
+            if not isinstance(items, list):
+                incomplete.add(service_id.upper())
+                continue
+            sessions = [session_from_graphql(item, login.get("id")) for item in items]
+            found.setdefault(service_id.upper(), []).extend(
+                session if session.service_id else session._replace(service_id=service_id) for session in sessions
+            )
+        return {service_id: sessions for service_id, sessions in found.items() if service_id not in incomplete}
 
     # -- devices -------------------------------------------------------------------------------------------------------
 
@@ -319,7 +324,7 @@ class GraphQlApi:
         refusal = self._refusal(response, content, document)
         if isinstance(refusal, AuthError):
             refusal = refusal.reworded(self._credentials.explain(refusal.message))
-        if refusal is not None and any("." in path for path in _paths(content)):
+        if refusal is not None and _is_below_root(content):
             refusal.outcome = ConnectOutcome.UNKNOWN  # an error below the mutation: it was executed
         return dict_or_empty(content.get("data")), refusal
 
@@ -348,12 +353,13 @@ class GraphQlApi:
     ) -> AuthError | NotSharedError:
         """Return the error for a reason that begins with "forbidden" or "unauthorized". It names the refused part.
 
-        The reason of a wrong access key is never "forbidden", and its response never has data.
+        The reason of a wrong access key is never "forbidden", and its response has neither data nor an error below a
+        root field.
         """
         fields = ", ".join(_paths(content)) or document.split("{")[0].split("(")[0].strip()
         message = f"the API says: {reason}, about: {sanitize(fields, self._secrets)}"
         has_data = any(value is not None for value in dict_or_empty(content.get("data")).values())
-        if has_data or not _UNAUTHORIZED.search(reason):
+        if has_data or _is_below_root(content) or not _UNAUTHORIZED.search(reason):
             return NotSharedError(
                 f"{message} (the account of the access key may not do it)", http_status=response.status
             )
@@ -449,6 +455,11 @@ def _paths(content: dict[str, t.Any]) -> list[str]:
     errors = content.get("errors")
     paths = [dict_or_empty(error).get("path") for error in (errors if isinstance(errors, list) else [])]
     return [".".join(part for part in path if isinstance(part, str)) for path in paths if isinstance(path, list)]
+
+
+def _is_below_root(content: dict[str, t.Any]) -> bool:
+    """Return whether an error of a response is about a field below a root field, which was executed then."""
+    return any("." in path for path in _paths(content))
 
 
 def _lower_texts(*values: t.Any) -> list[str]:

@@ -200,6 +200,14 @@ def test_forbidden_connect_is_not_a_wrong_access_key(mock_api: MockApi, data: t.
         api().connect(SERVICE)
 
 
+def test_unauthorized_field_is_not_a_wrong_access_key(mock_api: MockApi) -> None:
+    """The null of a required field below ``login`` spreads up to the whole response."""
+    refusal = {"message": "unauthorized", "path": ["login", "account", "devices"]}
+    mock_api.expect_query(PAGE, Reply({"errors": [refusal], "data": None}))
+    with pytest.raises(NotSharedError, match=r"unauthorized, about: login\.account\.devices"):
+        listed()
+
+
 @pytest.mark.parametrize(
     ("message", "path"),
     [
@@ -475,6 +483,16 @@ def test_sessions_of_asks_each_service(mock_api: MockApi, monkeypatch: pytest.Mo
         "query ServiceSessions($id: [String!]!) { login { id service(id: $id)"
         " { id sessions { id timestamp user { id } target { id } endpoint { proxy } } } } }"
     )
+
+
+@pytest.mark.parametrize(("items", "count"), [([{}], 2), ([], 1), (None, None)])
+def test_sessions_of_a_service_that_the_response_has_twice(
+    mock_api: MockApi, items: list[t.Any] | None, count: int | None
+) -> None:
+    services = [{"id": SERVICE, "sessions": [{"id": ID}]}, {"id": SERVICE, "sessions": items}]
+    mock_api.expect_query({"id": [SERVICE]}, Reply({"data": {"login": {"id": "me", "service": services}}}))
+    found = api().sessions_of([SERVICE])[SERVICE]
+    assert (None if found is None else len(found)) == count
 
 
 @pytest.mark.parametrize("reply", [Reply("", 403), errors("unauthorized"), Reply({"data": {"login": None}})])
