@@ -20,6 +20,11 @@ _BEFORE_LOGIN = re.compile(
     r"ssh: connect to host \S+ port \d+: |kex_exchange_identification: |ssh_exchange_identification: "
     r"|Connection timed out during banner exchange|Connection to \S+ port \d+ timed out"
 )
+#: Messages about errors that another attempt does not cure, also in the login to a jump host.
+_PERMANENT = re.compile(
+    r"Could not resolve hostname|Permission denied|Too many authentication failures|Host key verification failed"
+    r"|Unable to negotiate|Cannot assign requested address|Bad configuration option|Bad owner or permissions"
+)
 #: The port of a peer in a message.
 _PEER_PORT = re.compile(r"(?:connect to host|by|Connection to) \S+ port (\d+)")
 #: The name that ssh gives to a peer behind a jump host or a ``ProxyCommand``.
@@ -57,11 +62,11 @@ def is_refused(reason: str, connection: Connection, *, direct: bool) -> bool:
 
 
 def is_before_login(reason: str, connection: Connection, *, direct: bool) -> bool:
-    """Return whether ssh failed before the login, so that no command was executed and a retry may help.
+    """Return whether ssh failed before the login to the device, so that no command was executed, and a retry may help.
 
     A command that runs ssh on the device can print the same message, but with another port.
     """
-    if _BEFORE_LOGIN.search(reason) is None:
+    if _BEFORE_LOGIN.search(reason) is None or _PERMANENT.search(reason):
         return False
     if not direct:
         return _UNKNOWN_PEER in reason

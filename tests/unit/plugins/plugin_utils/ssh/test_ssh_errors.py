@@ -96,6 +96,26 @@ def test_is_before_login_by_a_jump_host() -> None:
 
 
 @pytest.mark.parametrize(
+    "reason",
+    [
+        "ssh: Could not resolve hostname jump: Name or service not known",
+        "pi@192.0.2.7: Permission denied (publickey).",
+        "Received disconnect from 192.0.2.7 port 22:2: Too many authentication failures",
+        "Host key verification failed.",
+        "Unable to negotiate with 192.0.2.7 port 22: no matching host key type found. Their offer: ssh-rsa",
+    ],
+)
+def test_is_before_login_excludes_permanent_errors_of_a_jump_host(reason: str) -> None:
+    closed = "kex_exchange_identification: Connection closed by remote host Connection closed by UNKNOWN port 65535"
+    assert not is_before_login(f"{reason} {closed}", connection("http://203.0.113.7:34168"), direct=False)
+
+
+def test_is_before_login_excludes_a_wrong_address_of_this_machine() -> None:
+    reason = "bind [203.0.113.9]: Cannot assign requested address ssh: connect to host p port 34168: failure"
+    assert not is_before_login(reason, connection("http://203.0.113.7:34168"), direct=True)
+
+
+@pytest.mark.parametrize(
     ("reason", "words"),
     [
         (OFFENDING, (f"ssh-keygen -R {ALIAS} -f /home/me/.ssh/known_hosts",)),
