@@ -130,7 +130,9 @@ def test_playbook_is_no_tasks_file(fleet: Fleet) -> None:
     assert run.connections == []
 
 
-@pytest.mark.parametrize("arguments", [("--limit", "fleet"), ("--tags", "deploy")])
+@pytest.mark.parametrize(
+    "arguments", [("--limit", "fleet"), ("--tags", "deploy"), ("--skip-tags", "always"), ("--skip-tags", "tagged,x")]
+)
 @pytest.mark.usefixtures("leftover")
 def test_teardown_closes_or_fails(fleet: Fleet, arguments: tuple[str, ...]) -> None:
     run = fleet.run("remoteit.fleet.teardown", *arguments, leaves_open=0)
