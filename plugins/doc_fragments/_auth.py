@@ -80,6 +80,7 @@ options:
   timeout:
     description:
       - The limit for an API call in seconds, from connecting to the last byte of the response.
+      - It does not limit the resolution of the API's name. With a SOCKS proxy, it limits each step of the handshake.
       - A call that opens a connection takes several seconds. The vendor's clients wait for 40 seconds.
     type: int
     default: 60
@@ -165,6 +166,7 @@ options:
   timeout:
     description:
       - The limit for an API call in seconds, from connecting to the last byte of the response.
+      - It does not limit the resolution of the API's name. With a SOCKS proxy, it limits each step of the handshake.
     type: int
     default: 60
 notes:
