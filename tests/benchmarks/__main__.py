@@ -22,13 +22,14 @@ BENCHMARKS: dict[str, t.Callable[..., None]] = {
     "task": plugin.task,
     "run": plugin.run,
     "bulk": plugin.bulk,
+    "trail": plugin.trail,
     "fleet": fleet.main,
     "keeper": keeper.main,
     "connect": connect.main,
     "inventory": inventory.main,
 }
 #: The benchmarks with the options ``--hosts`` and ``--repeats``.
-SCALABLE = ("task", "run", "bulk", "fleet")
+SCALABLE = ("task", "run", "bulk", "trail", "fleet")
 
 
 def main() -> None:

@@ -173,3 +173,38 @@ def opening_seconds(testbed: Testbed, hosts: int) -> float:
     seconds: float = max(call["answered"] for call in calls) - min(call["time"] for call in calls)
     assert seconds < time.monotonic() - begin
     return seconds
+
+
+# -- the audit trail ---------------------------------------------------------------------------------------------------
+
+TRAIL_HOSTS, TRAIL_REPEATS = 50, 5
+
+
+def trail(report: Report, hosts: int = TRAIL_HOSTS, repeats: int = TRAIL_REPEATS) -> None:
+    """Measure what the audit trail and the list of offline devices cost a run that uses them."""
+    found: dict[str, list[Usage]] = {"without": [], "with": []}
+    requests: dict[str, list[float]] = {"without": [], "with": []}
+    with start_testbed(hosts) as testbed:
+        testbed.warm_up(hosts)
+        command = testbed.command(hosts, [RAW])
+        files = {name: str(testbed.directory / name) for name in ("REMOTEIT_AUDIT_LOG", "REMOTEIT_OFFLINE_FILE")}
+        for number in range(repeats):
+            for which in ("without", "with") if number % 2 else ("with", "without"):
+                environment = {**testbed.environment, **(files if which == "with" else {})}
+                testbed.simulator.clear_requests()
+                found[which].append(usage_of(command, environment, testbed.directory))
+                requests[which].append(len(testbed.simulator.requests()) / hosts)
+    ratios = [ours.seconds / plain.seconds for ours, plain in zip(found["with"], found["without"], strict=True)]
+    report.goal("API requests per host, without the audit trail", requests["without"], 2.0)
+    report.goal("API requests per host, with the audit trail", requests["with"], 2.0)
+    report.goal("a run with the audit trail ÷ without", ratios, 1.05)
+    report.table(
+        "The audit trail",
+        f"One raw task on {hosts} devices at 5 forks, no latency, with and without REMOTEIT_AUDIT_LOG and"
+        f" REMOTEIT_OFFLINE_FILE; {repeats} repeats.",
+        ["", "seconds", "seconds of processor", "requests per host"],
+        [
+            [which, [each.seconds for each in usages], [each.processor for each in usages], requests[which]]
+            for which, usages in found.items()
+        ],
+    )
