@@ -103,7 +103,7 @@ def _expect(message: t.Any, *kinds: type[t.Any]) -> t.Any:
 
 
 @_events.register
-def _(request: protocol.ConnectServices, handler: _Handler) -> t.Iterator[t.Any]:
+def _connect_services(request: protocol.ConnectServices, handler: _Handler) -> t.Iterator[t.Any]:
     for service, outcome in handler.server.keeper.acquire_services(request.account, request.request, request.hosts):
         if isinstance(outcome, RemoteItError):
             yield protocol.ServiceNotConnected(service, outcome)
@@ -112,12 +112,12 @@ def _(request: protocol.ConnectServices, handler: _Handler) -> t.Iterator[t.Any]
 
 
 @_events.register
-def _(request: protocol.DisconnectServices, handler: _Handler) -> t.Iterator[t.Any]:
+def _disconnect_services(request: protocol.DisconnectServices, handler: _Handler) -> t.Iterator[t.Any]:
     yield from _disconnected(handler.server.keeper.release_services(request.account, request.refs))
 
 
 @_events.register
-def _(request: protocol.ReleaseHosts, handler: _Handler) -> t.Iterator[t.Any]:
+def _release_hosts(request: protocol.ReleaseHosts, handler: _Handler) -> t.Iterator[t.Any]:
     yield from _disconnected(handler.server.keeper.release_hosts(request.accounts, request.hosts))
 
 
@@ -130,7 +130,7 @@ def _disconnected(results: t.Iterable[DisconnectResult]) -> t.Iterator[t.Any]:
 
 
 @_events.register
-def _(request: protocol.FindServices, handler: _Handler) -> t.Iterator[t.Any]:
+def _find_services(request: protocol.FindServices, handler: _Handler) -> t.Iterator[t.Any]:
     warnings: list[str] = []
     found = handler.server.keeper.find_services(request.account, request.names, warnings.append)
     for name, service in found.items():
@@ -142,7 +142,7 @@ def _(request: protocol.FindServices, handler: _Handler) -> t.Iterator[t.Any]:
 
 
 @_events.register
-def _(request: protocol.ListDevices, handler: _Handler) -> t.Iterator[t.Any]:
+def _list_devices(request: protocol.ListDevices, handler: _Handler) -> t.Iterator[t.Any]:
     warnings: list[str] = []
     devices = handler.server.keeper.list_devices(request.account, request.filter, warnings.append)
     yield from map(protocol.DeviceListed, devices)
@@ -150,7 +150,7 @@ def _(request: protocol.ListDevices, handler: _Handler) -> t.Iterator[t.Any]:
 
 
 @_events.register
-def _(request: protocol.AcquireHost, handler: _Handler) -> t.Iterator[t.Any]:
+def _acquire_host(request: protocol.AcquireHost, handler: _Handler) -> t.Iterator[t.Any]:
     """Lease a connection until the client closes the socket."""
     keeper = handler.server.keeper
     if request.play is not None and keeper.claim_batch(request.play, request.host.host):
@@ -179,17 +179,17 @@ def _(request: protocol.AcquireHost, handler: _Handler) -> t.Iterator[t.Any]:
 
 
 @_events.register
-def _(request: protocol.GetControlPathDir, handler: _Handler) -> t.Iterator[t.Any]:
+def _get_control_path_dir(request: protocol.GetControlPathDir, handler: _Handler) -> t.Iterator[t.Any]:
     yield protocol.ControlPathDir(handler.server.keeper.control_path_dir_of(request.host))
 
 
 @_events.register
-def _(request: protocol.RecordHostFailure, handler: _Handler) -> t.Iterator[t.Any]:
+def _record_host_failure(request: protocol.RecordHostFailure, handler: _Handler) -> t.Iterator[t.Any]:
     yield protocol.FirstFailedHost(handler.server.keeper.record_host_failure(request.message, request.host))
 
 
 @_events.register
-def _(request: protocol.Finish, handler: _Handler) -> t.Iterator[t.Any]:
+def _finish(request: protocol.Finish, handler: _Handler) -> t.Iterator[t.Any]:
     try:
         yield protocol.Finished(handler.server.keeper.finish())
     finally:
