@@ -11,6 +11,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
     NotFoundError,
@@ -21,7 +22,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._fleet_host import (
     HOST_VARIABLES,
     HostReader,
-    check_facts,
     parse_int,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
@@ -95,21 +95,17 @@ def test_reader_reads_the_hostip(hostip: str | None, expected: str | None) -> No
 
 
 def test_reader_reads_the_account_options() -> None:
-    host = read(deviceaddress=SERVICE, api_timeout="7", concurrency="3", api_url="https://api.example/apv/v27")
-    assert (host.account.timeout, host.account.concurrency) == (7, 3)
-    assert (host.account.credentials.token, host.account.credentials.developer_key) == (TOKEN, KEY)
-    assert host.account.credentials.url == "https://api.example/apv/v27"
+    account = read(deviceaddress=SERVICE).account
+    assert (account.timeout, account.concurrency) == (60, 16)
+    account = read(deviceaddress=SERVICE, api_timeout="7", concurrency="3", api_url="https://api.example").account
+    assert (account.timeout, account.concurrency) == (7, 3)
+    assert account.credentials == Credentials("https://api.example", KEY, token=TOKEN)
 
 
 def test_reader_ignores_the_password_of_ssh() -> None:
     options = {"deviceaddress": SERVICE, "developer_key": KEY, "username": "someone", "api_password": "secret"}
     account = HostReader().read("kiosk-1", {**options, "password": "of ssh"}, ()).account
     assert (account.credentials.username, account.credentials.password) == ("someone", "secret")
-
-
-def test_reader_has_defaults_for_the_account() -> None:
-    account = read(deviceaddress=SERVICE).account
-    assert (account.timeout, account.concurrency) == (60, 16)
 
 
 def test_reader_reads_credentials_from_the_environment() -> None:
@@ -119,18 +115,13 @@ def test_reader_reads_credentials_from_the_environment() -> None:
     assert read(deviceaddress=SERVICE).account.credentials.token == TOKEN  # the option comes first
 
 
-def test_reader_expands_the_credentials_file(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "mine").write_text("[DEFAULT]\nR3_ACCESS_KEY_ID = id\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n")
-    account = HostReader().read("a", {"deviceaddress": SERVICE, "credentials_file": "~/mine"}, ()).account
-    assert account.credentials.access_key_id == "id"
-
-
 def test_reader_loads_an_account_once(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "mine"
     file.write_text("[DEFAULT]\nR3_ACCESS_KEY_ID = id\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n")
-    options = {"deviceaddress": SERVICE, "credentials_file": str(file)}
+    options = {"deviceaddress": SERVICE, "credentials_file": "~/mine"}
     reader = HostReader()
     first = reader.read("a", options, ()).account
+    assert first.credentials.access_key_id == "id"
     file.unlink()
     assert reader.read("b", options, ()).account is first
     assert read(reader, deviceaddress=SERVICE).account != first
@@ -150,13 +141,10 @@ def test_reader_remembers_missing_credentials() -> None:
 
 @pytest.mark.parametrize("name", [*HOST_VARIABLES.values(), "remoteit_anything"])
 def test_reader_refuses_facts_of_the_device(name: str) -> None:
+    accepted = ["distribution", "remoteit_connection", "my_remoteit_device"]
+    assert read(deviceaddress=SERVICE, facts=accepted).service == SERVICE
     with pytest.raises(OptionsError, match=name):
-        read(deviceaddress=SERVICE, facts=["distribution", name])
-
-
-def test_reader_accepts_other_facts() -> None:
-    check_facts(["distribution", "remoteit_connection", "my_remoteit_device"])
-    assert read(deviceaddress=SERVICE, facts=["remoteit_connection"]).service == SERVICE
+        read(deviceaddress=SERVICE, facts=[*accepted, name])
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------
