@@ -295,10 +295,8 @@ class Connection(SshConnection):  # type: ignore[misc]
         self._reader = HostReader()
 
     if t.TYPE_CHECKING:  # ansible-core does not annotate them
-
-        def get_option(self, option: str, hostvars: t.Any = None) -> t.Any: ...
-
-        def set_option(self, option: str, value: t.Any) -> None: ...
+        get_option: t.Callable[..., t.Any]
+        set_option: t.Callable[[str, t.Any], None]
 
     # -- methods that ansible-core calls -------------------------------------------------------------------------------
 

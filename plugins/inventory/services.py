@@ -258,8 +258,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
     inventory: t.Any  # ``None`` until ``parse`` is called
 
     if t.TYPE_CHECKING:  # ansible-core does not annotate it
-
-        def get_option(self, option: str, hostvars: t.Any = None) -> t.Any: ...
+        get_option: t.Callable[..., t.Any]
 
     def verify_file(self, path: str) -> bool:
         """Return whether the path is an existing file whose name ends as the documentation requires."""

@@ -22,7 +22,8 @@ class PlayBatch(t.Protocol):
     """The hosts of a play that run the same task."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Return the unique ID of the play."""
 
     def read_batch(self) -> list[HostRequest]:
         """Return the hosts whose connections are opened ahead."""
