@@ -143,7 +143,7 @@ class SshServer:
 
 
 class _ServerConnection(asyncssh.SSHServer):
-    """Accepts one user with one key, and forwards ports, so that a device can be a jump host."""
+    """Accepts one user with its keys, and forwards ports, so that a device can be a jump host."""
 
     def __init__(self, ssh_server: SshServer, client_key: str) -> None:
         self._ssh_server = ssh_server
@@ -164,7 +164,12 @@ class _ServerConnection(asyncssh.SSHServer):
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        return username == SSH_USER and key == self._client_key
+        return username == SSH_USER and key in self._accepted_keys()
+
+    def _accepted_keys(self) -> list[asyncssh.SSHKey]:
+        """Return the keys of ``~/.ssh/authorized_keys`` if a test has created it, otherwise the client's key."""
+        path = self._ssh_server.home / ".ssh" / "authorized_keys"
+        return asyncssh.read_public_key_list(path) if path.exists() else [self._client_key]
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
         return True
