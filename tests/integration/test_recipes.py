@@ -34,9 +34,10 @@ def kiosks(fleet: Fleet) -> None:
 
 
 def test_waves_stop_when_a_wave_fails(fleet: Fleet) -> None:
+    """A wave in which all devices fail would stop the run without ``max_fail_percentage``."""
     fleet.write("roles/kiosk/tasks/main.yml", [raw("update", "cat device-name; [ $(cat device-name) != pi-0002 ]")])
     (waves,) = recipe("recipe-waves")
-    run = fleet.run([{**waves, "serial": [1, 1]}])
+    run = fleet.run([{**waves, "serial": [2, 1]}])
     assert run.rc != 0
     assert run.status("update") == {"pi-0001": "changed", "pi-0002": "failed"}
     assert {entry["device"] for entry in run.connections} == {"pi-0001", "pi-0002"}
