@@ -142,14 +142,28 @@ def test_teardown_closes_or_fails(fleet: Fleet, arguments: tuple[str, ...]) -> N
     assert not fleet.simulator.open_connections()
 
 
-@pytest.mark.parametrize("trouble", ["a wrong key", "a dead API"])
-def test_run_is_red_without_an_inventory(fleet: Fleet, trouble: str) -> None:
-    fleet.inventory = fleet.write("fleet.remoteit.yml", "plugin: remoteit.fleet.services\n")
+@pytest.mark.parametrize(
+    ("trouble", "arguments"),
+    [
+        ("a wrong key", ()),
+        ("a dead API", ("--limit", "kiosks")),
+        ("a typo", ("-e", "remoteit_run_hosts=typo", "--limit", "fleet")),
+        ("no host left", ("-e", f"remoteit_run_hosts={FIRST}", "--limit", f"fleet:!{FIRST}")),
+        ("skipped tasks", ("--skip-tags", "always")),
+    ],
+)
+def test_run_is_red_without_hosts(fleet: Fleet, trouble: str, arguments: tuple[str, ...]) -> None:
+    wrong: dict[str, str | None] = {
+        "a wrong key": {"REMOTEIT_TOKEN": "0" * 32},
+        "a dead API": {"REMOTEIT_API_URL": "http://127.0.0.1:9"},
+    }.get(trouble, {})  # fmt: skip
+    if wrong:
+        fleet.inventory = fleet.write("fleet.remoteit.yml", "plugin: remoteit.fleet.services\n")
     fleet.write("tasks.yml", [who()])
-    wrong = {"REMOTEIT_TOKEN": "0" * 32} if trouble == "a wrong key" else {"REMOTEIT_API_URL": "http://127.0.0.1:9"}
-    run = fleet.run("remoteit.fleet.run", "-e", "remoteit_session_tasks=tasks.yml", environ=wrong)
+    run = fleet.run("remoteit.fleet.run", "-e", "remoteit_session_tasks=tasks.yml", *arguments, environ=wrong)
     assert run.rc != 0
     assert "No host of the inventory matches" in run.text
+    assert not run.connections
 
 
 # -- services of an organization, whose connections the list of the account's sessions lacks ---------------------------

@@ -55,5 +55,6 @@ def test_status_needs_no_credentials(fleet: Fleet) -> None:
     assert "no open connections" in run.stdout
 
 
-def test_status_refuses_a_limit(fleet: Fleet) -> None:
-    assert fleet.run(STATUS, "--limit", "pi-0001").rc != 0
+@pytest.mark.parametrize("arguments", [("--limit", "pi-0001"), ("--skip-tags", "always")])
+def test_status_refuses_to_show_nothing(fleet: Fleet, arguments: tuple[str, str]) -> None:
+    assert fleet.run(STATUS, *arguments).rc != 0
