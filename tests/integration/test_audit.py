@@ -42,7 +42,7 @@ def test_run_writes_the_audit_trail(fleet: Fleet) -> None:
     assert set(run.stdout_of("who")) == {*fleet.devices}
     assert summary(path) == sorted(
         [
-            *(("opened", "api", host) for host in online),
+            *(("opened", "task", host) for host in online),
             *(("closed", "keeper", host) for host in online),
             ("refused", "api", offline),
         ]
@@ -82,7 +82,7 @@ def test_teardown_of_a_killed_run_completes_the_audit_trail(fleet: Fleet) -> Non
         while_running=fleet.once(lambda: fleet.has_ended("who", 3), kill),
         leaves_open=3,
     )
-    assert summary(path) == [("opened", "api", host) for host in fleet.devices]
+    assert summary(path) == [("opened", "task", host) for host in fleet.devices]
     fleet.run("remoteit.fleet.teardown")
     closed = [line for line in lines(path) if line["event"] == "closed"]
     assert sorted((line["inventory_host"], line["by"]) for line in closed) == [
@@ -114,7 +114,8 @@ def test_page_answers_questions_by_jq(fleet: Fleet) -> None:
 
     def ask(name: str) -> list[dict[str, Any]]:
         (code,) = (block.code for block in BLOCKS if block.name == name)
-        output = subprocess.run(code, cwd=path.parent, shell=True, check=True, capture_output=True, text=True).stdout
+        environ = {**os.environ, "REMOTEIT_AUDIT_LOG": str(path)}
+        output = subprocess.run(code, env=environ, shell=True, check=True, capture_output=True, text=True).stdout
         return [json.loads(line) for line in output.splitlines()]
 
     (reached,) = ask("audit-device")

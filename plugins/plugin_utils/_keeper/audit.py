@@ -53,10 +53,10 @@ class KeeperAudit:
         :param source: the state before it.
         """
         if event is Event.OPENED:
-            self._append(managed, self._opening_of(managed), "api", None)
+            self._append(managed, self._opening_of(managed), "task", None)
         elif event in (Event.OPENED_UNUSABLE, Event.SESSION_FOUND, Event.LATE_RESPONSE):
             reason = managed.failure.message if managed.failure is not None else event.value
-            self._append(managed, self._opening_of(managed), "api", reason)
+            self._append(managed, self._opening_of(managed), "task", reason)
         elif event is Event.NOT_OPENED and managed.failure is not None:
             actor: Actor = "keeper" if source is State.REQUESTED else "api"
             self._append(managed, "refused", actor, managed.failure.message)

@@ -61,7 +61,7 @@ def test_task_opens_and_closes(keeper: Keeper, mock_api: mock.MockApi, path: pat
     disconnect(keeper, "id-a")
     keeper.finish()
     opened, closed = lines(path)
-    assert (opened["event"], opened["by"], opened["reason"]) == ("opened", "api", None)
+    assert (opened["event"], opened["by"], opened["reason"]) == ("opened", "task", None)
     assert (closed["event"], closed["by"], closed["reason"]) == ("closed", "task", "no task needs it any more")
     for line in (opened, closed):
         assert (line["run_id"], line["account"]) == ("a-run", ACCOUNT.credentials.fingerprint())
@@ -75,7 +75,7 @@ def test_end_of_the_run_closes(keeper: Keeper, mock_api: mock.MockApi, path: pat
     mock_api.expect_disconnect(A, "id-a", mock.STOPPED)
     acquire(keeper, host_request("pi-0001", A))
     keeper.finish()
-    assert events(path) == [("opened", "api", "id-a"), ("closed", "keeper", "id-a")]
+    assert events(path) == [("opened", "task", "id-a"), ("closed", "keeper", "id-a")]
     assert [line["inventory_host"] for line in lines(path)] == ["pi-0001"] * 2
     assert lines(path)[1]["reason"] == "the run has ended"
 
