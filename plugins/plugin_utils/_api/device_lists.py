@@ -117,7 +117,7 @@ def session_from_graphql(item: t.Any, account_id: t.Any) -> ApiSession:
         id=item["id"] if is_connection_id(item.get("id")) else None,
         service_id=target["id"] if _is_id(target.get("id")) else None,
         started=_utc(item.get("timestamp")),
-        is_ours=user_id == own_id if user_id and own_id else None,
+        is_ours=user_id.lower() == own_id.lower() if user_id and own_id else None,
         is_proxy=proxy if isinstance(proxy, bool) else None,
     )
 
