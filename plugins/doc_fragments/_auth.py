@@ -80,7 +80,8 @@ options:
   timeout:
     description:
       - The limit for an API call in seconds, from connecting to the last byte of the response.
-      - It does not limit the resolution of the API's name. With a SOCKS proxy, it limits each step of the handshake.
+      - It does not limit the resolution of the API's name. From a SOCKS proxy, it limits the wait for each part of the
+        handshake.
       - A call that opens a connection takes several seconds. The vendor's clients wait for 40 seconds.
     type: int
     default: 60
@@ -166,7 +167,8 @@ options:
   timeout:
     description:
       - The limit for an API call in seconds, from connecting to the last byte of the response.
-      - It does not limit the resolution of the API's name. With a SOCKS proxy, it limits each step of the handshake.
+      - It does not limit the resolution of the API's name. From a SOCKS proxy, it limits the wait for each part of the
+        handshake.
     type: int
     default: 60
 notes:

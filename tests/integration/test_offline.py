@@ -46,7 +46,7 @@ def use_inventory_plugin(fleet: Fleet) -> None:
 def test_catch_up_run_reaches_the_devices_that_were_offline(fleet: Fleet, inventory: str) -> None:
     if inventory == "source":
         use_inventory_plugin(fleet)
-    fleet.write("update.yml", [play(who(), hosts="all")])
+    fleet.write("site.yml", [play(who(), hosts="all")])
     export, night, catch_up = block("offline-catch-up")
     fleet.environ |= setting(export)
     path = fleet.project / fleet.environ["REMOTEIT_OFFLINE_FILE"]
@@ -76,10 +76,10 @@ def test_catch_up_run_reaches_the_devices_that_were_offline(fleet: Fleet, invent
 def test_retry_file_contains_failed_hosts_too(fleet: Fleet) -> None:
     export, night, catch_up = block("offline-retry-file")
     fleet.environ |= setting(export)
-    fleet.write("update.yml", [play(raw("fail", "[ $(cat device-name) != pi-0001 ]"))])
+    fleet.write("site.yml", [play(raw("fail", "[ $(cat device-name) != pi-0001 ]"))])
     fleet.simulator.device("pi-0003", online=False)
     assert run_documented(fleet, night).rc != 0
-    assert (fleet.project / "update.retry").read_text().split() == ["pi-0001", "pi-0003"]
+    assert (fleet.project / "site.retry").read_text().split() == ["pi-0001", "pi-0003"]
     fleet.simulator.device("pi-0003", online=True)
     assert run_documented(fleet, catch_up).status("fail") == {"pi-0001": "failed", "pi-0003": "changed"}
 
