@@ -94,4 +94,4 @@ build: setup
 	.venv/bin/python -m pytest tests/release
 
 clean:
-	rm -rf build docs/build .venv .ansible .mypy_cache .pytest_cache .ruff_cache tests/output
+	rm -rf build docs/build .venv .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache tests/output
