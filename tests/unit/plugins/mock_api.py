@@ -265,4 +265,4 @@ class MockApi(requests.adapters.BaseAdapter):
         """Fail unless all expected requests were sent, and no others."""
         mismatches = [*self._mismatches, *(f"missing: {expected}" for expected in self._expected)]
         self._mismatches, self._expected = [], []  # the fixture verifies again
-        assert not mismatches
+        assert not mismatches, mismatches
