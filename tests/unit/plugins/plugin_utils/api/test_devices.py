@@ -263,6 +263,7 @@ def test_session_from_graphql_reads_all_fields() -> None:
     ("changes", "account", "expected"),
     [
         ({}, "another user", (False, True)),
+        ({}, "ME", (True, True)),
         ({}, None, (None, True)),
         ({"user": None}, "me", (None, True)),
         ({"user": None}, None, (None, True)),
