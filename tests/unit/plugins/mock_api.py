@@ -227,6 +227,12 @@ class MockApi(requests.adapters.BaseAdapter):
         body = {"deviceaddress": service, "connectionid": connectionid}
         self.expect("POST", "/device/connect/stop", *replies, body=body)
 
+    def expect_unknown(self, service: str, connectionid: str) -> None:
+        """Expect the calls that show that the API does not know a connection."""
+        self.expect_disconnect(service, connectionid, refused("<error message>"))
+        self.expect("GET", "/device/list/all", Reply({"status": "true"}))
+        self.expect_disconnect(service, connectionid, refused("<error message>"))
+
     def expect_query(self, variables: t.Any, *replies: Script) -> None:
         """Expect a GraphQL request with these variables once for each reply."""
         with self._lock:

@@ -16,6 +16,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import ARG
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ID,
     KEY,
+    PROXY,
     SERVICE,
     SERVICES,
     TOKEN,
@@ -57,7 +58,6 @@ def run(
         ([SERVICE], {"hostip": "203.0.113.7/32"}),
         ([SERVICE], {"hostip": "203.0.113.256"}),
         ([SERVICE], {"hostip": "2001:db8::7"}),
-        ([SERVICE], {"hostip": "255.255.255.25"}),
         ([SERVICE], {"concurrency": 0}),
         ([SERVICE], {"timeout": 0}),
         ([SERVICE], {"token": "t", "username": "u", "password": "p"}),
@@ -81,12 +81,6 @@ def test_connect_explains_the_misprint_of_latching() -> None:
         run(SERVICE, hostip="255.255.255.25")
 
 
-@pytest.mark.parametrize("fail_on", ["any", "none"])
-def test_connect_needs_credentials(mock_api: MockApi, fail_on: str) -> None:
-    with pytest.raises(AuthError):
-        run(SERVICE, environ={}, fail_on=fail_on)
-
-
 # -- results -----------------------------------------------------------------------------------------------------------
 
 ENTRY = {
@@ -94,7 +88,7 @@ ENTRY = {
     "host_key_alias": "remoteit-80-00-00-00-01-00-40-c5",
     "name": None,
     "connectionid": ID,
-    "proxy": "http://proxy40.rt3.io:34168",
+    "proxy": PROXY,
     "host": "proxy40.rt3.io",
     "port": 34168,
     "scheme": "tcp",
@@ -112,7 +106,7 @@ def test_connect_returns_one_service_at_top_level(mock_api: MockApi) -> None:
         "changed": True,
         "connections": {SERVICE: ENTRY},
         "failures": {},
-        "proxy": "http://proxy40.rt3.io:34168",
+        "proxy": PROXY,
         "connectionid": ID,
         "host": "proxy40.rt3.io",
         "port": 34168,
@@ -123,15 +117,15 @@ def test_connect_returns_one_service_at_top_level(mock_api: MockApi) -> None:
 
 def test_connect_returns_many_services(mock_api: MockApi) -> None:
     mock_api.unordered = True
-    for service in SERVICES[:2]:
-        mock_api.expect_connect(service, opened(service, f"id of {service[-1]}".replace(" ", "-"), expirationsec=None))
+    for number, service in enumerate(SERVICES[:2], 1):
+        mock_api.expect_connect(service, opened(service, f"id-{number}", expirationsec=None))
     assert run(*SERVICES[:2]) == {
         "changed": True,
         "connections": {
             service: {
                 **ENTRY,
                 "deviceaddress": service,
-                "connectionid": f"id-of-{number}",
+                "connectionid": f"id-{number}",
                 "host_key_alias": f"remoteit-80-00-00-00-01-00-00-0{number}",
             }
             for number, service in enumerate(SERVICES[:2], 1)
@@ -167,13 +161,13 @@ def test_connect_returns_the_failure_of_the_only_service(mock_api: MockApi) -> N
 @pytest.mark.parametrize(
     ("fail_on", "replies", "failed"),
     [
-        ("any", [opened(), opened()], False),
-        ("any", [opened(), OFFLINE], True),
+        ("any", [opened(""), opened("")], False),
+        ("any", [opened(""), OFFLINE], True),
         ("any", [OFFLINE, OFFLINE], True),
-        ("all", [opened(), opened()], False),
-        ("all", [opened(), OFFLINE], False),
+        ("all", [opened(""), opened("")], False),
+        ("all", [opened(""), OFFLINE], False),
         ("all", [OFFLINE, OFFLINE], True),
-        ("none", [opened(), OFFLINE], False),
+        ("none", [opened(""), OFFLINE], False),
         ("none", [OFFLINE, OFFLINE], False),
     ],
 )
@@ -182,9 +176,7 @@ def test_fail_on_decides_whether_the_task_fails(
 ) -> None:
     mock_api.unordered = True
     for service, reply in zip(SERVICES, replies):
-        mock_api.expect_connect(
-            service, Reply({**reply.body, "connection": {**reply.body.get("connection", {}), "deviceaddress": service}})
-        )
+        mock_api.expect_connect(service, reply)
     result = run(*SERVICES[:2], fail_on=fail_on)
     expected = [service for service, reply in zip(SERVICES, replies) if reply is not OFFLINE]
     assert result.get("failed", False) is failed
@@ -194,7 +186,7 @@ def test_fail_on_decides_whether_the_task_fails(
     assert "connectionid" not in result and "ansible_facts" not in result
 
 
-@pytest.mark.parametrize("fail_on", ["all", "none"])
+@pytest.mark.parametrize("fail_on", ["any", "all", "none"])
 def test_fail_on_does_not_cover_refused_credentials(mock_api: MockApi, fail_on: str) -> None:
     mock_api.unordered = True
     mock_api.expect_connect(SERVICES[0], opened(SERVICES[0]))
@@ -202,6 +194,8 @@ def test_fail_on_does_not_cover_refused_credentials(mock_api: MockApi, fail_on: 
     result = run(*SERVICES[:2], fail_on=fail_on)
     assert result["failed"]
     assert (list(result["connections"]), result["failures"][SERVICES[1]]["code"]) == ([SERVICES[0]], "auth")
+    with pytest.raises(AuthError):
+        run(SERVICE, environ={}, fail_on=fail_on)
 
 
 def test_connect_message_names_ten_failures(mock_api: MockApi) -> None:
@@ -229,28 +223,24 @@ def test_connect_in_check_mode_sends_nothing(mock_api: MockApi) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hostip", "proxy", "restriction", "warning"),
+    ("hostip", "wait", "proxy", "restriction", "warning"),
     [
-        ("203.0.113.7", "http://proxy40.rt3.io:34168", "address", None),
-        ("255.255.255.255", "http://proxy40.rt3.io:34168", "latching", None),
-        ("0.0.0.0", "http://proxy40.rt3.io:34168", "public", "opens the proxy to everyone"),
-        ("203.0.113.7", "https://web.p1.rt3.io", "public", "hostip does not protect a reverse proxy"),
-        (None, "https://web.p1.rt3.io", "public", None),
+        ("203.0.113.7", True, PROXY, "address", None),
+        ("255.255.255.255", True, PROXY, "latching", None),
+        ("0.0.0.0", True, PROXY, "public", "opens the proxy to everyone"),
+        ("203.0.113.7", True, "https://web.p1.rt3.io", "public", "hostip does not protect a reverse proxy"),
+        (None, True, "https://web.p1.rt3.io", "public", None),
+        (None, False, PROXY, "caller", "wait"),
     ],
 )
-def test_hostip_sets_the_restriction(
-    mock_api: MockApi, hostip: str | None, proxy: str, restriction: str, warning: str | None
+def test_hostip_and_wait_set_the_restriction(
+    mock_api: MockApi, hostip: str | None, wait: bool, proxy: str, restriction: str, warning: str | None
 ) -> None:
-    body = {"deviceaddress": SERVICE, "wait": "true", **({"hostip": hostip} if hostip else {})}
+    body = {"deviceaddress": SERVICE, "wait": str(wait).lower(), **({"hostip": hostip} if hostip else {})}
     mock_api.expect("POST", "/device/connect", opened(proxy=proxy), body=body)
-    result = run(SERVICE, hostip=hostip)
+    result = run(SERVICE, hostip=hostip, wait=wait)
     assert result["connections"][SERVICE]["restriction"] == restriction
     assert [warning in text for text in result.get("warnings", [])] == ([True] if warning else [])
-
-
-def test_connect_without_wait_warns(mock_api: MockApi) -> None:
-    mock_api.expect("POST", "/device/connect", opened(), body={"deviceaddress": SERVICE, "wait": "false"})
-    assert len(run(SERVICE, wait=False)["warnings"]) == 1
 
 
 def test_connect_returns_no_secret(mock_api: MockApi) -> None:

@@ -26,7 +26,6 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     STOPPED,
     TOKEN,
     MockApi,
-    Reply,
     refused,
 )
 
@@ -37,16 +36,14 @@ WRONG_KEY = refused("api key failed validation")
 
 A = {"deviceaddress": SERVICES[0], "connectionid": "id-a"}
 B = {"deviceaddress": SERVICES[1], "connectionid": "id-b"}
+NOTHING: dict[str, t.Any] = {"already_closed": [], "still_used": [], "failures": {}}
+FACTS = {"ansible_facts": {"remoteit_connection": {}}}
 UNOPENED = {"deviceaddress": SERVICES[2], "connectionid": None, "proxy": None}
 
 
 def run(environ: t.Mapping[str, str] = ENVIRON, check_mode: bool = False, **given: t.Any) -> dict[str, t.Any]:
     options = {**{name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}, **given}
     return disconnect(options, environ, DirectBackend(), check_mode=check_mode)
-
-
-def named(entry: dict[str, t.Any]) -> dict[str, t.Any]:
-    return {"deviceaddress": entry["deviceaddress"], "connectionid": entry["connectionid"]}
 
 
 # -- input -------------------------------------------------------------------------------------------------------------
@@ -59,6 +56,7 @@ def named(entry: dict[str, t.Any]) -> dict[str, t.Any]:
         ({"connections": {SERVICES[0]: A, SERVICES[1]: B}}, [A, B]),
         ({"connections": [A, B]}, [A, B]),
         ({"connections": {"changed": True, "connections": {SERVICES[0]: A}, "failures": {}}}, [A]),  # a whole result
+        ({"connections": {"results": [{"connections": {SERVICES[0]: A}}, {"connections": {SERVICES[1]: B}}]}}, [A, B]),
         ({"connections": [A, A, {**A, "proxy": "http://p:1"}]}, [A]),
         ({"connections": {SERVICES[0]: A, SERVICES[2]: UNOPENED}}, [A]),
         ({"connections": [A, {}]}, [A]),  # the fact that remoteit_disconnect sets
@@ -67,15 +65,17 @@ def named(entry: dict[str, t.Any]) -> dict[str, t.Any]:
         ({"connections": []}, []),
     ],
 )
+@pytest.mark.parametrize("check_mode", [False, True])
 def test_disconnect_closes_the_named_connections(
-    mock_api: MockApi, given: dict[str, t.Any], expected: list[dict[str, str]]
+    mock_api: MockApi, given: dict[str, t.Any], expected: list[dict[str, str]], check_mode: bool
 ) -> None:
     mock_api.unordered = True
-    for entry in expected:
-        mock_api.expect_disconnect(entry["deviceaddress"], entry["connectionid"], STOPPED)
-    result = run(**given)
-    assert sorted(result["closed"], key=str) == [named(entry) for entry in expected]
-    assert result["changed"] is bool(expected)
+    if not check_mode:
+        for entry in expected:
+            mock_api.expect_disconnect(entry["deviceaddress"], entry["connectionid"], STOPPED)
+    result = run(check_mode=check_mode, **given)
+    assert sorted(result.pop("closed"), key=str) == expected
+    assert result == {**NOTHING, **FACTS, "changed": bool(expected)}
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
@@ -119,20 +119,10 @@ def test_disconnect_needs_credentials(mock_api: MockApi) -> None:
 
 # -- results -----------------------------------------------------------------------------------------------------------
 
-NOTHING: dict[str, t.Any] = {"closed": [], "already_closed": [], "still_used": [], "failures": {}}
-FACTS = {"ansible_facts": {"remoteit_connection": {}}}
-
-
-def test_disconnect_returns_closed_connections(mock_api: MockApi) -> None:
-    mock_api.expect_disconnect(SERVICES[0], "id-a", STOPPED)
-    assert run(**A) == {**NOTHING, **FACTS, "changed": True, "closed": [A]}
-
 
 def test_disconnect_returns_already_closed_connections(mock_api: MockApi) -> None:
-    mock_api.expect_disconnect(SERVICES[0], "id-a", refused("<error message>"))
-    mock_api.expect("GET", "/device/list/all", Reply({"status": "true"}))
-    mock_api.expect_disconnect(SERVICES[0], "id-a", refused("<error message>"))
-    assert run(**A) == {**NOTHING, **FACTS, "changed": False, "already_closed": [A]}
+    mock_api.expect_unknown(SERVICES[0], "id-a")
+    assert run(**A) == {**NOTHING, **FACTS, "changed": False, "closed": [], "already_closed": [A]}
 
 
 def test_disconnect_fails_with_wrong_credentials(mock_api: MockApi) -> None:
@@ -144,6 +134,7 @@ def test_disconnect_fails_with_wrong_credentials(mock_api: MockApi) -> None:
     }
     assert result == {
         **NOTHING,
+        "closed": [],
         "failed": True,
         "changed": False,
         "failures": failures,
@@ -153,33 +144,12 @@ def test_disconnect_fails_with_wrong_credentials(mock_api: MockApi) -> None:
     assert SERVICES[0] in result["msg"] and "id-a" in result["msg"]
 
 
-def test_disconnect_returns_closed_beside_failed(mock_api: MockApi) -> None:
-    mock_api.unordered = True
-    mock_api.expect_disconnect(SERVICES[0], "id-a", STOPPED)
-    mock_api.expect_disconnect(SERVICES[1], "id-b", WRONG_KEY)
-    result = run(connections=[A, B])
-    assert result["failed"] and result["changed"]
-    assert (result["closed"], list(result["failures"])) == ([A], [SERVICES[1]])
-
-
-def test_disconnect_returns_each_failure_of_a_service(mock_api: MockApi) -> None:
+def test_disconnect_returns_each_outcome(mock_api: MockApi) -> None:
     mock_api.unordered = True
     mock_api.expect_disconnect(SERVICES[0], "id-a", WRONG_KEY)
-    mock_api.expect_disconnect(SERVICES[0], "id-b", WRONG_KEY)
-    failures = run(connections=[A, {**A, "connectionid": "id-b"}])["failures"]
-    assert sorted(failure["connectionid"] for failure in failures.values()) == ["id-a", "id-b"]
-
-
-@pytest.mark.parametrize("connections", [[A, B], []])
-def test_disconnect_in_check_mode_sends_nothing(mock_api: MockApi, connections: list[dict[str, t.Any]]) -> None:
-    result = run(check_mode=True, connections=[*connections, UNOPENED])
-    assert result == {**NOTHING, **FACTS, "changed": bool(connections), "closed": connections}
-
-
-def test_disconnect_reads_the_result_of_a_loop(mock_api: MockApi) -> None:
-    mock_api.unordered = True
-    mock_api.expect_disconnect(SERVICES[0], "id-a", STOPPED)
+    mock_api.expect_disconnect(SERVICES[0], "id-c", WRONG_KEY)
     mock_api.expect_disconnect(SERVICES[1], "id-b", STOPPED)
-    second = {"deviceaddress": SERVICES[1], "connectionid": "id-b"}
-    looped = {"results": [{"connections": {SERVICES[0]: A}}, {"connections": {SERVICES[1]: second}}]}
-    assert len(run(connections=looped)["closed"]) == 2
+    result = run(connections=[A, {**A, "connectionid": "id-c"}, B])
+    assert result["failed"] and result["changed"]
+    assert result["closed"] == [B]
+    assert sorted(failure["connectionid"] for failure in result["failures"].values()) == ["id-a", "id-c"]
