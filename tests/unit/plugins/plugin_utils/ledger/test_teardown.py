@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectionRef, DirectBackend
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import is_used_by_another
@@ -45,7 +46,6 @@ OLD_TOKEN = dataclasses.replace(WITH_TOKEN, token="an older one").fingerprint()
 REF = (SERVICE, "id-a")
 UNCONFIRMED = (SERVICE, "")
 WRONG_TOKEN = refused("api key failed validation")
-UNKNOWN_CONNECTION = refused("<error message>")
 
 
 def running_run(directory: str, run_id: str, controller: str | None = None) -> Ledger:
@@ -74,42 +74,34 @@ def ended_run(
 def run_teardown(
     directory: str,
     run_id: str | None = None,
-    get_account: t.Callable[[], Account] = account,
     *,
+    credentials: Credentials | None = WITH_TOKEN,
     check_mode: bool = False,
 ) -> dict[ConnectionRef, t.Any]:
+    def get_account() -> Account:
+        if credentials is None:
+            raise AuthError("there are no credentials")
+        return account(credentials)
+
     return dict(teardown(directory, run_id, get_account, DirectBackend(), check_mode=check_mode))
 
 
-def no_account() -> Account:
-    raise AuthError("there are no credentials")
-
-
-def with_access_key() -> Account:
-    return account(WITH_ACCESS_KEY)
-
-
-@pytest.mark.parametrize(
-    ("replies", "outcome"), [([STOPPED], "closed"), ([UNKNOWN_CONNECTION, Reply({"status": "true"})], "already_closed")]
-)
-def test_teardown_closes_and_removes_the_ledger(
-    mock_api: MockApi, directory: str, replies: list[Reply], outcome: str
-) -> None:
+def test_teardown_closes_and_removes_the_ledger(mock_api: MockApi, directory: str) -> None:
     ledger = ended_run(directory)
-    mock_api.expect_disconnect(*REF, replies[0])
-    if replies[1:]:
-        mock_api.expect("GET", "/device/list/all", replies[1])
-        mock_api.expect_disconnect(*REF, replies[0])
-    assert run_teardown(directory) == {REF: outcome}
+    mock_api.expect_disconnect(*REF, WRONG_TOKEN, STOPPED)
+    assert isinstance(run_teardown(directory)[REF], AuthError)
+    assert run_teardown(directory, check_mode=True) == {REF: "closed"}
+    assert os.path.exists(ledger.path)
+    assert run_teardown(directory) == {REF: "closed"}
     assert not os.path.exists(ledger.path)
     assert run_teardown(directory) == {}
 
 
-def test_teardown_retries_failures_the_next_time(mock_api: MockApi, directory: str) -> None:
-    ended_run(directory)
-    mock_api.expect_disconnect(*REF, WRONG_TOKEN, STOPPED)
-    assert isinstance(run_teardown(directory)[REF], AuthError)
-    assert run_teardown(directory) == {REF: "closed"}
+def test_teardown_of_a_closed_connection(mock_api: MockApi, directory: str) -> None:
+    ledger = ended_run(directory)
+    mock_api.expect_unknown(*REF)
+    assert run_teardown(directory) == {REF: "already_closed"}
+    assert not os.path.exists(ledger.path)
 
 
 def test_teardown_of_many_runs_logs_in_once(mock_api: MockApi, directory: str) -> None:
@@ -120,12 +112,6 @@ def test_teardown_of_many_runs_logs_in_once(mock_api: MockApi, directory: str) -
     mock_api.expect_disconnect(*REF, STOPPED, STOPPED)
     outcomes = list(teardown(directory, None, lambda: account(WITH_PASSWORD), DirectBackend(), check_mode=False))
     assert outcomes == [(REF, "closed"), (REF, "closed")]
-
-
-def test_check_mode_sends_nothing(mock_api: MockApi, directory: str) -> None:
-    ledger = ended_run(directory)
-    assert run_teardown(directory, check_mode=True) == {REF: "closed"}
-    assert os.path.exists(ledger.path)
 
 
 # -- which runs --------------------------------------------------------------------------------------------------------
@@ -219,40 +205,37 @@ def test_teardown_waits_for_another_teardown(mock_api: MockApi, directory: str, 
 # -- which account -----------------------------------------------------------------------------------------------------
 
 
-def test_teardown_leaves_the_connections_of_other_accounts(mock_api: MockApi, directory: str) -> None:
-    ledger = ended_run(directory, account="another account")
-    with pytest.raises(AuthError, match=f"'{RUN}' opened the connection with other credentials"):
-        raise run_teardown(directory)[REF]
+@pytest.mark.parametrize(
+    ("opened_by", "credentials", "message"),
+    [
+        ("another account", WITH_TOKEN, f"'{RUN}' opened the connection with other credentials"),
+        (FINGERPRINT, None, "there are no credentials"),
+    ],
+)
+def test_teardown_leaves_the_connections_of_other_accounts(
+    mock_api: MockApi, directory: str, opened_by: str, credentials: Credentials | None, message: str
+) -> None:
+    ledger = ended_run(directory, account=opened_by)
+    with pytest.raises(AuthError, match=message):
+        raise run_teardown(directory, credentials=credentials)[REF]
     assert os.path.exists(ledger.path)
-
-
-def test_new_token_closes_connections_of_the_old_one(mock_api: MockApi, directory: str) -> None:
-    ledger = ended_run(directory, account=OLD_TOKEN)
-    mock_api.expect_disconnect(*REF, STOPPED)
-    assert run_teardown(directory) == {REF: "closed"}
-    assert not os.path.exists(ledger.path)
 
 
 def test_new_token_leaves_connections_that_it_cannot_see(mock_api: MockApi, directory: str) -> None:
     """Another user with the same developer key gets the response that a closed connection gets."""
     ledger = ended_run(directory, account=OLD_TOKEN)
-    mock_api.expect_disconnect(*REF, UNKNOWN_CONNECTION)
-    mock_api.expect("GET", "/device/list/all", Reply({"status": "true"}))
-    mock_api.expect_disconnect(*REF, UNKNOWN_CONNECTION)
+    mock_api.expect_unknown(*REF)
     with pytest.raises(AuthError, match=f"'{RUN}' opened the connection with another login"):
         raise run_teardown(directory)[REF]
     assert os.path.exists(ledger.path)
-
-
-def test_teardown_without_credentials_fails(directory: str) -> None:
-    ledger = ended_run(directory)
-    assert isinstance(run_teardown(directory, get_account=no_account)[REF], AuthError)
-    assert os.path.exists(ledger.path)
+    mock_api.expect_disconnect(*REF, STOPPED)
+    assert run_teardown(directory) == {REF: "closed"}
+    assert not os.path.exists(ledger.path)
 
 
 def test_expired_connection_needs_no_credentials(directory: str) -> None:
     ledger = ended_run(directory, hours=-1)
-    assert run_teardown(directory, get_account=no_account) == {REF: "already_closed"}
+    assert run_teardown(directory, credentials=None) == {REF: "already_closed"}
     assert not os.path.exists(ledger.path)
 
 
@@ -298,10 +281,10 @@ def test_unconfirmed_call_fails_without_sessions(mock_api: MockApi, directory: s
 
 def test_unconfirmed_call_is_found_among_the_sessions(mock_api: MockApi, directory: str, unconfirmed: Ledger) -> None:
     mock_api.expect_query({"id": [SERVICE]}, started_now())
-    assert run_teardown(directory, get_account=with_access_key, check_mode=True) == {REF: "closed"}
+    assert run_teardown(directory, credentials=WITH_ACCESS_KEY, check_mode=True) == {REF: "closed"}
     mock_api.expect_query({"id": [SERVICE]}, started_now())
     mock_api.expect_query({"connectionId": REF[1], "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
-    assert run_teardown(directory, get_account=with_access_key) == {REF: "closed"}
+    assert run_teardown(directory, credentials=WITH_ACCESS_KEY) == {REF: "closed"}
     assert not os.path.exists(unconfirmed.path)
 
 
@@ -310,7 +293,7 @@ def test_unconfirmed_call_fails_without_its_session(
     mock_api: MockApi, directory: str, unconfirmed: Ledger, reply: Reply
 ) -> None:
     mock_api.expect_query({"id": [SERVICE]}, reply)
-    assert list(run_teardown(directory, get_account=with_access_key)) == [UNCONFIRMED]
+    assert list(run_teardown(directory, credentials=WITH_ACCESS_KEY)) == [UNCONFIRMED]
     assert os.path.exists(unconfirmed.path)
 
 
@@ -321,7 +304,7 @@ def test_unconfirmed_call_fails_if_a_ledger_is_unreadable(
     foreign = ended_run(directory, "another-users")
     unreadable(foreign.path)
     mock_api.expect_query({"id": [SERVICE]}, started_now())
-    assert list(run_teardown(directory, get_account=with_access_key)) == [UNCONFIRMED, (foreign.path, "")]
+    assert list(run_teardown(directory, credentials=WITH_ACCESS_KEY)) == [UNCONFIRMED, (foreign.path, "")]
 
 
 def test_unconfirmed_call_is_not_the_session_of_another_run(
@@ -329,5 +312,5 @@ def test_unconfirmed_call_is_not_the_session_of_another_run(
 ) -> None:
     running = running_run(directory, "another")
     mock_api.expect_query({"id": [SERVICE]}, started_now())
-    assert list(run_teardown(directory, get_account=with_access_key)) == [UNCONFIRMED]
+    assert list(run_teardown(directory, credentials=WITH_ACCESS_KEY)) == [UNCONFIRMED]
     assert os.path.exists(running.path)

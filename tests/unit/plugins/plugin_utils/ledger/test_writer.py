@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import datetime
 import json
 import os
@@ -83,26 +84,18 @@ def test_threads_write_whole_lines(ledger: Ledger) -> None:
         for number in range(first, first + 50):
             write_intent(ledger, number)
 
-    threads = [threading.Thread(target=write, args=(first * 50,)) for first in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(0, 400, 50)))
     assert sorted(event["number"] for event in events(ledger)[1:]) == list(range(400))
 
 
 @pytest.mark.parametrize("room", [0, 10])
-def test_intent_fails_on_a_full_disk(ledger: Ledger, full_disk: FullDisk, room: int) -> None:
-    with full_disk(ledger.path, room), pytest.raises(RemoteItError, match=r"nothing was opened: the ledger .* cannot"):
-        write_intent(ledger)
-
-
-@pytest.mark.parametrize("room", [0, 10])
-def test_opened_may_be_missing_on_a_full_disk(ledger: Ledger, full_disk: FullDisk, room: int) -> None:
-    """The file contains whole lines only."""
+def test_ledger_on_a_full_disk_has_whole_lines(ledger: Ledger, full_disk: FullDisk, room: int) -> None:
     write_intent(ledger)
     with full_disk(ledger.path, room):
         ledger.opened(1, CONNECTION, detached=False)
+        with pytest.raises(RemoteItError, match=r"nothing was opened: the ledger .* cannot"):
+            write_intent(ledger, 2)
     ledger.closed(1, "closed")
     assert [event["event"] for event in events(ledger)] == ["run", "intent", "closed"]
 
