@@ -182,7 +182,7 @@ notes:
     used. Only the developer key can come from a later source. The C(environment) of a play or task is for the device
     and is not read.
   - Use C(StrictHostKeyChecking) and the other settings of ssh as for any host. To record the host key of a new
-    device, run once with C(--ssh-common-args='-o StrictHostKeyChecking=accept-new').
+    device, run once with C(--ssh-extra-args='-o StrictHostKeyChecking=accept-new').
   - Facts whose names start with C(remoteit_) are refused, except C(remoteit_connection), because a device chooses its
     facts.
   - The variable C(ansible_connection) takes precedence over the C(connection) keyword of a play and over C(-c). Use

@@ -170,7 +170,7 @@ def test_a_first_run(fleet: Fleet) -> None:
     known_hosts = f" -o UserKnownHostsFile={fleet.known_hosts}"
     *_unused, ping = commands(page, "ansible")
     assert ping[:4] == ["ansible", "all", "-i", "fleet.remoteit.yml"]
-    assert ping[-1].startswith("--ssh-common-args=")
+    assert ping[-1].startswith("--ssh-extra-args=")
     run = fleet.ad_hoc("all", *ping[4:-1], ping[-1] + known_hosts)
     assert sorted(host for host, status in run.status("ping").items() if status == "ok") == fleet.devices
     assert run.rc == 4  # one device is offline

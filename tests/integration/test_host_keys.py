@@ -44,7 +44,7 @@ def test_unknown_key_is_refused_and_says_how_to_record_it(fleet: Fleet) -> None:
     run = fleet.run(PLAYS)
     assert run.rc == 4
     assert run.status("who") == ALL_UNREACHABLE
-    advice = "--ssh-common-args='-o StrictHostKeyChecking=accept-new'"
+    advice = "--ssh-extra-args='-o StrictHostKeyChecking=accept-new'"
     for device, service in zip(ALL, fleet.services, strict=True):
         assert advice in run.message("who", device)
         assert alias(service) in run.message("who", device)

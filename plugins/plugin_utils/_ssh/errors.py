@@ -38,7 +38,7 @@ _CHANGED_KEY = (
 )
 _UNKNOWN_KEY = (
     "The host key of the device is not recorded yet. From a network that you trust, run once with"
-    " --ssh-common-args='-o StrictHostKeyChecking=accept-new', which records it as {alias!r}"
+    " --ssh-extra-args='-o StrictHostKeyChecking=accept-new', which records it as {alias!r}"
 )
 
 
