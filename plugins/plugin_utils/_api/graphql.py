@@ -177,34 +177,33 @@ class GraphQlApi:
         Like the vendor's app, this asks each service, because the list of the account may lack the services of its
         organizations. A service without a list in the response has ``None``.
         """
-        found: dict[str, list[ApiSession] | None] = dict.fromkeys(service_ids)
         ids = sorted({service_id.upper() for service_id in service_ids})
-        by_id: dict[str, list[ApiSession]] = {}
+        by_id: dict[str, list[ApiSession] | None] = {}
         for start in range(0, len(ids), MAX_SERVICES_PER_QUERY):
             by_id |= self._query_service_sessions(ids[start : start + MAX_SERVICES_PER_QUERY])
-        return {service_id: by_id.get(service_id.upper()) for service_id in found}
+        return {service_id: by_id.get(service_id.upper()) for service_id in service_ids}
 
-    def _query_service_sessions(self, service_ids: list[str]) -> dict[str, list[ApiSession]]:
-        """Return the sessions of the services that the response has a list for, by their IDs in capitals."""
+    def _query_service_sessions(self, service_ids: list[str]) -> dict[str, list[ApiSession] | None]:
+        """Return the sessions of the services in the response, by their IDs in capitals. Without a list, ``None``."""
         variables = {"id": service_ids}
         fields = f"service{_field_arguments(variables)} {{ id sessions {{ {_SESSION} }} }}"
         document = f"query ServiceSessions{_variable_declarations(variables)} {{ login {{ id {fields} }} }}"
         login = self._query_login(document, variables, lambda warning: None)  # a missing list is not an empty one
         services = login.get("service")
-        found: dict[str, list[ApiSession]] = {}
-        incomplete: set[str] = set()
+        found: dict[str, list[ApiSession] | None] = {}
         for service in map(dict_or_empty, services if isinstance(services, list) else []):
             service_id, items = service.get("id"), service.get("sessions")
             if not isinstance(service_id, str):
                 continue
-            if not isinstance(items, list):
-                incomplete.add(service_id.upper())
+            known = found.setdefault(service_id.upper(), [])
+            if known is None or not isinstance(items, list):
+                found[service_id.upper()] = None  # even if another entry of the service has a list
                 continue
             sessions = [session_from_graphql(item, login.get("id")) for item in items]
-            found.setdefault(service_id.upper(), []).extend(
+            known += [
                 session if session.service_id else session._replace(service_id=service_id) for session in sessions
-            )
-        return {service_id: sessions for service_id, sessions in found.items() if service_id not in incomplete}
+            ]
+        return found
 
     # -- devices -------------------------------------------------------------------------------------------------------
 
