@@ -32,6 +32,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import 
 MAX_DEPTH = 20
 #: The part of a name that is searched for separators, because the search takes time for each of them.
 MAX_NAME_LENGTH = 500
+_PORT = re.compile(r"[0-9]{1,5}")
 _UTC = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?Z")
 
 #: The fields of a GraphQL query for devices. ``%s`` stands for the tags.
@@ -259,7 +260,7 @@ def _split_address(value: t.Any) -> tuple[str | None, int | None]:
 
 
 def _port(text: str) -> int | None:
-    return int(text) if text.isdecimal() and 1 <= int(text[:6]) <= 65535 else None
+    return int(text) if _PORT.fullmatch(text) and 1 <= int(text) <= 65535 else None
 
 
 def _number(value: t.Any) -> int | None:
