@@ -67,6 +67,12 @@ def _blocks_of(page: Path) -> list[Block]:
 BLOCKS = [block for page in PAGES for block in _blocks_of(page)]
 
 
+def named(name: str) -> Block:
+    """Return the only block with this ``:name:``."""
+    (found,) = (block for block in BLOCKS if block.name == name)
+    return found
+
+
 def titled(title: str) -> list[Block]:
     """Return the blocks with this title."""
     return [block for block in BLOCKS if block.title == title]

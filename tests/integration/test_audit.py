@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import Fleet, play, raw, who
-from documentation import BLOCKS
+from documentation import named
 from support import wait_until
 
 JOB = "4711"
@@ -113,9 +113,10 @@ def test_page_answers_questions_by_jq(fleet: Fleet) -> None:
     first, second = (ids[service] for service in fleet.services[:2])
 
     def ask(name: str) -> list[dict[str, Any]]:
-        (code,) = (block.code for block in BLOCKS if block.name == name)
         environ = {**os.environ, "REMOTEIT_AUDIT_LOG": str(path)}
-        output = subprocess.run(code, env=environ, shell=True, check=True, capture_output=True, text=True).stdout
+        output = subprocess.run(
+            named(name).code, env=environ, shell=True, check=True, capture_output=True, text=True
+        ).stdout
         return [json.loads(line) for line in output.splitlines()]
 
     (reached,) = ask("audit-device")

@@ -18,7 +18,7 @@ from typing import Any
 import ci_recipes as ci
 import pytest
 from conftest import ANSIBLE_PLAYBOOK, Fleet
-from documentation import BLOCKS
+from documentation import named
 from support import wait_until
 from termination_table import is_product
 
@@ -89,12 +89,6 @@ def reports(machine: ci.Machine) -> dict[str, list[xml.etree.ElementTree.Element
     for path in (machine.workspace / "junit").glob("*.xml"):
         found.setdefault(path.name.split("-")[0], []).extend(xml.etree.ElementTree.parse(path).iter("testcase"))
     return found
-
-
-def shown(name: str) -> str:
-    """A block of the page."""
-    (block,) = (block for block in BLOCKS if block.name == name)
-    return block.code
 
 
 def nothing_is_left(fleet: Fleet, machine: ci.Machine) -> None:
@@ -201,7 +195,7 @@ def test_github_matrix_jobs_have_their_own_run_ids(project: Fleet) -> None:
     (other,) = {*both} - {own}
     environ = {**machine.secrets, "REMOTEIT_STATE_DIR": str(state)}
     for job, left in ((own, opened[1]), (other, set())):
-        command = shlex.split(shown("ci-teardown-of-one-job").replace("$REMOTEIT_RUN_ID", job))
+        command = shlex.split(named("ci-teardown-of-one-job").code.replace("$REMOTEIT_RUN_ID", job))
         assert machine.execute("teardown", command, environ).code == 0
         assert {entry["connectionid"] for entry in project.simulator.open_connections()} == left
 
@@ -222,7 +216,7 @@ def test_page_command_records_the_host_keys(project: Fleet) -> None:
     (project.project / "known_hosts").unlink()
     project.write("tasks.yml", [{"name": "Work", "ansible.builtin.raw": "touch reached"}])
     machine = ci.Machine(project, Path(ANSIBLE_PLAYBOOK).parent, "desk")
-    command = shlex.split(shown("ci-known-hosts"))
+    command = shlex.split(named("ci-known-hosts").code)
     key = ["--private-key", project.simulator.state["ssh_private_key_file"]]
     assert machine.execute("record", [*command, *key], machine.secrets).code == 0
     found = (machine.workspace / "known_hosts").read_text()
@@ -250,7 +244,7 @@ def test_page_shows_the_files_that_are_run(subtests: Any) -> None:
     for name, file in SHOWN.items():
         with subtests.test(name):
             text = (ci.RECIPES / file).read_text().split("\n", 3)[3]
-            assert shown(name) == text.removeprefix("---\n").lstrip("\n"), "copy the file into the page"
+            assert named(name).code == text.removeprefix("---\n").lstrip("\n"), "copy the file into the page"
 
 
 def test_page_shows_every_recipe() -> None:

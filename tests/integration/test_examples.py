@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Fleet
-from documentation import BLOCKS, plays, titled
+from documentation import BLOCKS, named, plays, titled
 
 pytestmark = pytest.mark.each_api
 
@@ -105,8 +105,7 @@ def test_credentials_of_a_group(fleet: Fleet, page: str) -> None:
     call(fleet, "kiosks")
     state = fleet.simulator.state
     fleet.environ["REMOTEIT_GRAPHQL_URL"] = state["graphql_url"]
-    (text,) = (block.code for block in BLOCKS if block.name == page)
-    fleet.write("group_vars/kiosks.yml", text)
+    fleet.write("group_vars/kiosks.yml", named(page).code)
     vault = fleet.write("vault.yml", {f"vault_{name}": state[name] for name in ACCESS_KEY})
     run = fleet.ad_hoc("kiosks", "-m", "ping", "-e", f"@{vault}")
     assert run.rc == 0
@@ -114,7 +113,7 @@ def test_credentials_of_a_group(fleet: Fleet, page: str) -> None:
 
 
 def test_ssh_config_has_a_pattern_for_all_devices(fleet: Fleet) -> None:
-    (text,) = (block.code for block in BLOCKS if block.name == "ssh-config")
+    text = named("ssh-config").code
     assert "User pi\n" in text and fleet.simulator.state["ssh_user"] == "pi"
     text = text.replace("~/.ssh/fleet", fleet.inventory["fleet"]["vars"].pop("ansible_ssh_private_key_file"))
     del fleet.inventory["fleet"]["vars"]["ansible_user"]

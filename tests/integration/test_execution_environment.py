@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Fleet
-from documentation import BLOCKS
+from documentation import named
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFINITION = ROOT / "docs" / "ci" / "execution-environment.yml"
@@ -32,7 +32,7 @@ def call(*command: str | Path, **options: object) -> str:
 
 @builder
 def test_the_definition_can_be_built_from(tmp_path: Path) -> None:
-    (command,) = (shlex.split(block.code) for block in BLOCKS if block.name == "ci-build-image")
+    command = shlex.split(named("ci-build-image").code)
     assert command[:2] == ["ansible-builder", "build"]
     assert command[3] == DEFINITION.name
     call(BUILDER, "create", *command[2:4], "--context", tmp_path / "context", cwd=DEFINITION.parent)

@@ -10,13 +10,12 @@ import shlex
 
 import pytest
 from conftest import Fleet, Run, play, raw, who
-from documentation import BLOCKS
+from documentation import BLOCKS, named
 
 
-def block(name: str) -> list[str]:
+def lines_of(name: str) -> list[str]:
     """Return the lines of a code block of the documentation."""
-    (code,) = (each.code for each in BLOCKS if each.name == name)
-    return code.splitlines()
+    return named(name).code.splitlines()
 
 
 def run_documented(fleet: Fleet, line: str) -> Run:
@@ -47,7 +46,7 @@ def test_catch_up_run_reaches_the_devices_that_were_offline(fleet: Fleet, invent
     if inventory == "source":
         use_inventory_plugin(fleet)
     fleet.write("site.yml", [play(who(), hosts="all")])
-    export, night, catch_up = block("offline-catch-up")
+    export, night, catch_up = lines_of("offline-catch-up")
     fleet.environ |= setting(export)
     path = fleet.project / fleet.environ["REMOTEIT_OFFLINE_FILE"]
     *online, offline = fleet.devices
@@ -55,7 +54,7 @@ def test_catch_up_run_reaches_the_devices_that_were_offline(fleet: Fleet, invent
 
     run = run_documented(fleet, night)
     assert run.rc != 0
-    assert run.stderr.splitlines()[-2:] == block("offline-recap")
+    assert run.stderr.splitlines()[-2:] == lines_of("offline-recap")
     assert path.read_text() == f"{offline}\n"
     assert run.stdout_of("who") == {**dict(zip(online, online, strict=True)), offline: ""}
 
@@ -74,7 +73,7 @@ def test_catch_up_run_reaches_the_devices_that_were_offline(fleet: Fleet, invent
 
 
 def test_retry_file_contains_failed_hosts_too(fleet: Fleet) -> None:
-    export, night, catch_up = block("offline-retry-file")
+    export, night, catch_up = lines_of("offline-retry-file")
     fleet.environ |= setting(export)
     fleet.write("site.yml", [play(raw("fail", "[ $(cat device-name) != pi-0001 ]"))])
     fleet.simulator.device("pi-0003", online=False)

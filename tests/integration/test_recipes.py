@@ -9,23 +9,11 @@ import contextlib
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import openssh
 import pytest
-import yaml
 from conftest import Fleet, play, raw, task, themselves, who
-from documentation import BLOCKS
-
-
-def block(name: str) -> str:
-    """Return a code block of the page."""
-    (code,) = (each.code for each in BLOCKS if each.name == name)
-    return code
-
-
-def recipe(name: str) -> Any:
-    return yaml.safe_load(block(name))
+from documentation import named
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +24,7 @@ def kiosks(fleet: Fleet) -> None:
 def test_waves_stop_when_a_wave_fails(fleet: Fleet) -> None:
     """A wave in which all devices fail would stop the run without ``max_fail_percentage``."""
     fleet.write("roles/kiosk/tasks/main.yml", [raw("update", "cat device-name; [ $(cat device-name) != pi-0002 ]")])
-    (waves,) = recipe("recipe-waves")
+    (waves,) = named("recipe-waves").data
     run = fleet.run([{**waves, "serial": [2, 1]}])
     assert run.rc != 0
     assert run.status("update") == {"pi-0001": "changed", "pi-0002": "failed"}
@@ -64,7 +52,7 @@ def authorized_keys(fleet: Fleet, device: str) -> Path:
 def test_key_rotation_replaces_the_key(fleet: Fleet) -> None:
     fleet.use_devices(2)
     _old, new = prepare_keys(fleet)
-    run = fleet.run(recipe("recipe-rotate-keys"))
+    run = fleet.run(named("recipe-rotate-keys").data)
     assert run.rc == 0
     run.assert_all_closed()
     assert {entry["device"] for entry in run.connections} == set(fleet.devices)
@@ -79,14 +67,14 @@ def test_key_rotation_keeps_the_old_key_if_login_fails(fleet: Fleet) -> None:
     (fleet.home / ".ssh/fleet_new").unlink()
     openssh.make_key(fleet.home / ".ssh/fleet_new")
     (fleet.home / ".ssh/fleet_new.pub").write_text(f"{new}\n")
-    run = fleet.run(recipe("recipe-rotate-keys"))
+    run = fleet.run(named("recipe-rotate-keys").data)
     assert run.rc != 0
     assert authorized_keys(fleet, "pi-0001").read_text().splitlines() == [old, new]
     run.assert_all_closed()
 
 
 def test_host_keys_are_recorded_once(fleet: Fleet) -> None:
-    program, option, inventory, pattern, *arguments = shlex.split(block("recipe-host-keys"))
+    program, option, inventory, pattern, *arguments = shlex.split(named("recipe-host-keys").code)
     assert (program, option, inventory) == ("ansible", "-i", "inventory.yml")
     variables = fleet.inventory["fleet"]["vars"]
     del variables["ansible_ssh_common_args"]
@@ -104,10 +92,13 @@ def test_customer_uses_its_account(fleet: Fleet) -> None:
     state = fleet.simulator.state
     fleet.environ["REMOTEIT_GRAPHQL_URL"] = state["graphql_url"]
     fleet.inventory["museum"] = {"hosts": {"pi-0001": {}}}
-    fleet.write("group_vars/museum.yml", block("recipe-customer"))
+    variables = named("recipe-customer")
+    fleet.write(str(variables.title), variables.code)
     names = ("access_key_id", "secret_access_key")
-    vault = fleet.write("vault.yml", {f"vault_museum_{name}": state[name] for name in names})
-    run = fleet.run([play(who(), hosts="kiosks")], "-e", f"@{vault}")
+    vault = fleet.write("group_vars/museum/vault.yml", {f"vault_museum_{name}": state[name] for name in names})
+    password = ("--vault-password-file", str(fleet.write("password", "a password")))
+    openssh.run(Path(fleet.ansible_playbook).with_name("ansible-vault"), "encrypt", *password, vault)
+    run = fleet.run([play(who(), hosts="kiosks")], *password)
     assert run.stdout_of("who") == themselves(*fleet.devices)
     apis = {call["deviceaddress"]: call["api"] for call in run.requests if call["call"] == "connect"}
     assert apis == dict(zip(fleet.services, ["graphql", "rest", "rest"], strict=True))
@@ -118,7 +109,7 @@ def test_jump_host_and_its_address_are_used(fleet: Fleet) -> None:
     """A device of the simulator is the jump host. ``test_openssh.py`` uses one with another address."""
     fleet.use_devices(2)
     jump = fleet.simulator.connect("pi-0003")
-    variables = recipe("recipe-jump-host")
+    variables = named("recipe-jump-host").data
     trust = f"UserKnownHostsFile {fleet.known_hosts}\nStrictHostKeyChecking accept-new\n"
     user, key = (fleet.simulator.state[name] for name in ("ssh_user", "ssh_private_key_file"))
     login = f"HostName {jump['host']}\nPort {jump['port']}\nUser {user}\nIdentityFile {key}\n"
@@ -134,7 +125,7 @@ def test_jump_host_and_its_address_are_used(fleet: Fleet) -> None:
 
 def test_company_proxy_is_for_the_api_only(fleet: Fleet) -> None:
     """Nothing listens at the address of the HTTPS proxy, so no API request arrives."""
-    export, command = block("recipe-company-proxy").splitlines()
+    export, command = named("recipe-company-proxy").code.splitlines()
     (variable, _proxy) = export.removeprefix("export ").split("=")
     assert command == "ansible-playbook -i inventory.yml update.yml"
     fleet.use_devices(1)
@@ -149,7 +140,7 @@ def test_company_proxy_is_for_the_api_only(fleet: Fleet) -> None:
 def test_timer_of_ansible_pull_is_installed(fleet: Fleet) -> None:
     """``crontab`` of the device is replaced by a script that writes a file."""
     fleet.use_devices(1)
-    (pull,) = recipe("recipe-pull")
+    (pull,) = named("recipe-pull").data
     script = '[ "$1" = -l ] && exit 1\nfor file; do :; done\ncat "$file" >"$HOME/crontab"\n'
     with program(fleet, "pi-0001", "crontab", script):
         run = fleet.run([pull])
@@ -177,7 +168,7 @@ def test_powershell_command_reaches_windows(fleet: Fleet) -> None:
     """A script instead of PowerShell gets the same arguments as by ansible.builtin.ssh. No Windows is involved."""
     fleet.use_devices(2)
     ours, plain = fleet.devices
-    fleet.inventory["fleet"]["vars"] |= recipe("recipe-windows")
+    fleet.inventory["fleet"]["vars"] |= named("recipe-windows").data
     fleet.inventory["fleet"]["hosts"][plain] |= fleet.plain_way(plain)
     fleet.write("library/probe.ps1", "#!powershell\n#Requires -Module Ansible.ModuleUtils.Legacy\n")
     script = """printf '%s\\n' "$@" >"$HOME/arguments"; wc -c >"$HOME/input"; echo '{"changed": false}'\n"""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from documentation import BLOCKS
+from documentation import named
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._status import table_of
 
@@ -35,14 +35,13 @@ def session(connectionid: str | None, opened_at: str | None = "2026-01-15T21:40:
 
 
 def test_table_is_as_documented() -> None:
-    (documented,) = (block.code for block in BLOCKS if block.name == "status-table")
     connections = [
         entry("4712-5a0b1d22c7", None, "22:05", "06:05", alive=False),
         entry(host="kiosk-8", at="23:21", end="07:21", detached=True),
         entry(),
     ]
     table = table_of(connections, [session("foreign"), session(connections[0]["connectionid"])])
-    assert "\n".join(table) == documented.rstrip("\n")
+    assert "\n".join(table) == named("status-table").code.rstrip("\n")
 
 
 def test_table_without_connections() -> None:
