@@ -142,25 +142,26 @@ def test_teardown_closes_or_fails(fleet: Fleet, arguments: tuple[str, ...]) -> N
     assert not fleet.simulator.open_connections()
 
 
+NO_KEY = {"REMOTEIT_TOKEN": "0" * 32}
+NO_API = {"REMOTEIT_API_URL": "http://127.0.0.1:9"}
+
+
 @pytest.mark.parametrize(
-    ("trouble", "arguments"),
+    ("environ", "arguments"),
     [
-        ("a wrong key", ()),
-        ("a dead API", ("--limit", "kiosks")),
-        ("a typo", ("-e", "remoteit_run_hosts=typo", "--limit", "fleet")),
-        ("no host left", ("-e", f"remoteit_run_hosts={FIRST}", "--limit", f"fleet:!{FIRST}")),
-        ("skipped tasks", ("--skip-tags", "always")),
+        (NO_KEY, ()),
+        (NO_API, ()),
+        (NO_API, ("--limit", "kiosks")),
+        ({}, ("-e", "remoteit_run_hosts=typo", "--limit", "fleet")),
+        ({}, ("-e", f"remoteit_run_hosts={FIRST}", "--limit", f"fleet:!{FIRST}")),
+        ({}, ("--skip-tags", "always")),
     ],
 )
-def test_run_is_red_without_hosts(fleet: Fleet, trouble: str, arguments: tuple[str, ...]) -> None:
-    wrong: dict[str, str | None] = {
-        "a wrong key": {"REMOTEIT_TOKEN": "0" * 32},
-        "a dead API": {"REMOTEIT_API_URL": "http://127.0.0.1:9"},
-    }.get(trouble, {})  # fmt: skip
-    if wrong:
+def test_run_is_red_without_hosts(fleet: Fleet, environ: dict[str, str | None], arguments: tuple[str, ...]) -> None:
+    if environ:
         fleet.inventory = fleet.write("fleet.remoteit.yml", "plugin: remoteit.fleet.services\n")
     fleet.write("tasks.yml", [who()])
-    run = fleet.run("remoteit.fleet.run", "-e", "remoteit_session_tasks=tasks.yml", *arguments, environ=wrong)
+    run = fleet.run("remoteit.fleet.run", "-e", "remoteit_session_tasks=tasks.yml", *arguments, environ=environ)
     assert run.rc != 0
     assert "No host of the inventory matches" in run.text
     assert not run.connections

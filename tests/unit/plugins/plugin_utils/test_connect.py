@@ -58,6 +58,7 @@ def run(
         ([SERVICE], {"hostip": "203.0.113.7/32"}),
         ([SERVICE], {"hostip": "203.0.113.256"}),
         ([SERVICE], {"hostip": "2001:db8::7"}),
+        ([SERVICE], {"hostip": "255.255.255.25"}),
         ([SERVICE], {"concurrency": 0}),
         ([SERVICE], {"timeout": 0}),
         ([SERVICE], {"token": "t", "username": "u", "password": "p"}),

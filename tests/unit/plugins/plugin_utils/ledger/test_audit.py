@@ -214,10 +214,7 @@ def test_teardown_records_connections_that_were_gone(
 ) -> None:
     record_connection(ledger, account=FINGERPRINT)
     kill_keeper(ledger)
-    unknown = mock.refused("<error message>")
-    mock_api.expect_disconnect(mock.SERVICE, mock.ID, unknown)
-    mock_api.expect("GET", "/device/list/all", mock.Reply({"status": "true"}))
-    mock_api.expect_disconnect(mock.SERVICE, mock.ID, unknown)
+    mock_api.expect_unknown(mock.SERVICE, mock.ID)
     run_teardown(directory, log)
     assert outcomes(log) == [("closed", "api")]
 
