@@ -14,13 +14,19 @@ import contextlib
 import fcntl
 import os
 import shutil
-import subprocess
+import socket
+import struct
 import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import create_locked
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import is_alive
 
+#: Messages of the protocol of control masters, each with its length before it: version 4, and the request to exit with
+#: the number 0 (https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.mux).
+_HELLO = struct.pack(">3I", 8, 0x00000001, 4)
+_TERMINATE = struct.pack(">3I", 8, 0x10000005, 0)
+_STOP_SECONDS = 5.0
 #: Seconds until a runtime directory without a keeper counts as stale.
 _STALE_SECONDS = 3600.0
 #: The file that a keeper locks while it is running. It contains the identity of the controller process.
@@ -34,12 +40,22 @@ def stop_control_masters(directory: str) -> None:
     except OSError:
         return
     for name in sockets:
-        command = ["ssh", "-o", f"ControlPath={os.path.join(directory, name)}", "-O", "exit", "remoteit"]
-        try:
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            continue  # closing the remote.it connection ends it
+        with contextlib.suppress(OSError):  # closing the remote.it connection ends it
+            _stop_control_master(os.path.join(directory, name))
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def _stop_control_master(path: str) -> None:
+    """Do what ``ssh -O exit`` does, without a process for each master, and wait until it has closed its socket.
+
+    :raises OSError: it does not respond.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as master:
+        master.settimeout(_STOP_SECONDS)
+        master.connect(path)
+        master.sendall(_HELLO + _TERMINATE)
+        while master.recv(1024):
+            pass
 
 
 def remove_runtime_dir(directory: str) -> None:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import pathlib
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -14,6 +16,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes impo
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import (
     lock_runtime_dir,
     remove_stale_runtime_dirs,
+    stop_control_masters,
 )
 
 
@@ -45,3 +48,39 @@ def test_remove_stale_dirs_skips_an_invalid_one(tmp_path: pathlib.Path) -> None:
         (directory / "alive").write_bytes(content)
     remove_stale_runtime_dirs(str(tmp_path / "remoteit-3"))
     assert not ended.exists()
+
+
+def test_stop_control_masters_waits_for_their_end(tmp_path: pathlib.Path) -> None:
+    directory = tmp_path / "id-a"
+    directory.mkdir()
+    received = bytearray()
+    existed: list[bool] = []
+    with socket.socket(socket.AF_UNIX) as master:
+        master.bind(str(directory / "master"))
+        master.listen()
+
+        def serve() -> None:
+            connected, _unused = master.accept()
+            with connected:
+                while len(received) < 24:
+                    received.extend(connected.recv(24))
+                existed.append(directory.exists())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        stop_control_masters(str(directory))
+        thread.join()
+    # length, type, and version or number: hello (1) with version 4, terminate (0x10000005) with number 0
+    assert received.hex(" ", 4) == "00000008 00000001 00000004 00000008 10000005 00000000"
+    assert existed == [True]
+    assert not directory.exists()
+
+
+def test_stop_control_masters_without_a_master(tmp_path: pathlib.Path) -> None:
+    directory = tmp_path / "id-a"
+    directory.mkdir()
+    (directory / "file").touch()
+    with socket.socket(socket.AF_UNIX) as master:
+        master.bind(str(directory / "gone"))
+    stop_control_masters(str(directory))
+    assert not directory.exists()
