@@ -117,13 +117,19 @@ class Slice:
 
 
 @contextlib.contextmanager
-def slices(fleet: Fleet, *parts: list[str], shared: bool) -> Iterator[list[Slice]]:
-    """Slices that have reached their devices, one after the other, and are at work at once."""
+def slices(fleet: Fleet, *parts: list[str], shared: bool, at_once: bool = False) -> Iterator[list[Slice]]:
+    """Slices that have reached their devices, and are at work at once.
+
+    :param at_once: they open at the same time, and not one after the other.
+    """
     made: list[Slice] = []
     try:
         for number, part in enumerate(parts):
             made.append(Slice(fleet, 41 + number, part, fleet.state if shared else None))
-            made[-1].await_devices()
+            if not at_once:
+                made[-1].await_devices()
+        for each in made:
+            each.await_devices()
         yield made
         wait_until(lambda: not any(each.processes() for each in made))
         assert [ledger for each in made for ledger in each.ledgers()] == []
@@ -171,3 +177,16 @@ def test_slices_of_the_same_devices(fleet: Fleet, way: str, shared: bool) -> Non
         for each in both:
             assert each.goes_on() == 0
             assert each.results("again") == themselves(*devices)
+
+
+def test_slices_share_a_rate_limit(fleet: Fleet) -> None:
+    """The slices start at the same time. Every device is reached, although the API refuses most calls at first."""
+    fleet.simulator.settings(rate_limit=1)
+    devices = [f"pi-{number:04}" for number in range(1, 5)]
+    with slices(fleet, devices[:2], devices[2:], shared=True, at_once=True) as both:
+        for each in both:
+            assert each.goes_on() == 0
+            assert each.results("again") == themselves(*each.devices)
+        refused = [entry for entry in fleet.simulator.requests("connect") if entry["status"] == 429]
+        assert refused
+        assert len(fleet.simulator.requests("connect")) == len(refused) + len(devices)

@@ -60,7 +60,7 @@ class Api(ABC):
         entry = self._log(request, call)
         response: web.Response | None = None
         try:
-            fault = self._state.faults.take(call.name, entry["deviceaddress"])
+            fault = self._state.take_fault(call.name, entry["deviceaddress"])
             response = await self._respond(call, fault)
         except ConnectionDropped:
             if request.transport is not None:

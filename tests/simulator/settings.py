@@ -72,6 +72,8 @@ class Settings:
     """Whether the first device of each page is removed before the next page."""
     max_connections: int = 0
     """The limit of open connections of the account. 0 is no limit. The vendor's limit is unknown."""
+    rate_limit: int = 0
+    """The connect calls of the account in a second. Others get 429 and ``Retry-After: 1``. 0 is no limit."""
     life: float = 28800.0
     idle: float = 900.0
     token_life: float = 604800.0

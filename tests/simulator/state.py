@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from accounts import Account, User
 from clock import Clock
 from connections import Connections
 from devices import Device, Fleet, Service
-from faults import Faults
+from faults import Fault, Faults
 from settings import Settings
 
 
@@ -35,8 +36,22 @@ class SimulatorState:
     organization: Organization
     connections: Connections
     faults: Faults = field(default_factory=Faults)
+    connect_times: list[float] = field(default_factory=list)
+    """When the connect calls of the last second were accepted."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     """The log of API requests. It contains the names of secrets, never their values."""
+
+    def take_fault(self, call: str, deviceaddress: str | None) -> Fault | None:
+        """Return the fault of a call, from a test or because of the rate limit."""
+        fault = self.faults.take(call, deviceaddress)
+        if fault is not None or call != "connect" or not self.settings.rate_limit:
+            return fault
+        begin = time.monotonic() - 1
+        self.connect_times = [moment for moment in self.connect_times if moment > begin]
+        if len(self.connect_times) >= self.settings.rate_limit:
+            return Fault("throttle", retry_after=1)
+        self.connect_times.append(time.monotonic())
+        return None
 
     def service(self, address: str) -> Service | None:
         """Return a service to which the account can connect: its own, or the organization's."""
