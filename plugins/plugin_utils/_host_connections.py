@@ -41,9 +41,7 @@ def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: boo
     """
     _check_options(options)
     names = _names(options["hosts"], play)
-    if play.role_name == _ROLE:
-        _check_connection(names, play)
-    hosts, failed = _read(names, play)
+    hosts, failed = _read(names, play, requires_plugin=play.role_name == _ROLE)
     outcomes: dict[str, Connection | RemoteItError] = dict(failed)
     warnings: list[str] = []
     services = _find_services(hosts, outcomes, warnings.append)
@@ -96,23 +94,29 @@ def _names(names: t.Sequence[str], play: Play) -> list[str]:
     return list(dict.fromkeys(name for name in names if play.is_lockstep or name == play.inventory_hostname))
 
 
-def _check_connection(names: t.Sequence[str], play: Play) -> None:
-    others = [name for name in names if not play.uses_plugin(name)]
+def _read(
+    names: t.Iterable[str], play: Play, *, requires_plugin: bool = False
+) -> tuple[list[HostRequest], dict[str, RemoteItError]]:
+    """Return the hosts, and the errors of those whose variables cannot be read.
+
+    :param requires_plugin: whether all hosts must use the connection plugin.
+    :raises OptionsError: a host uses another one.
+    """
+    hosts, failed, others = [], {}, []
+    for name in names:
+        if requires_plugin and not play.uses_plugin(name):
+            others.append(name)
+            continue
+        try:
+            hosts.append(play.read(name))
+        except RemoteItError as error:
+            failed[name] = error
     if others:
         raise OptionsError(
             f"the role remoteit_session needs the connection plugin {CONNECTION}, which is not the one of"
             f" {', '.join(others[:10])}{' and others' if len(others) > 10 else ''}: set ansible_connection in the"
             f" inventory, or connection: {CONNECTION} on the play"
         )
-
-
-def _read(names: t.Iterable[str], play: Play) -> tuple[list[HostRequest], dict[str, RemoteItError]]:
-    hosts, failed = [], {}
-    for name in names:
-        try:
-            hosts.append(play.read(name))
-        except RemoteItError as error:
-            failed[name] = error
     return hosts, failed
 
 
