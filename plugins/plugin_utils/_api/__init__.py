@@ -8,5 +8,6 @@
 This package does not import Ansible or another package of the collection, but only itself and ``requests``. Start with
 ``account.py``: an ``Account`` returns an ``Api``, which is implemented in ``rest.py`` and ``graphql.py``. Both send
 their requests with ``http.py``. ``connection.py`` parses the response of a connect call, ``device_lists.py`` the lists
-of devices. ``bulk.py`` opens and closes many connections at once.
+of devices. ``connect_outcome.py`` decides what a failed connect call has left open. ``bulk.py`` opens and closes many
+connections at once.
 """

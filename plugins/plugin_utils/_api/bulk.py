@@ -12,15 +12,10 @@ import dataclasses
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account, Api
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import outcome_of_error
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter, Warn
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
-    BadAnswerError,
-    CallTimeoutError,
-    ConnectOutcome,
-    NetworkError,
-    RemoteItError,
-)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import ConnectOutcome, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import (
     FoundServices,
     ServiceName,
@@ -106,9 +101,8 @@ def connect_one(api: Api, service: str, request: ConnectRequest) -> Connection:
         return api.connect(service, request.hostip, request.wait)
     except RemoteItError as error:
         failure = error
-    failure.api_responded = failure.outcome is ConnectOutcome.UNKNOWN
-    failure.outcome = failure.outcome or _outcome_of(failure)
-    if failure.outcome is ConnectOutcome.UNKNOWN:
+    failure.outcome = failure.outcome or outcome_of_error(failure)
+    if failure.outcome.is_unclear:
         ending = "a connection may be open; it expires 15 minutes after its last use"
     elif failure.connectionid is None:
         raise failure
@@ -121,17 +115,6 @@ def connect_one(api: Api, service: str, request: ConnectRequest) -> Connection:
             ending = f"the connection {failure.connectionid} was closed again"
             failure.outcome, failure.connectionid = ConnectOutcome.REFUSED, None
     raise failure.reworded(f"{failure.message}; {ending}")
-
-
-def _outcome_of(error: RemoteItError) -> ConnectOutcome:
-    """Return the outcome of a failed connect call for which the API layer did not set one."""
-    status = error.details.get("http_status", 0)
-    if status >= 500:
-        return ConnectOutcome.UNKNOWN
-    if status >= 400:
-        return ConnectOutcome.REFUSED
-    is_lost = isinstance(error, (CallTimeoutError, NetworkError, BadAnswerError))
-    return ConnectOutcome.UNKNOWN if is_lost else ConnectOutcome.REFUSED
 
 
 def disconnect_one(api: Api, stop: ConnectionRef) -> str:
@@ -158,5 +141,5 @@ def to_remoteit_error(error: Exception) -> RemoteItError:
     if isinstance(error, RemoteItError):
         return error
     return RemoteItError(
-        f"unexpected error (please report it): {type(error).__name__}: {error}", outcome=ConnectOutcome.UNKNOWN
+        f"unexpected error (please report it): {type(error).__name__}: {error}", outcome=ConnectOutcome.LOST
     )

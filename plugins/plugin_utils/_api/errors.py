@@ -19,8 +19,13 @@ class ConnectOutcome(enum.Enum):
 
     NOT_SENT = "not sent"  # the request did not leave this machine
     REFUSED = "refused"  # the API opened nothing, or the connection is closed again
-    UNKNOWN = "unknown"  # a connection may be open: no response, or one that does not show it
+    UNKNOWN = "unknown"  # the call is over, and may have opened a connection
+    LOST = "lost"  # a connection may be open, or the API may still be opening one
     OPENED = "opened"  # a connection is open and could not be closed: ``connectionid``
+
+    @property
+    def is_unclear(self) -> bool:
+        return self in (ConnectOutcome.UNKNOWN, ConnectOutcome.LOST)
 
 
 class RemoteItError(Exception):
@@ -29,7 +34,6 @@ class RemoteItError(Exception):
     :ivar details: the content of ``failure.details``, for example ``http_status``.
     :ivar outcome: set if a connect call failed.
     :ivar connectionid: the connection that the failed connect call has opened.
-    :ivar api_responded: whether the API has responded to a call whose outcome is unknown.
     :ivar is_ambiguous: whether the API refused a call for a reason that may be about its connection or its credentials.
     :ivar first: the inventory host that was the first to fail with this message.
     """
@@ -44,7 +48,6 @@ class RemoteItError(Exception):
         self.details = {key: value for key, value in details.items() if value is not None}
         self.outcome = ConnectOutcome.OPENED if connectionid is not None else outcome
         self.connectionid = connectionid
-        self.api_responded = False
         self.is_ambiguous = False
         self.first: str | None = None
 
@@ -53,14 +56,14 @@ class RemoteItError(Exception):
         failure: dict[str, t.Any] = {"code": self.code, "message": self.message}
         if self.connectionid is not None:
             failure["connectionid"] = self.connectionid
-        if self.outcome is ConnectOutcome.UNKNOWN:
+        if self.outcome is not None and self.outcome.is_unclear:
             failure["may_be_open"] = True
         return failure
 
     def reworded(self, message: str) -> RemoteItError:
         """Return the same error with another message."""
         error = type(self)(message, outcome=self.outcome, connectionid=self.connectionid, **self.details)
-        error.api_responded, error.is_ambiguous = self.api_responded, self.is_ambiguous
+        error.is_ambiguous = self.is_ambiguous
         return error
 
 

@@ -14,6 +14,7 @@ import os
 import re
 import typing as t
 
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import outcome_of_response
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection, is_connection_id
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists import (
@@ -37,6 +38,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     ConnectOutcome,
     NotFoundError,
     NotSharedError,
+    OfflineError,
     OptionsError,
     Reason,
     RemoteItError,
@@ -69,6 +71,12 @@ _REASONS: tuple[Reason, ...] = (
     (r"time[ds]?[ -]?out", CallTimeoutError, "a timeout inside the API"),
 )
 
+#: Reasons that prove that nothing was opened: a number of the vendor, or the ID of the service as unknown.
+_KNOWN_REFUSAL = re.compile(
+    r"\[[0-9]{4}\]|<ID> (was not found|is unknown|does not exist|is not shared)\b|\bunknown (service|device) <ID>",
+    re.IGNORECASE,
+)
+
 #: Errors of the validation, as graphql-js writes them. They come with HTTP 200 or 400, and nothing was executed.
 _VALIDATION_ERROR = re.compile(
     r"^Cannot query field|^Unknown (argument|directive|field|fragment|operation|type)\b|^Syntax Error|^Expected type\b"
@@ -89,6 +97,18 @@ _TYPES = {
     "from": "Int!", "name": "String!", "state": "String!", "application": "[Int!]!", "tag": "ListFilter!",
     "id": "[String!]!",
 }  # fmt: skip
+
+
+class _Reply(t.NamedTuple):
+    """A response with a JSON object, and the error for the errors in it if there are any."""
+
+    status: int
+    content: dict[str, t.Any]
+    error: RemoteItError | None
+
+    @property
+    def data(self) -> dict[str, t.Any]:
+        return dict_or_empty(self.content.get("data"))
 
 
 class GraphQlApi:
@@ -112,17 +132,15 @@ class GraphQlApi:
         variables = _drop_none({"serviceId": service_id, "hostIP": hostip})
         fields = f"connect{_field_arguments(variables)} {{ {_CONNECTION} }}"
         document = f"mutation Connect{_variable_declarations(variables)} {{ {fields} }}"
-        data, refusal = self._send(document, variables, retry=False)
-        content = data.get("connect")
-        if refusal is not None:
+        reply = self._send(document, variables, retry=False)
+        content = reply.data.get("connect")
+        if reply.error is not None:
             connectionid = dict_or_empty(content).get("id")
             if is_connection_id(connectionid):
-                refusal.outcome, refusal.connectionid = ConnectOutcome.OPENED, connectionid
-            elif refusal.outcome is None and refusal.code == RemoteItError.code:
-                # an unknown error may have occurred after the connection was opened
-                refused = 400 <= refusal.details["http_status"] < 500
-                refusal.outcome = ConnectOutcome.REFUSED if refused else ConnectOutcome.UNKNOWN
-            raise refusal
+                reply.error.outcome, reply.error.connectionid = ConnectOutcome.OPENED, connectionid
+            elif reply.error.outcome is None:
+                reply.error.outcome = _outcome_of_refusal(reply, reply.error, service_id)
+            raise reply.error
         if not isinstance(content, dict):
             raise BadAnswerError("the API's response has no connection")
         try:
@@ -142,8 +160,8 @@ class GraphQlApi:
         document = (
             f"mutation Disconnect{_variable_declarations(variables)} {{ disconnect{_field_arguments(variables)} }}"
         )
-        data, refusal = self._send(document, variables, retry=True)
-        is_closed = data.get("disconnect")
+        reply = self._send(document, variables, retry=True)
+        is_closed, refusal = reply.data.get("disconnect"), reply.error
         if refusal is None and not isinstance(is_closed, bool):
             raise BadAnswerError("the API's response does not show whether the connection was closed")
         if refusal is None and is_closed:
@@ -299,8 +317,8 @@ class GraphQlApi:
 
         :param warn: reports errors in a response that has a ``login`` nevertheless. By default, they are raised.
         """
-        data, error = self._send(document, variables, retry=True)
-        login = data.get("login")
+        reply = self._send(document, variables, retry=True)
+        login, error = reply.data.get("login"), reply.error
         if error is not None and (warn is None or not isinstance(login, dict) or isinstance(error, AuthError)):
             raise error
         if not isinstance(login, dict):
@@ -310,10 +328,7 @@ class GraphQlApi:
             warn(f"{INCOMPLETE}: {error.message}")
         return login
 
-    def _send(
-        self, document: str, variables: dict[str, t.Any], *, retry: bool
-    ) -> tuple[dict[str, t.Any], RemoteItError | None]:
-        """Send a request. Return the data of its response, and the error in it if there is one."""
+    def _send(self, document: str, variables: dict[str, t.Any], *, retry: bool) -> _Reply:
         body = {"query": document, "variables": variables}
         response = self._http.request("POST", self._url, headers={}, body=body, retry=retry, auth=self._signature)
         if response.status in (401, 403):
@@ -323,9 +338,7 @@ class GraphQlApi:
         refusal = self._refusal(response, content, document)
         if isinstance(refusal, AuthError):
             refusal = refusal.reworded(self._credentials.explain(refusal.message))
-        if refusal is not None and _is_below_root(content):
-            refusal.outcome = ConnectOutcome.UNKNOWN  # an error below the mutation: it was executed
-        return dict_or_empty(content.get("data")), refusal
+        return _Reply(response.status, content, refusal)
 
     def _refusal(self, response: Response, content: dict[str, t.Any], document: str) -> RemoteItError | None:
         """Return the error for the errors in a response, or ``None`` if there are no errors."""
@@ -459,6 +472,22 @@ def _paths(content: dict[str, t.Any]) -> list[str]:
 def _is_below_root(content: dict[str, t.Any]) -> bool:
     """Return whether an error of a response is about a field below a root field, which was executed then."""
     return any("." in path for path in _paths(content))
+
+
+def _outcome_of_refusal(reply: _Reply, error: RemoteItError, service_id: str) -> ConnectOutcome:
+    """Return the outcome of a connect call with an error.
+
+    An error below the mutation shows that it was executed. With HTTP 200, only the known reasons prove that nothing was
+    opened. The other patterns of ``_REASONS`` also match errors that occur later.
+    """
+    reason = _messages(reply.content)
+    is_refusal: bool | None = None
+    if _is_below_root(reply.content):
+        is_refusal = False
+    elif reply.status < 400:
+        text = re.sub(re.escape(service_id), "<ID>", reason, flags=re.IGNORECASE)
+        is_refusal = isinstance(error, OfflineError) or _KNOWN_REFUSAL.search(text) is not None
+    return outcome_of_response(reply.status, reason, is_refusal=is_refusal)
 
 
 def _lower_texts(*values: t.Any) -> list[str]:

@@ -12,6 +12,7 @@ import threading
 import time
 import typing as t
 
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import outcome_of_response
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection, find_connection_id
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists import devices_from_rest
@@ -158,7 +159,11 @@ class RestApi:
         try:
             return self._send(method, path, body, token, retry)
         except AuthError as error:
-            if not self._credentials.password or error.outcome is not None or error.is_ambiguous:
+            if (
+                not self._credentials.password
+                or error.outcome not in (None, ConnectOutcome.REFUSED)
+                or error.is_ambiguous
+            ):
                 raise
         return self._send(method, path, body, self._get_token(expired=token), retry)
 
@@ -188,7 +193,7 @@ class RestApi:
                 " authentication; give an access key instead, or a token"
             )
         status = response.status
-        reason = self._sanitize(content.get("reason") or content.get("message") or content.get("Error"))
+        reason = self._sanitize(_reason(content))
         for pattern, error_class, advice in REASONS:
             if re.search(pattern, f"{reason} {sanitize(code)}", re.IGNORECASE):
                 return error_class(f"the API says: {reason} ({advice})", http_status=status)
@@ -204,10 +209,14 @@ class RestApi:
         return sanitize(reason, (*self._credentials.secrets(), self._token))
 
 
-def _outcome_of_refusal(response: Response, content: dict[str, t.Any]) -> ConnectOutcome | None:
-    """Return the outcome that a refused connect call shows, or ``None`` if it opened nothing."""
+def _reason(content: t.Mapping[str, t.Any]) -> t.Any:
+    return content.get("reason") or content.get("message") or content.get("Error")
+
+
+def _outcome_of_refusal(response: Response, content: dict[str, t.Any]) -> ConnectOutcome:
+    """Return the outcome that a refused connect call shows."""
     if find_connection_id(content) is not None:
         return ConnectOutcome.OPENED
     status = content.get("status")
-    is_refused = status is False or (isinstance(status, str) and status.strip().lower() == "false")
-    return None if is_refused or 400 <= response.status < 500 else ConnectOutcome.UNKNOWN
+    is_refusal = status is False or (isinstance(status, str) and status.strip().lower() == "false")
+    return outcome_of_response(response.status, sanitize(_reason(content)), is_refusal=is_refusal or None)

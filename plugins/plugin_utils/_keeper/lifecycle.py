@@ -176,19 +176,21 @@ class Lifecycle:
         elif error.connectionid is not None:  # it could be neither used nor closed; the end of the run tries again
             managed.detach = False
             self.record_unusable(managed, error.connectionid, Event.OPENED_UNUSABLE)
-        elif error.outcome is ConnectOutcome.UNKNOWN:
-            self.record_doubt(managed, error.message, Event.NO_OUTCOME, api_responded=error.api_responded)
+        elif error.outcome is not None and error.outcome.is_unclear:
+            is_over = error.outcome is ConnectOutcome.UNKNOWN
+            self.record_doubt(managed, error.message, Event.NO_OUTCOME, is_over=is_over)
         else:
             managed.apply(Event.NOT_OPENED)
             self._ledger.closed(managed.number, "refused")
         if not isinstance(error, ShuttingDownError):
             self.on_failure(managed, error)
 
-    def record_doubt(
-        self, managed: ManagedConnection, reason: str, event: Event, *, api_responded: bool = False
-    ) -> None:
-        """Record that a connect call may have opened a connection. Call it with the lock."""
-        managed.doubt = Doubt(format_utc(utc_now()), reason, api_responded)
+    def record_doubt(self, managed: ManagedConnection, reason: str, event: Event, *, is_over: bool = False) -> None:
+        """Record that a connect call may have opened a connection. Call it with the lock.
+
+        :param is_over: the API does not open one later.
+        """
+        managed.doubt = Doubt(format_utc(utc_now()), reason, is_over)
         managed.apply(event)
 
     def _record_late_response(self, managed: ManagedConnection, outcome: Outcome) -> None:

@@ -66,9 +66,8 @@ class Recovery:
             managed.apply(Event.NOT_OPENED)
             raise
         if entry.connectionid is None:
-            event = Event.TAKE_OVER_UNCONFIRMED
             # The API may still be carrying out the call.
-            self._lifecycle.record_doubt(managed, _KILLED, event, api_responded=False)
+            self._lifecycle.record_doubt(managed, _KILLED, Event.TAKE_OVER_UNCONFIRMED, is_over=False)
         else:
             managed.opened_at = time.monotonic() - entry.age
             self._lifecycle.record_unusable(managed, entry.connectionid, Event.TAKE_OVER, entry.expires_at)

@@ -61,7 +61,7 @@ class Reconciler:
     def _unconfirmed_of(self, client: AccountClient) -> dict[PendingConnect, ManagedConnection]:
         return {
             PendingConnect(
-                managed.number, managed.service, managed.sent_at or doubt.at, doubt.at, doubt.api_responded
+                managed.number, managed.service, managed.sent_at or doubt.at, doubt.at, doubt.is_over
             ): managed
             for managed in self._registry.all
             if managed.state is State.UNCONFIRMED and managed.client is client and (doubt := managed.doubt) is not None
@@ -82,4 +82,4 @@ class Reconciler:
         for managed in unconfirmed:
             doubt = t.cast(Doubt, managed.doubt)
             reason = f"{doubt.reason}; it could not be found out whether it did: {message}"
-            managed.doubt = Doubt(doubt.at, reason, doubt.api_responded)
+            managed.doubt = Doubt(doubt.at, reason, doubt.is_over)

@@ -29,7 +29,7 @@ class PendingConnect(t.NamedTuple):
     service: str
     sent_at: str
     failed_at: str | None = None  # when this process stopped waiting for the response
-    responded: bool = False  # the call is over: the API responded, but not with a connection
+    is_over: bool = False  # the API has ended the call, so that it opens nothing later
 
     @property
     def settles_at(self) -> datetime.datetime:
@@ -37,7 +37,7 @@ class PendingConnect(t.NamedTuple):
 
     @property
     def is_settled(self) -> bool:
-        return self.responded or self.settles_at < utc_now()
+        return self.is_over or self.settles_at < utc_now()
 
     @property
     def latest_start(self) -> datetime.datetime:

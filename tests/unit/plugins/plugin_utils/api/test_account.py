@@ -87,11 +87,11 @@ def test_connect_one_names_connection_it_cannot_close(mock_api: MockApi) -> None
         requests.exceptions.ConnectionError("Connection aborted."),
     ],
 )
-def test_connect_one_reports_unknown_outcome(mock_api: MockApi, reply: Script) -> None:
+def test_connect_one_reports_lost_outcome(mock_api: MockApi, reply: Script) -> None:
     mock_api.expect_connect(SERVICE, reply)
     with pytest.raises(RemoteItError, match="a connection may be open; it expires 15 minutes after") as caught:
         connect_one(account().api(), SERVICE, REQUEST)
-    assert caught.value.outcome is ConnectOutcome.UNKNOWN
+    assert caught.value.outcome is ConnectOutcome.LOST
 
 
 def test_open_keeps_results_if_one_service_fails(mock_api: MockApi) -> None:

@@ -224,7 +224,7 @@ def test_connect_with_an_error_below_it_is_unknown(mock_api: MockApi, message: s
     mock_api.expect_query({"serviceId": SERVICE}, reply)
     with pytest.raises(RemoteItError) as failed:
         api().connect(SERVICE)
-    assert failed.value.outcome is ConnectOutcome.UNKNOWN
+    assert failed.value.outcome in (ConnectOutcome.UNKNOWN, ConnectOutcome.LOST)
 
 
 @pytest.mark.parametrize("message", ["forbidden", "Unauthorized"])
@@ -302,14 +302,60 @@ def test_connect_one_closes_unusable_connection(mock_api: MockApi, reply: Reply)
     assert (caught.value.outcome, caught.value.connectionid) == (ConnectOutcome.REFUSED, None)
 
 
-@pytest.mark.parametrize(
-    "reply", [*FAILURES, errors("timed out"), errors("Internal error"), Reply({"data": {}}), opened(id=None)]
-)
-def test_connect_one_has_outcome_unknown(mock_api: MockApi, reply: t.Any) -> None:
+def outcome_of_connect(mock_api: MockApi, reply: t.Any) -> ConnectOutcome | None:
     mock_api.expect_query({"serviceId": SERVICE}, reply)
     with pytest.raises(RemoteItError) as caught:
         connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
-    assert caught.value.outcome is ConnectOutcome.UNKNOWN
+    assert caught.value.as_failure().get("may_be_open", False) is (caught.value.outcome is not ConnectOutcome.REFUSED)
+    return caught.value.outcome
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        errors("Internal error"),
+        errors("internal server error", status=500),
+        errors("internal server error", status=400),
+        errors("inactive", status=500),
+        Reply({"message": "Internal server error"}, 500),
+        # keywords of errors that can occur after the connection was opened
+        errors("Unknown service error"),
+        errors("service error: unknown failure"),
+        errors(f"device proxy of {SERVICE}: endpoint not found after start"),
+        errors("service 80:00:00:00:01:FF:FF:F1 was not found"),
+        errors("session store: permission denied"),
+        errors("Maximum number of connections reached"),
+        errors("Forbidden"),
+    ],
+)
+def test_connect_one_has_outcome_unknown(mock_api: MockApi, reply: t.Any) -> None:
+    """The API has ended the call, and may have opened a connection before the error."""
+    assert outcome_of_connect(mock_api, reply) is ConnectOutcome.UNKNOWN
+
+
+GIVEN_UP = [408, 499, 502, 503, 504, *range(520, 528)]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        *FAILURES,
+        *(Reply(body, status) for status in GIVEN_UP for body in ("", "<h1>", {"message": "x"}, {"errors": [{}]})),
+        *(errors("inactive", status=status) for status in GIVEN_UP),
+        Reply("<h1>Slim Application Error</h1>", 500),
+        errors("upstream request timed out"),
+        errors("socket hang up"),
+        errors("Bad gateway", status=500),
+        errors("context deadline exceeded"),
+        errors("read ECONNRESET"),
+        errors("inactive: connection to the monitor was closed, ETIMEDOUT"),
+        Reply({"data": {}}),
+        opened(id=None),
+    ],
+)
+def test_connect_one_has_outcome_lost(mock_api: MockApi, reply: t.Any) -> None:
+    """The API may still be opening a connection."""
+    assert outcome_of_connect(mock_api, reply) is ConnectOutcome.LOST
 
 
 VALIDATION_ERRORS = [
@@ -326,16 +372,19 @@ VALIDATION_ERRORS = [
     "reply",
     [
         errors("inactive"),
-        Reply("", 403),
+        errors(f"{SERVICE} is offline"),
+        errors("[0861] x"),
+        errors("[0405] x is not available for public access and is not shared with you."),
+        errors(f"service {SERVICE.lower()} was not found"),
+        errors(f"{SERVICE} is not shared with you"),
+        *(Reply(body, status) for status in (401, 403, 404) for body in ("", "<h1>")),
+        errors("timed out", status=404),
         errors("bad field", status=400),
         *(errors(message, status=status) for message in VALIDATION_ERRORS for status in (200, 400)),
     ],
 )
 def test_connect_one_has_outcome_refused(mock_api: MockApi, reply: t.Any) -> None:
-    mock_api.expect_query({"serviceId": SERVICE}, reply)
-    with pytest.raises(RemoteItError) as caught:
-        connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
-    assert caught.value.outcome is ConnectOutcome.REFUSED
+    assert outcome_of_connect(mock_api, reply) is ConnectOutcome.REFUSED
 
 
 # -- disconnect --------------------------------------------------------------------------------------------------------

@@ -169,6 +169,41 @@ def test_refusal_has_the_code_of_its_reason(mock_api: MockApi, reply: Reply, cod
     assert caught.value.code == code
 
 
+GIVEN_UP = [408, 499, 502, 503, 504, *range(520, 528)]
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        (refused("something new", 200), ConnectOutcome.REFUSED),
+        (refused("the line is down", 500), ConnectOutcome.REFUSED),
+        (refused("device is offline", 200), ConnectOutcome.REFUSED),
+        (refused("Too many concurrent connections", 200), ConnectOutcome.REFUSED),
+        (Reply({"status": "false"}), ConnectOutcome.REFUSED),
+        (Reply({"message": "bad request"}, 400), ConnectOutcome.REFUSED),
+        *((refused("time-out", status), ConnectOutcome.REFUSED) for status in (401, 403, 404)),
+        *((Reply("<h1>", status), ConnectOutcome.REFUSED) for status in (400, 401, 403, 404)),
+        (refused("internal error", 200), ConnectOutcome.UNKNOWN),
+        (refused("Internal Server Error", 500), ConnectOutcome.UNKNOWN),
+        (Reply({"reason": "session limit check crashed"}, 500), ConnectOutcome.UNKNOWN),
+        (Reply({}), ConnectOutcome.UNKNOWN),
+        (refused("the request timed out", 200), ConnectOutcome.LOST),
+        (refused("device is offline: timeout", 200), ConnectOutcome.LOST),
+        (refused("Bad Gateway", 500), ConnectOutcome.LOST),
+        (refused("Service temporarily unavailable", 400), ConnectOutcome.LOST),
+        (Reply("<h1>Slim Application Error</h1>", 500), ConnectOutcome.LOST),
+        *((refused("Request Timeout", status), ConnectOutcome.LOST) for status in GIVEN_UP),
+        *((refused("device is offline", status), ConnectOutcome.LOST) for status in GIVEN_UP),
+        *((Reply(body, status), ConnectOutcome.LOST) for status in GIVEN_UP for body in ("", "<h1>", {})),
+    ],
+)
+def test_refused_connect_has_an_outcome(mock_api: MockApi, reply: Reply, outcome: ConnectOutcome) -> None:
+    mock_api.expect("POST", CONNECT, reply)
+    with pytest.raises(RemoteItError) as caught:
+        connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
+    assert caught.value.outcome is outcome
+
+
 def test_refusal_contains_reason_and_advice(mock_api: MockApi) -> None:
     mock_api.expect("POST", CONNECT, refused("api key failed validation"))
     with pytest.raises(RemoteItError, match=r"^the API says: api key failed validation \(check the developer key\)$"):

@@ -213,6 +213,9 @@ def test_finish_although_the_ledger_cannot_be_removed(keeper: Keeper, mock_api: 
         Reply(""),
         Reply("<p>", 502),
         Reply({"message": "Endpoint request timed out"}, 504),
+        refused("Request Timeout", 408),
+        Reply("", 499),
+        refused("internal error", 200),
         opened(A, ""),  # opened, but without an ID it cannot be closed
         RuntimeError("unexpected"),
     ],
@@ -235,6 +238,7 @@ def test_unclear_call_is_reported(keeper: Keeper, mock_api: MockApi, ledger: Led
         (refused("[0861]", 200), "not_found"),
         (WRONG_KEY, "auth"),
         (Reply({"status": "false"}), "api"),
+        (refused("something new", 500), "api"),
         (not_sent, "network"),
     ],
 )
@@ -263,11 +267,29 @@ def test_unclear_call_is_reconciled_with_the_sessions(
     assert os.path.exists(ledger.path) != shown
 
 
-@pytest.mark.parametrize(("listed", "state"), [(SERVICE, State.FAILED), (A, State.UNCONFIRMED)])
-def test_unclear_call_failed_if_its_service_has_no_session(
-    keeper: Keeper, mock_api: MockApi, ledger: Ledger, listed: str, state: State
+def refusal(message: str, status: int = 200) -> Reply:
+    return Reply({"errors": [{"message": message}]}, status)
+
+
+@pytest.mark.parametrize(
+    ("reply", "listed", "state"),
+    [
+        (refusal("internal error"), SERVICE, State.FAILED),
+        (refusal("internal error"), A, State.UNCONFIRMED),
+        (refusal("internal error", 500), SERVICE, State.FAILED),
+        (refusal("permission denied"), SERVICE, State.FAILED),
+        # the API may open the connection after this lookup
+        (refusal("socket hang up"), SERVICE, State.UNCONFIRMED),
+        (refusal("Bad gateway", 502), SERVICE, State.UNCONFIRMED),
+        (refusal("inactive", 504), SERVICE, State.UNCONFIRMED),
+        (Reply({"message": "Request Timeout"}, 408), SERVICE, State.UNCONFIRMED),
+        (Reply("<h1>", 500), SERVICE, State.UNCONFIRMED),
+    ],
+)
+def test_unclear_call_failed_if_it_is_over_and_has_no_session(
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, reply: Reply, listed: str, state: State
 ) -> None:
-    mock_api.expect_query({"serviceId": SERVICE}, Reply({"errors": [{"message": "internal error"}]}))
+    mock_api.expect_query({"serviceId": SERVICE}, reply)
     connect_error(keeper, SERVICE, who=WITH_GRAPHQL)
     mock_api.expect_query({"id": [SERVICE]}, sessions(service=listed))
     recap, is_unconfirmed = keeper.finish(), state is State.UNCONFIRMED

@@ -55,8 +55,8 @@ def test_match_ignores_other_sessions(other: ApiSession) -> None:
     now = format_utc(utc_now())  # the tests may run long after this file is imported
     failed = PendingConnect(3, A, now, now)
     assert match([failed], [other], {"id-known"}) == {}
-    responded = failed._replace(responded=True)
-    assert match([responded], [other], {"id-known"}) == {responded: None}
+    over = failed._replace(is_over=True)
+    assert match([over], [other], {"id-known"}) == {over: None}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""The outcome of a connect call that failed: whether it proves that nothing was opened, or that the call is over.
+
+An error can hide a connection: the API may open one and fail afterward, or open one after a gateway has given up. So
+only known refusals prove that nothing was opened.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    BadAnswerError,
+    CallTimeoutError,
+    ConnectOutcome,
+    NetworkError,
+    RemoteItError,
+)
+
+#: HTTP statuses of a request that was not executed, whatever the body says.
+_REFUSED_STATUSES = frozenset({401, 403, 404, 429})
+#: HTTP statuses of a server or gateway that stopped waiting. Those above 500 come from a gateway too.
+_GIVEN_UP_STATUSES = frozenset({408, 499})
+#: Reasons of a gateway, or of a part of the API that waits for another part.
+_GIVEN_UP_REASON = re.compile(
+    r"time[ds]?[ -]?out|deadline exceeded|cancell?ed|h[au]ng up|gateway|unavailable|upstream|ECONN|EPIPE"
+    r"|\b(aborted|terminated)\b|\b(connection|socket|stream) (was )?(reset|closed|ended)\b",
+    re.IGNORECASE,
+)
+_INTERNAL_REASON = re.compile(r"\binternal\b", re.IGNORECASE)
+
+
+def outcome_of_response(status: int, reason: str = "", *, is_refusal: bool | None = None) -> ConnectOutcome:
+    """Return the outcome that an error response shows.
+
+    :param reason: the text of the API.
+    :param is_refusal: whether the body proves that nothing was opened. False if it proves that the call was executed.
+        By default, the status decides.
+    """
+    if status in _REFUSED_STATUSES and is_refusal is not False:
+        return ConnectOutcome.REFUSED
+    if status in _GIVEN_UP_STATUSES or status > 500 or _GIVEN_UP_REASON.search(reason):
+        return ConnectOutcome.LOST
+    if is_refusal is None:
+        is_refusal = 400 <= status < 500
+    return ConnectOutcome.REFUSED if is_refusal and not _INTERNAL_REASON.search(reason) else ConnectOutcome.UNKNOWN
+
+
+def outcome_of_error(error: RemoteItError) -> ConnectOutcome:
+    """Return the outcome of a call without a JSON response, or of one that was not sent."""
+    if isinstance(error, BadAnswerError):  # the page of a gateway, or a success without a connection
+        is_refused = outcome_of_response(error.details.get("http_status", 200)) is ConnectOutcome.REFUSED
+        return ConnectOutcome.REFUSED if is_refused else ConnectOutcome.LOST
+    is_lost = isinstance(error, (CallTimeoutError, NetworkError))
+    return ConnectOutcome.LOST if is_lost else ConnectOutcome.REFUSED
