@@ -106,21 +106,34 @@ def _is_online(item: dict[str, t.Any]) -> bool:
     return state in ("active", "connected") if isinstance(state, str) else truthy(item.get("online"))
 
 
-def session_from_graphql(item: t.Any, account_id: t.Any) -> ApiSession:
+def session_from_graphql(item: t.Any, account_id: t.Any, owner_id: t.Any = None) -> ApiSession:
     """Read a session. Missing and invalid fields become ``None``.
 
     :param account_id: the user ID of the account.
+    :param owner_id: the user ID of the owner of the service. Its sessions may be ours: the API might list those of the
+        members of an organization as sessions of the organization.
     """
     item = dict_or_empty(item)
     target, proxy = dict_or_empty(item.get("target")), dict_or_empty(item.get("endpoint")).get("proxy")
-    user_id, own_id = _text(dict_or_empty(item.get("user")).get("id")), _text(account_id)
     return ApiSession(
         id=item["id"] if is_connection_id(item.get("id")) else None,
         service_id=target["id"] if _is_id(target.get("id")) else None,
         started=_utc(item.get("timestamp")),
-        is_ours=user_id.lower() == own_id.lower() if user_id and own_id else None,
+        is_ours=_is_ours(item, account_id, owner_id),
         is_proxy=proxy if isinstance(proxy, bool) else None,
     )
+
+
+def _is_ours(item: dict[str, t.Any], account_id: t.Any, owner_id: t.Any) -> bool | None:
+    """Return whether a session is one of the account, or ``None`` if it may be."""
+    user_id, own_id, other_id = (
+        (_text(each) or "").lower() for each in (dict_or_empty(item.get("user")).get("id"), account_id, owner_id)
+    )
+    if not user_id or not own_id:
+        return None
+    if user_id == own_id:
+        return True
+    return None if user_id == other_id else False
 
 
 class _RowKeys(t.NamedTuple):

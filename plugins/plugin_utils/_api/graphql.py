@@ -43,6 +43,12 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     Reason,
     RemoteItError,
 )
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.graphql_reply import (
+    Reply,
+    fields_with_errors,
+    is_below_root,
+    messages_in,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient, Response, seconds_until
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.signature import Signature
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import dict_or_empty, sanitize, truthy
@@ -97,18 +103,6 @@ _TYPES = {
     "from": "Int!", "name": "String!", "state": "String!", "application": "[Int!]!", "tag": "ListFilter!",
     "id": "[String!]!",
 }  # fmt: skip
-
-
-class _Reply(t.NamedTuple):
-    """A response with a JSON object, and the error for the errors in it if there are any."""
-
-    status: int
-    content: dict[str, t.Any]
-    error: RemoteItError | None
-
-    @property
-    def data(self) -> dict[str, t.Any]:
-        return dict_or_empty(self.content.get("data"))
 
 
 class GraphQlApi:
@@ -193,7 +187,7 @@ class GraphQlApi:
         """Return the open connections to each service, including those of other users.
 
         Like the vendor's app, this asks each service, because the list of the account may lack the services of its
-        organizations. A service without a list in the response has ``None``.
+        organizations. A service without a complete list in the response has ``None``.
         """
         ids = sorted({service_id.upper() for service_id in service_ids})
         by_id: dict[str, list[ApiSession] | None] = {}
@@ -204,20 +198,22 @@ class GraphQlApi:
     def _query_service_sessions(self, service_ids: list[str]) -> dict[str, list[ApiSession] | None]:
         """Return the sessions of the services in the response, by their IDs in capitals. Without a list, ``None``."""
         variables = {"id": service_ids}
-        fields = f"service{_field_arguments(variables)} {{ id sessions {{ {_SESSION} }} }}"
+        fields = f"service{_field_arguments(variables)} {{ id owner {{ id }} sessions {{ {_SESSION} }} }}"
         document = f"query ServiceSessions{_variable_declarations(variables)} {{ login {{ id {fields} }} }}"
-        login = self._query_login(document, variables, lambda warning: None)  # a missing list is not an empty one
+        reply = self._send(document, variables, retry=True)
+        login = self._login_of(reply, lambda warning: None)  # a missing list is not an empty one
         services = login.get("service")
         found: dict[str, list[ApiSession] | None] = {}
-        for service in map(dict_or_empty, services if isinstance(services, list) else []):
+        for index, service in enumerate(map(dict_or_empty, services if isinstance(services, list) else [])):
             service_id, items = service.get("id"), service.get("sessions")
             if not isinstance(service_id, str):
                 continue
             known = found.setdefault(service_id.upper(), [])
-            if known is None or not isinstance(items, list):
+            if known is None or not isinstance(items, list) or reply.has_error_about_sessions(index, len(items)):
                 found[service_id.upper()] = None  # even if another entry of the service has a list
                 continue
-            sessions = [session_from_graphql(item, login.get("id")) for item in items]
+            owner_id = dict_or_empty(service.get("owner")).get("id")
+            sessions = [session_from_graphql(item, login.get("id"), owner_id) for item in items]
             known += [
                 session if session.service_id else session._replace(service_id=service_id) for session in sessions
             ]
@@ -317,7 +313,10 @@ class GraphQlApi:
 
         :param warn: reports errors in a response that has a ``login`` nevertheless. By default, they are raised.
         """
-        reply = self._send(document, variables, retry=True)
+        return self._login_of(self._send(document, variables, retry=True), warn)
+
+    def _login_of(self, reply: Reply, warn: Warn | None) -> dict[str, t.Any]:
+        """Return the field ``login`` of a response; see ``_query_login``."""
         login, error = reply.data.get("login"), reply.error
         if error is not None and (warn is None or not isinstance(login, dict) or isinstance(error, AuthError)):
             raise error
@@ -328,7 +327,7 @@ class GraphQlApi:
             warn(f"{INCOMPLETE}: {error.message}")
         return login
 
-    def _send(self, document: str, variables: dict[str, t.Any], *, retry: bool) -> _Reply:
+    def _send(self, document: str, variables: dict[str, t.Any], *, retry: bool) -> Reply:
         body = {"query": document, "variables": variables}
         response = self._http.request("POST", self._url, headers={}, body=body, retry=retry, auth=self._signature)
         if response.status in (401, 403):
@@ -338,16 +337,17 @@ class GraphQlApi:
         refusal = self._refusal(response, content, document)
         if isinstance(refusal, AuthError):
             refusal = refusal.reworded(self._credentials.explain(refusal.message))
-        return _Reply(response.status, content, refusal)
+        return Reply(response.status, content, refusal)
 
     def _refusal(self, response: Response, content: dict[str, t.Any], document: str) -> RemoteItError | None:
         """Return the error for the errors in a response, or ``None`` if there are no errors."""
         if response.ok and not content.get("errors"):
             return None
-        reason = sanitize(_messages(content), self._secrets)
+        reason = sanitize(messages_in(content), self._secrets)
         if _FORBIDDEN.search(reason):
             return self._forbidden(response, content, document, reason)
-        if _VALIDATION_ERROR.search(reason) and not _paths(content):  # nothing was executed that could have a path
+        # nothing was executed that could have a path
+        if _VALIDATION_ERROR.search(reason) and not fields_with_errors(content):
             return RemoteItError(
                 f"the API says: {reason} (it did not execute the request)",
                 outcome=ConnectOutcome.REFUSED,
@@ -368,10 +368,10 @@ class GraphQlApi:
         The reason of a wrong access key is never "forbidden", and its response has neither data nor an error below a
         root field.
         """
-        fields = ", ".join(_paths(content)) or document.split("{")[0].split("(")[0].strip()
+        fields = ", ".join(fields_with_errors(content)) or document.split("{")[0].split("(")[0].strip()
         message = f"the API says: {reason}, about: {sanitize(fields, self._secrets)}"
         has_data = any(value is not None for value in dict_or_empty(content.get("data")).values())
-        if has_data or _is_below_root(content) or not _UNAUTHORIZED.search(reason):
+        if has_data or is_below_root(content) or not _UNAUTHORIZED.search(reason):
             return NotSharedError(
                 f"{message} (the account of the access key may not do it)", http_status=response.status
             )
@@ -380,7 +380,7 @@ class GraphQlApi:
 
     def _signature_error(self, response: Response) -> AuthError:
         """Return the error for HTTP 401 and 403, which this API sends only for a wrong signature."""
-        reason = sanitize(_messages(dict_or_empty(response.body)), self._secrets)
+        reason = sanitize(messages_in(dict_or_empty(response.body)), self._secrets)
         return AuthError(
             f"the API does not accept the signed request (HTTP {response.status}{': ' + reason if reason else ''}): the"
             " access key is disabled or deleted, or the secret access key does not belong to it, or the clock of this"
@@ -453,36 +453,15 @@ def _filters(wanted: DeviceFilter) -> dict[str, t.Any]:
     }
 
 
-def _messages(content: dict[str, t.Any]) -> str:
-    """Return all error messages of a response. That of a gateway is not in ``errors``."""
-    errors = content.get("errors") or [content]
-    messages = [
-        dict_or_empty(error).get("message", error) for error in (errors if isinstance(errors, list) else [errors])
-    ]
-    return "; ".join(dict.fromkeys(message for message in messages if isinstance(message, str) and message))
-
-
-def _paths(content: dict[str, t.Any]) -> list[str]:
-    """Return the fields that the errors of a response are about."""
-    errors = content.get("errors")
-    paths = [dict_or_empty(error).get("path") for error in (errors if isinstance(errors, list) else [])]
-    return [".".join(part for part in path if isinstance(part, str)) for path in paths if isinstance(path, list)]
-
-
-def _is_below_root(content: dict[str, t.Any]) -> bool:
-    """Return whether an error of a response is about a field below a root field, which was executed then."""
-    return any("." in path for path in _paths(content))
-
-
-def _outcome_of_refusal(reply: _Reply, error: RemoteItError, service_id: str) -> ConnectOutcome:
+def _outcome_of_refusal(reply: Reply, error: RemoteItError, service_id: str) -> ConnectOutcome:
     """Return the outcome of a connect call with an error.
 
     An error below the mutation shows that it was executed. With HTTP 200, only the known reasons prove that nothing was
     opened. The other patterns of ``_REASONS`` also match errors that occur later.
     """
-    reason = _messages(reply.content)
+    reason = messages_in(reply.content)
     is_refusal: bool | None = None
-    if _is_below_root(reply.content):
+    if is_below_root(reply.content):
         is_refusal = False
     elif reply.status < 400:
         text = re.sub(re.escape(service_id), "<ID>", reason, flags=re.IGNORECASE)

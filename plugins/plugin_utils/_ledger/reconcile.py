@@ -89,10 +89,13 @@ def _match_service(
 
 
 def _is_possible(session: ApiSession, service: str, first: datetime.datetime) -> bool:
-    """Return whether nothing excludes the session. Missing fields and a late start do not exclude it."""
+    """Return whether nothing excludes the session.
+
+    Missing fields, a late start and another kind of connection do not exclude it.
+    """
     if session.service_id is not None and session.service_id.upper() != service:
         return False
-    if session.is_ours is False or session.is_proxy is False:
+    if session.is_ours is False:
         return False
     return session.started is None or parse_utc(session.started) >= first - _seconds(MAX_CLOCK_SKEW_SECONDS)
 

@@ -530,8 +530,53 @@ def test_sessions_of_asks_each_service(mock_api: MockApi, monkeypatch: pytest.Mo
     assert found == {first.lower(): [ApiSession(ID, first, None, None, None)], second: [], third: None, fourth: None}
     assert query(mock_api, 0) == (
         "query ServiceSessions($id: [String!]!) { login { id service(id: $id)"
-        " { id sessions { id timestamp user { id } target { id } endpoint { proxy } } } } }"
+        " { id owner { id } sessions { id timestamp user { id } target { id } endpoint { proxy } } } } }"
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "items", "is_complete"),
+    [
+        (None, [], False),
+        ([], [], False),
+        ("odd", [], False),
+        (["login"], [], False),
+        (["login", "service"], [], False),
+        (["login", "service", 0], [], False),
+        (["login", "service", 0, "sessions"], [], False),
+        (["login", "service", "sessions"], [], False),
+        (["login", "service", 0, "sessions", 0, "user"], [], False),  # the item was dropped
+        (["login", "service", 0, "sessions"], [{"id": ID}], False),
+        (["login", "service", 0, "sessions", 1], [{"id": ID}], False),
+        (["login", "service", 0, "sessions", 0, "user"], [{"id": ID}], True),
+        (["login", "service", 1, "sessions"], [], True),
+        (["login", "service", 0, "owner"], [], True),
+        (["login", "email"], [], True),
+    ],
+)
+def test_sessions_of_with_an_error_about_the_list(
+    mock_api: MockApi, path: t.Any, items: list[t.Any], is_complete: bool
+) -> None:
+    """A list that comes with an error proves nothing."""
+    data = {"login": {"id": "me", "service": [{"id": SERVICE, "sessions": items}]}}
+    error = {"message": "forbidden"} if path is None else {"message": "forbidden", "path": path}
+    mock_api.expect_query({"id": [SERVICE]}, Reply({"errors": [error], "data": data}))
+    assert (api().sessions_of([SERVICE])[SERVICE] is not None) is is_complete
+
+
+def test_sessions_of_with_an_error_status(mock_api: MockApi, pauses: list[float]) -> None:
+    data = {"login": {"id": "me", "service": [{"id": SERVICE, "sessions": []}]}}
+    mock_api.expect_query({"id": [SERVICE]}, *[Reply({"data": data}, 500)] * 5)
+    assert api().sessions_of([SERVICE]) == {SERVICE: None}
+
+
+@pytest.mark.parametrize(("user", "is_ours"), [("org", None), ("ORG", None), (None, None), ("me", True), ("x", False)])
+def test_session_of_the_owner_of_a_service_may_be_ours(mock_api: MockApi, user: str | None, is_ours: t.Any) -> None:
+    items = [{"id": ID, "user": None if user is None else {"id": user}}]
+    service = {"id": SERVICE, "owner": {"id": "org"}, "sessions": items}
+    mock_api.expect_query({"id": [SERVICE]}, Reply({"data": {"login": {"id": "me", "service": [service]}}}))
+    found = api().sessions_of([SERVICE])[SERVICE]
+    assert found == [ApiSession(ID, SERVICE, None, is_ours, None)]
 
 
 @pytest.mark.parametrize(("items", "count"), [([{}], 2), ([], 1), (None, None)])

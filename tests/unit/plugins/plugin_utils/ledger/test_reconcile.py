@@ -47,7 +47,13 @@ def test_match_finds_the_session_of_a_call() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [session(is_ours=False), session(is_proxy=False), session(service=B), session(seconds=5000), session("ID-KNOWN")],
+    [
+        session(is_ours=False),
+        session(is_ours=False, is_proxy=False),
+        session(service=B),
+        session(seconds=5000),
+        session("ID-KNOWN"),
+    ],
 )
 def test_match_ignores_other_sessions(other: ApiSession) -> None:
     """A settled call that started no session opened nothing."""
@@ -65,6 +71,7 @@ def test_match_ignores_other_sessions(other: ApiSession) -> None:
         session(seconds=990)._replace(started=None),
         session(seconds=990)._replace(is_ours=None),
         session(seconds=990)._replace(is_proxy=None),
+        session(seconds=990, is_proxy=False),
         session(seconds=990)._replace(id=None),
         session(seconds=990)._replace(service_id=None),
         session(seconds=1200),  # within the clock skew that the API accepts

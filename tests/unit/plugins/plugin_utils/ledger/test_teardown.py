@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import json
 import os
 import typing as t
 
@@ -17,12 +19,14 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials im
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import is_used_by_another
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import SETTLED_SECONDS
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import process_identity
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     LOGGED_IN,
     SERVICE,
+    SESSION,
     STOPPED,
     WITH_ACCESS_KEY,
     WITH_PASSWORD,
@@ -294,6 +298,42 @@ def test_unconfirmed_call_fails_without_its_session(
     mock_api.expect_query({"id": [SERVICE]}, reply)
     assert list(run_teardown(directory, credentials=WITH_ACCESS_KEY)) == [UNCONFIRMED]
     assert os.path.exists(unconfirmed.path)
+
+
+def ago(seconds: int) -> str:
+    return format_utc(utc_now() - datetime.timedelta(seconds=seconds))
+
+
+def listed_session(errors: t.Sequence[t.Any] = (), **changes: t.Any) -> Reply:
+    """Return a session that started during the call, with changed fields, of a service of an organization."""
+    session = {**SESSION, "id": REF[1], "timestamp": ago(SETTLED_SECONDS + 15), **changes}
+    service = {"id": SERVICE, "owner": {"id": "org"}, "sessions": [] if errors else [session]}
+    return Reply({"data": {"login": {"id": "me", "service": [service]}}, "errors": [*errors]})
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_absent"),
+    [
+        (sessions(), True),
+        (listed_session(user={"id": "a colleague"}), True),
+        (listed_session(user={"id": "org"}), False),
+        (listed_session(user=None), False),
+        (listed_session(endpoint={"proxy": False}), False),
+        (listed_session([{"message": "forbidden", "path": ["login", "service", 0, "sessions"]}]), False),
+        (listed_session([{"message": "forbidden"}]), False),
+    ],
+)
+def test_settled_call_fails_unless_its_session_is_certainly_absent(
+    mock_api: MockApi, directory: str, unconfirmed: Ledger, reply: Reply, is_absent: bool
+) -> None:
+    """No stop call is sent for a session that is not certainly the one of the call."""
+    with open(unconfirmed.path, encoding="utf-8") as file:
+        events = [{**json.loads(line), "at": ago(SETTLED_SECONDS + 20)} for line in file]
+    with open(unconfirmed.path, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(event) + "\n" for event in events)
+    mock_api.expect_query({"id": [SERVICE]}, reply)
+    assert list(run_teardown(directory, credentials=WITH_ACCESS_KEY)) == ([] if is_absent else [UNCONFIRMED])
+    assert os.path.exists(unconfirmed.path) is not is_absent
 
 
 def test_unconfirmed_call_fails_if_a_ledger_is_unreadable(

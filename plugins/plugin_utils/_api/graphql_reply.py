@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# PRIVATE to the collection: it may change or vanish in any release.
+"""A response of the GraphQL API: its data, and what its errors are about."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import dict_or_empty
+
+
+class ErrorPath(t.NamedTuple):
+    """The fields above an error, and the positions in their lists. An error without a path has neither."""
+
+    names: list[str]
+    numbers: list[int]
+
+
+class Reply(t.NamedTuple):
+    """A response with a JSON object, and the error for the errors in it if there are any."""
+
+    status: int
+    content: dict[str, t.Any]
+    error: RemoteItError | None
+
+    @property
+    def data(self) -> dict[str, t.Any]:
+        return dict_or_empty(self.content.get("data"))
+
+    def has_error_about_sessions(self, index: int, length: int) -> bool:
+        """Return whether an error shows that the list of sessions of a service may be incomplete.
+
+        That is an error about the list or about what contains it, without a path, or about an item that is missing.
+
+        :param index: the position of the service in the response.
+        :param length: the number of sessions in the list.
+        """
+        return self.error is not None and any(
+            ["login", "service", "sessions"][: len(path.names)] == path.names[:3]
+            and path.numbers[:1] in ([], [index])
+            and not any(number < length for number in path.numbers[1:2])
+            for path in error_paths_in(self.content) or [ErrorPath([], [])]
+        )
+
+
+def messages_in(content: dict[str, t.Any]) -> str:
+    """Return all error messages of a response. That of a gateway is not in ``errors``."""
+    errors = content.get("errors") or [content]
+    messages = [
+        dict_or_empty(error).get("message", error) for error in (errors if isinstance(errors, list) else [errors])
+    ]
+    return "; ".join(dict.fromkeys(message for message in messages if isinstance(message, str) and message))
+
+
+def error_paths_in(content: dict[str, t.Any]) -> list[ErrorPath]:
+    """Return the path of each error of a response."""
+    errors = content.get("errors") or []
+    paths = [dict_or_empty(error).get("path") for error in (errors if isinstance(errors, list) else [errors])]
+    return [
+        ErrorPath([part for part in path if isinstance(part, str)], [part for part in path if isinstance(part, int)])
+        for path in (path if isinstance(path, list) else [] for path in paths)
+    ]
+
+
+def fields_with_errors(content: dict[str, t.Any]) -> list[str]:
+    """Return the fields that the errors of a response are about."""
+    return [".".join(path.names) for path in error_paths_in(content) if path.names]
+
+
+def is_below_root(content: dict[str, t.Any]) -> bool:
+    """Return whether an error of a response is about a field below a root field, which was executed then."""
+    return any("." in path for path in fields_with_errors(content))
