@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import CONNECT, DISCONNECT, Fleet, one_line
 from support import TIMEOUT, wait_until
-from test_termination import running
+from test_termination import output, running
 
 
 @dataclasses.dataclass
@@ -140,6 +140,8 @@ def test_lost_answers_are_reported_with_their_expiry(fleet: Fleet) -> None:
     warnings = one_line(run.stderr)
     assert lost in warnings
     assert nameless in warnings
+    assert warnings.count("may have opened a connection") == 2
+    assert "could not be closed" not in warnings
     assert len(fleet.ledgers()) == 1
 
 
@@ -324,6 +326,9 @@ def test_teardown_finds_an_unrecorded_connection(fleet: Fleet) -> None:
         wait_until(lambda: any(request["call"] == "connect" for request in fleet.simulator.requests()))
         os.kill(fleet.keepers()[0], signal.SIGKILL)
         assert process.wait(TIMEOUT) != 0
+    warning = one_line(output(fleet)).split("[WARNING]: remote.it: ")[-1]
+    assert warning.startswith(f"the call that was to open {fleet.services[0]} at ")
+    assert "the keeper was killed during the call" in warning
     wait_until(lambda: len(fleet.simulator.open_connections()) == 2)
     teardown = fleet.run("remoteit.fleet.teardown")
     assert teardown.rc == 0

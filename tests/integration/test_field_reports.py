@@ -195,10 +195,16 @@ def test_teardown_closes_an_unrecorded_connection_of_an_organization(fleet: Flee
 
 
 @organization
-def test_connection_of_an_organization_behind_an_error_is_closed(fleet: Fleet, service: str) -> None:
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [("internal server error", 200), ("session store: permission denied", 200), ("Request Timeout", 408)],
+)
+def test_connection_of_an_organization_behind_an_error_is_closed(
+    fleet: Fleet, service: str, message: str, status: int
+) -> None:
     """The API opens the connection and responds with an error."""
-    response = {"data": None, "errors": [{"message": "internal server error"}]}
-    fleet.simulator.inject_fault(service, call="connect", fault="body", json=response, create=True)
+    response = {"data": None, "errors": [{"message": message}]}
+    fleet.simulator.inject_fault(service, call="connect", fault="body", json=response, status=status, create=True)
     run = fleet.on_localhost([{"name": "connect", CONNECT: {"deviceaddress": service}}])
     assert run.rc == 2
     assert run.result("connect")["failures"][service]["may_be_open"]

@@ -31,7 +31,7 @@ class MayBeOpen(t.NamedTuple):
 
     service: str
     host: str | None
-    at: str  # when this became known
+    at: str  # when this became known, or when the call was sent by a keeper that was killed
     reason: str
 
 
@@ -66,11 +66,17 @@ class Recap:
     def is_worth_printing(self) -> bool:
         return bool(self.opened or self.may_be_open or self.offline or self.audit_error)
 
-    def with_orphans(self, orphans: t.Iterable[LeftOpen]) -> Recap:
-        """Return the recap with connections of a keeper that was killed, except those that it lists already."""
-        listed = {left.connectionid for left in self.left_open}
-        added = tuple(left for left in orphans if left.connectionid not in listed)
-        return dataclasses.replace(self, opened=self.opened + len(added), left_open=(*self.left_open, *added))
+    def with_orphans(self, left_open: t.Iterable[LeftOpen], may_be_open: t.Iterable[MayBeOpen]) -> Recap:
+        """Return the recap with the connections and calls of killed keepers, except those that it lists already."""
+        ids = {left.connectionid for left in self.left_open}
+        services = {call.service for call in self.may_be_open}
+        added = tuple(left for left in left_open if left.connectionid not in ids)
+        return dataclasses.replace(
+            self,
+            opened=self.opened + len(added),
+            left_open=(*self.left_open, *added),
+            may_be_open=(*self.may_be_open, *(call for call in may_be_open if call.service not in services)),
+        )
 
     @property
     def offline_hosts(self) -> list[str]:

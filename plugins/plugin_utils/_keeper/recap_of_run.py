@@ -36,10 +36,10 @@ def recap_of(registry: Registry) -> Recap:
                 managed.host,
                 managed.connection.connectionid,
                 managed.connection.expires_at,
-                managed.close_error,
+                managed.close_error or "it is still being closed",
             )
             for managed in connections
-            if managed.connection is not None and managed.close_error is not None and not managed.has_ended
+            if managed.connection is not None and managed.may_be_open and not managed.detach
         ),
         may_be_open=tuple(
             MayBeOpen(managed.service, managed.host, managed.doubt.at, managed.doubt.reason)

@@ -22,11 +22,15 @@ from ansible.plugins.loader import connection_loader
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import LeftOpen, Recap
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import LeftOpen, MayBeOpen, Recap
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import has_ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_orphans
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, runs_dir
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import remove_runtime_dir
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION
+
+_KILLED = "the keeper that opened it was killed; run the playbook remoteit.fleet.teardown"
+_KILLED_DURING_CALL = "the keeper was killed during the call; run the playbook remoteit.fleet.teardown"
 
 
 @functools.cache
@@ -112,7 +116,7 @@ def _finish() -> None:
     except RemoteItError as error:
         print(f"[WARNING]: remote.it: {error.message}", file=sys.stderr)
         return
-    recap = (recap or Recap()).with_orphans(_orphaned_connections())
+    recap = (recap or Recap()).with_orphans(*_orphans())
     _write_offline_hosts(recap.offline_hosts)
     if recap.is_worth_printing:
         print(recap.as_text(), file=sys.stderr, flush=True)
@@ -141,23 +145,20 @@ def _write_offline_hosts(hosts: list[str]) -> None:
         )
 
 
-def _orphaned_connections() -> list[LeftOpen]:
-    """Return the connections of killed keepers of this run that no later keeper has taken over."""
+def _orphans() -> tuple[list[LeftOpen], list[MayBeOpen]]:
+    """Return the connections and calls of killed keepers of this run that no later keeper has taken over."""
+    left_open: list[LeftOpen] = []
+    may_be_open: list[MayBeOpen] = []
     directory = runs_dir()
     try:
-        if not any(THIS_RUN.id in name for name in os.listdir(directory)):
-            return []
-        entries = list_open_connections(directory, THIS_RUN.id)
-    except (OSError, RemoteItError):
-        return []
-    return [
-        LeftOpen(
-            entry["deviceaddress"],
-            None,
-            entry["connectionid"],
-            entry["ends_by_itself_at"],
-            "the keeper that opened it was killed; run the playbook remoteit.fleet.teardown",
-        )
-        for entry in entries
-        if not entry["detached"]
-    ]
+        if not has_ledger(directory, THIS_RUN.id):
+            return left_open, may_be_open
+        entries = list_orphans(directory, THIS_RUN.id)
+    except RemoteItError:
+        return left_open, may_be_open
+    for entry in entries:
+        if entry.connectionid is None:
+            may_be_open.append(MayBeOpen(entry.service, entry.host, entry.intended_at, _KILLED_DURING_CALL))
+        else:
+            left_open.append(LeftOpen(entry.service, entry.host, entry.connectionid, entry.expires_by, _KILLED))
+    return left_open, may_be_open

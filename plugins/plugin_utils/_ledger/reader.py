@@ -12,7 +12,7 @@ import os
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import parse_ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, parse_ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import open_ledgers, try_lock
 
 
@@ -27,6 +27,20 @@ def list_open_connections(directory: str, run_id: str | None) -> list[dict[str, 
         with file:
             snapshot = parse_ledger(path, file, is_locked=not try_lock(file))
             found += [entry.as_info(snapshot) for entry in snapshot.open if snapshot.matches(run_id)]
+    return found
+
+
+def list_orphans(directory: str, run_id: str) -> list[Entry]:
+    """Return the open connections and unconfirmed calls of killed keepers of a run, without detached connections.
+
+    :raises RemoteItError: a ledger cannot be read.
+    """
+    found: list[Entry] = []
+    for path, file in open_ledgers(directory):
+        with file:
+            snapshot = parse_ledger(path, file, is_locked=False)
+            if snapshot.run_id == run_id and snapshot.was_killed:
+                found += [entry for entry in snapshot.open if not entry.detached]
     return found
 
 

@@ -115,7 +115,7 @@ def test_recap_is_printed_if_something_was_opened(recap: Recap, expected: bool) 
 
 
 def test_recap_adds_orphans_once() -> None:
-    assert Recap().with_orphans([LEFT]) == Recap(opened=1, left_open=(LEFT,))
-    listed = Recap(opened=2, closed=1, left_open=(LEFT,))
-    assert listed.with_orphans([LEFT]) == listed
-    assert listed.with_orphans([]) == listed
+    assert Recap().with_orphans([LEFT], [CALL]) == Recap(opened=1, left_open=(LEFT,), may_be_open=(CALL,))
+    listed = Recap(opened=2, closed=1, left_open=(LEFT,), may_be_open=(CALL,))
+    assert listed.with_orphans([LEFT], [CALL]) == listed
+    assert listed.with_orphans([], []) == listed

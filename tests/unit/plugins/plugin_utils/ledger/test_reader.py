@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import DEFAULT_API_URL
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import try_lock
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections, list_orphans
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE
 from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.ledger.ledgers import (
@@ -40,6 +40,23 @@ def test_list_contains_open_connections(ledger: Ledger, directory: str) -> None:
         "account": "fingerprint",
         "api_url": DEFAULT_API_URL,
     }
+
+
+def test_orphans_are_those_of_killed_keepers(ledger: Ledger, directory: str) -> None:
+    """A keeper that has ended the run reports what it left open itself."""
+    record_connection(ledger, 1, "id-1")
+    record_connection(ledger, 2, None)
+    record_connection(ledger, 3, "id-3")
+    ledger.detached(3)
+    ledger.closed(4, "closed")
+    kill_keeper(ledger)
+    in_order, another = begin_ledger(directory), begin_ledger(directory, "another-run")
+    record_connection(in_order, 1, "id-4")
+    record_connection(in_order, 2, None)
+    in_order.run_ended(by="keeper")
+    record_connection(another, 1, "id-5")
+    assert [entry.connectionid for entry in list_orphans(directory, RUN)] == ["id-1", None]
+    assert list_orphans(directory, "no-run") == []
 
 
 def test_list_shows_whether_the_run_is_running(ledger: Ledger, directory: str) -> None:
