@@ -10,7 +10,7 @@ import signal
 from typing import Any
 
 import pytest
-from conftest import CONNECT, ROLE, Fleet, play, role_play, themselves, who
+from conftest import CONNECT, ROLE, Fleet, one_line, play, role_play, themselves, who
 from support import TIMEOUT, wait_until
 from test_termination import running
 
@@ -210,4 +210,21 @@ def test_connection_of_an_organization_behind_an_error_is_closed(
     assert run.result("connect")["failures"][service]["may_be_open"]
     assert "opened 1, closed 1" in run.text
     assert [connection["closed_by"] for connection in run.connections] == ["stop"]
+    assert fleet.ledgers() == []
+
+
+@organization
+@pytest.mark.parametrize(("message", "status"), [("socket hang up", 200), ("Bad gateway", 502)])
+def test_connection_that_opens_after_the_error_of_a_gateway_is_closed(
+    fleet: Fleet, service: str, message: str, status: int
+) -> None:
+    """The run finds no session yet, and leaves the call to the teardown."""
+    fleet.simulator.inject_fault(service, call="connect", fault="http", status=status, reason=message)
+    run = fleet.on_localhost([{"name": "connect", CONNECT: {"deviceaddress": service}}])
+    assert run.result("connect")["failures"][service]["may_be_open"]
+    assert one_line(run.stderr).count("may have opened a connection") == 1
+    assert len(fleet.ledgers()) == 1
+    fleet.simulator.session_of("fleet@example.com", service)
+    assert fleet.run("remoteit.fleet.teardown").rc == 0
+    assert fleet.simulator.open_connections() == []
     assert fleet.ledgers() == []
