@@ -27,7 +27,7 @@ _REFUSED_STATUSES = frozenset({401, 403, 404, 429})
 _GIVEN_UP_STATUSES = frozenset({408, 499})
 #: Reasons of a gateway, or of a part of the API that waits for another part.
 _GIVEN_UP_REASON = re.compile(
-    r"time[ds]?[ -]?out|deadline exceeded|cancell?ed|h[au]ng up|gateway|unavailable|upstream|ECONN|EPIPE"
+    r"time[ds]?[ -]?out|deadline exceeded|cancel+ed|h[au]ng up|gateway|unavailable|upstream|ECONN|EPIPE"
     r"|\b(aborted|terminated)\b|\b(connection|socket|stream) (was )?(reset|closed|ended)\b",
     re.IGNORECASE,
 )

@@ -200,8 +200,11 @@ class RestApi:
         message = f"the API says: {reason}" if reason else "the API refused the request without a reason"
         error_class = AuthError if status in (401, 403) else RemoteItError
         error = error_class(f"{message} (HTTP {status})", http_status=status)
-        error.is_ambiguous = status < 500 and (
-            status in (401, 403, 404) or (not reason and response.ok) or bool(_RESOURCE_REASON.search(reason))
+        is_given_up = outcome_of_response(status, reason) is ConnectOutcome.LOST
+        error.is_ambiguous = (
+            status < 500
+            and not is_given_up
+            and (status in (401, 403, 404) or (not reason and response.ok) or bool(_RESOURCE_REASON.search(reason)))
         )
         return error
 

@@ -454,7 +454,16 @@ def test_disconnect_repeats_an_ambiguous_refusal(mock_api: MockApi, reply: Reply
     assert api().disconnect(SERVICE, ID) is True
 
 
-@pytest.mark.parametrize("reply", [refused("database is down", 200), refused("try again", 400), Reply({}, 409)])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refused("database is down", 200),
+        refused("try again", 400),
+        Reply({}, 409),
+        refused("connection timed out", 408),
+        refused("connection to the proxy timed out", 200),
+    ],
+)
 def test_disconnect_raises_other_refusals(mock_api: MockApi, reply: Reply) -> None:
     mock_api.expect_disconnect(SERVICE, ID, reply)
     with pytest.raises(RemoteItError):
