@@ -8,9 +8,11 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import datetime
 import ipaddress
 import re
+import socket
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import SERVICE_ID, is_connection_id
@@ -267,9 +269,20 @@ def _split_address(value: t.Any) -> tuple[str | None, int | None]:
     has_port = text.count(":") == 1 or "]:" in text
     address, port = text.rpartition(":")[::2] if has_port else (text, "")
     try:
-        return str(ipaddress.ip_address(address.strip("[]"))), _port(port)
+        return _ip_address(address.strip("[]")), _port(port)
     except ValueError:
         return None, None
+
+
+def _ip_address(text: str) -> str:
+    """Return the address in its usual form.
+
+    :raises ValueError: it is not an IP address.
+    """
+    with contextlib.suppress(OSError):  # most are IPv4 addresses, which ``ipaddress`` parses slowly
+        socket.inet_pton(socket.AF_INET, text)
+        return text
+    return str(ipaddress.ip_address(text))
 
 
 def _port(text: str) -> int | None:

@@ -47,12 +47,22 @@ def register_in_main_process() -> None:
         _handle_sigterm()
     else:
         _handle_sigterm_from_thread()
+    os.register_at_fork(before=_prepare_fork)
+
+
+def _prepare_fork() -> None:
     # from 2.19 on, ansible-core sets its own handler after it has read the inventory, and for each console command
-    os.register_at_fork(before=_handle_sigterm)
-    # from now on workers inherit the plugin, whose documentation takes 0.3 s to parse
-    with contextlib.suppress(Exception):
-        plugin = connection_loader.get(CONNECTION, class_only=True)
-        C.config.get_configuration_definitions("connection", plugin._load_name)
+    _handle_sigterm()
+    _load_connection_plugin()
+
+
+@functools.cache
+def _load_connection_plugin() -> None:
+    """Let all workers inherit the plugin, whose documentation takes 0.3 s to parse."""
+    if os.getpid() == THIS_RUN.controller_pid:
+        with contextlib.suppress(Exception):
+            plugin = connection_loader.get(CONNECTION, class_only=True)
+            C.config.get_configuration_definitions("connection", plugin._load_name)
 
 
 def is_registered() -> bool:
