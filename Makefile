@@ -79,6 +79,7 @@ ee: setup
 	.venv/bin/python -m pytest tests/integration/test_execution_environment.py -m 'network or not network'
 
 bench: setup
+	@tests/setup.sh engines
 	PYTHONPATH=tests .venv/bin/python -m benchmarks
 
 docs: setup

@@ -15,21 +15,21 @@ import sys
 import time
 import typing as t
 
-from benchmarks import connect, fleet, inventory, keeper, page, plugin
+from benchmarks import ending, fleet, growth, inventory, keeper, page, play, plugin
 from benchmarks.report import Report
 
 BENCHMARKS: dict[str, t.Callable[..., None]] = {
     "task": plugin.task,
-    "run": plugin.run,
-    "bulk": plugin.bulk,
-    "trail": plugin.trail,
+    "play": play.main,
     "fleet": fleet.main,
+    "ending": ending.main,
+    "growth": growth.main,
     "keeper": keeper.main,
-    "connect": connect.main,
+    "trail": plugin.trail,
     "inventory": inventory.main,
 }
 #: The benchmarks with the options ``--hosts`` and ``--repeats``.
-SCALABLE = ("task", "run", "bulk", "trail", "fleet")
+SCALABLE = ("task", "trail", "fleet")
 
 
 def main() -> None:

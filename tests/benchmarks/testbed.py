@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import typing as t
 from pathlib import Path
 
@@ -20,10 +19,16 @@ from support import SSH, Simulator
 
 Tasks = list[dict[str, t.Any]]
 
+ROOT = Path(__file__).resolve().parents[2]
 #: The number of parallel API calls.
 WIDTH = 16
 #: A task with minimal work on the device.
 RAW = {"name": "raw", "ansible.builtin.raw": "true"}
+#: A replacement for ssh that succeeds at once. It shows the options, and whether it can share connections, as ssh does.
+STUB = """\
+#!/bin/sh
+case " $* " in *" -G "* | *" -V "*) exec ssh "$@" ;; esac
+"""
 #: The arguments of ansible-core, without the user's configuration.
 SSH_ARGS = "-C -o ControlMaster=auto -o ControlPersist=60s -F /dev/null"
 
@@ -36,6 +41,9 @@ class Testbed:
 
     def __init__(self, directory: Path, devices: int) -> None:
         self.directory = directory
+        self._stub = directory / "stub-ssh"
+        self._stub.write_text(STUB)
+        self._stub.chmod(0o700)
         self._masters = directory / "m"
         self.simulator = Simulator(directory, "--devices", str(devices))
         self.services = {
@@ -69,19 +77,25 @@ class Testbed:
         path.write_text(json.dumps({"all": {"hosts": hosts, "vars": {**self.login, **variables}}}))
         return path
 
+    @property
+    def stub(self) -> dict[str, t.Any]:
+        """Return the variable that replaces ssh, so that no device is reached."""
+        return {"ansible_ssh_executable": str(self._stub)}
+
     def plugin_inventory(self, devices: int, **variables: t.Any) -> Path:
         """Return an inventory of the first devices, which are reached through the connection plugin."""
         hosts = {name: {"remoteit_deviceaddress": self.services[name]} for name in list(self.services)[:devices]}
         ours = {"ansible_connection": "remoteit.fleet.ssh", "remoteit_concurrency": WIDTH}
-        return self.inventory("plugin", hosts, **ours, **variables)
+        return self.inventory("plugin", hosts, **{**ours, **variables})
 
     def ssh_inventory(self, devices: int, **variables: t.Any) -> Path:
         """Return an inventory of the first devices, which ``ansible.builtin.ssh`` reaches at their ports.
 
-        Devices have a port after their first use. The control masters of an earlier run are ended.
+        Devices have a port after their first use: without one, the replacement of ssh is needed. The control masters of
+        an earlier run are ended.
         """
         self.end_masters()
-        ports = {each["name"]: each["ssh_port"] for each in self.simulator.devices()}
+        ports = {each["name"]: each["ssh_port"] or 22 for each in self.simulator.devices()}
         names = list(self.services)[:devices]
         hosts = {name: {"ansible_host": "127.0.0.1", "ansible_port": ports[name]} for name in names}
         theirs = {"ansible_connection": "ansible.builtin.ssh", "ansible_control_path_dir": str(self._masters)}
@@ -105,15 +119,19 @@ class Testbed:
         playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks, **keywords}]))
         return [command_path("ansible-playbook"), "-i", inventory, "-f", forks, playbook]
 
+    def usage(self, command: t.Sequence[object]) -> Usage:
+        """Run a command, and return its cost."""
+        return usage_of(command, self.environment, self.directory)
+
     def play(self, devices: int, tasks: Tasks, *, forks: int = 5, **keywords: t.Any) -> Usage:
         """Run a play on the first devices, and return its cost. ``keywords`` are added to the play."""
-        return usage_of(self.command(devices, tasks, forks=forks, **keywords), self.environment, self.directory)
+        return self.usage(self.command(devices, tasks, forks=forks, **keywords))
 
     def command(self, devices: int, tasks: Tasks, *, forks: int = 5, **keywords: t.Any) -> list[object]:
         return self.playbook(self.plugin_inventory(devices), tasks, forks=forks, **keywords)
 
     def task_times(self, command: t.Sequence[object], **environment: str) -> list[dict[str, t.Any]]:
-        """Run a playbook, and return ``play``, ``task``, ``seconds`` and ``processor`` of each task on all hosts."""
+        """Run a playbook, and return the entries of the callback ``stopwatch``, one for each task."""
         tasks = self.directory / "tasks"
         tasks.write_text("")
         stopwatch = {
@@ -125,10 +143,9 @@ class Testbed:
         output_of(command, {**self.environment, **stopwatch, **environment}, self.directory)
         return [json.loads(line) for line in tasks.read_text().splitlines()]
 
-    def ad_hoc(self, module: str, arguments: dict[str, t.Any]) -> Usage:
-        """Run one module on the controller, without a playbook."""
-        command = [command_path("ansible"), "localhost", "-m", module, "-a", json.dumps(arguments)]
-        return usage_of(command, self.environment, self.directory)
+    def ad_hoc(self, inventory: Path, *, forks: int) -> list[object]:
+        """Return the command that runs one task on all hosts of an inventory, without a playbook."""
+        return [command_path("ansible"), "all", "-i", inventory, "-f", forks, "-m", "raw", "-a", "true"]
 
     def simulator_processor_seconds(self) -> float:
         """Return the processor time of the simulator."""
@@ -150,15 +167,6 @@ def start_testbed(devices: int) -> t.Iterator[Testbed]:
         finally:
             made.end_masters()
             made.simulator.end()
-
-
-def repeat_for(seconds: float, max_repeats: int = 5) -> t.Iterator[int]:
-    """Yield at least once, and again while another repeat fits into the time."""
-    begin = time.monotonic()
-    for number in range(1, max_repeats + 1):
-        yield number
-        if (time.monotonic() - begin) * (number + 1) / number > seconds:
-            return
 
 
 def command_path(name: str) -> Path:

@@ -66,6 +66,7 @@ class CallbackModule(CallbackBase):
                 "task": self._task,
                 "seconds": now - self._begin,
                 "processor": worked - self._worked,
+                "ended": time.time(),
             }
             with open(os.environ["BENCHMARK_TASKS"], "a", encoding="utf-8") as tasks:
                 tasks.write(json.dumps(entry) + "\n")

@@ -1,0 +1,225 @@
+# Copyright: (c) 2026, remoteit.fleet contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare whole runs that open a fleet, run four tasks on each device, and close.
+
+The ways are ``ansible.builtin.ssh`` plus the API calls alone, the connection plugin, the role, and tasks of
+``ansible.builtin.uri`` for each host. The last one is what people write without the collection.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from benchmarks.fleet import UNCHECKED, bare_pool, call
+from benchmarks.report import Cell, Report
+from benchmarks.testbed import RAW, SSH_ARGS, Tasks, Testbed, start_testbed
+from benchmarks.usage import Usage
+
+SSH, POOL, PLUGIN, ROLE, URI = "direct ssh", "bare thread pool", "remoteit.fleet.ssh", "the role", "uri for each host"
+
+
+class Setup(t.NamedTuple):
+    """The number of hosts and forks, and the seconds that a connect call takes."""
+
+    hosts: int
+    forks: int
+    latency: float
+
+
+MAIN, REPEATS = Setup(200, 20, 1.0), 2
+#: The setups without SSH servers. Each differs from the main one in one number.
+OTHERS = (MAIN, Setup(50, 20, 1.0), Setup(200, 5, 1.0), Setup(200, 50, 1.0), Setup(200, 20, 0.3))
+MODULE_HOSTS = 20
+URI_FORKS, URI_HOSTS = (5, 20, 50), 50
+#: The parallel calls of the role, where it is compared with ``uri`` at its best number of forks.
+ROLE_WIDTH = 64
+
+TASKS: Tasks = [RAW] * 4
+MODULES: Tasks = [
+    {"name": "facts", "ansible.builtin.setup": {}},
+    {"name": "command", "ansible.builtin.command": "uptime"},
+    {"name": "copy", "ansible.builtin.copy": {"src": "{{ playbook_dir }}/megabyte", "dest": "~/megabyte"}},
+    {"name": "template", "ansible.builtin.template": {"src": "{{ playbook_dir }}/name.j2", "dest": "~/name"}},
+]
+#: A control master lasts until the next task. The measurement waits until the last one has ended.
+SHORT_LIVED = {"ansible_ssh_args": SSH_ARGS.replace("60s", "15s")}
+
+
+class Costs(t.NamedTuple):
+    """The seconds of the bare thread pool, and the costs of the three ways that use ssh."""
+
+    pool: float
+    ssh: Usage
+    plugin: Usage
+    role: Usage
+
+    @property
+    def limit(self) -> float:
+        return self.ssh.seconds + self.pool
+
+
+def main(report: Report) -> None:
+    with start_testbed(MAIN.hosts) as testbed:
+        others = [compare(testbed, setup, TASKS, **testbed.stub) for setup in OTHERS]
+        adhoc = compare_ad_hoc(testbed, MAIN)
+        calls = compare_calls(testbed)
+        testbed.warm_up(MAIN.hosts)
+        real = [compare(testbed, MAIN, TASKS, **SHORT_LIVED) for _unused in range(REPEATS)]
+        modules = compare_modules(testbed)
+    ratios = [costs.plugin.seconds / costs.limit for costs in real]
+    report.goal("200 hosts, 20 forks, 1 s, a whole play: plugin ÷ (direct ssh + bare thread pool)", ratios, 1.05)
+    show_calls(report, calls)
+    show_plays(report, others, adhoc, real, modules)
+    report.chart(
+        "play",
+        "Seconds for four tasks on 200 hosts, 20 forks, 1 s a connect",
+        {
+            f"{SSH} + {POOL}": [costs.limit for costs in real],
+            PLUGIN: [costs.plugin.seconds for costs in real],
+            ROLE: [costs.role.seconds for costs in real],
+        },
+    )
+
+
+def compare(testbed: Testbed, setup: Setup, tasks: Tasks, **variables: t.Any) -> Costs:
+    """Run the tasks in each way."""
+    hosts, forks, latency = setup
+    testbed.simulator.settings(latency=latency)
+    tasks_file = testbed.directory / "tasks.json"
+    tasks_file.write_text(json.dumps(tasks))
+    role = {"role": "remoteit.fleet.remoteit_session", "remoteit_session_tasks": str(tasks_file)}
+    through_plugin = testbed.plugin_inventory(hosts, **variables)
+    costs = Costs(
+        bare_pool(testbed.simulator, list(testbed.services.values())[:hosts]),
+        testbed.usage(testbed.playbook(testbed.ssh_inventory(hosts, **variables), tasks, forks=forks)),
+        testbed.usage(testbed.playbook(through_plugin, tasks, forks=forks)),
+        testbed.usage(testbed.playbook(through_plugin, [], forks=forks, roles=[role])),
+    )
+    assert not testbed.simulator.open_connections()
+    return costs
+
+
+def compare_ad_hoc(testbed: Testbed, setup: Setup) -> tuple[Usage, Usage]:
+    """Run one task without a playbook, through direct ssh and through the plugin."""
+    testbed.simulator.settings(latency=setup.latency)
+    direct = testbed.ssh_inventory(setup.hosts, **testbed.stub)
+    ours = testbed.plugin_inventory(setup.hosts, **testbed.stub)
+    ssh, plugin = (testbed.usage(testbed.ad_hoc(inventory, forks=setup.forks)) for inventory in (direct, ours))
+    return ssh, plugin
+
+
+def compare_modules(testbed: Testbed) -> Costs:
+    """Run tasks whose modules need Python on the devices."""
+    (testbed.directory / "megabyte").write_bytes(os.urandom(1 << 20))
+    (testbed.directory / "name.j2").write_text("{{ inventory_hostname }} {{ ansible_facts.kernel }}\n")
+    return compare(testbed, MAIN._replace(hosts=MODULE_HOSTS), MODULES, **SHORT_LIVED)
+
+
+# -- uri ---------------------------------------------------------------------------------------------------------------
+
+
+class Calls(t.NamedTuple):
+    """The seconds of ``uri`` tasks that open and close, by hosts and forks, and those of the role for all hosts."""
+
+    uri: dict[tuple[int, int], float]
+    role: float
+
+
+def compare_calls(testbed: Testbed) -> Calls:
+    """Open and close a fleet by ``uri`` at its best number of forks, and by the role."""
+    testbed.simulator.settings(latency=MAIN.latency)
+    uri = {(URI_HOSTS, forks): uri_seconds(testbed, URI_HOSTS, forks) for forks in URI_FORKS}
+    _unused, best = min(uri, key=lambda key: uri[key])
+    uri[MAIN.hosts, best] = uri_seconds(testbed, MAIN.hosts, best)
+    inventory = testbed.plugin_inventory(MAIN.hosts, remoteit_concurrency=ROLE_WIDTH)
+    return Calls(uri, seconds_of(testbed, testbed.playbook(inventory, UNCHECKED, forks=best)))
+
+
+def uri_seconds(testbed: Testbed, hosts: int, forks: int) -> float:
+    opened = call(testbed.simulator, "/device/connect", {"wait": "true"}, register="opened")
+    connectionid = {"connectionid": "{{ opened.json.connection.connectionid }}"}
+    closed = call(testbed.simulator, "/device/connect/stop", connectionid)
+    seconds = seconds_of(testbed, testbed.command(hosts, [opened, closed], forks=forks))
+    assert not testbed.simulator.open_connections()
+    return seconds
+
+
+def seconds_of(testbed: Testbed, command: t.Sequence[object]) -> float:
+    """Return the seconds of all tasks of a playbook."""
+    return sum(entry["seconds"] for entry in testbed.task_times(command))
+
+
+def show_calls(report: Report, calls: Calls) -> None:
+    (_unused, best), seconds = max(calls.uri.items())
+    report.goal(
+        "200 hosts, 1 s, open and close: the best uri for each host ÷ the role",
+        [seconds / calls.role],
+        8,
+        at_least=True,
+    )
+    report.table(
+        "Calls by uri",
+        f"Seconds to open and close connections at {MAIN.latency:g} s a connect. The role makes {ROLE_WIDTH} calls at"
+        " once. More forks than the best do not help uri, because each task is a Python process.",
+        ["hosts", "forks", URI, ROLE],
+        [
+            *(
+                [f"{hosts}", f"{forks}", [value], ""]
+                for (hosts, forks), value in calls.uri.items()
+                if hosts < MAIN.hosts
+            ),
+            [f"{MAIN.hosts}", f"{best}", [seconds], [calls.role]],
+        ],
+    )
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def show_plays(
+    report: Report, others: list[Costs], adhoc: tuple[Usage, Usage], real: list[Costs], modules: Costs
+) -> None:
+    rows = [
+        row("four raw tasks", MAIN, real),
+        row("facts, command, 1 MB copy, template", MAIN._replace(hosts=MODULE_HOSTS), [modules]),
+        *(row("four raw tasks, no SSH servers", setup, [costs]) for setup, costs in zip(OTHERS, others, strict=True)),
+    ]
+    ssh, plugin = adhoc
+    pool = others[0].pool
+    rows.append(
+        ["one raw task, ad hoc, no SSH servers", *map(str, MAIN), [ssh.seconds], [pool], [plugin.seconds],
+         [plugin.seconds / (ssh.seconds + pool)], [], []]
+    )  # fmt: skip
+    report.table(
+        "Whole runs",
+        "Seconds of runs that open, run the tasks on each device, and close. The ratios are to the sum of direct ssh"
+        " and the bare thread pool, which opens and closes the same connections.",
+        ["tasks", "hosts", "forks", "latency", SSH, POOL, PLUGIN, "÷ sum", ROLE, "÷ sum"],
+        rows,
+    )
+    report.table(
+        "Cost of whole runs",
+        f"Four raw tasks on {MAIN.hosts} devices with SSH servers. The processor time includes control masters and the"
+        " keeper. MB is the peak memory of all processes.",
+        ["", "seconds of processor", "MB"],
+        [
+            [name, [getattr(costs, way).processor for costs in real], [getattr(costs, way).memory for costs in real]]
+            for name, way in ((SSH, "ssh"), (PLUGIN, "plugin"), (ROLE, "role"))
+        ],
+    )
+
+
+def row(tasks: str, setup: Setup, found: list[Costs]) -> list[Cell]:
+    return [
+        tasks,
+        *(f"{number:g}" for number in setup),
+        [costs.ssh.seconds for costs in found],
+        [costs.pool for costs in found],
+        [costs.plugin.seconds for costs in found],
+        [costs.plugin.seconds / costs.limit for costs in found],
+        [costs.role.seconds for costs in found],
+        [costs.role.seconds / costs.limit for costs in found],
+    ]
