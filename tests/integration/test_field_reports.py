@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from typing import Any
@@ -154,6 +155,8 @@ NO_API = {"REMOTEIT_API_URL": "http://127.0.0.1:9"}
         (NO_API, ("--limit", "kiosks")),
         ({}, ("-e", "remoteit_run_hosts=typo", "--limit", "fleet")),
         ({}, ("-e", f"remoteit_run_hosts={FIRST}", "--limit", f"fleet:!{FIRST}")),
+        ({}, ("-e", f"remoteit_run_hosts={FIRST}", "--limit", "@hosts.txt")),
+        (NO_KEY, ("-e", "found=true", "-e", "remoteit_run_hosts=typo")),
         ({}, ("--skip-tags", "always")),
     ],
 )
@@ -161,10 +164,24 @@ def test_run_is_red_without_hosts(fleet: Fleet, environ: dict[str, str | None], 
     if environ:
         fleet.inventory = fleet.write("fleet.remoteit.yml", "plugin: remoteit.fleet.services\n")
     fleet.write("tasks.yml", [who()])
+    fleet.write("hosts.txt", f"{SECOND}\n")
     run = fleet.run("remoteit.fleet.run", "-e", "remoteit_session_tasks=tasks.yml", *arguments, environ=environ)
     assert run.rc != 0
     assert "No host of the inventory matches" in run.text
     assert not run.connections
+
+
+@pytest.mark.parametrize("limit", [f"@hosts.txt:!{FIRST}", f"{SECOND}, @empty.txt"])
+def test_run_accepts_lists_and_files_of_hosts(fleet: Fleet, limit: str) -> None:
+    """Extra variables of the user have no effect on the playbook."""
+    fleet.write("tasks.yml", [who()])
+    fleet.write("hosts.txt", f"  {SECOND}  \n\n")
+    fleet.write("empty.txt", "")
+    everyday = {"pattern": "x", "limit": 50, "found": [], "skipped": True, "usage": "x"}
+    extra = {**everyday, "remoteit_session_tasks": "tasks.yml", "remoteit_run_hosts": [FIRST, SECOND]}
+    run = fleet.run("remoteit.fleet.run", "-e", json.dumps(extra), "--limit", limit)
+    assert run.rc == 0
+    assert run.stdout_of("who") == themselves(SECOND)
 
 
 # -- services of an organization, whose connections the list of the account's sessions lacks ---------------------------
