@@ -142,6 +142,16 @@ def test_recipe_fails_without_an_inventory(project: Fleet, system: str, status: 
     assert not project.simulator.requests("connect")
 
 
+@systems("github-actions", "jenkins")
+def test_recipe_fails_without_a_device(project: Fleet, system: str) -> None:
+    """The tag is misspelled, or all devices are offline and left out."""
+    project.write("fleet.remoteit.yml", {**ci.recipe("fleet.remoteit.yml"), "tags_all": ["kisok"]})
+    succeeds, machine = run(project, system, "green")
+    assert not succeeds
+    update = next(step for step in machine.steps if step.code)
+    assert "The inventory contains no device" in update.output
+
+
 @systems("github-actions")
 def test_recipe_closes_after_kill_of_run_and_keeper(project: Fleet, system: str) -> None:
     """The step that always runs closes what the ledger contains."""
