@@ -32,16 +32,19 @@ AUTH_SPEC: dict[str, t.Any] = {
 }
 
 
-def account_of(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Account:
+def account_of(
+    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], variables: t.Mapping[str, str] | None = None
+) -> Account:
     """Return the account that the options, the environment and the credentials file describe.
 
+    :param variables: the host variable that sets each option, see ``load_credentials``.
     :raises OptionsError: an option is invalid.
     :raises NoCredentialsError: no complete set of credentials was found.
     """
     for name in ("concurrency", "timeout"):
         if options[name] < 1:
             raise OptionsError(f"{name} must be at least 1, not {options[name]}")
-    credentials = _credentials.load_credentials(options, environ)
+    credentials = _credentials.load_credentials(options, environ, variables)
     return Account(
         credentials,
         Transport.from_environment(environ, credentials.url),

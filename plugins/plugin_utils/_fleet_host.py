@@ -56,6 +56,9 @@ HOST_VARIABLES = {
     },
 }
 
+#: The host variable of each account option, by the name of the module option.
+_VARIABLES = {name: HOST_VARIABLES[option] for option, name in ACCOUNT_OPTIONS.items()}
+
 _DEFAULTS = {"timeout": 60, "concurrency": 16}
 
 
@@ -85,7 +88,7 @@ class HostReader:
         key = tuple(map(repr, values.values()))
         if key not in self._accounts:
             try:
-                self._accounts[key] = account_of(_convert_types(values), os.environ)
+                self._accounts[key] = account_of(_convert_types(values), os.environ, _VARIABLES)
             except RemoteItError as error:
                 self._accounts[key] = error
         account = self._accounts[key]

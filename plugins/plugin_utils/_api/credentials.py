@@ -125,20 +125,25 @@ def is_same_account(fingerprint: str, other: str) -> bool:
     return fingerprint.split("-")[0] == other.split("-")[0]
 
 
-def load_credentials(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> Credentials:
+def load_credentials(
+    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], variables: t.Mapping[str, str] | None = None
+) -> Credentials:
     """Find the credentials.
 
     :param options: the options of the module or plugin.
     :param environ: the environment variables.
+    :param variables: the host variable that sets each option, if they are not options of a task or of a file.
     :raises OptionsError: options contradict each other or are invalid, or a file that an option names cannot be read.
     :raises NoCredentialsError: there is no complete set; the message lists all ways to give one.
     """
-    chosen = _set_from_options(options)
-    sources = {name: f"the option {name}" for name in chosen}
+    given_as = {name: f"the option {name}" for name in (*_NAMES, "developer_key")}
+    given_as.update((name, f"the variable {variable}") for name, variable in (variables or {}).items())
+    chosen = _set_from_options(options, given_as)
+    sources = {name: given_as[name] for name in chosen}
     if not chosen:
         chosen = _first_complete_set(_from_environment(environ))
         sources = {name: f"{_VARIABLES[name]} in the environment" for name in chosen}
-    developer_key, developer_key_source = _find_developer_key(options, environ)
+    developer_key, developer_key_source = _find_developer_key(options, environ, given_as)
     is_complete = "access_key_id" in chosen or bool(chosen and developer_key)
     from_file = _read_profile(options, environ, needed=not is_complete)
     path, profile = _file_and_profile(options, environ)
@@ -163,17 +168,19 @@ def load_credentials(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str
     )
 
 
-def _find_developer_key(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> tuple[str | None, str]:
+def _find_developer_key(
+    options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], given_as: t.Mapping[str, str]
+) -> tuple[str | None, str]:
     """Return the developer key of the option or the environment, and from where it comes."""
     if options.get("developer_key"):
-        return options["developer_key"], "the option developer_key"
+        return options["developer_key"], given_as["developer_key"]
     for name in _DEVELOPER_KEY_VARIABLES:
         if environ.get(name):
             return environ[name], f"{name} in the environment"
     return None, ""
 
 
-def _set_from_options(options: t.Mapping[str, t.Any]) -> dict[str, str]:
+def _set_from_options(options: t.Mapping[str, t.Any], given_as: t.Mapping[str, str]) -> dict[str, str]:
     """Return the set of credentials in the options, or an empty dictionary.
 
     :raises OptionsError: a set is incomplete, or there are two.
@@ -188,7 +195,7 @@ def _set_from_options(options: t.Mapping[str, t.Any]) -> dict[str, str]:
     for names in started:
         for name in names:
             if name not in given:
-                raise OptionsError(f"the option {name} is missing: {' and '.join(names)} belong together")
+                raise OptionsError(f"{given_as[name]} is missing: {' and '.join(names)} belong together")
     return given
 
 

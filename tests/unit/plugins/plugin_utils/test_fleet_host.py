@@ -115,6 +115,16 @@ def test_reader_reads_credentials_from_the_environment() -> None:
     assert read(deviceaddress=SERVICE).account.credentials.token == TOKEN  # the option comes first
 
 
+def test_reader_names_the_variables_of_the_credentials() -> None:
+    """They are not options in the inventory of the user. ``password`` is an option of ssh."""
+    login = {"token": None, "username": "me", "api_password": "secret"}
+    sources = "username from the variable remoteit_username, password from the variable remoteit_password"
+    developer_key = "developer_key from the variable remoteit_developer_key"
+    assert read(deviceaddress=SERVICE, **login).account.credentials.sources == f"{sources}, {developer_key}"
+    with pytest.raises(OptionsError, match="the variable remoteit_password is missing"):
+        read(deviceaddress=SERVICE, **{**login, "api_password": None})
+
+
 def test_reader_loads_an_account_once(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "mine"
     file.write_text("[DEFAULT]\nR3_ACCESS_KEY_ID = id\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n")
