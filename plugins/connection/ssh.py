@@ -425,6 +425,8 @@ class Connection(SshConnection):  # type: ignore[misc]
                 self._replace_connection(error, lease, limits)
                 return
         elif lease.has_responded or not self._is_from_ssh(_ssh_errors.is_before_login, messages, lease):
+            # With ControlPersist, ssh hides the messages of a ProxyCommand, but not in the check of _is_from_ssh.
+            messages += " " + " ".join(self._ssh_messages.split())
             raise _ssh_errors.add_advice(error, messages, host_key_alias(lease.connection.deviceaddress)) from None
         elif limits.timed_out:
             raise AnsibleConnectionFailure(

@@ -48,6 +48,10 @@ def test_each_host_has_its_own_on_failure(fleet: Fleet) -> None:
         ("-o Ciphers=3des-cbc", "no matching cipher"),
         ("-o StrictHostKeyCheking=no", "stricthostkeycheking"),
         ("-F /nonexistent/ssh_config", "/nonexistent/ssh_config"),
+        ("-o ProxyCommand='/nonexistent/nc %h %p'", "The program in ProxyCommand does not exist"),
+        ("-o ProxyCommand='nonexistent-nc %h %p'", "The program in ProxyCommand does not exist"),
+        ("-o BindInterface=nope0", "ssh cannot connect from the address"),
+        ("-6", "ssh cannot connect from the address"),
     ],
 )
 def test_ssh_that_can_never_work_fails_at_once(fleet: Fleet, arguments: str, reason: str) -> None:

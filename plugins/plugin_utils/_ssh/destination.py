@@ -98,8 +98,9 @@ def _effective_options(command: list[str]) -> dict[str, str]:
     if done.returncode:
         reason = " ".join(done.stderr.decode(errors="replace").split())
         raise OptionsError(
-            f"ssh rejects its arguments or its configuration: {reason!r}. Correct them, and check"
-            " with: ssh -G localhost"
+            f"ssh rejects its arguments or its configuration: {reason!r}. Correct"
+            " ansible_ssh_args, ansible_ssh_common_args or ansible_ssh_extra_args, or check the configuration with: ssh"
+            " -G remoteit-test"
         )
     options: dict[str, str] = {}
     for line in done.stdout.decode(errors="surrogateescape").splitlines():

@@ -23,7 +23,21 @@ _BEFORE_LOGIN = re.compile(
 #: Messages about errors that another attempt does not cure, also in the login to a jump host.
 _PERMANENT = re.compile(
     r"Could not resolve hostname|Permission denied|Too many authentication failures|Host key verification failed"
-    r"|Unable to negotiate|Cannot assign requested address|Bad configuration option|Bad owner or permissions"
+    r"|Unable to negotiate|Bad configuration option|Bad owner or permissions"
+)
+#: Messages about an address of this machine, from ``BindAddress``, ``BindInterface`` and ``AddressFamily``.
+_WRONG_ADDRESS = re.compile(
+    r"Cannot assign requested address|no suitable addresses|Address family for hostname not supported"
+)
+#: Messages of bash, dash and zsh, which ssh uses to start a ``ProxyCommand``. A file of ssh can be missing as well.
+_NO_PROXY_COMMAND = re.compile(
+    r"(?:exec|\d): \S+: (?:command )?(?:not found|No such file or directory)"
+    r"|(?:command not found|no such file or directory): "
+)
+#: Messages about a key file that ssh ignores.
+_UNUSABLE_KEY = re.compile(
+    r"Load key \"(.+?)\"|Permissions \S+ for '(.+?)' are too open|no such identity: (.+?): No such file"
+    r"|Identity file (.+?) not accessible"
 )
 #: The port of a peer in a message.
 _PEER_PORT = re.compile(r"(?:connect to host|by|Connection to) \S+ port (\d+)")
@@ -40,6 +54,7 @@ _UNKNOWN_KEY = (
     "The host key of the device is not recorded yet. From a network that you trust, run once with"
     " --ssh-extra-args='-o StrictHostKeyChecking=accept-new', which records it as {alias!r}"
 )
+_ARGUMENTS = "ansible_ssh_args, ansible_ssh_common_args, ansible_ssh_extra_args and the SSH configuration"
 
 
 def is_refused(reason: str, connection: Connection, *, direct: bool) -> bool:
@@ -66,10 +81,10 @@ def is_before_login(reason: str, connection: Connection, *, direct: bool) -> boo
 
     A command that runs ssh on the device can print the same message, but with another port.
     """
-    if _BEFORE_LOGIN.search(reason) is None or _PERMANENT.search(reason):
+    if _BEFORE_LOGIN.search(reason) is None or _PERMANENT.search(reason) or _WRONG_ADDRESS.search(reason):
         return False
     if not direct:
-        return _UNKNOWN_PEER in reason
+        return _UNKNOWN_PEER in reason and _NO_PROXY_COMMAND.search(reason) is None
     ports = _PEER_PORT.findall(reason)
     return bool(ports) and all(port == str(connection.port) for port in ports)
 
@@ -89,8 +104,25 @@ def add_advice(error: Exception, messages: str, alias: str) -> Exception:
         )
     if "Host key verification failed" in messages or "Host Key checking is enabled" in messages:
         return AnsibleConnectionFailure(f"{_UNKNOWN_KEY.format(alias=alias)}. {reason}")
-    if "Permission denied (" in messages and isinstance(
-        error, AnsibleConnectionFailure
-    ):  # not an error about a remote file
-        return type(error)(f"The device responds, but refuses the login. Check ansible_user and its key. {reason}")
+    if isinstance(error, AnsibleConnectionFailure):  # not an error about a remote file
+        advice = _connection_advice(messages)
+        return type(error)(f"{advice}. {reason}") if advice else error
     return error
+
+
+def _connection_advice(messages: str) -> str:
+    """Return how to fix the SSH arguments or the login, or an empty string."""
+    if _WRONG_ADDRESS.search(messages):
+        return f"ssh cannot connect from the address that its arguments set. Check -4, -6 and -b in {_ARGUMENTS}"
+    if _UNKNOWN_PEER in messages and _NO_PROXY_COMMAND.search(messages):
+        return f"The program in ProxyCommand does not exist on this machine. Check ProxyCommand in {_ARGUMENTS}"
+    if "Permission denied (" not in messages:
+        return ""
+    key = _UNUSABLE_KEY.search(messages)
+    if key:
+        path = next(filter(None, key.groups()))
+        return (
+            f"The device refuses the login, and ssh cannot use the key file {path!r}. Check that it is a private key"
+            " that only its owner can read, or set ansible_ssh_private_key_file"
+        )
+    return "The device responds, but refuses the login. Check ansible_user and its key"

@@ -22,6 +22,26 @@ BY_JUMP_HOST = (
     " Connection closed by UNKNOWN port 65535"
 )
 
+WRONG_ADDRESS = (
+    "bind [203.0.113.9]: Cannot assign requested address ssh: connect to host p port 34168: failure",
+    "getifaddrs: nope0: no suitable addresses ssh: connect to host p port 34168: failure",
+    "ssh: Could not resolve hostname p: Address family for hostname not supported",
+)
+NO_PROXY_COMMAND = (
+    "/bin/bash: line 1: /opt/nc: No such file or directory",
+    "/bin/bash: line 1: exec: nc: not found",
+    "/bin/sh: 1: exec: nc: not found",
+    "sh: exec: line 0: nc: not found",
+    "zsh:1: no such file or directory: /opt/nc",
+    "zsh:1: command not found: nc",
+)
+UNUSABLE_KEYS = (
+    "Permissions 0644 for '/k/id' are too open. It is required that they are NOT accessible by others.",
+    'Load key "/k/id": Is a directory',
+    "no such identity: /k/id: No such file or directory",
+    "Warning: Identity file /k/id not accessible: No such file or directory.",
+)
+
 
 def connection(url: str) -> Connection:
     host, port = url.removeprefix("http://").split(":")
@@ -110,9 +130,18 @@ def test_is_before_login_excludes_permanent_errors_of_a_jump_host(reason: str) -
     assert not is_before_login(f"{reason} {closed}", connection("http://203.0.113.7:34168"), direct=False)
 
 
-def test_is_before_login_excludes_a_wrong_address_of_this_machine() -> None:
-    reason = "bind [203.0.113.9]: Cannot assign requested address ssh: connect to host p port 34168: failure"
+@pytest.mark.parametrize("reason", WRONG_ADDRESS)
+def test_is_before_login_excludes_a_wrong_address_of_this_machine(reason: str) -> None:
     assert not is_before_login(reason, connection("http://203.0.113.7:34168"), direct=True)
+
+
+@pytest.mark.parametrize("reason", NO_PROXY_COMMAND)
+def test_is_before_login_excludes_a_missing_proxy_command(reason: str) -> None:
+    closed = "kex_exchange_identification: Connection closed by remote host Connection closed by UNKNOWN port 65535"
+    proxy = connection("http://203.0.113.7:34168")
+    assert not is_before_login(f"{reason} {closed}", proxy, direct=False)
+    missing_file = "Warning: Identity file /k not accessible: No such file or directory."
+    assert is_before_login(f"{missing_file} {closed}", proxy, direct=False)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +153,9 @@ def test_is_before_login_excludes_a_wrong_address_of_this_machine() -> None:
         ("Host key verification failed.", ("StrictHostKeyChecking=accept-new", ALIAS)),
         ("Using a SSH password instead of a key is not possible because Host Key checking is enabled", (ALIAS,)),
         (DENIED, ("ansible_user",)),
+        *((f"{key} {DENIED}", ("'/k/id'", "ansible_ssh_private_key_file")) for key in UNUSABLE_KEYS),
+        *((address, ("cannot connect from the address",)) for address in WRONG_ADDRESS),
+        *((f"{shell} UNKNOWN port 65535", ("ProxyCommand does not exist",)) for shell in NO_PROXY_COMMAND),
     ],
 )
 def test_add_advice_keeps_the_reason(reason: str, words: tuple[str, ...]) -> None:
