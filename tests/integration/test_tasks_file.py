@@ -80,12 +80,21 @@ def test_tasks_file_is_missing(fleet: Fleet, elsewhere: Path) -> None:
         assert str(directory) in reason
 
 
-def test_tasks_file_is_not_set(fleet: Fleet) -> None:
-    run = fleet.run("remoteit.fleet.run")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Set remoteit_session_tasks to the path of a tasks file."),
+        (("-e", "remoteit_session_tasks="), "Set remoteit_session_tasks to the path of a tasks file."),
+        (("-e", "remoteit_session_tasks=sub"), "sub (remoteit_session_tasks) is a directory."),
+    ],
+)
+def test_tasks_file_is_not_a_file(fleet: Fleet, arguments: tuple[str, ...], message: str) -> None:
+    (fleet.project / "sub").mkdir()
+    run = fleet.run("remoteit.fleet.run", *arguments)
     assert run.rc == 2
     assert run.requests == []
     (reason,) = run.failures().values()
-    assert "remoteit_session_tasks" in reason
+    assert message in reason
 
 
 @pytest.mark.parametrize("pwd", [True, False], ids=["from a shell", "without PWD"])
