@@ -63,15 +63,19 @@ def result_of(results: t.Iterable[DisconnectResult]) -> dict[str, t.Any]:
     """Return the task's result."""
     outcomes: dict[str, list[dict[str, str]]] = {CLOSED: [], ALREADY_CLOSED: [], STILL_USED: []}
     failures: dict[str, dict[str, str]] = {}
+    messages: list[str] = []
     for (deviceaddress, connectionid), outcome in results:
         if isinstance(outcome, RemoteItError):
-            key = f"{deviceaddress} {connectionid}" if deviceaddress in failures else deviceaddress
+            key = deviceaddress
+            if key in failures:
+                key += f" {connectionid or f'unknown-{len(failures)}'}"
             failures[key] = {**outcome.as_failure(), "connectionid": connectionid}
+            messages.append(f"{deviceaddress} (connection {connectionid or 'unknown'}): {outcome.message}")
         else:
             outcomes[outcome].append({"deviceaddress": deviceaddress, "connectionid": connectionid})
     result: dict[str, t.Any] = {"changed": bool(outcomes[CLOSED]), **outcomes, "failures": failures}
     if failures:
-        result.update(_failed(failures))
+        result.update(_failed(failures, messages))
     else:
         result["ansible_facts"] = {"remoteit_connection": {}}
     return result
@@ -83,6 +87,11 @@ def _connection_refs(options: t.Mapping[str, t.Any]) -> list[ConnectionRef]:
         entries = [entry for entry in _entries(options["connections"]) if entry.get("connectionid") is not None]
     elif options.get("deviceaddress"):
         entries = [options]
+    elif options.get("run_id") is not None:
+        raise OptionsError(
+            "run_id is empty: set it to the ID of a run or of a CI job. The playbook remoteit.fleet.teardown sets it to"
+            " remoteit_teardown_run_id"
+        )
     else:
         raise OptionsError(
             "there is nothing to close: set deviceaddress and connectionid, connections, hosts, run_id, or all"
@@ -113,10 +122,6 @@ def _entries(value: t.Any) -> list[t.Mapping[str, t.Any]]:
     return [entry for item in value for entry in _entries(item)]
 
 
-def _failed(failures: dict[str, dict[str, str]]) -> dict[str, t.Any]:
-    shown = [
-        f"{service} (connection {failure['connectionid'] or 'unknown'}): {failure['message']}"
-        for service, failure in list(failures.items())[:10]
-    ]
-    msg = f"{len(failures)} connections could not be closed and may still be open: " + "; ".join(shown)
-    return failed_for(failures, msg)
+def _failed(failures: dict[str, dict[str, str]], messages: list[str]) -> dict[str, t.Any]:
+    subject = "1 connection" if len(messages) == 1 else f"{len(messages)} connections"
+    return failed_for(failures, f"{subject} could not be closed and may still be open: {'; '.join(messages[:10])}")

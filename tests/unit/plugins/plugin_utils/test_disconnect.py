@@ -17,6 +17,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._disconnect import 
     ARGUMENT_RULES,
     ARGUMENT_SPEC,
     disconnect,
+    result_of,
 )
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ID,
@@ -112,12 +113,30 @@ def test_argument_rules_refuse_incomplete_options(given: dict[str, t.Any], messa
     assert message in " ".join(errors)
 
 
+def test_disconnect_names_the_variable_of_an_empty_run_id(mock_api: MockApi) -> None:
+    with pytest.raises(OptionsError, match="remoteit_teardown_run_id"):
+        run(run_id="")
+
+
 def test_disconnect_needs_credentials(mock_api: MockApi) -> None:
     with pytest.raises(AuthError):
         run({}, **A)
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
+
+
+def test_result_lists_each_failure() -> None:
+    """A connect call without a response has no connection ID."""
+    error = OptionsError("no")
+    result = result_of([((SERVICES[0], ""), error)])
+    assert result["msg"] == (
+        f"1 connection could not be closed and may still be open: {SERVICES[0]} (connection unknown): no"
+    )
+    result = result_of([((SERVICES[0], ""), error)] * 3)
+    assert len(result["failures"]) == 3
+    assert result["msg"].startswith("3 connections could not be closed")
+    assert result["msg"].count(f"{SERVICES[0]} (connection unknown): no") == 3
 
 
 def test_disconnect_returns_already_closed_connections(mock_api: MockApi) -> None:
