@@ -16,6 +16,7 @@ import logging
 import math
 import random
 import re
+import ssl
 import time
 import traceback
 import typing as t
@@ -218,7 +219,16 @@ class HttpClient:
                 f"no complete response from {origin} within {self.timeout:g} seconds", outcome=outcome
             )
         if isinstance(error, requests.exceptions.SSLError):
-            return NetworkError(f"TLS to {origin} failed: {self._cause(error, call)}", outcome=outcome)
+            bundle = self.session.verify
+            hint = f" (REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE is {bundle})" if isinstance(bundle, str) else ""
+            return NetworkError(f"TLS to {origin} failed: {self._cause(error, call)}{hint}", outcome=outcome)
+        is_tls = isinstance(_root_cause(error, call), ssl.SSLError)
+        if is_tls and proxy and isinstance(error, requests.exceptions.ProxyError):
+            return NetworkError(
+                f"TLS to the proxy {_without_user(proxy)} failed: {self._cause(error, call)}. If the proxy has no TLS,"
+                " set HTTPS_PROXY to its URL with http://",
+                outcome=outcome,
+            )
         if isinstance(error, requests.exceptions.InvalidSchema):
             return NetworkError(
                 f"no request to {origin} was sent: the SOCKS proxy needs the Python library PySocks; install it"

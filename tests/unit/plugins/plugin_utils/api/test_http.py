@@ -240,6 +240,21 @@ def test_network_failure_is_an_error_without_retry(
         request()
 
 
+def test_tls_failure_names_the_proxy_that_has_no_tls(server: Server) -> None:
+    proxy = f"https://{server(responds(b'HTTP/1.1 400 Bad Request' + b'.' * 9))}"
+    with pytest.raises(NetworkError, match=f"^TLS to the proxy {proxy} failed: SSLError"):
+        http(Transport({"https": proxy})).request("POST", URL, headers={})
+
+
+def test_tls_failure_names_the_ca_bundle(server: Server, tmp_path: pathlib.Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("no certificate")
+    url = f"https://{server(responds(b''))}/"
+    transport = Transport.from_environment({"REQUESTS_CA_BUNDLE": str(bundle)}, url)
+    with pytest.raises(NetworkError, match=f"REQUESTS_CA_BUNDLE .* is {bundle}"):
+        http(transport).request("POST", url, headers={})
+
+
 def test_host_is_resolved_by_a_socks_proxy() -> None:
     class SocksConnection(urllib3.connection.HTTPConnection):
         """Like the connection class that urllib3 has if PySocks is installed."""
