@@ -272,6 +272,11 @@ def _missing_credentials(
         for key, other in (tuple(_R3_VARIABLES.values()), tuple(_R3_VARIABLES.values())[::-1])
         if values.get(key) and not values.get(other)
     ]
+    text = None if from_file else _read_file(path)
+    if text and (profiles := _profiles(_parse(text, path))):
+        hints.append(
+            f"; the profiles of {path} are {profiles}: set the option profile or REMOTEIT_PROFILE to one of them"
+        )
     return f"there are no credentials for remote.it: {help_text}{''.join(hints)}"
 
 
@@ -289,13 +294,22 @@ def _read_profile(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], 
     """
     path, profile = _file_and_profile(options, environ)
     is_requested = path != DEFAULT_CREDENTIALS_FILE or profile != DEFAULT_PROFILE
-    expanded = os.path.expanduser(path)
     if not needed and not is_requested:
         return {}
+    text = _read_file(path)
+    if text is None and is_requested:
+        raise OptionsError(f"the credentials file {path} does not exist")
+    return {} if text is None else parse_profile(text, profile, path)
+
+
+def _read_file(path: str) -> str | None:
+    """Return the text of the credentials file, or ``None`` if it does not exist.
+
+    :raises OptionsError: the file cannot be read.
+    """
+    expanded = os.path.expanduser(path)
     if not os.path.exists(expanded):
-        if is_requested:
-            raise OptionsError(f"the credentials file {path} does not exist")
-        return {}
+        return None
     try:
         with open(expanded, encoding="utf-8-sig") as stream:
             text = stream.read(MAX_FILE_BYTES)
@@ -304,7 +318,7 @@ def _read_profile(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], 
         raise OptionsError(f"the credentials file {path} cannot be read: {reason}") from error
     if len(text) == MAX_FILE_BYTES:
         raise OptionsError(f"the credentials file {path} cannot be read: it is larger than {MAX_FILE_BYTES} bytes")
-    return parse_profile(text, profile, path)
+    return text
 
 
 def parse_profile(text: str, profile: str, path: str) -> dict[str, str]:
@@ -325,6 +339,20 @@ def parse_profile(text: str, profile: str, path: str) -> dict[str, str]:
             f"the credentials file {path} is not an INI file: write {script[1].upper()}=... alone on line"
             f" {text.count(chr(10), 0, script.start(1)) + 1}, and remove what is in front of it"
         )
+    parser = _parse(text, path)
+    sections = parser.sections()
+    found = [name for name in sections if name == profile]
+    found += [name for name in sections if name.lower() == profile.lower()]
+    if not found and profile.lower() == DEFAULT_PROFILE.lower():
+        found = ["\0top"]
+    if not found:
+        known = _profiles(parser) or "none"
+        raise OptionsError(f"the credentials file {path} has no profile {sanitize(profile)}; its profiles: {known}")
+    return {key.upper(): value for key, value in parser.items(found[0]) if value}
+
+
+def _parse(text: str, path: str) -> configparser.RawConfigParser:
+    """Parse the file. The keys above the first section are in the section ``\\0top``."""
     parser = configparser.RawConfigParser(default_section="\0", strict=False)
     try:
         parser.read_string("[\0top]\n" + text)
@@ -332,12 +360,9 @@ def parse_profile(text: str, profile: str, path: str) -> dict[str, str]:
         line = getattr(error, "lineno", None) or (getattr(error, "errors", None) or [(None,)])[0][0]
         place = f" at line {line - 1}" if line else ""  # without the parser's text, which contains the line
         raise OptionsError(f"the credentials file {path} is not an INI file{place}") from None
-    sections = parser.sections()
-    found = [name for name in sections if name == profile]
-    found += [name for name in sections if name.lower() == profile.lower()]
-    if not found and profile.lower() == DEFAULT_PROFILE.lower():
-        found = ["\0top"]
-    if not found:
-        known = sanitize(", ".join(name for name in sections if name != "\0top")) or "none"
-        raise OptionsError(f"the credentials file {path} has no profile {sanitize(profile)}; its profiles: {known}")
-    return {key.upper(): value for key, value in parser.items(found[0]) if value}
+    return parser
+
+
+def _profiles(parser: configparser.RawConfigParser) -> str:
+    """Return the names of the profiles, as one text."""
+    return sanitize(", ".join(name for name in parser.sections() if name != "\0top"))

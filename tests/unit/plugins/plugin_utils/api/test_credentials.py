@@ -21,6 +21,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials im
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
+    NoCredentialsError,
     OptionsError,
 )
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
@@ -330,6 +331,13 @@ def test_load_credentials_ignores_comments_about_scripts(home: pathlib.Path) -> 
     write(home, "# export R3_ACCESS_KEY_ID=...\n  ; set R3_ACCESS_KEY_ID=\n[default]\n  r3_access_key_id: F\n"
           "  R3_SECRET_ACCESS_KEY = ZmlsZQ==\nnote = R3_ACCESS_KEY_ID\n")  # fmt: skip
     assert load_credentials({}, {}).access_key_id == "F"
+
+
+def test_load_credentials_lists_the_profiles_if_one_must_be_set(home: pathlib.Path) -> None:
+    write(home, "[prod]\nR3_ACCESS_KEY_ID=F\nR3_SECRET_ACCESS_KEY=ZmlsZQ==\n[test]\n")
+    with pytest.raises(NoCredentialsError, match=r"credentials are prod, test: set .* REMOTEIT_PROFILE"):
+        load_credentials({}, {})
+    assert load_credentials({}, {"REMOTEIT_PROFILE": "prod"}).access_key_id == "F"
 
 
 @pytest.mark.parametrize("name", ["access_key_id", "secret_access_key"])
