@@ -105,7 +105,8 @@ class _Connection:
                 except urllib3.exceptions.HTTPError as error:
                     failure = error
                 else:
-                    sock.settimeout(call.remaining())  # for the TLS handshake, to which it applies as a whole
+                    # For a TLS handshake as a whole. Within the TLS of a proxy, for each part of it.
+                    sock.settimeout(call.remaining())
                     return sock
             raise failure
         finally:

@@ -204,6 +204,7 @@ class RestApi:
         error.is_ambiguous = (
             status < 500
             and not is_given_up
+            and _says_false(content)  # otherwise a gateway has refused the call, which the API has not received
             and (status in (401, 403, 404) or (not reason and response.ok) or bool(_RESOURCE_REASON.search(reason)))
         )
         return error
@@ -220,6 +221,10 @@ def _outcome_of_refusal(response: Response, content: dict[str, t.Any]) -> Connec
     """Return the outcome that a refused connect call shows."""
     if find_connection_id(content) is not None:
         return ConnectOutcome.OPENED
+    return outcome_of_response(response.status, sanitize(_reason(content)), is_refusal=_says_false(content) or None)
+
+
+def _says_false(content: t.Mapping[str, t.Any]) -> bool:
+    """Return whether the body has the status of a refusal by the API itself."""
     status = content.get("status")
-    is_refusal = status is False or (isinstance(status, str) and status.strip().lower() == "false")
-    return outcome_of_response(response.status, sanitize(_reason(content)), is_refusal=is_refusal or None)
+    return status is False or (isinstance(status, str) and status.strip().lower() == "false")

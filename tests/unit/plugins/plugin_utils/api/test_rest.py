@@ -462,6 +462,9 @@ def test_disconnect_repeats_an_ambiguous_refusal(mock_api: MockApi, reply: Reply
         Reply({}, 409),
         refused("connection timed out", 408),
         refused("connection to the proxy timed out", 200),
+        Reply({"message": "Forbidden"}, 403),  # of a gateway, without the status of the API
+        Reply({"message": "Unauthorized"}, 401),
+        Reply({"message": "Not Found"}, 404),
     ],
 )
 def test_disconnect_raises_other_refusals(mock_api: MockApi, reply: Reply) -> None:
