@@ -26,7 +26,7 @@ from benchmarks.report import Cell, Report
 from benchmarks.testbed import ROOT
 from support import Simulator
 
-DEVICES, REPEATS = 10_000, 3
+DEVICES, REPEATS = 10_000, 2
 #: The versions of ansible-core, with the Python that has it.
 VERSIONS = {"2.21": Path(sys.executable), "2.16": ROOT / ".venv" / "engines" / "2.16" / "bin" / "python"}
 #: The ratios that are goals, by the source of the devices.

@@ -30,10 +30,11 @@ class Setup(t.NamedTuple):
 
 
 MAIN, REPEATS = Setup(200, 20, 1.0), 2
-#: The setups without SSH servers. Each differs from the main one in one number.
-OTHERS = (MAIN, Setup(50, 20, 1.0), Setup(200, 5, 1.0), Setup(200, 50, 1.0), Setup(200, 20, 0.3))
+#: The setups without SSH servers.
+AD_HOC = Setup(50, 20, 1.0)
+OTHERS = (Setup(50, 5, 1.0), Setup(50, 20, 1.0), Setup(50, 50, 1.0), Setup(50, 20, 0.3))
 MODULE_HOSTS = 20
-URI_FORKS, URI_HOSTS = (5, 20, 50), 50
+URI_FORKS, URI_HOSTS = (5, 20, 50), 20
 #: The parallel calls of the role, where it is compared with ``uri`` at its best number of forks.
 ROLE_WIDTH = 64
 
@@ -49,12 +50,11 @@ SHORT_LIVED = {"ansible_ssh_args": SSH_ARGS.replace("60s", "15s")}
 
 
 class Costs(t.NamedTuple):
-    """The seconds of the bare thread pool, and the costs of the three ways that use ssh."""
+    """The seconds of the bare thread pool, and the costs of the ways that use ssh."""
 
     pool: float
     ssh: Usage
     plugin: Usage
-    role: Usage
 
     @property
     def limit(self) -> float:
@@ -64,42 +64,49 @@ class Costs(t.NamedTuple):
 def main(report: Report) -> None:
     with start_testbed(MAIN.hosts) as testbed:
         others = [compare(testbed, setup, TASKS, **testbed.stub) for setup in OTHERS]
-        adhoc = compare_ad_hoc(testbed, MAIN)
+        adhoc = compare_ad_hoc(testbed, AD_HOC)
         calls = compare_calls(testbed)
         testbed.warm_up(MAIN.hosts)
         real = [compare(testbed, MAIN, TASKS, **SHORT_LIVED) for _unused in range(REPEATS)]
+        role = run_role(testbed, MAIN, TASKS, **SHORT_LIVED)
         modules = compare_modules(testbed)
     ratios = [costs.plugin.seconds / costs.limit for costs in real]
     report.goal("200 hosts, 20 forks, 1 s, a whole play: plugin ÷ (direct ssh + bare thread pool)", ratios, 1.05)
     show_calls(report, calls)
     show_plays(report, others, adhoc, real, modules)
+    show_costs(report, real, role)
     report.chart(
         "play",
         "Seconds for four tasks on 200 hosts, 20 forks, 1 s a connect",
         {
             f"{SSH} + {POOL}": [costs.limit for costs in real],
             PLUGIN: [costs.plugin.seconds for costs in real],
-            ROLE: [costs.role.seconds for costs in real],
+            ROLE: [role.seconds],
         },
     )
 
 
 def compare(testbed: Testbed, setup: Setup, tasks: Tasks, **variables: t.Any) -> Costs:
-    """Run the tasks in each way."""
+    """Run the tasks through direct ssh and through the plugin."""
     hosts, forks, latency = setup
     testbed.simulator.settings(latency=latency)
-    tasks_file = testbed.directory / "tasks.json"
-    tasks_file.write_text(json.dumps(tasks))
-    role = {"role": "remoteit.fleet.remoteit_session", "remoteit_session_tasks": str(tasks_file)}
-    through_plugin = testbed.plugin_inventory(hosts, **variables)
     costs = Costs(
         bare_pool(testbed.simulator, list(testbed.services.values())[:hosts]),
         testbed.usage(testbed.playbook(testbed.ssh_inventory(hosts, **variables), tasks, forks=forks)),
-        testbed.usage(testbed.playbook(through_plugin, tasks, forks=forks)),
-        testbed.usage(testbed.playbook(through_plugin, [], forks=forks, roles=[role])),
+        testbed.usage(testbed.playbook(testbed.plugin_inventory(hosts, **variables), tasks, forks=forks)),
     )
     assert not testbed.simulator.open_connections()
     return costs
+
+
+def run_role(testbed: Testbed, setup: Setup, tasks: Tasks, **variables: t.Any) -> Usage:
+    """Run the tasks by the role."""
+    testbed.simulator.settings(latency=setup.latency)
+    tasks_file = testbed.directory / "tasks.json"
+    tasks_file.write_text(json.dumps(tasks))
+    role = {"role": "remoteit.fleet.remoteit_session", "remoteit_session_tasks": str(tasks_file)}
+    inventory = testbed.plugin_inventory(setup.hosts, **variables)
+    return testbed.usage(testbed.playbook(inventory, [], forks=setup.forks, roles=[role]))
 
 
 def compare_ad_hoc(testbed: Testbed, setup: Setup) -> tuple[Usage, Usage]:
@@ -176,38 +183,24 @@ def show_calls(report: Report, calls: Calls) -> None:
     )
 
 
-# -- the table ---------------------------------------------------------------------------------------------------------
+# -- the tables --------------------------------------------------------------------------------------------------------
 
 
 def show_plays(
     report: Report, others: list[Costs], adhoc: tuple[Usage, Usage], real: list[Costs], modules: Costs
 ) -> None:
-    rows = [
-        row("four raw tasks", MAIN, real),
-        row("facts, command, 1 MB copy, template", MAIN._replace(hosts=MODULE_HOSTS), [modules]),
-        *(row("four raw tasks, no SSH servers", setup, [costs]) for setup, costs in zip(OTHERS, others, strict=True)),
-    ]
-    ssh, plugin = adhoc
-    pool = others[0].pool
-    rows.append(
-        ["one raw task, ad hoc, no SSH servers", *map(str, MAIN), [ssh.seconds], [pool], [plugin.seconds],
-         [plugin.seconds / (ssh.seconds + pool)], [], []]
-    )  # fmt: skip
+    no_servers = ", no SSH servers"
+    ad_hoc_costs = Costs(others[OTHERS.index(AD_HOC)].pool, *adhoc)
     report.table(
         "Whole runs",
-        "Seconds of runs that open, run the tasks on each device, and close. The ratios are to the sum of direct ssh"
-        " and the bare thread pool, which opens and closes the same connections.",
-        ["tasks", "hosts", "forks", "latency", SSH, POOL, PLUGIN, "÷ sum", ROLE, "÷ sum"],
-        rows,
-    )
-    report.table(
-        "Cost of whole runs",
-        f"Four raw tasks on {MAIN.hosts} devices with SSH servers. The processor time includes control masters and the"
-        " keeper. MB is the peak memory of all processes.",
-        ["", "seconds of processor", "MB"],
+        "Seconds of runs that open, run the tasks on each device, and close. The ratio is to the sum of direct ssh and"
+        " the bare thread pool, which opens and closes the same connections.",
+        ["tasks", "hosts", "forks", "latency", SSH, POOL, PLUGIN, "÷ sum"],
         [
-            [name, [getattr(costs, way).processor for costs in real], [getattr(costs, way).memory for costs in real]]
-            for name, way in ((SSH, "ssh"), (PLUGIN, "plugin"), (ROLE, "role"))
+            row("four raw tasks", MAIN, real),
+            row("facts, command, 1 MB copy, template", MAIN._replace(hosts=MODULE_HOSTS), [modules]),
+            *(row(f"four raw tasks{no_servers}", setup, [costs]) for setup, costs in zip(OTHERS, others, strict=True)),
+            row(f"one raw task, ad hoc{no_servers}", AD_HOC, [ad_hoc_costs]),
         ],
     )
 
@@ -220,6 +213,21 @@ def row(tasks: str, setup: Setup, found: list[Costs]) -> list[Cell]:
         [costs.pool for costs in found],
         [costs.plugin.seconds for costs in found],
         [costs.plugin.seconds / costs.limit for costs in found],
-        [costs.role.seconds for costs in found],
-        [costs.role.seconds / costs.limit for costs in found],
     ]
+
+
+def show_costs(report: Report, real: list[Costs], role: Usage) -> None:
+    report.table(
+        "Cost of whole runs",
+        f"Four raw tasks on {MAIN.hosts} devices with SSH servers. The processor time includes control masters and the"
+        " keeper. MB is the peak memory of all processes.",
+        ["", "seconds", "seconds of processor", "MB"],
+        [
+            [name, *([getattr(usage, what) for usage in usages] for what in ("seconds", "processor", "memory"))]
+            for name, usages in (
+                (SSH, [costs.ssh for costs in real]),
+                (PLUGIN, [costs.plugin for costs in real]),
+                (ROLE, [role]),
+            )
+        ],
+    )

@@ -17,7 +17,7 @@ PLUGIN, SSH = "remoteit.fleet.ssh", "ansible.builtin.ssh"
 
 # -- one task ----------------------------------------------------------------------------------------------------------
 
-TASK_HOSTS, TASKS, TASK_FORKS, TASK_REPEATS = 30, 6, 5, 3
+TASK_HOSTS, TASKS, TASK_FORKS, TASK_REPEATS = 30, 4, 5, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def median(entries: list[dict[str, float]], what: str) -> float:
 
 # -- the audit trail ---------------------------------------------------------------------------------------------------
 
-TRAIL_HOSTS, TRAIL_REPEATS = 50, 5
+TRAIL_HOSTS, TRAIL_REPEATS = 30, 3
 
 
 def trail(report: Report, hosts: int = TRAIL_HOSTS, repeats: int = TRAIL_REPEATS) -> None:

@@ -73,15 +73,12 @@ def test_benchmarks_of_the_plugin_measure_every_way(monkeypatch: pytest.MonkeyPa
     """With numbers so small that their values mean nothing."""
     monkeypatch.setattr(plugin, "TASKS", 1)
     report = Report()
-    for benchmark in (plugin.task, plugin.run, plugin.bulk, plugin.trail):
+    for benchmark in (plugin.task, plugin.trail, fleet.main):
         benchmark(report, hosts=2, repeats=1)
-    fleet.main(report, hosts=2)
     assert [table.title for table in report.tables] == [
         "One task",
-        "A whole run",
-        "Opening in bulk",
         "The audit trail",
         "Open and close a fleet",
     ]
-    assert len(report.goals) == 7
+    assert len(report.goals) == 6
     assert all(value > 0 for goal in report.goals for value in goal.values)
