@@ -19,6 +19,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 _BEFORE_LOGIN = re.compile(
     r"ssh: connect to host \S+ port \d+: |kex_exchange_identification: |ssh_exchange_identification: "
     r"|Connection timed out during banner exchange|Connection to \S+ port \d+ timed out"
+    r"|banner exchange: Connection to \S+ port \d+: (?:Broken pipe|Connection reset by peer)"
 )
 #: Messages about errors that another attempt does not cure, also in the login to a jump host.
 _PERMANENT = re.compile(

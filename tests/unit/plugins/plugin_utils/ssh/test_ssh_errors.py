@@ -95,6 +95,10 @@ def test_is_refused_by_a_jump_host(dead: str) -> None:
         ("ssh_exchange_identification: read: Connection reset by peer", False),
         ("Connection timed out during banner exchange", False),
         ("Connection to 203.0.113.7 port 34168 timed out", True),
+        ("banner exchange: Connection to 203.0.113.7 port 34168: Broken pipe", True),
+        ("banner exchange: Connection to 203.0.113.7 port 34168: Connection reset by peer", True),
+        ("banner exchange: Connection to 203.0.113.7 port 34168: invalid format", False),
+        ("banner exchange: Connection to 192.0.2.7 port 22: Broken pipe", False),
         (DENIED, False),
         (OFFENDING, False),
         ("Host key verification failed.", False),
@@ -112,6 +116,7 @@ def test_is_before_login_by_a_jump_host() -> None:
     proxy = connection("http://203.0.113.7:34168")
     closed = "kex_exchange_identification: Connection closed by remote host"
     assert is_before_login(f"{closed} Connection closed by UNKNOWN port 65535", proxy, direct=False)
+    assert is_before_login("banner exchange: Connection to UNKNOWN port 65535: Broken pipe", proxy, direct=False)
     assert not is_before_login(f"{closed} Connection closed by 192.0.2.7 port 22", proxy, direct=False)
 
 
