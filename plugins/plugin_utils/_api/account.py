@@ -22,6 +22,12 @@ if t.TYPE_CHECKING:
 class Api(t.Protocol):
     """One of the vendor's APIs, for one account."""
 
+    def log_in(self) -> None:
+        """Prepare the first call, so that a connect call is only recorded when it can be sent.
+
+        :raises RemoteItError: with ``ConnectOutcome.NOT_SENT``.
+        """
+
     def connect(self, service_id: str, hostip: str | None = None, wait: bool = True) -> Connection:
         """Open a connection. Only HTTP 429 lets the call be repeated: a lost response may be that of an open one.
 

@@ -115,6 +115,9 @@ class GraphQlApi:
         self._http = http
         self._signature = Signature(credentials.access_key_id or "", credentials.secret_access_key or "")
 
+    def log_in(self) -> None:
+        """Do nothing: each request is signed."""
+
     # -- connections ---------------------------------------------------------------------------------------------------
 
     def connect(self, service_id: str, hostip: str | None = None, wait: bool = True) -> Connection:

@@ -30,6 +30,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import 
 
 #: Reasons for which the connection or the service of a call can be the cause, instead of the credentials.
 _RESOURCE_REASON = re.compile(r"connection|session|unknown|not found|no such|expired|already|incorrect", re.IGNORECASE)
+#: Reasons that are about what the login may do, whatever HTTP status they have.
+_PERMISSION_REASON = re.compile(r"authori[sz]ed|forbidden|permission|denied|not allowed", re.IGNORECASE)
 _CONNECT = "/device/connect"
 _MFA_CODES = ("SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP")
 
@@ -122,9 +124,14 @@ class RestApi:
 
     # -- the token -----------------------------------------------------------------------------------------------------
 
-    def _get_token(self, expired: str | None = None) -> str:
+    def log_in(self) -> None:
+        """Log in with the password, unless there is a token."""
+        self._get_token(retry=False)
+
+    def _get_token(self, *, retry: bool, expired: str | None = None) -> str:
         """Return the token. All threads share one login, and its error if they waited for it.
 
+        :param retry: whether the call that needs the token may be repeated, see ``HttpClient.request``.
         :param expired: the token that the API has refused.
         :raises RemoteItError: with ``ConnectOutcome.NOT_SENT``, because the call that needs the token was not sent.
         """
@@ -136,7 +143,7 @@ class RestApi:
                 if error is not None and (error is not before or isinstance(error, AuthError)):
                     raise error
                 try:
-                    self._token = self._fetch_token()
+                    self._token = self._fetch_token(retry)
                 except RemoteItError as error:
                     error.outcome = ConnectOutcome.NOT_SENT
                     error.is_ambiguous = False  # the reason is not about a connection
@@ -144,9 +151,9 @@ class RestApi:
                     raise
             return self._token
 
-    def _fetch_token(self) -> str:
+    def _fetch_token(self, retry: bool) -> str:
         body = {"username": self._credentials.username, "password": self._credentials.password}
-        token = self._send("POST", "/user/login", body, None, retry=False).get("token")
+        token = self._send("POST", "/user/login", body, None, retry).get("token")
         if not isinstance(token, str) or not re.fullmatch(r"[!-~]{1,512}", token):
             raise BadAnswerError("the API's response to the login has no token")
         return token
@@ -155,7 +162,7 @@ class RestApi:
 
     def _call(self, method: str, path: str, body: t.Any = None, *, retry: bool = False) -> dict[str, t.Any]:
         """Send a request with the token. If the token of a login has expired, log in again and repeat the request."""
-        token = self._get_token()
+        token = self._get_token(retry=retry)
         try:
             return self._send(method, path, body, token, retry)
         except AuthError as error:
@@ -165,7 +172,7 @@ class RestApi:
                 or error.is_ambiguous
             ):
                 raise
-        return self._send(method, path, body, self._get_token(expired=token), retry)
+        return self._send(method, path, body, self._get_token(retry=retry, expired=token), retry)
 
     def _send(self, method: str, path: str, body: t.Any, token: str | None, retry: bool) -> dict[str, t.Any]:
         headers = {"developerkey": self._credentials.developer_key or ""}
@@ -205,7 +212,8 @@ class RestApi:
             status < 500
             and not is_given_up
             and _says_false(content)  # otherwise a gateway has refused the call, which the API has not received
-            and (status in (401, 403, 404) or (not reason and response.ok) or bool(_RESOURCE_REASON.search(reason)))
+            and (status in (401, 403, 404) or bool(_RESOURCE_REASON.search(reason)))
+            and not _PERMISSION_REASON.search(reason)
         )
         return error
 

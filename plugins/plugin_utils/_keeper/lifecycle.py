@@ -82,6 +82,7 @@ class Lifecycle:
 
     def _run_connect(self, managed: ManagedConnection, request: ConnectRequest) -> None:
         try:
+            managed.client.api.log_in()
             while stops := self._begin_connect(managed):
                 concurrent.futures.wait(stops)
             connection = connect_one(managed.client.api, managed.service, request)

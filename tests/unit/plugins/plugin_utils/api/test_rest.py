@@ -310,6 +310,13 @@ def test_failed_login_is_not_a_closed_connection(mock_api: MockApi) -> None:
         rest.disconnect(SERVICE, ID)
 
 
+def test_login_for_a_disconnect_is_repeated_like_it(mock_api: MockApi, pauses: list[float]) -> None:
+    mock_api.expect("POST", LOGIN, Reply("", 503), LOGGED_IN)
+    mock_api.expect("POST", STOP, STOPPED)
+    assert api(WITH_PASSWORD).disconnect(SERVICE, ID) is True
+    assert len(pauses) == 1
+
+
 def count_threads_in_login() -> int:
     frames = (frame for frame in sys._current_frames().values() if frame.f_code is RestApi._get_token.__code__)
     return sum("before" in frame.f_locals for frame in frames)
@@ -399,7 +406,6 @@ AMBIGUOUS = [
     refused("<error message>"),
     refused("connectionid incorrect", 400),
     Reply({"status": "false"}, 401),
-    Reply({"status": "false"}),
 ]
 
 
@@ -460,6 +466,9 @@ def test_disconnect_repeats_an_ambiguous_refusal(mock_api: MockApi, reply: Reply
         refused("database is down", 200),
         refused("try again", 400),
         Reply({}, 409),
+        Reply({"status": "false"}),  # not about the connection
+        refused("user is not authorized"),
+        refused("permission denied for this connection", 403),
         refused("connection timed out", 408),
         refused("connection to the proxy timed out", 200),
         Reply({"message": "Forbidden"}, 403),  # of a gateway, without the status of the API

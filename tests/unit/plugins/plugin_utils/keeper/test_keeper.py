@@ -186,6 +186,22 @@ def test_connect_sends_nothing_without_a_ledger(
     assert states(keeper) == [State.FAILED]
 
 
+def test_ledger_has_no_call_before_the_login(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
+    """If the keeper is killed during the login, no call can have opened a connection."""
+    found: list[str] = []
+
+    def log_in(request: requests.PreparedRequest) -> Reply:
+        found.append(pathlib.Path(ledger.path).read_text())
+        return Reply({"status": "true", "token": TOKEN})
+
+    mock_api.expect("POST", "/user/login", log_in)
+    mock_api.expect_connect(A, opened(A, "id-a"))
+    connect(keeper, who=Account(WITH_PASSWORD))
+    assert "intent" not in found[0]
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
+    keeper.finish()
+
+
 def test_ledger_has_no_secret(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
     mock_api.expect("POST", "/user/login", Reply({"status": "true", "token": TOKEN}))
     mock_api.expect_connect(A, opened(A, "id-a"))
