@@ -33,7 +33,7 @@ def main(report: Report) -> None:
     above = [ours.memory - theirs.memory for ours, theirs in zip(plugin[2000], direct[2000], strict=True)]
     report.goal("memory above the same play by ssh, 2,000 hosts", above, 100, unit="MB")
     report.table(
-        "Growth",
+        "Fleets of 50 to 5,000 hosts",
         f"One raw task at {FORKS} forks, {LATENCY:g} s a connect, {WIDTH} calls at once, without SSH servers: seconds,"
         " milliseconds per host, and the peak memory of all processes.",
         ["hosts", PLUGIN, "ms per host", "MB", SSH, "ms per host", "MB"],

@@ -16,7 +16,8 @@ from xml.sax.saxutils import escape
 from benchmarks.report import Chart, Goal, Report, format_number, shown
 
 RST = Path(__file__).resolve().parents[2] / "docs" / "docsite" / "rst"
-_TABLES = re.compile(r"(?<=\n\.\. table\n).*(?=\n\.\. end of table\n)", re.DOTALL)
+#: The comments around the results of a command.
+_RESULTS = r"(?<=\n\.\. results of {command}\n).*(?=\n\.\. end of results of {command}\n)"
 
 LICENCE = """\
 Copyright: (c) 2026, remoteit.fleet contributors
@@ -30,7 +31,8 @@ OURS = ("the role", "remoteit.fleet")
 WIDTH, ROW, TOP = 360, 44, 40
 
 
-def write(report: Report, directory: Path = RST) -> None:
+def write(report: Report, command: str, directory: Path = RST) -> None:
+    """Replace the results of a command, such as ``make bench``."""
     lines = [*machine(), *goals(report.goals)]
     for name, chart in report.charts.items():
         (directory / "images" / f"performance-{name}.svg").write_text(svg(chart))
@@ -39,7 +41,8 @@ def write(report: Report, directory: Path = RST) -> None:
         lines += [table.title, "~" * len(table.title), "", table.note, "", *rst(table.heads, table.rows)]
     text = "\n".join(lines).rstrip()
     page = directory / "performance.rst"
-    page.write_text(_TABLES.sub(lambda _: f"\n{text}\n", page.read_text()))
+    results = re.compile(_RESULTS.format(command=re.escape(command)), re.DOTALL)
+    page.write_text(results.sub(lambda _: f"\n{text}\n", page.read_text()))
 
 
 def machine() -> t.Iterator[str]:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,6 +84,14 @@ def _descendants(pid: int) -> t.Iterator[int]:
             yield from _descendants(child)
 
 
+def _end_control_masters() -> None:
+    """End the control masters that a command with ``ansible.builtin.ssh`` has left."""
+    for pid in list(_descendants(os.getpid())):
+        with contextlib.suppress(OSError):  # the process has ended
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "ssh":
+                os.kill(pid, signal.SIGTERM)
+
+
 def _kilobytes(pid: int) -> int:
     """Return the proportional set size, in which shared pages count once."""
     try:
@@ -99,6 +109,7 @@ def main() -> int:
     process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=sys.stderr)
     code = process.wait()
     seconds = time.monotonic() - begin
+    _end_control_masters()
     while True:
         try:
             os.wait()

@@ -44,9 +44,9 @@ def test_the_results_replace_those_of_the_page(tmp_path: Path) -> None:
         report.goal("ratio", [value], 1.25)
         report.table("Title", "Note.", ["", "seconds"], [["this & that", [value]]])
         report.chart("name", "a & b", {"the role": [value], "others": [8.0], "not measured": []})
-        page.write(report, tmp_path)
+        page.write(report, "make bench", tmp_path)
     written = (tmp_path / "performance.rst").read_text()
-    before, after = text.split("\n.. table\n")[0], text.split("\n.. end of table\n")[1]
+    before, after = text.split("\n.. results of make bench\n")[0], text.split("\n.. end of results of make bench\n")[1]
     assert written.startswith(before)
     assert written.endswith(after)
     assert "   * - ratio\n     - 2.00\n     - ≤ 1.25\n     - **no**\n" in written
