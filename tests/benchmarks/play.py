@@ -75,7 +75,7 @@ def main(report: Report) -> None:
     show_costs(report, real, role)
     report.chart(
         "play",
-        "Seconds for four tasks on 200 hosts, 20 forks, 1 s a connect",
+        "Seconds: four tasks, 200 hosts, 20 forks",
         {
             f"{SSH} + {POOL}": [costs.limit for costs in real],
             PLUGIN: [costs.plugin.seconds for costs in real],
