@@ -293,6 +293,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         self._is_direct = True  # whether ssh connects to the proxy itself, without a jump host or proxy command
         self._ssh_messages = ""  # of the last ssh process; with no_log, the error does not contain them
         self._reader = HostReader()
+        register_shutdown_handlers()  # also before the first command, because later workers inherit what it loads
 
     if t.TYPE_CHECKING:  # ansible-core does not annotate them
         get_option: t.Callable[..., t.Any]
@@ -361,7 +362,6 @@ class Connection(SshConnection):  # type: ignore[misc]
             if host.hostip == PUBLIC:
                 display.warning(f"remoteit_{WARN_PUBLIC_PROXY}")
             batch = play if play is not None and play.runs_on_every_host else None
-            register_shutdown_handlers()
             prefetch = parse_int(HOST_VARIABLES["prefetch"], self.get_option("prefetch"), 100, minimum=0)
             self._lease = self._wait_for_online(lambda: KeeperClient().acquire(host, batch, prefetch))
             try:
