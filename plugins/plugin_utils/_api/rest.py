@@ -87,7 +87,7 @@ class RestApi:
         try:
             self._call("POST", "/device/connect/stop", body, retry=True)
         except RemoteItError as error:
-            if not error.is_ambiguous:
+            if not error.is_ambiguous or _PERMISSION_REASON.search(error.message):
                 raise
             return False
         return True
@@ -213,7 +213,6 @@ class RestApi:
             and not is_given_up
             and _says_false(content)  # otherwise a gateway has refused the call, which the API has not received
             and (status in (401, 403, 404) or bool(_RESOURCE_REASON.search(reason)))
-            and not _PERMISSION_REASON.search(reason)
         )
         return error
 
