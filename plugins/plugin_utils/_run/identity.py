@@ -54,8 +54,9 @@ class Run:
 
 def _this_run() -> Run:
     """Derive the run from the controller process: a worker's parent, or this process itself."""
-    in_worker = multiprocessing.parent_process() is not None
-    controller = os.getppid() if in_worker else os.getpid()
+    parent = multiprocessing.parent_process()
+    # not os.getppid(): if the controller was killed, that is another process, which may run for years
+    controller = os.getpid() if parent is None or parent.pid is None else parent.pid
     identity = process_identity(controller)
     suffix = hashlib.sha256((identity or f"pid {controller}").encode()).hexdigest()[:10]
     job = next((os.environ[name] for name in _JOB_IDS if os.environ.get(name)), "run")

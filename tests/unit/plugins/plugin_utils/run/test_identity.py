@@ -84,6 +84,29 @@ def test_run_is_the_same_in_a_forked_worker() -> None:
     assert new_run().controller_pid == os.getpid()
 
 
+ORPHAN = f"""
+import multiprocessing, os
+stdin = os.dup(0)
+def work():
+    os.read(stdin, 1)  # until the controller has ended
+    import {identity_module.__name__} as module
+    print(module.THIS_RUN.controller_pid, flush=True)
+multiprocessing.get_context("fork").Process(target=work).start()
+print(os.getpid(), flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_controller_is_the_same_after_it_was_killed() -> None:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", ORPHAN]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as process:
+        assert process.wait(30) == -9
+        found, _unused = process.communicate("\n", timeout=30)
+    controller, of_worker = found.split()
+    assert of_worker == controller
+
+
 def test_run_differs_between_controllers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI_JOB_ID", "4711")
     code = f"import {identity_module.__name__} as module; print(module.THIS_RUN.id, module.THIS_RUN.runtime_dir)"
