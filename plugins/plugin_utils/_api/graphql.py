@@ -333,7 +333,7 @@ class GraphQlApi:
     def _send(self, document: str, variables: dict[str, t.Any], *, retry: bool) -> Reply:
         body = {"query": document, "variables": variables}
         response = self._http.request("POST", self._url, headers={}, body=body, retry=retry, auth=self._signature)
-        if response.status in (401, 403):
+        if response.status in (401, 403) and "data" not in dict_or_empty(response.body):
             error = self._signature_error(response)
             raise error.reworded(self._credentials.explain(error.message))
         content = response.json_object()
@@ -459,12 +459,12 @@ def _filters(wanted: DeviceFilter) -> dict[str, t.Any]:
 def _outcome_of_refusal(reply: Reply, error: RemoteItError, service_id: str) -> ConnectOutcome:
     """Return the outcome of a connect call with an error.
 
-    An error below the mutation shows that it was executed. With HTTP 200, only the known reasons prove that nothing was
-    opened. The other patterns of ``_REASONS`` also match errors that occur later.
+    An error below the mutation, or its result with HTTP 4xx, shows that it was executed. With HTTP 200, only the known
+    reasons prove that nothing was opened. The other patterns of ``_REASONS`` also match errors that occur later.
     """
     reason = messages_in(reply.content)
     is_refusal: bool | None = None
-    if is_below_root(reply.content):
+    if is_below_root(reply.content) or (reply.status >= 400 and "connect" in reply.data):
         is_refusal = False
     elif reply.status < 400:
         text = re.sub(re.escape(service_id), "<ID>", reason, flags=re.IGNORECASE)

@@ -227,6 +227,15 @@ def test_connect_with_an_error_below_it_is_unknown(mock_api: MockApi, message: s
     assert failed.value.outcome in (ConnectOutcome.UNKNOWN, ConnectOutcome.LOST)
 
 
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_connect_with_a_result_is_unknown_whatever_the_status(mock_api: MockApi, status: int) -> None:
+    reply = Reply({"data": {"connect": None}, "errors": [{"message": "Forbidden"}]}, status)
+    mock_api.expect_query({"serviceId": SERVICE}, reply)
+    with pytest.raises(RemoteItError) as failed:
+        api().connect(SERVICE)
+    assert failed.value.outcome is ConnectOutcome.UNKNOWN
+
+
 @pytest.mark.parametrize("message", ["forbidden", "Unauthorized"])
 def test_partially_forbidden_list_is_incomplete(mock_api: MockApi, message: str) -> None:
     refusal = {"message": message, "path": ["login", "devices", "items", 0, "tags"]}
