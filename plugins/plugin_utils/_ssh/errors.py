@@ -55,6 +55,14 @@ _UNKNOWN_KEY = (
     "The host key of the device is not recorded yet. From a network that you trust, run once with"
     " --ssh-extra-args='-o StrictHostKeyChecking=accept-new', which records it as {alias!r}"
 )
+_REVOKED_KEY = (
+    "The host key of the device is marked as revoked. Find out why. ssh -v shows the file: UserKnownHostsFile,"
+    " GlobalKnownHostsFile or RevokedHostKeys"
+)
+_UNKNOWN_KEY_OF_JUMP_HOST = (
+    "The host key of {name!r}, which is not the device but a jump host, is not recorded. From a network that you trust,"
+    " connect to it once with ssh to record it"
+)
 _ARGUMENTS = "ansible_ssh_args, ansible_ssh_common_args, ansible_ssh_extra_args and the SSH configuration"
 
 
@@ -103,6 +111,11 @@ def add_advice(error: Exception, messages: str, alias: str) -> Exception:
         return AnsibleConnectionFailure(
             f"{_CHANGED_KEY.format(alias=alias, path=path, quoted_path=quoted_path)}. {reason}"
         )
+    if "REVOKED HOST KEY DETECTED" in messages:
+        return AnsibleConnectionFailure(f"{_REVOKED_KEY}. {reason}")
+    unknown = re.search(r"No \S+ host key is known for (\S+)", messages)
+    if unknown and unknown[1] != alias:
+        return AnsibleConnectionFailure(f"{_UNKNOWN_KEY_OF_JUMP_HOST.format(name=unknown[1])}. {reason}")
     if "Host key verification failed" in messages or "Host Key checking is enabled" in messages:
         return AnsibleConnectionFailure(f"{_UNKNOWN_KEY.format(alias=alias)}. {reason}")
     if isinstance(error, AnsibleConnectionFailure):  # not an error about a remote file

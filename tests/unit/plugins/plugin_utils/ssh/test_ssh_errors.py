@@ -149,6 +149,9 @@ def test_is_before_login_excludes_a_missing_proxy_command(reason: str) -> None:
     assert is_before_login(f"{missing_file} {closed}", proxy, direct=False)
 
 
+NOT_VERIFIED = "and you have requested strict checking. Host key verification failed."
+
+
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
@@ -156,6 +159,9 @@ def test_is_before_login_excludes_a_missing_proxy_command(reason: str) -> None:
         (OFFENDING.replace("known_hosts", "known hosts"), ("-f '/home/me/.ssh/known hosts'",)),
         ("REMOTE HOST IDENTIFICATION HAS CHANGED!", (f"ssh-keygen -R {ALIAS} -f ~/.ssh/known_hosts",)),
         ("Host key verification failed.", ("StrictHostKeyChecking=accept-new", ALIAS)),
+        ("@ WARNING: REVOKED HOST KEY DETECTED! @ Host key verification failed.", ("RevokedHostKeys",)),
+        (f"No ED25519 host key is known for {ALIAS} {NOT_VERIFIED}", ("accept-new", ALIAS)),
+        (f"No ED25519 host key is known for jump.example {NOT_VERIFIED}", ("'jump.example', which is not the device",)),
         ("Using a SSH password instead of a key is not possible because Host Key checking is enabled", (ALIAS,)),
         (DENIED, ("ansible_user",)),
         *((f"{key} {DENIED}", ("'/k/id'", "ansible_ssh_private_key_file")) for key in UNUSABLE_KEYS),
