@@ -135,8 +135,31 @@ def test_playbook_is_no_tasks_file(fleet: Fleet) -> None:
     assert run.connections == []
 
 
+def test_each_host_has_its_own_tasks_file(fleet: Fleet) -> None:
+    """The file of the second host is missing, and the third one has none. They fail alone."""
+    for device, name in zip(fleet.devices, ("on_the_devices.yml", "missing.yml", "")):
+        fleet.inventory["fleet"]["hosts"][device]["remoteit_session_tasks"] = name
+    fleet.write("on_the_devices.yml", [who()])
+    run = fleet.run([{"hosts": "fleet", "gather_facts": False, "roles": [ROLE]}])
+    assert run.rc == 2
+    assert run.stdout_of("who") == themselves(FIRST)
+    assert "The tasks file missing.yml" in run.text
+    assert "Set remoteit_session_tasks to the path of a tasks file" in run.text
+
+
+#: As Jenkins sets it.
+JOB_WITH_SPACES = ("-e", "remoteit_teardown_run_id=jenkins-Update kiosks-7")
+
+
 @pytest.mark.parametrize(
-    "arguments", [("--limit", "fleet"), ("--tags", "deploy"), ("--skip-tags", "always"), ("--skip-tags", "tagged,x")]
+    "arguments",
+    [
+        ("--limit", "fleet"),
+        ("--tags", "deploy"),
+        ("--skip-tags", "always"),
+        ("--skip-tags", "tagged,x"),
+        JOB_WITH_SPACES,
+    ],
 )
 @pytest.mark.usefixtures("leftover")
 def test_teardown_closes_or_fails(fleet: Fleet, arguments: tuple[str, ...]) -> None:
