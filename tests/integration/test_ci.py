@@ -152,6 +152,15 @@ def test_recipe_fails_without_a_device(project: Fleet, system: str) -> None:
     assert "The inventory contains no device" in update.output
 
 
+@pytest.mark.parametrize("arguments", [(), ("--tags", "x"), ("--skip-tags", "untagged"), ("--limit", "kiosks")])
+def test_update_fails_without_a_device(fleet: Fleet, arguments: tuple[str, ...]) -> None:
+    fleet.inventory = {}
+    fleet.write("tasks.yml", [])
+    run = fleet.run((ci.RECIPES / "update.yml").read_text(), *arguments)
+    assert run.rc != 0
+    assert "The inventory contains no device" in run.text
+
+
 @systems("github-actions")
 def test_recipe_closes_after_kill_of_run_and_keeper(project: Fleet, system: str) -> None:
     """The step that always runs closes what the ledger contains."""
