@@ -132,6 +132,8 @@ def _connection_advice(messages: str) -> str:
         return f"The program in ProxyCommand does not exist on this machine. Check ProxyCommand in {_ARGUMENTS}"
     if "Permission denied (" not in messages:
         return ""
+    if _UNKNOWN_PEER in messages:  # ssh writes it only if it has not reached the device
+        return f"A jump host refuses the login. Check ProxyJump and ProxyCommand in {_ARGUMENTS}"
     key = _UNUSABLE_KEY.search(messages)
     if key:
         path = next(filter(None, key.groups()))

@@ -212,7 +212,7 @@ def test_parse_profile_finds_the_section(text: str, profile: str, key: str | Non
 
 def test_parse_profile_lists_profiles_if_unknown() -> None:
     with pytest.raises(OptionsError, match=r"DEFAULT, work$"):
-        parse_profile(f"{KEY}=a\n[DEFAULT]\n[work]\n", "home", "file")
+        parse_profile(f"{KEY}=a\n[DEFAULT]\n{KEY}=b\n[work]\n{KEY}=c\n", "home", "file")
 
 
 def test_parse_profile_error_does_not_print_the_file() -> None:
@@ -334,7 +334,7 @@ def test_load_credentials_ignores_comments_about_scripts(home: pathlib.Path) -> 
 
 
 def test_load_credentials_lists_the_profiles_if_one_must_be_set(home: pathlib.Path) -> None:
-    write(home, "[prod]\nR3_ACCESS_KEY_ID=F\nR3_SECRET_ACCESS_KEY=ZmlsZQ==\n[test]\n")
+    write(home, "[prod]\nR3_ACCESS_KEY_ID=F\nR3_SECRET_ACCESS_KEY=ZmlsZQ==\n[test]\nR3_ACCESS_KEY_ID=G\n[ZmlsZQ==]\n")
     with pytest.raises(NoCredentialsError, match=r"credentials are prod, test: set .* REMOTEIT_PROFILE"):
         load_credentials({}, {})
     assert load_credentials({}, {"REMOTEIT_PROFILE": "prod"}).access_key_id == "F"

@@ -164,6 +164,7 @@ NOT_VERIFIED = "and you have requested strict checking. Host key verification fa
         (f"No ED25519 host key is known for jump.example {NOT_VERIFIED}", ("'jump.example', which is not the device",)),
         ("Using a SSH password instead of a key is not possible because Host Key checking is enabled", (ALIAS,)),
         (DENIED, ("ansible_user",)),
+        (f"{DENIED} Connection closed by UNKNOWN port 65535", ("A jump host refuses the login",)),
         *((f"{key} {DENIED}", ("'/k/id'", "ansible_ssh_private_key_file")) for key in UNUSABLE_KEYS),
         *((address, ("cannot connect from the address",)) for address in WRONG_ADDRESS),
         *((f"{shell} UNKNOWN port 65535", ("ProxyCommand does not exist",)) for shell in NO_PROXY_COMMAND),
