@@ -108,12 +108,20 @@ def connect_one(api: Api, service: str, request: ConnectRequest) -> Connection:
         raise failure
     else:
         try:
-            api.disconnect(service, failure.connectionid)
+            is_closed = api.disconnect(service, failure.connectionid)
         except RemoteItError as error:
             ending = f"the connection {failure.connectionid} could not be closed: {error.message}"
         else:
-            ending = f"the connection {failure.connectionid} was closed again"
-            failure.outcome, failure.connectionid = ConnectOutcome.REFUSED, None
+            if is_closed:
+                ending = f"the connection {failure.connectionid} was closed again"
+                failure.outcome = ConnectOutcome.REFUSED
+            else:
+                ending = (
+                    f"the API does not know the connection {failure.connectionid} that it has returned, so another one"
+                    " may be open; it expires 15 minutes after its last use"
+                )
+                failure.outcome = ConnectOutcome.UNKNOWN
+            failure.connectionid = None
     raise failure.reworded(f"{failure.message}; {ending}")
 
 

@@ -250,7 +250,7 @@ def _parse_port(value: t.Any) -> int:
 def _parse_seconds(value: t.Any) -> int | None:
     """Return the number of seconds, or ``None`` if it is not plausible. See ``MAX_SECONDS``."""
     text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
-    return int(text) if re.fullmatch(r"[0-9]{1,7}", text) else None
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,6}", text) else None
 
 
 def _expiry(seconds: int | None) -> str | None:

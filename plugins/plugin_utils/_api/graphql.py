@@ -459,12 +459,14 @@ def _filters(wanted: DeviceFilter) -> dict[str, t.Any]:
 def _outcome_of_refusal(reply: Reply, error: RemoteItError, service_id: str) -> ConnectOutcome:
     """Return the outcome of a connect call with an error.
 
-    An error below the mutation, or its result with HTTP 4xx, shows that it was executed. With HTTP 200, only the known
-    reasons prove that nothing was opened. The other patterns of ``_REASONS`` also match errors that occur later.
+    An error below the mutation, or its result, shows that it was executed. The result can be null with HTTP 200: then
+    the known reasons prove that nothing was opened. The other patterns of ``_REASONS`` also match errors that occur
+    later.
     """
     reason = messages_in(reply.content)
     is_refusal: bool | None = None
-    if is_below_root(reply.content) or (reply.status >= 400 and "connect" in reply.data):
+    has_result = isinstance(reply.data.get("connect"), dict) or (reply.status >= 400 and "connect" in reply.data)
+    if has_result or is_below_root(reply.content):
         is_refusal = False
     elif reply.status < 400:
         text = re.sub(re.escape(service_id), "<ID>", reason, flags=re.IGNORECASE)

@@ -228,7 +228,9 @@ def _outcome_of_refusal(response: Response, content: dict[str, t.Any]) -> Connec
     """Return the outcome that a refused connect call shows."""
     if find_connection_id(content) is not None:
         return ConnectOutcome.OPENED
-    return outcome_of_response(response.status, sanitize(_reason(content)), is_refusal=_says_false(content) or None)
+    reason = sanitize(_reason(content))
+    is_refusal = _says_false(content) and (bool(reason) or response.status < 500)
+    return outcome_of_response(response.status, reason, is_refusal=is_refusal or None)
 
 
 def _says_false(content: t.Mapping[str, t.Any]) -> bool:

@@ -283,7 +283,7 @@ def test_from_rest_ignores_the_case_of_the_service_id(echoed: t.Any) -> None:
         ({"expirationsec": 28800}, 28800),
         ({"proxyExpirationSec": 28800}, 28800),
         ({}, None),
-        *(({"expirationsec": value}, None) for value in (None, [None], "", "-5", "soon", True, "9" * 400)),
+        *(({"expirationsec": value}, None) for value in (None, [None], "", "-5", "0", 0, "soon", True, "9" * 400)),
     ],
 )
 def test_expirationsec_is_optional(fields: dict[str, t.Any], expected: int | None) -> None:

@@ -227,9 +227,12 @@ def test_connect_with_an_error_below_it_is_unknown(mock_api: MockApi, message: s
     assert failed.value.outcome in (ConnectOutcome.UNKNOWN, ConnectOutcome.LOST)
 
 
-@pytest.mark.parametrize("status", [400, 403, 404])
-def test_connect_with_a_result_is_unknown_whatever_the_status(mock_api: MockApi, status: int) -> None:
-    reply = Reply({"data": {"connect": None}, "errors": [{"message": "Forbidden"}]}, status)
+@pytest.mark.parametrize(
+    ("status", "result", "message"),
+    [*((status, None, "Forbidden") for status in (400, 403, 404)), (200, {"host": "x"}, "Service is inactive")],
+)
+def test_connect_with_a_result_is_unknown(mock_api: MockApi, status: int, result: t.Any, message: str) -> None:
+    reply = Reply({"data": {"connect": result}, "errors": [{"message": message}]}, status)
     mock_api.expect_query({"serviceId": SERVICE}, reply)
     with pytest.raises(RemoteItError) as failed:
         api().connect(SERVICE)

@@ -187,6 +187,7 @@ GIVEN_UP = [408, 499, 502, 503, 504, *range(520, 528)]
         (refused("Internal Server Error", 500), ConnectOutcome.UNKNOWN),
         (Reply({"reason": "session limit check crashed"}, 500), ConnectOutcome.UNKNOWN),
         (Reply({}), ConnectOutcome.UNKNOWN),
+        (Reply({"status": "false"}, 500), ConnectOutcome.UNKNOWN),
         (refused("the request timed out", 200), ConnectOutcome.LOST),
         (refused("device is offline: timeout", 200), ConnectOutcome.LOST),
         (refused("Bad Gateway", 500), ConnectOutcome.LOST),
@@ -296,6 +297,15 @@ def test_failed_login_has_outcome_not_sent(mock_api: MockApi, reply: Script) -> 
         connect_one(api(WITH_PASSWORD), SERVICE, ConnectRequest((SERVICE,)))
     assert caught.value.outcome is ConnectOutcome.NOT_SENT
     assert "may_be_open" not in caught.value.as_failure()
+
+
+def test_connection_that_the_api_does_not_know_is_not_closed(mock_api: MockApi) -> None:
+    """The ID in an unusable response may be that of another connection."""
+    mock_api.expect("POST", CONNECT, opened(proxy="http://not a proxy"))
+    mock_api.expect("POST", STOP, refused("connectionid incorrect"), refused("connectionid incorrect"))
+    with pytest.raises(RemoteItError, match="does not know the connection") as caught:
+        connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
+    assert caught.value.outcome is ConnectOutcome.UNKNOWN
 
 
 def test_failed_login_is_not_a_closed_connection(mock_api: MockApi) -> None:
