@@ -248,8 +248,8 @@ class HttpClient:
 
 def _backoff(attempt: int, retry_after: float | None) -> float:
     """Return the seconds to wait after an attempt; the first one has the number 0."""
-    if retry_after is not None:
-        return max(0.0, min(retry_after, MAX_BACKOFF_SECONDS))
+    if retry_after is not None and retry_after > 0:  # a date can be past, because the clock of the server is behind
+        return min(retry_after, MAX_BACKOFF_SECONDS)
     return random.uniform(0.5, 1.0) * min(0.5 * 2**attempt, MAX_BACKOFF_SECONDS)
 
 

@@ -30,8 +30,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import 
 
 #: Reasons for which the connection or the service of a call can be the cause, instead of the credentials.
 _RESOURCE_REASON = re.compile(r"connection|session|unknown|not found|no such|expired|already|incorrect", re.IGNORECASE)
-#: Reasons that are about what the login may do, whatever HTTP status they have.
-_PERMISSION_REASON = re.compile(r"authori[sz]ed|forbidden|permission|denied|not allowed", re.IGNORECASE)
+#: Reasons that do not show that a connection is closed, whatever HTTP status they have.
+_NOT_CLOSED_REASON = re.compile(
+    r"authori[sz]ed|forbidden|permission|denied|not allowed|unknown error|try again|progress|could not|cannot|failed",
+    re.IGNORECASE,
+)
 _CONNECT = "/device/connect"
 _MFA_CODES = ("SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP")
 
@@ -87,7 +90,7 @@ class RestApi:
         try:
             self._call("POST", "/device/connect/stop", body, retry=True)
         except RemoteItError as error:
-            if not error.is_ambiguous or _PERMISSION_REASON.search(error.message):
+            if not error.is_ambiguous or _NOT_CLOSED_REASON.search(error.message):
                 raise
             return False
         return True

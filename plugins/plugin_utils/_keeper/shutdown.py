@@ -29,8 +29,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity impor
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import remove_runtime_dir
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION
 
-_KILLED = "the keeper that opened it was killed; run the playbook remoteit.fleet.teardown"
-_KILLED_DURING_CALL = "the keeper was killed during the call; run the playbook remoteit.fleet.teardown"
+_NO_KEEPER = "the keeper that opened it ended before the run; run the playbook remoteit.fleet.teardown"
+_NO_OUTCOME = "the keeper ended before the run, without the outcome; run the playbook remoteit.fleet.teardown"
 
 
 @functools.cache
@@ -126,7 +126,8 @@ def _finish() -> None:
     except RemoteItError as error:
         print(f"[WARNING]: remote.it: {error.message}", file=sys.stderr)
         return
-    recap = (recap or Recap()).with_orphans(*_orphans())
+    # a keeper that has ended in order has reported what it left open, unless it ended before this process asked it
+    recap = (recap or Recap()).with_orphans(*_orphans(only_killed=recap is not None))
     _write_offline_hosts(recap.offline_hosts)
     if recap.is_worth_printing:
         print(recap.as_text(), file=sys.stderr, flush=True)
@@ -155,20 +156,20 @@ def _write_offline_hosts(hosts: list[str]) -> None:
         )
 
 
-def _orphans() -> tuple[list[LeftOpen], list[MayBeOpen]]:
-    """Return the connections and calls of killed keepers of this run that no later keeper has taken over."""
+def _orphans(*, only_killed: bool) -> tuple[list[LeftOpen], list[MayBeOpen]]:
+    """Return the connections and calls of this run's keepers that no later keeper has taken over or reported."""
     left_open: list[LeftOpen] = []
     may_be_open: list[MayBeOpen] = []
     directory = runs_dir()
     try:
         if not has_ledger(directory, THIS_RUN.id):
             return left_open, may_be_open
-        entries = list_orphans(directory, THIS_RUN.id)
+        entries = list_orphans(directory, THIS_RUN.id, only_killed=only_killed)
     except RemoteItError:
         return left_open, may_be_open
     for entry in entries:
         if entry.connectionid is None:
-            may_be_open.append(MayBeOpen(entry.service, entry.host, entry.intended_at, _KILLED_DURING_CALL))
+            may_be_open.append(MayBeOpen(entry.service, entry.host, entry.intended_at, _NO_OUTCOME))
         else:
-            left_open.append(LeftOpen(entry.service, entry.host, entry.connectionid, entry.expires_by, _KILLED))
+            left_open.append(LeftOpen(entry.service, entry.host, entry.connectionid, entry.expires_by, _NO_KEEPER))
     return left_open, may_be_open

@@ -39,6 +39,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes impo
 
 #: Seconds after its expiry until a connection counts as closed. They allow for clock skew.
 _GRACE_SECONDS = 60
+#: Seconds after which a connect call has opened its connection, or never will.
+SETTLED_SECONDS = 180
 #: The form of a run ID.
 _RUN_ID = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,99}")
 
@@ -64,10 +66,11 @@ class Entry:
     def expires_by(self) -> str:
         """Return when the vendor closes the connection at the latest.
 
-        A connection whose ID is unknown cannot be used, so it expires when it has been idle for 15 minutes.
+        A connection whose ID is unknown cannot be used, so it expires when it has been idle for 15 minutes. It may have
+        been opened some time after the call was sent.
         """
         if self.connectionid is None:
-            return format_utc(parse_utc(self.intended_at) + datetime.timedelta(seconds=IDLE_SECONDS))
+            return format_utc(parse_utc(self.intended_at) + datetime.timedelta(seconds=SETTLED_SECONDS + IDLE_SECONDS))
         return self.expires_at or format_utc(
             parse_utc(self.opened_at or self.intended_at) + datetime.timedelta(seconds=MAX_SECONDS)
         )

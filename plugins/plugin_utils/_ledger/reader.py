@@ -30,16 +30,17 @@ def list_open_connections(directory: str, run_id: str | None) -> list[dict[str, 
     return found
 
 
-def list_orphans(directory: str, run_id: str) -> list[Entry]:
-    """Return the open connections and unconfirmed calls of killed keepers of a run, without detached connections.
+def list_orphans(directory: str, run_id: str, *, only_killed: bool) -> list[Entry]:
+    """Return the open connections and unconfirmed calls of a run's keepers, without detached connections.
 
+    :param only_killed: omit those of keepers that have ended in order.
     :raises RemoteItError: a ledger cannot be read.
     """
     found: list[Entry] = []
     for path, file in open_ledgers(directory):
         with file:
             snapshot = parse_ledger(path, file, is_locked=False)
-            if snapshot.run_id == run_id and snapshot.was_killed:
+            if snapshot.run_id == run_id and (snapshot.was_killed or not only_killed):
                 found += [entry for entry in snapshot.open if not entry.detached]
     return found
 

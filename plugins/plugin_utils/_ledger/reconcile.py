@@ -13,13 +13,12 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import ApiSession
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import parse_utc, utc_now
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import SETTLED_SECONDS
 
 #: Seconds by which the start of a session may lie outside of the call: clocks are never equal.
 CLOCK_SKEW_SECONDS = 5
 #: The API rejects signed requests whose clock differs by more seconds.
 MAX_CLOCK_SKEW_SECONDS = 300
-#: Seconds after which a connect call has opened its connection, or never will.
-SETTLED_SECONDS = 180
 
 
 class PendingConnect(t.NamedTuple):

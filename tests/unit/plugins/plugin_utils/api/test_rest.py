@@ -478,6 +478,8 @@ def test_disconnect_repeats_an_ambiguous_refusal(mock_api: MockApi, reply: Reply
         Reply({}, 409),
         Reply({"status": "false"}),  # not about the connection
         refused("user is not authorized"),
+        refused("unknown error", 404),
+        refused("connection could not be stopped, try again", 200),
         refused("permission denied for this connection", 403),
         refused("connection timed out", 408),
         refused("connection to the proxy timed out", 200),
