@@ -11,7 +11,7 @@ import signal
 from typing import Any
 
 import pytest
-from conftest import CONNECT, DISCONNECT, Fleet, one_line
+from conftest import CONNECT, DISCONNECT, Fleet, one_line, play, who
 from support import TIMEOUT, wait_until
 from test_termination import output, running
 
@@ -314,6 +314,25 @@ def test_stop_of_a_gone_connection_is_no_failure(fleet: Fleet) -> None:
         assert run.status(f"gone {way}") == {"localhost": "ok"}
         assert run.status(f"stays {way}") == {"localhost": "ignored"}
     fleet.simulator.stop(stays)
+
+
+def test_run_reports_what_a_keeper_that_was_ended_left_open(fleet: Fleet) -> None:
+    """Its stop calls fail. No later keeper takes its ledger over."""
+    fleet.use_devices(1)
+    plays = [play(who(), fleet.wait_here())]
+
+    def end_keeper() -> None:
+        fleet.simulator.inject_fault(call="stop", fault="body", status=400, json={"reason": "no"}, times="always")
+        (keeper,) = fleet.keepers()
+        os.kill(keeper, signal.SIGTERM)
+        wait_until(lambda: not fleet.keepers())
+        fleet.simulator.clear_faults()
+
+    run = fleet.run(plays, leaves_open=1, while_running=fleet.once(lambda: fleet.has_ended("who"), end_keeper))
+    assert run.recap == "opened 1, closed 0, left open 1"
+    assert "the keeper that opened it ended before the run" in run.text
+    assert fleet.run("remoteit.fleet.teardown").rc == 0
+    assert not fleet.simulator.open_connections()
 
 
 @graphql
