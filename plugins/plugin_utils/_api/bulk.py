@@ -44,6 +44,8 @@ class ConnectRequest:
 ConnectResult = tuple[str, Connection | RemoteItError]
 #: ``(service ID, connection ID)``
 ConnectionRef = tuple[str, str]
+_MAY_BE_OPEN = "may be open; it expires 15 minutes after its last use"
+
 #: A connection, and ``CLOSED``, ``ALREADY_CLOSED``, ``STILL_USED`` or the error.
 DisconnectResult = tuple[ConnectionRef, str | RemoteItError]
 
@@ -103,26 +105,26 @@ def connect_one(api: Api, service: str, request: ConnectRequest) -> Connection:
         failure = error
     failure.outcome = failure.outcome or outcome_of_error(failure)
     if failure.outcome.is_unclear:
-        ending = "a connection may be open; it expires 15 minutes after its last use"
+        ending = f"a connection {_MAY_BE_OPEN}"
     elif failure.connectionid is None:
         raise failure
     else:
-        try:
-            is_closed = api.disconnect(service, failure.connectionid)
-        except RemoteItError as error:
-            ending = f"the connection {failure.connectionid} could not be closed: {error.message}"
-        else:
-            if is_closed:
-                ending = f"the connection {failure.connectionid} was closed again"
-                failure.outcome = ConnectOutcome.REFUSED
-            else:
-                ending = (
-                    f"the API does not know the connection {failure.connectionid} that it has returned, so another one"
-                    " may be open; it expires 15 minutes after its last use"
-                )
-                failure.outcome = ConnectOutcome.UNKNOWN
-            failure.connectionid = None
+        ending = _close_unusable(api, service, failure.connectionid, failure)
     raise failure.reworded(f"{failure.message}; {ending}")
+
+
+def _close_unusable(api: Api, service: str, connectionid: str, failure: RemoteItError) -> str:
+    """Close the connection of a response that cannot be used. Set the outcome, and return the end of the message."""
+    try:
+        is_closed = api.disconnect(service, connectionid)
+    except RemoteItError as error:
+        return f"the connection {connectionid} could not be closed: {error.message}"
+    failure.connectionid = None
+    if is_closed:
+        failure.outcome = ConnectOutcome.REFUSED
+        return f"the connection {connectionid} was closed again"
+    failure.outcome = ConnectOutcome.UNKNOWN
+    return f"the API does not know the connection {connectionid} that it has returned, so another one {_MAY_BE_OPEN}"
 
 
 def disconnect_one(api: Api, stop: ConnectionRef) -> str:

@@ -365,5 +365,5 @@ def _parse(text: str, path: str) -> configparser.RawConfigParser:
 
 def _profiles(parser: configparser.RawConfigParser) -> str:
     """Return the names of the profiles with a key, as one text. Another section can be a key in the wrong place."""
-    names = [name for name in parser.sections() if any(key.upper().startswith("R3_") for key in parser[name])]
-    return sanitize(", ".join(name for name in names if name != "\0top"))
+    names = [name for name in parser.sections() if name != "\0top"]
+    return sanitize(", ".join(name for name in names if any(key.upper().startswith("R3_") for key in parser[name])))

@@ -82,7 +82,8 @@ class Lifecycle:
 
     def _run_connect(self, managed: ManagedConnection, request: ConnectRequest) -> None:
         try:
-            managed.client.api.log_in()
+            if not self.shutting_down.is_set():  # a connect call is not sent any more
+                managed.client.api.log_in()
             while stops := self._begin_connect(managed):
                 concurrent.futures.wait(stops)
             connection = connect_one(managed.client.api, managed.service, request)
