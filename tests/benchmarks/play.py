@@ -9,6 +9,7 @@ The ways are ``ansible.builtin.ssh`` plus the API calls alone, the connection pl
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import typing as t
@@ -61,11 +62,11 @@ class Costs(t.NamedTuple):
 
 def main(report: Report) -> None:
     with start_testbed(MAIN.hosts) as testbed:
-        others = [compare(testbed, setup, TASKS, **testbed.stub) for setup in OTHERS]
-        adhoc = compare_ad_hoc(testbed, AD_HOC)
+        others = [compare_plays(testbed, setup, TASKS, **testbed.stub) for setup in OTHERS]
+        adhoc = compare(testbed, AD_HOC, testbed.ad_hoc, **testbed.stub)
         calls = compare_calls(testbed)
         testbed.warm_up(MAIN.hosts)
-        real = [compare(testbed, MAIN, TASKS) for _unused in range(REPEATS)]
+        real = [compare_plays(testbed, MAIN, TASKS) for _unused in range(REPEATS)]
         role = run_role(testbed, MAIN, TASKS)
         modules = compare_modules(testbed)
     ratios = [costs.plugin.seconds / costs.limit for costs in real]
@@ -84,45 +85,41 @@ def main(report: Report) -> None:
     )
 
 
-def compare(testbed: Testbed, setup: Setup, tasks: Tasks, **variables: t.Any) -> Costs:
-    """Run the tasks through direct ssh and through the plugin."""
+def compare(testbed: Testbed, setup: Setup, command: t.Callable[..., list[object]], **variables: t.Any) -> Costs:
+    """Run a command through direct ssh and through the plugin.
+
+    :param command: returns the command for an inventory and ``forks``.
+    """
     hosts, forks, latency = setup
     testbed.simulator.settings(latency=latency)
     costs = Costs(
         bare_pool(testbed.simulator, list(testbed.services.values())[:hosts]),
-        testbed.usage(testbed.playbook(testbed.ssh_inventory(hosts, **variables), tasks, forks=forks)),
-        testbed.usage(testbed.playbook(testbed.plugin_inventory(hosts, **variables), tasks, forks=forks)),
+        testbed.usage(command(testbed.ssh_inventory(hosts, **variables), forks=forks)),
+        testbed.usage(command(testbed.plugin_inventory(hosts, **variables), forks=forks)),
     )
     assert not testbed.simulator.open_connections()
     return costs
 
 
-def run_role(testbed: Testbed, setup: Setup, tasks: Tasks, **variables: t.Any) -> Usage:
+def compare_plays(testbed: Testbed, setup: Setup, tasks: Tasks, **variables: t.Any) -> Costs:
+    return compare(testbed, setup, functools.partial(testbed.playbook, tasks=tasks), **variables)
+
+
+def run_role(testbed: Testbed, setup: Setup, tasks: Tasks) -> Usage:
     """Run the tasks by the role."""
     testbed.simulator.settings(latency=setup.latency)
     tasks_file = testbed.directory / "tasks.json"
     tasks_file.write_text(json.dumps(tasks))
     role = {"role": "remoteit.fleet.remoteit_session", "remoteit_session_tasks": str(tasks_file)}
-    inventory = testbed.plugin_inventory(setup.hosts, **variables)
+    inventory = testbed.plugin_inventory(setup.hosts)
     return testbed.usage(testbed.playbook(inventory, [], forks=setup.forks, roles=[role]))
-
-
-def compare_ad_hoc(testbed: Testbed, setup: Setup) -> Costs:
-    """Run one task without a playbook, through direct ssh and through the plugin."""
-    hosts, forks, latency = setup
-    testbed.simulator.settings(latency=latency)
-    return Costs(
-        bare_pool(testbed.simulator, list(testbed.services.values())[:hosts]),
-        testbed.usage(testbed.ad_hoc(testbed.ssh_inventory(hosts, **testbed.stub), forks=forks)),
-        testbed.usage(testbed.ad_hoc(testbed.plugin_inventory(hosts, **testbed.stub), forks=forks)),
-    )
 
 
 def compare_modules(testbed: Testbed) -> Costs:
     """Run tasks whose modules need Python on the devices."""
     (testbed.directory / "megabyte").write_bytes(os.urandom(1 << 20))
     (testbed.directory / "name.j2").write_text("{{ inventory_hostname }} {{ ansible_facts.kernel }}\n")
-    return compare(testbed, MAIN._replace(hosts=MODULE_HOSTS), MODULES)
+    return compare_plays(testbed, MAIN._replace(hosts=MODULE_HOSTS), MODULES)
 
 
 # -- uri ---------------------------------------------------------------------------------------------------------------
