@@ -206,7 +206,7 @@ class HttpClient:
             current_call.reset(previous)
         body = _parse(text, _secrets_pattern([*_credentials_in(response.request.headers), *self._proxy_secrets]))
         parsed = Response(response.status_code, body, text, response.headers.get("Date"))
-        return parsed, _retry_after(response.headers.get("Retry-After"))
+        return parsed, _retry_after(response.headers.get("Retry-After"), parsed.date)
 
     def _translate(self, error: Exception, url: str, call: Call) -> NetworkError | CallTimeoutError:
         origin = _origin(url)
@@ -248,20 +248,24 @@ class HttpClient:
 
 def _backoff(attempt: int, retry_after: float | None) -> float:
     """Return the seconds to wait after an attempt; the first one has the number 0."""
-    if retry_after is not None and retry_after > 0:  # a date can be past, because the clock of the server is behind
+    if retry_after is not None and retry_after > 0:  # a date can be past
         return min(retry_after, MAX_BACKOFF_SECONDS)
     return random.uniform(0.5, 1.0) * min(0.5 * 2**attempt, MAX_BACKOFF_SECONDS)
 
 
-def _retry_after(value: str | None) -> float | None:
-    """Return the seconds of a ``Retry-After`` header, which is a number or a date."""
+def _retry_after(value: str | None, date: str | None) -> float | None:
+    """Return the seconds of a ``Retry-After`` header, which is a number or a date by the server's clock.
+
+    :param date: the ``Date`` header of the response.
+    """
     if not value:
         return None
     try:
         return float(min(int(value), 86400))
     except ValueError:
         pass
-    return seconds_until(value)
+    seconds = seconds_until(value)
+    return None if seconds is None else seconds - (seconds_until(date) or 0.0)
 
 
 def seconds_until(date: str | None) -> float | None:

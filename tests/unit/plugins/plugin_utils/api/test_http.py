@@ -514,6 +514,13 @@ def test_retry_after_date(mock_api: MockApi, pauses: list[float]) -> None:
     assert 1 < pauses[0] <= 20
 
 
+def test_retry_after_date_is_by_the_clock_of_the_server(mock_api: MockApi, pauses: list[float]) -> None:
+    headers = {"Date": "Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2015 07:28:10 GMT"}
+    mock_api.expect("POST", URL, Reply("", 429, headers), SUCCESS)
+    request(retry=True, timeout=60)
+    assert pauses == [pytest.approx(10, abs=1)]
+
+
 @pytest.mark.parametrize(
     "value", ["soon", "1.5", "", "Wed, 99 Oct 2015", "½", "0", "-4", "Wed, 21 Oct 2015 07:28:00 GMT"]
 )
