@@ -23,6 +23,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 
 #: HTTP statuses of a request that was not executed, whatever the body says.
 _REFUSED_STATUSES = frozenset({401, 403, 404, 429})
+#: The HTTP status of a conflict, for example with another call that is running.
+_CONFLICT = 409
 #: HTTP statuses of a server or gateway that stopped waiting. Those above 500 come from a gateway too.
 _GIVEN_UP_STATUSES = frozenset({408, 499})
 #: Reasons of a gateway, or of a part of the API that waits for another part.
@@ -31,29 +33,30 @@ _GIVEN_UP_REASON = re.compile(
     r"|\b(aborted|terminated)\b|\b(connection|socket|stream) (was )?(reset|closed|ended)\b",
     re.IGNORECASE,
 )
-_INTERNAL_REASON = re.compile(r"\binternal\b", re.IGNORECASE)
+#: Reasons that do not show what the API has done.
+_UNCLEAR_REASON = re.compile(r"\binternal\b|unknown error|unexpected|try again|in progress", re.IGNORECASE)
 
 
 def outcome_of_response(status: int, reason: str = "", *, is_refusal: bool | None = None) -> ConnectOutcome:
     """Return the outcome that an error response shows.
 
     :param reason: the text of the API.
-    :param is_refusal: whether the body proves that nothing was opened. False if it proves that the call was executed.
-        By default, the status decides.
+    :param is_refusal: whether the response proves that nothing was opened. False if it proves that the call was
+        executed; ``None`` if it proves neither.
     """
     if status in _REFUSED_STATUSES and is_refusal is not False:
         return ConnectOutcome.REFUSED
     if status in _GIVEN_UP_STATUSES or status > 500 or _GIVEN_UP_REASON.search(reason):
         return ConnectOutcome.LOST
-    if is_refusal is None:
-        is_refusal = 400 <= status < 500
-    return ConnectOutcome.REFUSED if is_refusal and not _INTERNAL_REASON.search(reason) else ConnectOutcome.UNKNOWN
+    is_clear = status != _CONFLICT and _UNCLEAR_REASON.search(reason) is None
+    return ConnectOutcome.REFUSED if is_refusal and is_clear else ConnectOutcome.UNKNOWN
 
 
 def outcome_of_error(error: RemoteItError) -> ConnectOutcome:
     """Return the outcome of a call without a JSON response, or of one that was not sent."""
     if isinstance(error, BadAnswerError):  # the page of a gateway, or a success without a connection
-        is_refused = outcome_of_response(error.details.get("http_status", 200)) is ConnectOutcome.REFUSED
-        return ConnectOutcome.REFUSED if is_refused else ConnectOutcome.LOST
+        status = error.details.get("http_status", 200)
+        outcome = outcome_of_response(status, is_refusal=400 <= status < 500)
+        return outcome if outcome is ConnectOutcome.REFUSED else ConnectOutcome.LOST
     is_lost = isinstance(error, (CallTimeoutError, NetworkError))
     return ConnectOutcome.LOST if is_lost else ConnectOutcome.REFUSED

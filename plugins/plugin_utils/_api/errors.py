@@ -34,6 +34,7 @@ class RemoteItError(Exception):
     :ivar details: the content of ``failure.details``, for example ``http_status``.
     :ivar outcome: set if a connect call failed.
     :ivar connectionid: the connection that the failed connect call has opened.
+    :ivar reason: the text of the API.
     :ivar is_ambiguous: whether the API refused a call for a reason that may be about its connection or its credentials.
     :ivar first: the inventory host that was the first to fail with this message.
     """
@@ -48,6 +49,7 @@ class RemoteItError(Exception):
         self.details = {key: value for key, value in details.items() if value is not None}
         self.outcome = ConnectOutcome.OPENED if connectionid is not None else outcome
         self.connectionid = connectionid
+        self.reason = ""
         self.is_ambiguous = False
         self.first: str | None = None
 
@@ -63,7 +65,7 @@ class RemoteItError(Exception):
     def reworded(self, message: str) -> RemoteItError:
         """Return the same error with another message."""
         error = type(self)(message, outcome=self.outcome, connectionid=self.connectionid, **self.details)
-        error.is_ambiguous = self.is_ambiguous
+        error.reason, error.is_ambiguous = self.reason, self.is_ambiguous
         return error
 
 

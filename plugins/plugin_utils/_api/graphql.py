@@ -459,19 +459,19 @@ def _filters(wanted: DeviceFilter) -> dict[str, t.Any]:
 def _outcome_of_refusal(reply: Reply, error: RemoteItError, service_id: str) -> ConnectOutcome:
     """Return the outcome of a connect call with an error.
 
-    An error below the mutation, or its result, shows that it was executed. The result can be null with HTTP 200: then
-    the known reasons prove that nothing was opened. The other patterns of ``_REASONS`` also match errors that occur
-    later.
+    An error below the mutation, or its result, shows that it was executed. Other errors of the API prove with a known
+    reason that nothing was opened. The other patterns of ``_REASONS`` also match errors that occur later.
     """
     reason = messages_in(reply.content)
-    is_refusal: bool | None = None
     has_result = isinstance(reply.data.get("connect"), dict) or (reply.status >= 400 and "connect" in reply.data)
     if has_result or is_below_root(reply.content):
-        is_refusal = False
-    elif reply.status < 400:
+        return outcome_of_response(reply.status, reason, is_refusal=False)
+    if reply.status < 400 or reply.content.get("errors"):
         text = re.sub(re.escape(service_id), "<ID>", reason, flags=re.IGNORECASE)
-        is_refusal = isinstance(error, OfflineError) or _KNOWN_REFUSAL.search(text) is not None
-    return outcome_of_response(reply.status, reason, is_refusal=is_refusal)
+        is_refusal = reply.status < 500 and (isinstance(error, OfflineError) or _KNOWN_REFUSAL.search(text) is not None)
+    else:  # from a gateway
+        is_refusal = 400 <= reply.status < 500 and bool(reason)
+    return outcome_of_response(reply.status, reason, is_refusal=is_refusal or None)
 
 
 def _lower_texts(*values: t.Any) -> list[str]:

@@ -23,6 +23,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     BadAnswerError,
     ConnectOutcome,
     OptionsError,
+    Reason,
     RemoteItError,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient, Response
@@ -90,7 +91,7 @@ class RestApi:
         try:
             self._call("POST", "/device/connect/stop", body, retry=True)
         except RemoteItError as error:
-            if not error.is_ambiguous or _NOT_CLOSED_REASON.search(error.message):
+            if not error.is_ambiguous or _NOT_CLOSED_REASON.search(error.reason):
                 raise
             return False
         return True
@@ -204,12 +205,14 @@ class RestApi:
             )
         status = response.status
         reason = self._sanitize(_reason(content))
-        for pattern, error_class, advice in REASONS:
-            if re.search(pattern, f"{reason} {sanitize(code)}", re.IGNORECASE):
-                return error_class(f"the API says: {reason} ({advice})", http_status=status)
+        known = _known_reason(content)
+        if known is not None:
+            _unused, error_class, advice = known
+            return error_class(f"the API says: {reason} ({advice})", http_status=status)
         message = f"the API says: {reason}" if reason else "the API refused the request without a reason"
         error_class = AuthError if status in (401, 403) else RemoteItError
         error = error_class(f"{message} (HTTP {status})", http_status=status)
+        error.reason = reason
         is_given_up = outcome_of_response(status, reason) is ConnectOutcome.LOST
         error.is_ambiguous = (
             status < 500
@@ -227,12 +230,24 @@ def _reason(content: t.Mapping[str, t.Any]) -> t.Any:
     return content.get("reason") or content.get("message") or content.get("Error")
 
 
+def _known_reason(content: t.Mapping[str, t.Any]) -> Reason | None:
+    """Return the known reason that a refusal has."""
+    text = f"{sanitize(_reason(content))} {sanitize(content.get('code'))}"
+    return next((known for known in REASONS if re.search(known[0], text, re.IGNORECASE)), None)
+
+
 def _outcome_of_refusal(response: Response, content: dict[str, t.Any]) -> ConnectOutcome:
-    """Return the outcome that a refused connect call shows."""
+    """Return the outcome that a refused connect call shows.
+
+    The API refuses with any HTTP status, and most reasons are not documented. With HTTP 500, only the known ones count.
+    """
     if find_connection_id(content) is not None:
         return ConnectOutcome.OPENED
     reason = sanitize(_reason(content))
-    is_refusal = _says_false(content) and (bool(reason) or response.status < 500)
+    if _says_false(content):
+        is_refusal = response.status < 500 or _known_reason(content) is not None
+    else:  # from a gateway
+        is_refusal = 400 <= response.status < 500 and bool(reason)
     return outcome_of_response(response.status, reason, is_refusal=is_refusal or None)
 
 

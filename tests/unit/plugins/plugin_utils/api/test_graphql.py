@@ -329,6 +329,10 @@ def outcome_of_connect(mock_api: MockApi, reply: t.Any) -> ConnectOutcome | None
         errors("internal server error", status=500),
         errors("internal server error", status=400),
         errors("inactive", status=500),
+        errors("inactive", status=409),
+        errors("something new", status=400),
+        errors("something new", status=422),
+        Reply({}, 400),
         Reply({"message": "Internal server error"}, 500),
         # keywords of errors that can occur after the connection was opened
         errors("Unknown service error"),
@@ -391,7 +395,7 @@ VALIDATION_ERRORS = [
         errors(f"{SERVICE} is not shared with you"),
         *(Reply(body, status) for status in (401, 403, 404) for body in ("", "<h1>")),
         errors("timed out", status=404),
-        errors("bad field", status=400),
+        Reply({"message": "Bad Request"}, 400),
         *(errors(message, status=status) for message in VALIDATION_ERRORS for status in (200, 400)),
     ],
 )

@@ -176,13 +176,18 @@ GIVEN_UP = [408, 499, 502, 503, 504, *range(520, 528)]
     ("reply", "outcome"),
     [
         (refused("something new", 200), ConnectOutcome.REFUSED),
-        (refused("the line is down", 500), ConnectOutcome.REFUSED),
+        (refused("device is offline", 500), ConnectOutcome.REFUSED),
         (refused("device is offline", 200), ConnectOutcome.REFUSED),
         (refused("Too many concurrent connections", 200), ConnectOutcome.REFUSED),
         (Reply({"status": "false"}), ConnectOutcome.REFUSED),
         (Reply({"message": "bad request"}, 400), ConnectOutcome.REFUSED),
         *((refused("time-out", status), ConnectOutcome.REFUSED) for status in (401, 403, 404)),
         *((Reply("<h1>", status), ConnectOutcome.REFUSED) for status in (400, 401, 403, 404)),
+        (refused("the line is down", 500), ConnectOutcome.UNKNOWN),
+        (refused("device is busy", 409), ConnectOutcome.UNKNOWN),
+        (refused("unknown error", 200), ConnectOutcome.UNKNOWN),
+        (refused("Please try again", 400), ConnectOutcome.UNKNOWN),
+        (Reply({}, 400), ConnectOutcome.UNKNOWN),
         (refused("internal error", 200), ConnectOutcome.UNKNOWN),
         (refused("Internal Server Error", 500), ConnectOutcome.UNKNOWN),
         (Reply({"reason": "session limit check crashed"}, 500), ConnectOutcome.UNKNOWN),
@@ -492,6 +497,14 @@ def test_disconnect_raises_other_refusals(mock_api: MockApi, reply: Reply) -> No
     mock_api.expect_disconnect(SERVICE, ID, reply)
     with pytest.raises(RemoteItError):
         api().disconnect(SERVICE, ID)
+
+
+def test_disconnect_does_not_search_the_sources_of_the_credentials(mock_api: MockApi) -> None:
+    mock_api.expect_disconnect(SERVICE, ID, AMBIGUOUS[0])
+    mock_api.expect("GET", LIST, SUCCESS)
+    mock_api.expect_disconnect(SERVICE, ID, AMBIGUOUS[0])
+    credentials = dataclasses.replace(WITH_TOKEN, sources="token in the profile default of /srv/failed/credentials")
+    assert api(credentials).disconnect(SERVICE, ID) is False
 
 
 def test_recent_success_proves_the_credentials(mock_api: MockApi, monkeypatch: pytest.MonkeyPatch) -> None:
