@@ -145,9 +145,11 @@ class _EndedRun:
         return error
 
     def _resolve_unconfirmed(self, entries: list[Entry], check_mode: bool) -> t.Iterator[_Outcome]:
-        """Find out which connect calls without a response opened a connection, and yield each call."""
-        pending = [entry for entry in entries if not entry.has_expired]
-        found = self._match_sessions(pending) if pending else {}
+        """Find out which connect calls without a response opened a connection, and yield each call.
+
+        Ask for the sessions of expired calls as well: the clock of this machine may be wrong.
+        """
+        found = self._match_sessions(entries) if entries else {}
         for entry in entries:
             connectionid = found.get(entry.number)
             if not entry.has_expired and entry.number not in found:

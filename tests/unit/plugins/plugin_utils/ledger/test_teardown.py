@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectionRef, DirectBackend
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import IDLE_SECONDS
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
@@ -311,6 +312,34 @@ def listed_session(errors: t.Sequence[t.Any] = (), **changes: t.Any) -> Reply:
     return Reply({"data": {"login": {"id": "me", "service": [service]}}, "errors": [*errors]})
 
 
+def move_to_the_past(ledger: Ledger, seconds: int) -> None:
+    with open(ledger.path, encoding="utf-8") as file:
+        events = [{**json.loads(line), "at": ago(seconds)} for line in file]
+    with open(ledger.path, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(event) + "\n" for event in events)
+
+
+def test_expired_call_is_found_among_the_sessions(mock_api: MockApi, directory: str, unconfirmed: Ledger) -> None:
+    """The clock of this machine may be wrong."""
+    seconds = SETTLED_SECONDS + IDLE_SECONDS + 100
+    move_to_the_past(unconfirmed, seconds)
+    mock_api.expect_query({"id": [SERVICE]}, sessions(REF[1], user="me", started=ago(seconds - 1)))
+    mock_api.expect_query({"connectionId": REF[1], "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
+    assert run_teardown(directory, credentials=WITH_ACCESS_KEY) == {REF: "closed"}
+    assert not os.path.exists(unconfirmed.path)
+
+
+@pytest.mark.parametrize("credentials", [WITH_ACCESS_KEY, None])
+def test_expired_call_needs_no_sessions(
+    mock_api: MockApi, directory: str, unconfirmed: Ledger, credentials: Credentials | None
+) -> None:
+    move_to_the_past(unconfirmed, SETTLED_SECONDS + IDLE_SECONDS + 100)
+    if credentials is not None:
+        mock_api.expect_query({"id": [SERVICE]}, refused("no", 403))
+    assert run_teardown(directory, credentials=credentials) == {}
+    assert not os.path.exists(unconfirmed.path)
+
+
 @pytest.mark.parametrize(
     ("reply", "is_absent"),
     [
@@ -327,10 +356,7 @@ def test_settled_call_fails_unless_its_session_is_certainly_absent(
     mock_api: MockApi, directory: str, unconfirmed: Ledger, reply: Reply, is_absent: bool
 ) -> None:
     """No stop call is sent for a session that is not certainly the one of the call."""
-    with open(unconfirmed.path, encoding="utf-8") as file:
-        events = [{**json.loads(line), "at": ago(SETTLED_SECONDS + 20)} for line in file]
-    with open(unconfirmed.path, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(event) + "\n" for event in events)
+    move_to_the_past(unconfirmed, SETTLED_SECONDS + 20)
     mock_api.expect_query({"id": [SERVICE]}, reply)
     assert list(run_teardown(directory, credentials=WITH_ACCESS_KEY)) == ([] if is_absent else [UNCONFIRMED])
     assert os.path.exists(unconfirmed.path) is not is_absent
