@@ -13,6 +13,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Di
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._host_connections import disconnect_hosts
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import register_in_main_process
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import runs_left_open
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import ProgressBackend
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, audit_log_path, runs_dir
@@ -35,22 +36,33 @@ class ActionModule(RemoteItAction):
                 return _disconnect.result_of(())
             return _disconnect.result_of(disconnect_hosts(options, self.play(task_vars)))
         if options["run_id"] or options["all"]:
-            remove_stale_runtime_dirs(THIS_RUN.runtime_dir)
-            audit_log = _open_audit_log()
-            result = _disconnect.result_of(
-                teardown(
-                    runs_dir(),
-                    options["run_id"],
-                    lambda: _argspec.account_of(options, environ),
-                    ProgressBackend(DirectBackend()),
-                    check_mode=self._task.check_mode,
-                    audit_log=audit_log,
-                )
-            )
-            if audit_log is not None and audit_log.error is not None:
-                result["warnings"] = [audit_log.error]
-            return result
+            return self._close_ended_runs(options, environ)
         return _disconnect.disconnect(options, environ, KeeperClient(), check_mode=self._task.check_mode)
+
+    def _close_ended_runs(self, options: dict[str, t.Any], environ: dict[str, str]) -> dict[str, t.Any]:
+        remove_stale_runtime_dirs(THIS_RUN.runtime_dir)
+        audit_log = _open_audit_log()
+        outcomes = list(
+            teardown(
+                runs_dir(),
+                options["run_id"],
+                lambda: _argspec.account_of(options, environ),
+                ProgressBackend(DirectBackend()),
+                check_mode=self._task.check_mode,
+                audit_log=audit_log,
+            )
+        )
+        warnings = []
+        others = runs_left_open(runs_dir()) if options["run_id"] and not outcomes else []
+        if others:
+            warnings.append(
+                f"the run {options['run_id']!r} has left nothing open, but other ended runs have: {', '.join(others)}."
+                " Check the ID, or run the playbook remoteit.fleet.teardown without an ID"
+            )
+        if audit_log is not None and audit_log.error is not None:
+            warnings.append(audit_log.error)
+        result = _disconnect.result_of(outcomes)
+        return {**result, "warnings": warnings} if warnings else result
 
 
 def _open_audit_log() -> AuditLog | None:

@@ -170,6 +170,17 @@ def test_teardown_closes_or_fails(fleet: Fleet, arguments: tuple[str, ...]) -> N
     assert not fleet.simulator.open_connections()
 
 
+@pytest.mark.usefixtures("leftover")
+def test_teardown_with_a_wrong_id_names_the_runs_that_left_connections(fleet: Fleet) -> None:
+    wrong_id = ("-e", "remoteit_teardown_run_id=4711")
+    teardown = fleet.run("remoteit.fleet.teardown", *wrong_id, leaves_open=0)
+    assert teardown.rc == 0
+    [ledger] = fleet.ledgers()
+    assert f"the run '4711' has left nothing open, but other ended runs have: {ledger.stem}." in teardown.text
+    assert fleet.run("remoteit.fleet.teardown").rc == 0
+    assert "other ended runs" not in fleet.run("remoteit.fleet.teardown", *wrong_id).text
+
+
 NO_KEY = {"REMOTEIT_TOKEN": "0" * 32}
 NO_API = {"REMOTEIT_API_URL": "http://127.0.0.1:9"}
 

@@ -30,6 +30,20 @@ def list_open_connections(directory: str, run_id: str | None) -> list[dict[str, 
     return found
 
 
+def runs_left_open(directory: str) -> list[str]:
+    """Return the IDs of ended runs that left connections open, without detached and expired ones.
+
+    Ignore ledgers that cannot be read, for example those of other users.
+    """
+    found = set()
+    for path, file in open_ledgers(directory, unreadable=[]):
+        with file:
+            snapshot = parse_ledger(path, file, is_locked=not try_lock(file))
+            if not snapshot.alive and not all(entry.detached or entry.has_expired for entry in snapshot.open):
+                found.add(snapshot.run_id)
+    return sorted(found)
+
+
 def list_orphans(directory: str, run_id: str, *, only_killed: bool) -> list[Entry]:
     """Return the open connections and unconfirmed calls of a run's keepers, without detached connections.
 
