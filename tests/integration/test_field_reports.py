@@ -135,6 +135,24 @@ def test_playbook_is_no_tasks_file(fleet: Fleet) -> None:
     assert run.connections == []
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("- ansible.builtin.import_playbook: site.yml\n", "is a playbook"),
+        ("---\n-   hosts: fleet\n    tasks: []\n", "is a playbook"),
+        ('[{"hosts": "fleet"}]', "is a playbook"),
+        ("---\n# soon\n", "contains no tasks"),
+        ("", "contains no tasks"),
+    ],
+)
+def test_tasks_file_without_tasks_fails_before_a_connection(fleet: Fleet, content: str, problem: str) -> None:
+    fleet.write("on_the_devices.yml", content)
+    run = fleet.run([role_play()])
+    assert run.rc == 2
+    assert f"on_the_devices.yml (remoteit_session_tasks) {problem}" in run.text
+    assert run.connections == []
+
+
 def test_each_host_has_its_own_tasks_file(fleet: Fleet) -> None:
     """The file of the second host is missing, and the third one has none. They fail alone."""
     for device, name in zip(fleet.devices, ("on_the_devices.yml", "missing.yml", "")):
