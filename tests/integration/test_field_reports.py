@@ -296,6 +296,7 @@ def test_connection_that_opens_after_the_error_of_a_gateway_is_closed(
     run = fleet.on_localhost([{"name": "connect", CONNECT: {"deviceaddress": service}}])
     assert run.result("connect")["failures"][service]["may_be_open"]
     assert one_line(run.stderr).count("may have opened a connection") == 1
+    assert "a connection may be open" not in one_line(run.stderr)
     assert len(fleet.ledgers()) == 1
     fleet.simulator.session_of("fleet@example.com", service)
     assert fleet.run("remoteit.fleet.teardown").rc == 0

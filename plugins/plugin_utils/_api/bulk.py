@@ -44,7 +44,8 @@ class ConnectRequest:
 ConnectResult = tuple[str, Connection | RemoteItError]
 #: ``(service ID, connection ID)``
 ConnectionRef = tuple[str, str]
-_MAY_BE_OPEN = "a connection may be open; it expires 15 minutes after its last use"
+#: The end of the message of a connect call that is unclear.
+MAY_BE_OPEN = "a connection may be open; it expires 15 minutes after its last use"
 
 #: A connection, and ``CLOSED``, ``ALREADY_CLOSED``, ``STILL_USED`` or the error.
 DisconnectResult = tuple[ConnectionRef, str | RemoteItError]
@@ -105,7 +106,7 @@ def connect_one(api: Api, service: str, request: ConnectRequest) -> Connection:
         failure = error
     failure.outcome = failure.outcome or outcome_of_error(failure)
     if failure.outcome.is_unclear:
-        ending = _MAY_BE_OPEN
+        ending = MAY_BE_OPEN
     elif failure.connectionid is None:
         raise failure
     else:
@@ -124,7 +125,7 @@ def _close_unusable(api: Api, service: str, connectionid: str, failure: RemoteIt
         failure.outcome = ConnectOutcome.REFUSED
         return f"the connection {connectionid} was closed again"
     failure.outcome = ConnectOutcome.UNKNOWN
-    return f"the API does not know the connection {connectionid} that it has returned; {_MAY_BE_OPEN}"
+    return f"the API does not know the connection {connectionid} that it has returned; {MAY_BE_OPEN}"
 
 
 def disconnect_one(api: Api, stop: ConnectionRef) -> str:

@@ -18,6 +18,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
     ALREADY_CLOSED,
     CLOSED,
+    MAY_BE_OPEN,
     STILL_USED,
     ConnectRequest,
     connect_one,
@@ -180,7 +181,8 @@ class Lifecycle:
             self.record_unusable(managed, error.connectionid, Event.OPENED_UNUSABLE)
         elif error.outcome is not None and error.outcome.is_unclear:
             is_over = error.outcome is ConnectOutcome.UNKNOWN
-            self.record_doubt(managed, error.message, Event.NO_OUTCOME, is_over=is_over)
+            reason = error.message.removesuffix(f"; {MAY_BE_OPEN}")  # the recap says it in other words
+            self.record_doubt(managed, reason, Event.NO_OUTCOME, is_over=is_over)
         else:
             managed.apply(Event.NOT_OPENED)
             self._ledger.closed(managed.number, "refused")
