@@ -8,23 +8,22 @@
 from __future__ import annotations
 
 import base64
-import configparser
 import dataclasses
 import hashlib
-import os
 import re
 import typing as t
 
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials_file import (
+    file_and_profile,
+    list_profiles,
+    read_profile,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NoCredentialsError, OptionsError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.transport import is_valid_url
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import sanitize
 
 DEFAULT_API_URL = "https://api.remot3.it/apv/v27"
 DEFAULT_GRAPHQL_URL = "https://api.remote.it/graphql/v1"
-DEFAULT_CREDENTIALS_FILE = "~/.remoteit/credentials"
-DEFAULT_PROFILE = "DEFAULT"
-#: The limit for the file, in case its path is a device such as ``/dev/zero``.
-MAX_FILE_BYTES = 1024 * 1024
 
 _ACCESS_KEY = ("access_key_id", "secret_access_key")
 #: The sets of options that are sufficient together, in the order of preference.
@@ -35,13 +34,6 @@ _R3_VARIABLES = {"access_key_id": "R3_ACCESS_KEY_ID", "secret_access_key": "R3_S
 #: The environment variable of each option.
 _VARIABLES = {name: _R3_VARIABLES.get(name, f"REMOTEIT_{name.upper()}") for name in _NAMES}
 _DEVELOPER_KEY_VARIABLES = ("REMOTEIT_DEVELOPER_KEY", "R3_DEVELOPER_API_KEY")
-
-#: A line of a shell script or of YAML that sets a value, for example ``export NAME=`` or ``- NAME:``.
-_SCRIPT_LINE = re.compile(
-    r"^[ \t]*(?!R3_)[^\s#;=:\[][^#;=:\n]*?(?::[ \t]*\n[ \t]+)?"
-    r"\b(R3_(?:ACCESS_KEY_ID|SECRET_ACCESS_KEY|DEVELOPER_API_KEY))\b",
-    re.IGNORECASE | re.MULTILINE,
-)
 
 _MISSING_CREDENTIALS_HELP = (
     "give an access key (options access_key_id and secret_access_key; or R3_ACCESS_KEY_ID and R3_SECRET_ACCESS_KEY, in"
@@ -145,8 +137,8 @@ def load_credentials(
         sources = {name: f"{_VARIABLES[name]} in the environment" for name in chosen}
     developer_key, developer_key_source = _find_developer_key(options, environ, given_as)
     is_complete = "access_key_id" in chosen or bool(chosen and developer_key)
-    from_file = _read_profile(options, environ, needed=not is_complete)
-    path, profile = _file_and_profile(options, environ)
+    from_file = read_profile(options, environ, needed=not is_complete)
+    path, profile = file_and_profile(options, environ)
     in_file = f"in the profile {sanitize(profile)} of {path}"
     if not chosen:
         chosen = _first_complete_set({name: from_file.get(key) for name, key in _R3_VARIABLES.items()})
@@ -261,7 +253,7 @@ def _missing_credentials(
     from_file: t.Mapping[str, str],
 ) -> str:
     """Return the message that credentials are missing. It lists halves of access keys."""
-    path, profile = _file_and_profile(options, environ)
+    path, profile = file_and_profile(options, environ)
     help_text = _MISSING_CREDENTIALS_HELP.format(profile=profile, file=path)
     if has_login:
         return f"the developer key is missing: {help_text}"
@@ -272,98 +264,10 @@ def _missing_credentials(
         for key, other in (tuple(_R3_VARIABLES.values()), tuple(_R3_VARIABLES.values())[::-1])
         if values.get(key) and not values.get(other)
     ]
-    text = None if from_file else _read_file(path)
-    if text and (profiles := _profiles(_parse(text, path))):
+    if from_file and not any(key.startswith("R3_") for key in from_file):
+        hints.append(f"; the profile {sanitize(profile)} of {path} has no line that begins with R3_")
+    if not from_file and (profiles := list_profiles(path)):
         hints.append(
             f"; the profiles of {path} are {profiles}: set the option profile or REMOTEIT_PROFILE to one of them"
         )
     return f"there are no credentials for remote.it: {help_text}{''.join(hints)}"
-
-
-def _file_and_profile(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str]) -> tuple[str, str]:
-    path = options.get("credentials_file") or environ.get("REMOTEIT_CREDENTIALS_FILE") or DEFAULT_CREDENTIALS_FILE
-    profile = options.get("profile") or environ.get("REMOTEIT_PROFILE") or DEFAULT_PROFILE
-    return path, profile
-
-
-def _read_profile(options: t.Mapping[str, t.Any], environ: t.Mapping[str, str], *, needed: bool) -> dict[str, str]:
-    """Return the values of the profile, by their names in capitals.
-
-    :param needed: whether credentials are missing that may be in the file. The default file is not read without need.
-    :raises OptionsError: the file cannot be read, or an option names a file or profile that does not exist.
-    """
-    path, profile = _file_and_profile(options, environ)
-    is_requested = path != DEFAULT_CREDENTIALS_FILE or profile != DEFAULT_PROFILE
-    if not needed and not is_requested:
-        return {}
-    text = _read_file(path)
-    if text is None and is_requested:
-        raise OptionsError(f"the credentials file {path} does not exist")
-    return {} if text is None else parse_profile(text, profile, path)
-
-
-def _read_file(path: str) -> str | None:
-    """Return the text of the credentials file, or ``None`` if it does not exist.
-
-    :raises OptionsError: the file cannot be read.
-    """
-    expanded = os.path.expanduser(path)
-    if not os.path.exists(expanded):
-        return None
-    try:
-        with open(expanded, encoding="utf-8-sig") as stream:
-            text = stream.read(MAX_FILE_BYTES)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise OptionsError(f"the credentials file {path} cannot be read: {reason}") from error
-    if len(text) == MAX_FILE_BYTES:
-        raise OptionsError(f"the credentials file {path} cannot be read: it is larger than {MAX_FILE_BYTES} bytes")
-    return text
-
-
-def parse_profile(text: str, profile: str, path: str) -> dict[str, str]:
-    """Read one profile of the vendor's INI file: https://docs.remote.it/developer-tools/authentication
-
-    An exact match of the section name is preferred over a case-insensitive match. The keys above the first section are
-    a fallback for the default profile. By default, ``configparser`` would refuse them, copy the values of ``[DEFAULT]``
-    to every other profile, and interpolate ``%``.
-    """
-    if re.match(r'\s*(\{|\[\s*[{"])', text):
-        raise OptionsError(
-            f"the credentials file {path} is not an INI file, but JSON; write the line [{DEFAULT_PROFILE}] and then"
-            " lines such as R3_ACCESS_KEY_ID=..."
-        )
-    script = _SCRIPT_LINE.search(text)
-    if script is not None:
-        raise OptionsError(
-            f"the credentials file {path} is not an INI file: write {script[1].upper()}=... alone on line"
-            f" {text.count(chr(10), 0, script.start(1)) + 1}, and remove what is in front of it"
-        )
-    parser = _parse(text, path)
-    sections = parser.sections()
-    found = [name for name in sections if name == profile]
-    found += [name for name in sections if name.lower() == profile.lower()]
-    if not found and profile.lower() == DEFAULT_PROFILE.lower():
-        found = ["\0top"]
-    if not found:
-        known = _profiles(parser) or "none"
-        raise OptionsError(f"the credentials file {path} has no profile {sanitize(profile)}; its profiles: {known}")
-    return {key.upper(): value for key, value in parser.items(found[0]) if value}
-
-
-def _parse(text: str, path: str) -> configparser.RawConfigParser:
-    """Parse the file. The keys above the first section are in the section ``\\0top``."""
-    parser = configparser.RawConfigParser(default_section="\0", strict=False)
-    try:
-        parser.read_string("[\0top]\n" + text)
-    except configparser.Error as error:
-        line = getattr(error, "lineno", None) or (getattr(error, "errors", None) or [(None,)])[0][0]
-        place = f" at line {line - 1}" if line else ""  # without the parser's text, which contains the line
-        raise OptionsError(f"the credentials file {path} is not an INI file{place}") from None
-    return parser
-
-
-def _profiles(parser: configparser.RawConfigParser) -> str:
-    """Return the names of the profiles with a key, as one text. Another section can be a key in the wrong place."""
-    names = [name for name in parser.sections() if name != "\0top"]
-    return sanitize(", ".join(name for name in names if any(key.upper().startswith("R3_") for key in parser[name])))

@@ -17,8 +17,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials im
     is_same_account,
     load_credentials,
     merge_environments,
-    parse_profile,
 )
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials_file import parse_profile
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
     NoCredentialsError,
@@ -317,6 +317,12 @@ def test_load_credentials_notes_the_source_of_each_value(
         ('{\n  "R3_ACCESS_KEY_ID": "F"\n}\n', "JSON"),
         ('[{"R3_ACCESS_KEY_ID": "F", "R3_SECRET_ACCESS_KEY": "ZmlsZQ=="}]', "JSON"),
         ('[ {\n  "R3_ACCESS_KEY_ID": "F"\n}]\n', "JSON"),
+        (
+            '$env:R3_ACCESS_KEY_ID = "F"\n$env:R3_SECRET_ACCESS_KEY = "ZmlsZQ=="\n',
+            "R3_ACCESS_KEY_ID=... alone on line 1",
+        ),
+        ("R3_ACCESS_KEY_ID=F\n  R3_SECRET_ACCESS_KEY=ZmlsZQ==\n", "an indented line below R3_ACCESS_KEY_ID"),
+        ("$ANSIBLE_VAULT;1.1;AES256\n3136\n", "Ansible Vault"),
     ],
 )
 def test_load_credentials_hints_at_other_file_formats(home: pathlib.Path, text: str, hint: str) -> None:
@@ -325,6 +331,14 @@ def test_load_credentials_hints_at_other_file_formats(home: pathlib.Path, text: 
         with pytest.raises(OptionsError, match=hint) as caught:
             load_credentials({}, environ)
         assert "ZmlsZQ" not in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["access_key_id=F\nsecret_access_key=ZmlsZQ==\n", "F:ZmlsZQ==\n"])
+def test_load_credentials_hints_at_other_keys(home: pathlib.Path, text: str) -> None:
+    write(home, text)
+    with pytest.raises(NoCredentialsError, match="has no line that begins with R3_") as caught:
+        load_credentials({}, {})
+    assert "ZmlsZQ" not in caught.value.message
 
 
 def test_load_credentials_ignores_comments_about_scripts(home: pathlib.Path) -> None:
