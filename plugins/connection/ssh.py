@@ -431,7 +431,8 @@ class Connection(SshConnection):  # type: ignore[misc]
         elif limits.timed_out:
             raise AnsibleConnectionFailure(
                 f"The connection is open, but the device did not respond over SSH within {limits.wait_timeout} seconds"
-                f" (remoteit_wait_timeout). {self._address_hint(lease)}{' '.join(str(error).split())}"
+                f" (remoteit_wait_timeout). {self._address_hint(lease)}"
+                f"{_ssh_errors.jump_host_advice(' '.join(self._ssh_messages.split()))}{' '.join(str(error).split())}"
             ) from None
         time.sleep(RETRY_SECONDS)
         lease.age += RETRY_SECONDS

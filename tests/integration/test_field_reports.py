@@ -63,6 +63,15 @@ def test_ssh_that_can_never_work_fails_at_once(fleet: Fleet, arguments: str, rea
     assert sum(connection["uses"] for connection in run.connections) <= 1
 
 
+@pytest.mark.parametrize("option", ["-J 127.0.0.1:9", "-o ProxyCommand='ssh -W %h:%p -p 9 127.0.0.1'"])
+def test_jump_host_that_cannot_be_reached_is_named(fleet: Fleet, option: str) -> None:
+    fleet.inventory["fleet"]["vars"]["ansible_ssh_extra_args"] = option
+    fleet.inventory["fleet"]["vars"]["remoteit_wait_timeout"] = 1
+    run = fleet.run([play(who())], "--limit", FIRST)
+    assert run.status("who") == {FIRST: "unreachable"}
+    assert "may be the cause. ssh: connect to host 127.0.0.1 port 9: Connection refused. Check" in run.text
+
+
 def test_session_changes_no_variable(fleet: Fleet) -> None:
     shown = {
         "name": "shown",

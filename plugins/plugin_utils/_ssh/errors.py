@@ -44,6 +44,8 @@ _UNUSABLE_KEY = re.compile(
 _PEER_PORT = re.compile(r"(?:connect to host|by|Connection to) \S+ port (\d+)")
 #: The name that ssh gives to a peer behind a jump host or a ``ProxyCommand``.
 _UNKNOWN_PEER = "UNKNOWN port 65535"
+#: A message about a host that cannot be reached, up to the next one.
+_UNREACHABLE = re.compile(r"ssh: connect to host \S+ port \d+: (?:[A-Z][a-z]+(?: [a-z]+\b)*)?")
 _REFUSED = re.compile(r"ssh: connect to host (\S+) port (\d+): Connection refused")
 _REFUSED_BY_JUMP_HOST = re.compile(r"open failed: connect failed: Connection refused.*stdio forwarding failed")
 
@@ -122,6 +124,18 @@ def add_advice(error: Exception, messages: str, alias: str) -> Exception:
         advice = _connection_advice(messages)
         return type(error)(f"{advice}. {reason}") if advice else error
     return error
+
+
+def jump_host_advice(messages: str) -> str:
+    """Return what ssh says about a jump host that it cannot reach, or an empty string.
+
+    :param messages: the messages of ssh, which may also be those of an ssh that a ``ProxyCommand`` starts.
+    """
+    if _UNKNOWN_PEER not in messages:
+        return ""
+    failed = _UNREACHABLE.search(messages)
+    found = f" {failed[0]}." if failed else ""
+    return f"ssh uses a jump host or a ProxyCommand, which may be the cause.{found} Check {_ARGUMENTS}. "
 
 
 def _connection_advice(messages: str) -> str:
