@@ -200,7 +200,8 @@ class HttpClient:
             )
             with response:
                 text = _read(response)
-        except requests.exceptions.RequestException as error:
+        # urllib3 does not translate the ValueError and the OverflowError of a chunk with an impossible size
+        except (requests.exceptions.RequestException, ValueError, OverflowError) as error:
             raise self._translate(error, url, call) from error
         finally:
             current_call.reset(previous)
@@ -352,7 +353,12 @@ def _without_user(url: str) -> str:
 
 
 def _root_cause(error: BaseException, call: Call) -> BaseException:
-    """Return the innermost exception that occurred during the call."""
-    while error.__context__ is not None and error.__context__ is not call.handled:
-        error = error.__context__
-    return error
+    """Return the innermost exception that occurred during the call.
+
+    The context of an exception that is raised again is the one that was handled then. It still has its cause.
+    """
+    while True:
+        inner = error.__context__ if error.__context__ is not call.handled else error.__cause__
+        if inner is None or inner is call.handled:
+            return error
+        error = inner

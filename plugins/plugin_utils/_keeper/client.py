@@ -88,16 +88,15 @@ class KeeperClient:
 
     def list_devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
         """List devices through the keeper, which has a login. Without a keeper, ask the API directly."""
-        devices = []
-        try:
+        with contextlib.suppress(KeeperUnavailableError):
+            devices = []
             for event in self._request(protocol.ListDevices(account, wanted)):
                 if isinstance(event, protocol.Warned):
                     warn(event.text)
                 else:
                     devices.append(event.device)
-        except KeeperUnavailableError:
-            return DirectBackend().list_devices(account, wanted, warn)
-        return devices
+            return devices
+        return DirectBackend().list_devices(account, wanted, warn)
 
     def acquire(self, host: HostRequest, play: PlayBatch | None, max_unused: int) -> ProxyLease:
         """Lease a host's connection for one command. The keeper opens it if necessary.
