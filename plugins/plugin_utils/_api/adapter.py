@@ -94,12 +94,16 @@ class _Connection:
             self._is_connecting = False
 
     def _new_conn(self) -> t.Any:
-        """Connect to the first address of the host that responds. urllib3 would apply the timeout to each address."""
+        """Connect to the first address of the host that responds. urllib3 would apply the timeout to each address.
+
+        Each address gets an equal part of the remaining time, so that one without a response does not use it up.
+        """
         call, host = current_call.get(), self._dns_host
         failure: Exception = OSError("the host has no address")
         try:
-            for address in self._addresses():
-                self._dns_host, self.timeout = address, call.remaining()
+            addresses = self._addresses()
+            for number, address in enumerate(addresses):
+                self._dns_host, self.timeout = address, call.remaining() / (len(addresses) - number)
                 try:
                     sock = super()._new_conn()  # type: ignore[misc]
                 except urllib3.exceptions.HTTPError as error:
@@ -123,6 +127,10 @@ class _Connection:
             return [host]  # urllib3 raises the error
         return list(dict.fromkeys(str(address[0]) for *_unused, address in found))
 
+    def _tunnel(self) -> None:
+        super()._tunnel()  # type: ignore[misc]
+        self.sock.settimeout(current_call.get().remaining())  # for the TLS handshake that follows
+
     def send(self, data: t.Any) -> None:
         if self.sock is None:
             self.connect()
@@ -133,7 +141,22 @@ class _Connection:
         super().send(data)  # type: ignore[misc]
 
     def response_class(self, sock: t.Any, *arguments: t.Any, **options: t.Any) -> http.client.HTTPResponse:
-        return http.client.HTTPResponse(_ReadOnly(sock), *arguments, **options)  # type: ignore[arg-type]
+        return _FinalResponse(_ReadOnly(sock), *arguments, **options)  # type: ignore[arg-type]
+
+
+class _FinalResponse(http.client.HTTPResponse):
+    """A response that ignores the interim ones before it.
+
+    The standard library ignores those with status 100 only. Another one would count as the response, and the real one
+    as that of the next call.
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 < status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
 
 
 class _ReadOnly:

@@ -296,6 +296,15 @@ def test_network_failure_ignores_an_earlier_exception(mock_api: MockApi) -> None
             request()
 
 
+@pytest.mark.parametrize("proxies", [{}, {"http": "http://127.0.0.1:1"}])
+def test_failure_to_connect_has_its_cause_in_an_except_block(proxies: dict[str, str]) -> None:
+    try:
+        raise KeyError("internal")
+    except KeyError:
+        with pytest.raises(NetworkError, match=r"ConnectionRefusedError: Connection refused$"):
+            http(Transport(proxies)).request("POST", "http://127.0.0.1:1/", headers={})
+
+
 def outcome_of(url: str, proxy: str | None = None) -> ConnectOutcome | None:
     with pytest.raises(NetworkError) as caught:
         http(Transport({url.split(":")[0]: proxy} if proxy else {})).request("POST", url, headers={}, body={})
@@ -417,18 +426,79 @@ def test_connection_uses_the_first_address_that_accepts(server: Server, addresse
     assert http().request("GET", f"http://api.test:{port}/", headers={}).body == {}
 
 
-def test_timeout_is_a_deadline_for_all_addresses(addresses: list[str]) -> None:
-    addresses += ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
+@contextlib.contextmanager
+def full_listener(address: str, port: int = 0) -> t.Iterator[int]:
+    """Listen on a port, and accept no more connections because the queue is full."""
     with socket.socket() as listener, contextlib.ExitStack() as stack:
-        listener.bind(("", 0))
+        listener.bind((address, port))
         listener.listen(0)
         port = listener.getsockname()[1]
-        for _unused in range(4):  # with a full queue, it accepts no more connections
+        for _unused in range(4):
             client = stack.enter_context(socket.socket())
             client.setblocking(False)
-            client.connect_ex(("127.0.0.1", port))
+            client.connect_ex((address or "127.0.0.1", port))
+        yield port
+
+
+def test_timeout_is_a_deadline_for_all_addresses(addresses: list[str]) -> None:
+    addresses += ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
+    with full_listener("") as port:
         url = f"http://api.test:{port}/"
         assert check_deadline(url, Transport(), retry=False) is ConnectOutcome.NOT_SENT
+
+
+def test_address_without_a_response_does_not_use_up_the_timeout(server: Server, addresses: list[str]) -> None:
+    addresses += ["127.0.0.9", "127.0.0.1"]
+    port = server(responds(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")).split(":")[1]
+    with full_listener("127.0.0.9", int(port)):
+        assert http(timeout=2).request("GET", f"http://api.test:{port}/", headers={}).body == {}
+
+
+def test_timeout_is_a_deadline_for_tls_after_a_late_tunnel(server: Server) -> None:
+    """The proxy responds late, and then the TLS handshake gets no response."""
+
+    def handle(connection: socket.socket) -> None:
+        connection.recv(65536)
+        time.sleep(0.9)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while connection.recv(65536):  # the start of the handshake
+            pass
+
+    transport = Transport({"https": f"http://{server(handle)}"})
+    began = time.monotonic()
+    with pytest.raises(CallTimeoutError):
+        http(transport, timeout=1).request("POST", "https://api.invalid/", headers={})
+    assert time.monotonic() - began < 1.5
+
+
+# -- odd responses -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interim", [b"100 Continue", b"102 Processing", b"103 Early Hints"])
+def test_interim_response_is_not_the_response(server: Server, interim: bytes) -> None:
+    """If it were, the real one would be the response to the next call."""
+    number = 0
+
+    def handle(connection: socket.socket) -> None:
+        nonlocal number
+        while connection.recv(65536):
+            number += 1
+            connection.sendall(b"HTTP/1.1 %b\r\nLink: </x>\r\n\r\n" % interim)
+            time.sleep(0.05)
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{"n":%d}' % number)
+
+    client, url = http(), f"http://{server(handle)}/"
+    with client.session:
+        bodies = [client.request("GET", url, headers={}).body for _unused in range(3)]
+    assert bodies == [{"n": 1}, {"n": 2}, {"n": 3}]
+
+
+@pytest.mark.parametrize("size", [b"-5", b"F" * 30, b"zz"])
+def test_chunk_with_an_impossible_size_is_a_network_error(server: Server, size: bytes) -> None:
+    start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    address = server(responds(start + size + b"\r\n{}\r\n0\r\n\r\n"))
+    with pytest.raises(NetworkError):
+        http().request("GET", f"http://{address}/", headers={})
 
 
 # -- retries -----------------------------------------------------------------------------------------------------------
