@@ -65,7 +65,8 @@ def lock_ended_ledgers(
             snapshot = reload_ledger(snapshot, file)
             if locked:
                 ledger = Ledger(file, path)
-                ledger.run_ended(by="teardown")
+                if not snapshot.is_damaged:  # the time of its last change is needed
+                    ledger.run_ended(by="teardown")
                 found.append((snapshot, ledger))
             elif snapshot.is_known_ended:
                 found.append((snapshot, None))

@@ -113,6 +113,9 @@ class LedgerSnapshot:
     controller: str | None = None  # the identity of the controller process
     has_ended: bool = False  # the ledger contains an ``ended`` event
     was_killed: bool = True  # the keeper did not end the run
+    has_first_line: bool = False
+    is_damaged: bool = False  # a line is invalid or missing
+    changed_at: float = 0.0  # the time of the last change of the file, in seconds since 1970
 
     @property
     def open(self) -> list[Entry]:
@@ -123,6 +126,16 @@ class LedgerSnapshot:
         if run_id is None or run_id == self.run_id:
             return True
         return re.fullmatch(rf"{re.escape(sanitize_job_id(run_id))}-[0-9a-f]{{10}}", self.run_id) is not None
+
+    @property
+    def hides_until(self) -> str:
+        """Return when the last connection ends of which a damaged ledger shows nothing."""
+        changed_at = datetime.datetime.fromtimestamp(self.changed_at, datetime.timezone.utc)
+        return format_utc(changed_at + datetime.timedelta(seconds=MAX_SECONDS + _GRACE_SECONDS))
+
+    @property
+    def may_hide_connections(self) -> bool:
+        return self.is_damaged and parse_utc(self.hides_until) > utc_now()
 
     @property
     def is_known_ended(self) -> bool:
@@ -143,11 +156,16 @@ def encode_event(event: dict[str, t.Any]) -> bytes:
 def parse_ledger(path: str, file: t.IO[bytes], *, is_locked: bool) -> LedgerSnapshot:
     """Read a ledger from the current position of the file. Skip lines that are incomplete or invalid.
 
+    The last line is incomplete if its writer was killed. Any other invalid line is a damage.
+
     :param is_locked: another process, the keeper, holds the exclusive lock. A run can also be running without a keeper.
     """
     snapshot = LedgerSnapshot(path, sanitize(os.path.basename(path).removesuffix(".jsonl")), is_locked, [])
+    snapshot.changed_at = os.fstat(file.fileno()).st_mtime
     entries: dict[t.Any, Entry] = {}
-    for line in file.read().split(b"\n"):
+    lines = file.read().split(b"\n")
+    damaged = 0
+    for number, line in enumerate(lines, 1):
         try:
             event = json.loads(line)
             if event["event"] in ("run", "ended"):
@@ -157,7 +175,8 @@ def parse_ledger(path: str, file: t.IO[bytes], *, is_locked: bool) -> LedgerSnap
             else:
                 _apply_to_entry(event, entries[event["number"]])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            continue
+            damaged += number < len(lines)
+    snapshot.is_damaged = damaged > 0 or not snapshot.has_first_line
     snapshot.entries = list(entries.values())
     return snapshot
 
@@ -171,6 +190,7 @@ def reload_ledger(snapshot: LedgerSnapshot, file: t.IO[bytes]) -> LedgerSnapshot
 def _apply_to_run(event: dict[str, t.Any], snapshot: LedgerSnapshot, is_locked: bool) -> None:
     if event["event"] == "run":
         snapshot.run_id = _checked(event["run"], _RUN_ID)
+        snapshot.has_first_line = True
         snapshot.controller = event.get("controller") and _text(event, "controller")
         snapshot.alive = is_alive(snapshot.controller) or (is_locked and not has_exited(snapshot.controller))
     else:

@@ -75,6 +75,8 @@ def teardown(
                         audit_log.append_teardown(snapshot, entry, connectionid, outcome)
                     if outcome is not None:
                         yield (entry.service, connectionid), outcome
+            if snapshot.may_hide_connections:
+                yield (snapshot.path, ""), _error_damaged(snapshot)
     for error in unreadable:
         path = error.details["path"]
         if run_id is None or sanitize_job_id(run_id) in os.path.basename(path):
@@ -119,7 +121,7 @@ class _EndedRun:
         if self._to_close:
             for ref, result in self._backend.disconnect_all(self._get_account(), list(self._to_close)):
                 yield self._to_close[ref], ref[1], self._record(self._to_close[ref], result)
-        if not self._left_open:
+        if not self._left_open and not self._snapshot.may_hide_connections:
             self._ledger.remove()
 
     def _outcome_without_call(
@@ -203,6 +205,14 @@ def _error_still_closing(snapshot: LedgerSnapshot) -> RemoteItError:
     return RemoteItError(
         f"the run {snapshot.run_id!r} has ended, and its keeper or another teardown is still closing this connection."
         " Run the teardown again to see the result"
+    )
+
+
+def _error_damaged(snapshot: LedgerSnapshot) -> RemoteItError:
+    return RemoteItError(
+        f"the ledger of the run {snapshot.run_id!r} is damaged, so it may lack a connection that is open. If so, it"
+        f" ends by itself at {snapshot.hides_until} at the latest. Run the teardown again after that time. With an"
+        " access key, the playbook remoteit.fleet.status lists the open sessions"
     )
 
 

@@ -53,7 +53,8 @@ class Ledger:
         predecessors = []
         for path, file in open_ledgers(directory, "r+b", unreadable=[]):
             snapshot = parse_ledger(path, file, is_locked=False)
-            if snapshot.run_id == run_id and try_lock(file) and os.path.exists(path):
+            is_previous = snapshot.run_id == run_id and not snapshot.is_damaged
+            if is_previous and try_lock(file) and os.path.exists(path):
                 predecessors.append((reload_ledger(snapshot, file), cls(file, path)))
             else:
                 file.close()
@@ -64,7 +65,7 @@ class Ledger:
         return cls(file, path), predecessors
 
     def intent(self, number: int, service: str, api_url: str, account: str, host: str | None = None) -> None:
-        """Record that a connect call is about to be sent.
+        """Record that a connect call is about to be sent, after ``sync``.
 
         :param account: the fingerprint of the credentials.
         :param host: the inventory host for which the connection is opened.
@@ -79,10 +80,23 @@ class Ledger:
                 )
             self._write(event)
         except OSError as error:
-            raise RemoteItError(
-                f"nothing was opened: the ledger {self.path!r} cannot be written: {error.strerror}. Free disk space, or"
-                " set REMOTEIT_STATE_DIR to a writable directory"
-            ) from error
+            raise self._cannot_write(error) from error
+
+    def sync(self) -> None:
+        """Wait until the events are on disk, where they outlive this machine. It can take some milliseconds.
+
+        :raises RemoteItError: they cannot be written, so no connect call must be sent.
+        """
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error: OSError) -> RemoteItError:
+        return RemoteItError(
+            f"nothing was opened: the ledger {self.path!r} cannot be written: {error.strerror}. Free disk space, or set"
+            " REMOTEIT_STATE_DIR to a writable directory"
+        )
 
     def opened(self, number: int, connection: Connection, *, detached: bool) -> None:
         self._try_to_write(

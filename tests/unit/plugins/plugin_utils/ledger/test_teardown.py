@@ -9,13 +9,15 @@ import dataclasses
 import datetime
 import json
 import os
+import pathlib
+import time
 import typing as t
 
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectionRef, DirectBackend
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import IDLE_SECONDS
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import IDLE_SECONDS, MAX_SECONDS
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
@@ -252,6 +254,38 @@ def test_expired_connection_is_closed_if_possible(
     mock_api.expect_disconnect(*REF, reply)
     assert run_teardown(directory) == {REF: outcome}
     assert not os.path.exists(ledger.path)
+
+
+DAMAGES: dict[str, t.Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "zeros": lambda content: bytes(len(content)) + b"\n",
+    "a byte of the intent": lambda content: content.replace(b'"intent"', b'"int\xffent"'),
+    "UTF-16": lambda content: content.decode().encode("utf-16"),
+    "no first line": lambda content: content.split(b"\n", 1)[1],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_ledger_fails_until_its_connections_have_ended(mock_api: MockApi, directory: str, damage: str) -> None:
+    ledger = pathlib.Path(ended_run(directory).path)
+    ledger.write_bytes(DAMAGES[damage](ledger.read_bytes()))
+    if damage == "no first line":  # the connection is still there
+        mock_api.expect_disconnect(*REF, STOPPED)
+    for _unused in range(2):
+        error = run_teardown(directory)[str(ledger), ""]
+        assert f"the ledger of the run '{RUN}' is damaged" in error.message
+        os.utime(ledger, (0, ledger.stat().st_mtime - 3600))
+    os.utime(ledger, (0, time.time() - MAX_SECONDS - 100))
+    assert run_teardown(directory) == {}
+    assert not ledger.exists()
+
+
+def test_last_line_of_a_ledger_may_be_incomplete(mock_api: MockApi, directory: str) -> None:
+    ledger = pathlib.Path(ended_run(directory).path)
+    with ledger.open("ab") as file:
+        file.write(b'{"event": "clo')
+    mock_api.expect_disconnect(*REF, STOPPED)
+    assert run_teardown(directory) == {REF: "closed"}
 
 
 # -- connect calls without a response ----------------------------------------------------------------------------------
