@@ -87,6 +87,7 @@ class Lifecycle:
                 managed.client.api.log_in()
             while stops := self._begin_connect(managed):
                 concurrent.futures.wait(stops)
+            self._ledger.sync()  # without the lock, so that all threads do it at the same time
             connection = connect_one(managed.client.api, managed.service, request)
         except Exception as error:
             self._complete_connect(managed, to_remoteit_error(error))
@@ -141,9 +142,10 @@ class Lifecycle:
             with self._lock:
                 for other in self._registry.of_service(managed.service):
                     self.close_if_drained(other)
-                is_late = self.shutting_down.is_set() and not managed.detach
+                # if it is open: the end of the run may not have waited for it
+                is_late = self.shutting_down.is_set() and not managed.detach and managed.state is not State.CLOSE_FAILED
         if is_late:
-            self.disconnect(managed)  # if it is open: the end of the run may not have waited for it
+            self.disconnect(managed)
 
     def _record_opened(self, managed: ManagedConnection, connection: Connection) -> None:
         """Record a connection that the API has opened. Call it with the lock."""

@@ -67,6 +67,7 @@ def create_locked(path: str, first_line: bytes) -> t.BinaryIO:
         fcntl.flock(file, fcntl.LOCK_EX)
         if file.write(first_line) != len(first_line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file.fileno())
         os.rename(temporary_path, path)
     except OSError:
         file.close()
