@@ -19,6 +19,12 @@ class ErrorPath(t.NamedTuple):
     names: list[str]
     numbers: list[int]
 
+    def is_about_another_service(self, index: int) -> bool:
+        return self.names[:2] == ["login", "service"] and self.numbers[:1] not in ([], [index])
+
+    def is_about_listed_session(self, length: int) -> bool:
+        return self.names[:3] == ["login", "service", "sessions"] and any(n < length for n in self.numbers[1:2])
+
 
 class Reply(t.NamedTuple):
     """A response with a JSON object, and the error for the errors in it if there are any."""
@@ -34,15 +40,13 @@ class Reply(t.NamedTuple):
     def has_error_about_sessions(self, index: int, length: int) -> bool:
         """Return whether an error shows that the list of sessions of a service may be incomplete.
 
-        That is an error about the list or about what contains it, without a path, or about an item that is missing.
+        That is every error, except one about another service or about an item that is listed.
 
         :param index: the position of the service in the response.
         :param length: the number of sessions in the list.
         """
-        return self.error is not None and any(
-            ["login", "service", "sessions"][: len(path.names)] == path.names[:3]
-            and path.numbers[:1] in ([], [index])
-            and not any(number < length for number in path.numbers[1:2])
+        return self.error is not None and not all(
+            path.is_about_another_service(index) or path.is_about_listed_session(length)
             for path in error_paths_in(self.content) or [ErrorPath([], [])]
         )
 

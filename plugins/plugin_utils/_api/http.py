@@ -11,6 +11,7 @@ import base64
 import dataclasses
 import datetime
 import email.utils
+import http.client
 import json
 import logging
 import math
@@ -200,8 +201,8 @@ class HttpClient:
             )
             with response:
                 text = _read(response)
-        # urllib3 does not translate the ValueError and the OverflowError of a chunk with an impossible size
-        except (requests.exceptions.RequestException, ValueError, OverflowError) as error:
+        # RequestException is an OSError. urllib3 does not translate the others, such as that of an impossible chunk.
+        except (OSError, ValueError, ArithmeticError, http.client.HTTPException) as error:
             raise self._translate(error, url, call) from error
         finally:
             current_call.reset(previous)

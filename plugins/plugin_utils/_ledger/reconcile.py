@@ -77,8 +77,8 @@ def _match_service(
     """Return the matches of one service: none if a session is unclear, or if there are more sessions than calls."""
     first = min(parse_utc(call.sent_at) for call in calls)
     last = max(call.latest_start for call in calls)
-    candidates = [session for session in sessions if _is_possible(session, service, first)]
-    if len(candidates) > len(calls) or not all(_is_certain(session, first, last) for session in candidates):
+    candidates = [session for session in sessions if _is_possible(session, first)]
+    if len(candidates) > len(calls) or not all(_is_certain(session, service, first, last) for session in candidates):
         return {}
     unmatched = calls[len(candidates) :]
     return {
@@ -87,21 +87,20 @@ def _match_service(
     }
 
 
-def _is_possible(session: ApiSession, service: str, first: datetime.datetime) -> bool:
+def _is_possible(session: ApiSession, first: datetime.datetime) -> bool:
     """Return whether nothing excludes the session.
 
-    Missing fields, a late start and another kind of connection do not exclude it.
+    Missing fields, a late start, another kind of connection and another target do not exclude it: it is in the list of
+    the service.
     """
-    if session.service_id is not None and session.service_id.upper() != service:
-        return False
     if session.is_ours is False:
         return False
     return session.started is None or parse_utc(session.started) >= first - _seconds(MAX_CLOCK_SKEW_SECONDS)
 
 
-def _is_certain(session: ApiSession, first: datetime.datetime, last: datetime.datetime) -> bool:
+def _is_certain(session: ApiSession, service: str, first: datetime.datetime, last: datetime.datetime) -> bool:
     """Return whether the session has all fields and started between two times."""
-    if None in session[:3] or not (session.is_ours and session.is_proxy):
+    if None in session[:3] or not (session.is_ours and session.is_proxy) or str(session.service_id).upper() != service:
         return False
     slack = _seconds(CLOCK_SKEW_SECONDS)
     return first - slack <= parse_utc(str(session.started)) <= last + slack

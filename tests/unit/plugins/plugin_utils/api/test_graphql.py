@@ -566,8 +566,8 @@ def test_sessions_of_asks_each_service(mock_api: MockApi, monkeypatch: pytest.Mo
         (["login", "service", 0, "sessions", 1], [{"id": ID}], False),
         (["login", "service", 0, "sessions", 0, "user"], [{"id": ID}], True),
         (["login", "service", 1, "sessions"], [], True),
-        (["login", "service", 0, "owner"], [], True),
-        (["login", "email"], [], True),
+        (["login", "service", 0, "owner"], [], False),
+        (["login", "email"], [], False),
     ],
 )
 def test_sessions_of_with_an_error_about_the_list(

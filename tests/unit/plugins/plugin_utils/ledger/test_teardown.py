@@ -381,6 +381,7 @@ def test_expired_call_needs_no_sessions(
         (listed_session(user={"id": "a colleague"}), True),
         (listed_session(user={"id": "org"}), False),
         (listed_session(user=None), False),
+        (listed_session(target={"id": "80:00:00:00:01:FF:FF:F0"}), False),
         (listed_session(endpoint={"proxy": False}), False),
         (listed_session([{"message": "forbidden", "path": ["login", "service", 0, "sessions"]}]), False),
         (listed_session([{"message": "forbidden"}]), False),
