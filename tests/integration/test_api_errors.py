@@ -346,7 +346,7 @@ def test_teardown_finds_an_unrecorded_connection(fleet: Fleet) -> None:
         wait_until(lambda: any(request["call"] == "connect" for request in fleet.simulator.requests()))
         os.kill(fleet.keepers()[0], signal.SIGKILL)
         assert process.wait(TIMEOUT) != 0
-    warning = one_line(output(fleet)).split("[WARNING]: remote.it: ")[-1]
+    warning = one_line(output(fleet)).rsplit("[WARNING]: remote.it: ", maxsplit=1)[-1]
     assert warning.startswith(f"the call that was to open {fleet.services[0]} at ")
     assert "the keeper ended before the run, without the outcome" in warning
     wait_until(lambda: len(fleet.simulator.open_connections()) == 2)
