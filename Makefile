@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-.PHONY: help setup demo test test-all lint lint-docs unit fuzz integration matrix ee bench bench-growth docs build clean
+.PHONY: help setup demo test test-all lint lint-docs unit fuzz integration matrix ee bench bench-scale docs build clean
 
 # make 3.81, the one of macOS, has no such option
 OUTPUT_SYNC = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
@@ -23,7 +23,7 @@ help:
 	@echo "make matrix       test all ways a run can end, and write the table on the teardown page"
 	@echo "make ee           test the execution environment: its definition, and a run with only its dependencies"
 	@echo "make bench        measure against the simulator, and write the results on the performance page"
-	@echo "make bench-growth the same for the growth of a fleet up to 5,000 hosts"
+	@echo "make bench-scale  the same for fleets of up to 5,000 hosts, and for opening them by tasks of uri"
 	@echo "make docs         build the documentation site into docs/build/html, and check it"
 	@echo "make build        build the tarball in build/, check it as Galaxy does, install it, and run the demo with it"
 	@echo "make clean        remove everything that the other targets created"
@@ -83,8 +83,8 @@ bench: setup
 	@tests/setup.sh engines
 	PYTHONPATH=tests .venv/bin/python -m benchmarks
 
-bench-growth: setup
-	PYTHONPATH=tests .venv/bin/python -m benchmarks growth
+bench-scale: setup
+	PYTHONPATH=tests .venv/bin/python -m benchmarks uri scale
 
 docs: setup
 	@tests/setup.sh docs

@@ -31,22 +31,6 @@ def open_and_close(**keywords: t.Any) -> Tasks:
 UNCHECKED = open_and_close(rolespec_validate=False)
 
 
-def call(simulator: Simulator, path: str, body: dict[str, str], **more: t.Any) -> dict[str, t.Any]:
-    """Return a task that calls the API with ``ansible.builtin.uri``."""
-    state = simulator.state
-    return {
-        "ansible.builtin.uri": {
-            "url": state["api_url"] + path,
-            "method": "POST",
-            "headers": {"developerkey": state["developer_key"], "token": state["token"]},
-            "body_format": "json",
-            "body": {"deviceaddress": "{{ remoteit_deviceaddress }}", **body},
-        },
-        "delegate_to": "localhost",
-        **more,
-    }
-
-
 def bare_pool(simulator: Simulator, services: t.Sequence[str]) -> float:
     """Open and close connections with only ``requests`` and threads, and return the seconds."""
     begin = time.monotonic()

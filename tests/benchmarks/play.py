@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Compare whole runs that open a fleet, run four tasks on each device, and close.
 
-The ways are ``ansible.builtin.ssh`` plus the API calls alone, the connection plugin, the role, and tasks of
-``ansible.builtin.uri`` for each host. The last one is what people write without the collection.
+The ways are ``ansible.builtin.ssh`` plus the API calls alone, the connection plugin, and the role.
 """
 
 from __future__ import annotations
@@ -14,30 +13,18 @@ import json
 import os
 import typing as t
 
-from benchmarks.fleet import UNCHECKED, bare_pool, call
+from benchmarks.fleet import bare_pool
 from benchmarks.report import Cell, Report
-from benchmarks.testbed import RAW, Tasks, Testbed, start_testbed
+from benchmarks.testbed import RAW, Setup, Tasks, Testbed, start_testbed
 from benchmarks.usage import Usage
 
-SSH, POOL, PLUGIN, ROLE, URI = "direct ssh", "bare thread pool", "remoteit.fleet.ssh", "the role", "uri for each host"
-
-
-class Setup(t.NamedTuple):
-    """The number of hosts and forks, and the seconds that a connect call takes."""
-
-    hosts: int
-    forks: int
-    latency: float
-
+SSH, POOL, PLUGIN, ROLE = "direct ssh", "bare thread pool", "remoteit.fleet.ssh", "the role"
 
 MAIN, REPEATS = Setup(200, 20, 1.0), 2
 #: The setups without SSH servers.
 AD_HOC = Setup(50, 20, 1.0)
 OTHERS = (Setup(50, 5, 1.0), Setup(50, 50, 1.0), Setup(50, 20, 0.3))
 MODULE_HOSTS = 10
-URI_FORKS, URI_HOSTS = (5, 20, 50), 20
-#: The parallel calls of the role, where it is compared with ``uri`` at its best number of forks.
-ROLE_WIDTH = 64
 
 TASKS: Tasks = [RAW] * 4
 MODULES: Tasks = [
@@ -64,14 +51,12 @@ def main(report: Report) -> None:
     with start_testbed(MAIN.hosts) as testbed:
         others = [compare_plays(testbed, setup, TASKS, **testbed.stub) for setup in OTHERS]
         adhoc = compare(testbed, AD_HOC, testbed.ad_hoc, **testbed.stub)
-        calls = compare_calls(testbed)
         testbed.warm_up(MAIN.hosts)
         real = [compare_plays(testbed, MAIN, TASKS) for _unused in range(REPEATS)]
         role = run_role(testbed, MAIN, TASKS)
         modules = compare_modules(testbed)
     ratios = [costs.plugin.seconds / costs.limit for costs in real]
     report.goal("200 hosts, 20 forks, 1 s, a whole play: plugin ÷ (direct ssh + bare thread pool)", ratios, 1.05)
-    show_calls(report, calls)
     show_plays(report, others, adhoc, real, modules)
     show_costs(report, real, role)
     report.chart(
@@ -120,55 +105,6 @@ def compare_modules(testbed: Testbed) -> Costs:
     (testbed.directory / "megabyte").write_bytes(os.urandom(1 << 20))
     (testbed.directory / "name.j2").write_text("{{ inventory_hostname }} {{ ansible_facts.kernel }}\n")
     return compare_plays(testbed, MAIN._replace(hosts=MODULE_HOSTS), MODULES)
-
-
-# -- uri ---------------------------------------------------------------------------------------------------------------
-
-
-class Calls(t.NamedTuple):
-    """The seconds of ``uri`` tasks that open and close, by hosts and forks, and those of the role for all hosts."""
-
-    uri: dict[tuple[int, int], float]
-    role: float
-
-
-def compare_calls(testbed: Testbed) -> Calls:
-    """Open and close a fleet by ``uri`` at its best number of forks, and by the role."""
-    testbed.simulator.settings(latency=MAIN.latency)
-    uri = {(URI_HOSTS, forks): uri_seconds(testbed, URI_HOSTS, forks) for forks in URI_FORKS}
-    _unused, best = min(uri, key=lambda key: uri[key])
-    uri[MAIN.hosts, best] = uri_seconds(testbed, MAIN.hosts, best)
-    inventory = testbed.plugin_inventory(MAIN.hosts, remoteit_concurrency=ROLE_WIDTH)
-    return Calls(uri, seconds_of(testbed, testbed.playbook(inventory, UNCHECKED, forks=best)))
-
-
-def uri_seconds(testbed: Testbed, hosts: int, forks: int) -> float:
-    opened = call(testbed.simulator, "/device/connect", {"wait": "true"}, register="opened")
-    connectionid = {"connectionid": "{{ opened.json.connection.connectionid }}"}
-    closed = call(testbed.simulator, "/device/connect/stop", connectionid)
-    seconds = seconds_of(testbed, testbed.command(hosts, [opened, closed], forks=forks))
-    assert not testbed.simulator.open_connections()
-    return seconds
-
-
-def seconds_of(testbed: Testbed, command: t.Sequence[object]) -> float:
-    """Return the seconds of all tasks of a playbook."""
-    return sum(entry["seconds"] for entry in testbed.task_times(command))
-
-
-def show_calls(report: Report, calls: Calls) -> None:
-    (ratio,) = (value / calls.role for (hosts, _unused), value in calls.uri.items() if hosts == MAIN.hosts)
-    report.goal("200 hosts, 1 s, open and close: the best uri for each host ÷ the role", [ratio], 8, at_least=True)
-    report.table(
-        "Calls by uri",
-        f"Seconds to open and close connections at {MAIN.latency:g} s a connect. The role makes {ROLE_WIDTH} calls at"
-        " once.",
-        ["hosts", "forks", URI, ROLE],
-        [
-            [f"{hosts}", f"{forks}", [value], [calls.role] if hosts == MAIN.hosts else ""]
-            for (hosts, forks), value in calls.uri.items()
-        ],
-    )
 
 
 # -- the tables --------------------------------------------------------------------------------------------------------

@@ -33,6 +33,14 @@ case " $* " in *" -G "* | *" -V "*) exec ssh "$@" ;; esac
 SSH_ARGS = "-C -o ControlMaster=auto -o ControlPersist=60s -F /dev/null"
 
 
+class Setup(t.NamedTuple):
+    """The number of hosts and forks, and the seconds that a connect call takes."""
+
+    hosts: int
+    forks: int
+    latency: float
+
+
 class Testbed:
     """Runs plays, and measures their cost.
 
