@@ -31,10 +31,10 @@ def open_and_close(**keywords: t.Any) -> Tasks:
 UNCHECKED = open_and_close(rolespec_validate=False)
 
 
-def bare_pool(simulator: Simulator, services: t.Sequence[str]) -> float:
+def bare_pool(simulator: Simulator, services: t.Sequence[str], width: int = WIDTH) -> float:
     """Open and close connections with only ``requests`` and threads, and return the seconds."""
     begin = time.monotonic()
-    pool = BarePool(simulator, WIDTH)
+    pool = BarePool(simulator, width)
     pool.stop(pool.connect(services))
     return time.monotonic() - begin
 

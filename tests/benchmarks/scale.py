@@ -6,53 +6,75 @@
 from __future__ import annotations
 
 import statistics
+import typing as t
 
-from benchmarks.play import PLUGIN, SSH
+from benchmarks.fleet import bare_pool
+from benchmarks.play import PLUGIN, POOL, SSH
 from benchmarks.report import Report
-from benchmarks.testbed import RAW, Testbed, start_testbed
+from benchmarks.testbed import RAW, Testbed, alternate, start_testbed
 from benchmarks.usage import Usage
 
-#: The numbers of hosts, with the number of measurements.
-SIZES = {50: 1, 200: 2, 1000: 1, 2000: 1, 5000: 1}
-#: The sizes that are measured with direct ssh as well.
-DIRECT = (200, 2000)
+#: The numbers of hosts, with the number of measurements. The largest fleet is measured only through the plugin.
+SIZES = {50: 2, 200: 2, 1000: 1, 2000: 1, 5000: 1}
 FORKS, LATENCY, WIDTH = 20, 0.3, 64
 
 
-def main(report: Report) -> None:
-    plugin: dict[int, list[Usage]] = {}
-    direct: dict[int, list[Usage]] = {}
-    with start_testbed(max(SIZES)) as testbed:
+class Costs(t.NamedTuple):
+    """The costs of the runs on a fleet, and the seconds of the bare thread pool."""
+
+    plugin: list[Usage]
+    direct: list[Usage]
+    pool: list[float]
+
+    @property
+    def ratios(self) -> list[float]:
+        """Return the time through the plugin, divided by the sum of the others."""
+        found = zip(self.plugin, self.direct, self.pool)
+        return [plugin.seconds / (direct.seconds + pool) for plugin, direct, pool in found]
+
+
+def main(report: Report, sizes: t.Mapping[int, int] = SIZES) -> None:
+    with start_testbed(max(sizes)) as testbed:
         testbed.simulator.settings(latency=LATENCY)
-        for hosts, repeats in SIZES.items():
-            plugin[hosts] = [through_plugin(testbed, hosts) for _unused in range(repeats)]
-            if hosts in DIRECT:
-                direct[hosts] = [without_plugin(testbed, hosts) for _unused in range(repeats)]
-    small, large = statistics.median(per_host(200, plugin[200])), per_host(5000, plugin[5000])
-    report.goal("time per host, 5,000 ÷ 200 hosts", [each / small for each in large], 1.1)
-    above = [ours.memory - theirs.memory for ours, theirs in zip(plugin[2000], direct[2000], strict=True)]
-    report.goal("memory above the same play by ssh, 2,000 hosts", above, 100, unit="MB")
+        found = {hosts: measure(testbed, hosts, repeats) for hosts, repeats in sizes.items()}
+    small, direct, large = (sorted(sizes)[position] for position in (1, -2, -1))
+    base = statistics.median(per_host(small, found[small].plugin))
+    growth = [each / base for each in per_host(large, found[large].plugin)]
+    report.goal(f"time per host, {large:,} ÷ {small:,} hosts", growth, 1.1)
+    pairs = zip(found[direct].plugin, found[direct].direct, strict=True)
+    above = [ours.memory - theirs.memory for ours, theirs in pairs]
+    report.goal(f"memory above the same play by ssh, {direct:,} hosts", above, 100, unit="MB")
     report.table(
-        "Fleets of 50 to 5,000 hosts",
+        f"Fleets of {min(sizes):,} to {large:,} hosts",
         f"One raw task at {FORKS} forks, {LATENCY:g} s a connect, {WIDTH} calls at once, without SSH servers: seconds,"
         " milliseconds per host, and the peak memory of all processes.",
-        ["hosts", PLUGIN, "ms per host", "MB", SSH, "ms per host", "MB"],
+        ["hosts", SSH, POOL, PLUGIN, f"÷ ({SSH} + pool)", "ms per host", f"MB, {SSH}", f"MB, {PLUGIN}"],
         [
             [
                 f"{hosts:,}",
-                *(
-                    cell
-                    for usages in (plugin[hosts], direct.get(hosts, []))
-                    for cell in (
-                        [each.seconds for each in usages],
-                        per_host(hosts, usages),
-                        [each.memory for each in usages],
-                    )
-                ),
+                [each.seconds for each in costs.direct],
+                costs.pool,
+                [each.seconds for each in costs.plugin],
+                costs.ratios,
+                per_host(hosts, costs.plugin),
+                [each.memory for each in costs.direct],
+                [each.memory for each in costs.plugin],
             ]
-            for hosts in SIZES
+            for hosts, costs in found.items()
         ],
     )
+
+
+def measure(testbed: Testbed, hosts: int, repeats: int) -> Costs:
+    costs = Costs([], [], [])
+    for number in range(repeats):
+        for name in alternate(number, SSH, PLUGIN):
+            if name == PLUGIN:
+                costs.plugin.append(through_plugin(testbed, hosts))
+            elif hosts < len(testbed.services):
+                costs.direct.append(without_plugin(testbed, hosts))
+                costs.pool.append(bare_pool(testbed.simulator, list(testbed.services.values())[:hosts], WIDTH))
+    return costs
 
 
 def through_plugin(testbed: Testbed, hosts: int) -> Usage:

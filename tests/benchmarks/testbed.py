@@ -166,6 +166,11 @@ class Testbed:
             self.simulator.stop(entry)
 
 
+def alternate(number: int, first: str, second: str) -> tuple[str, str]:
+    """Return the order of two measurements, which is another one in each repeat, as the first one can be slower."""
+    return (second, first) if number % 2 else (first, second)
+
+
 @contextlib.contextmanager
 def start_testbed(devices: int) -> t.Iterator[Testbed]:
     with tempfile.TemporaryDirectory(prefix="remoteit-bench-") as directory:
