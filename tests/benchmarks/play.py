@@ -49,8 +49,8 @@ class Costs(t.NamedTuple):
 
 def main(report: Report) -> None:
     with start_testbed(MAIN.hosts) as testbed:
-        others = [compare_plays(testbed, setup, TASKS, **testbed.stub) for setup in OTHERS]
-        adhoc = compare(testbed, AD_HOC, testbed.ad_hoc, **testbed.stub)
+        others = [compare_plays(testbed, setup, TASKS, **testbed.stub()) for setup in OTHERS]
+        adhoc = compare(testbed, AD_HOC, testbed.ad_hoc, **testbed.stub())
         testbed.warm_up(MAIN.hosts)
         real = [compare_plays(testbed, MAIN, TASKS) for _unused in range(REPEATS)]
         role = run_role(testbed, MAIN, TASKS)
@@ -142,9 +142,13 @@ def show_costs(report: Report, real: list[Costs], role: Usage) -> None:
         "Cost of whole runs",
         f"Four raw tasks on {MAIN.hosts} devices with SSH servers. The processor time includes control masters and the"
         " keeper. MB is the peak memory of all processes.",
-        ["", "seconds", "seconds of processor", "MB"],
+        ["", "seconds", "seconds of processor", "MB", "of it the keeper"],
         [
-            [name, *([getattr(usage, what) for usage in usages] for what in ("seconds", "processor", "memory"))]
+            [
+                name,
+                *([getattr(usage, what) for usage in usages] for what in ("seconds", "processor", "memory")),
+                [usage.keeper for usage in usages if usage.keeper],
+            ]
             for name, usages in (
                 (SSH, [costs.ssh for costs in real]),
                 (PLUGIN, [costs.plugin for costs in real]),

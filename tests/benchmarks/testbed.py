@@ -24,10 +24,10 @@ ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 16
 #: A task with minimal work on the device.
 RAW = {"name": "raw", "ansible.builtin.raw": "true"}
-#: A replacement for ssh that succeeds at once. It shows the options, and whether it can share connections, as ssh does.
+#: A replacement for ssh that only succeeds. It shows the options, and whether it can share connections, as ssh does.
 STUB = """\
 #!/bin/sh
-case " $* " in *" -G "* | *" -V "*) exec ssh "$@" ;; esac
+case " $* " in *" -G "* | *" -V "*) exec ssh "$@" ;; *" -o ControlPersist ") exit ;; esac
 """
 #: The arguments of ansible-core, without the user's configuration.
 SSH_ARGS = "-C -o ControlMaster=auto -o ControlPersist=60s -F /dev/null"
@@ -49,9 +49,6 @@ class Testbed:
 
     def __init__(self, directory: Path, devices: int) -> None:
         self.directory = directory
-        self._stub = directory / "stub-ssh"
-        self._stub.write_text(STUB)
-        self._stub.chmod(0o700)
         self._masters = directory / "m"
         self.simulator = Simulator(directory, "--devices", str(devices))
         self.services = {
@@ -85,10 +82,15 @@ class Testbed:
         path.write_text(json.dumps({"all": {"hosts": hosts, "vars": {**self.login, **variables}}}))
         return path
 
-    @property
-    def stub(self) -> dict[str, t.Any]:
-        """Return the variable that replaces ssh, so that no device is reached."""
-        return {"ansible_ssh_executable": str(self._stub)}
+    def stub(self, seconds: float = 0.0) -> dict[str, t.Any]:
+        """Return the variable that replaces ssh, so that no device is reached.
+
+        :param seconds: the time that a command takes.
+        """
+        path = self.directory / f"stub-ssh-{seconds:g}"
+        path.write_text(STUB + (f"exec sleep {seconds:g}\n" if seconds else ""))
+        path.chmod(0o700)
+        return {"ansible_ssh_executable": str(path)}
 
     def plugin_inventory(self, devices: int, **variables: t.Any) -> Path:
         """Return an inventory of the first devices, which are reached through the connection plugin."""

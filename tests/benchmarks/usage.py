@@ -30,7 +30,9 @@ class Usage:
     processor: float
     """The seconds of processor time of all processes, including those that outlive the command, such as a keeper."""
     memory: float
-    """The peak memory of all processes together, in megabytes. Shared memory counts once."""
+    """The peak memory of all processes together, in megabytes. Shared memory counts once. It is sampled."""
+    keeper: float
+    """The peak memory of the keeper, in megabytes; 0 without a keeper. Shared memory counts completely."""
 
 
 def usage_of(command: t.Sequence[object], environment: dict[str, str], directory: Path) -> Usage:
@@ -52,25 +54,39 @@ def output_of(command: t.Sequence[object], environment: dict[str, str], director
 
 
 class _Memory(threading.Thread):
-    """Samples the memory of all descendants of this process, for at most 5 % of the time."""
+    """Samples the memory of all descendants of this process, for at most 10 % of the time."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self._peak = 0
+        self._keeper = 0
+        self._keeper_pid: int | None = None
         self._done = threading.Event()
         self.start()
 
     def run(self) -> None:
-        took = 0.0
-        while not self._done.wait(max(0.1, 19 * took)):
+        next_sample = 0.0
+        while not self._done.wait(0.05):
+            if self._keeper_pid is not None:  # its peak is exact until its last moment
+                self._keeper = max(self._keeper, _kilobytes(self._keeper_pid, "status", "VmHWM:"))
             begin = time.monotonic()
-            self._peak = max(self._peak, sum(map(_kilobytes, _descendants(os.getpid()))))
-            took = time.monotonic() - begin
+            if begin >= next_sample:
+                self._sample()
+                now = time.monotonic()
+                next_sample = now + 9 * (now - begin)
 
-    def peak(self) -> float:
+    def _sample(self) -> None:
+        pids = list(_descendants(os.getpid()))
+        # in the proportional set size, shared pages count once
+        self._peak = max(self._peak, sum(_kilobytes(pid, "smaps_rollup", "Pss:") for pid in pids))
+        if self._keeper_pid is None:
+            self._keeper_pid = next(filter(_is_keeper, pids), None)
+
+    def peaks(self) -> dict[str, float]:
+        """Return the megabytes of all processes, and of the keeper."""
         self._done.set()
         self.join()
-        return self._peak / 1024
+        return {"memory": self._peak / 1024, "keeper": self._keeper / 1024}
 
 
 def _descendants(pid: int) -> t.Iterator[int]:
@@ -92,13 +108,20 @@ def _end_control_masters() -> None:
                 os.kill(pid, signal.SIGTERM)
 
 
-def _kilobytes(pid: int) -> int:
-    """Return the proportional set size, in which shared pages count once."""
+def _is_keeper(pid: int) -> bool:
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return b"/_keeper/process.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _kilobytes(pid: int, name: str, field: str) -> int:
+    """Return a field of a file in ``/proc``; 0 if the process has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/{name}").read_text().splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return sum(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
 def main() -> int:
@@ -116,7 +139,7 @@ def main() -> int:
         except ChildProcessError:
             break
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(json.dumps({"seconds": seconds, "processor": used.ru_utime + used.ru_stime, "memory": memory.peak()}))
+    print(json.dumps({"seconds": seconds, "processor": used.ru_utime + used.ru_stime, **memory.peaks()}))
     return code
 
 
