@@ -12,31 +12,33 @@ import time
 from pathlib import Path
 
 from benchmarks.report import Report
-from benchmarks.testbed import Testbed, start_testbed
+from benchmarks.testbed import Testbed, alternate, start_testbed
 from benchmarks.usage import output_of
 
-HOSTS, LATENCY, REPEATS = 200, 0.3, 3
+HOSTS, LATENCY, REPEATS = 200, 0.3, 4
 
 
-def main(report: Report) -> None:
-    with start_testbed(HOSTS) as testbed:
+def main(report: Report, hosts: int = HOSTS, repeats: int = REPEATS) -> None:
+    found: dict[str, list[dict[str, float]]] = {"keeper": [], "direct": []}
+    with start_testbed(hosts) as testbed:
         testbed.simulator.settings(latency=LATENCY)
-        repeats = [(child(testbed, "keeper"), child(testbed, "direct")) for _unused in range(REPEATS)]
-    through, direct = ([sum(times[side].values()) for times in repeats] for side in (0, 1))
+        for number in range(repeats):
+            for name in alternate(number, *found):
+                found[name].append(child(testbed, name))
+    through, direct = ([sum(times.values()) for times in found[name]] for name in ("keeper", "direct"))
     shares = [100 * (with_it - without) / with_it for with_it, without in zip(through, direct, strict=True)]
     report.goal("keeper's share of open and close", shares, 3, unit="%")
     rows = [
         [
             step,
-            [keeper.get(step, 0.0) for keeper, _unused in repeats],
-            [other.get(step, 0.0) for _unused, other in repeats],
+            *([times[step] for times in found[name]] for name in ("keeper", "direct")),
         ]
         for step in ("start", "open", "close", "end")
     ]
     report.table(
         "The keeper",
-        f"Seconds to open and close {HOSTS} connections at {LATENCY} s a connect, through the keeper and without it;"
-        f" {REPEATS} repeats. The share is of all four steps.",
+        f"Seconds to open and close {hosts} connections at {LATENCY} s a connect, through the keeper and without it;"
+        f" {repeats} repeats. The share is of all four steps.",
         ["", "through the keeper", "without a keeper"],
         [*rows, ["all", through, direct]],
     )

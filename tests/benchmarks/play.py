@@ -15,7 +15,7 @@ import typing as t
 
 from benchmarks.fleet import bare_pool
 from benchmarks.report import Cell, Report
-from benchmarks.testbed import RAW, Setup, Tasks, Testbed, start_testbed
+from benchmarks.testbed import RAW, Setup, Tasks, Testbed, alternate, start_testbed
 from benchmarks.usage import Usage
 
 SSH, POOL, PLUGIN, ROLE = "direct ssh", "bare thread pool", "remoteit.fleet.ssh", "the role"
@@ -52,7 +52,7 @@ def main(report: Report) -> None:
         others = [compare_plays(testbed, setup, TASKS, **testbed.stub()) for setup in OTHERS]
         adhoc = compare(testbed, AD_HOC, testbed.ad_hoc, **testbed.stub())
         testbed.warm_up(MAIN.hosts)
-        real = [compare_plays(testbed, MAIN, TASKS) for _unused in range(REPEATS)]
+        real = [compare_plays(testbed, MAIN, TASKS, number) for number in range(REPEATS)]
         role = run_role(testbed, MAIN, TASKS)
         modules = compare_modules(testbed)
     ratios = [costs.plugin.seconds / costs.limit for costs in real]
@@ -70,24 +70,28 @@ def main(report: Report) -> None:
     )
 
 
-def compare(testbed: Testbed, setup: Setup, command: t.Callable[..., list[object]], **variables: t.Any) -> Costs:
+def compare(
+    testbed: Testbed, setup: Setup, command: t.Callable[..., list[object]], number: int = 0, **variables: t.Any
+) -> Costs:
     """Run a command through direct ssh and through the plugin.
 
     :param command: returns the command for an inventory and ``forks``.
+    :param number: the number of this repeat.
     """
     hosts, forks, latency = setup
     testbed.simulator.settings(latency=latency)
-    costs = Costs(
-        bare_pool(testbed.simulator, list(testbed.services.values())[:hosts]),
-        testbed.usage(command(testbed.ssh_inventory(hosts, **variables), forks=forks)),
-        testbed.usage(command(testbed.plugin_inventory(hosts, **variables), forks=forks)),
-    )
+    inventories = {SSH: testbed.ssh_inventory, PLUGIN: testbed.plugin_inventory}
+    usages = {
+        name: testbed.usage(command(inventories[name](hosts, **variables), forks=forks))
+        for name in alternate(number, SSH, PLUGIN)
+    }
     assert not testbed.simulator.open_connections()
-    return costs
+    pool = bare_pool(testbed.simulator, list(testbed.services.values())[:hosts])
+    return Costs(pool, usages[SSH], usages[PLUGIN])
 
 
-def compare_plays(testbed: Testbed, setup: Setup, tasks: Tasks, **variables: t.Any) -> Costs:
-    return compare(testbed, setup, functools.partial(testbed.playbook, tasks=tasks), **variables)
+def compare_plays(testbed: Testbed, setup: Setup, tasks: Tasks, number: int = 0, **variables: t.Any) -> Costs:
+    return compare(testbed, setup, functools.partial(testbed.playbook, tasks=tasks), number, **variables)
 
 
 def run_role(testbed: Testbed, setup: Setup, tasks: Tasks) -> Usage:

@@ -9,7 +9,7 @@ import dataclasses
 import statistics
 
 from benchmarks.report import Report
-from benchmarks.testbed import RAW, start_testbed
+from benchmarks.testbed import RAW, alternate, start_testbed
 from benchmarks.usage import Usage, usage_of
 
 PLUGIN, SSH = "remoteit.fleet.ssh", "ansible.builtin.ssh"
@@ -17,7 +17,7 @@ PLUGIN, SSH = "remoteit.fleet.ssh", "ansible.builtin.ssh"
 
 # -- one task ----------------------------------------------------------------------------------------------------------
 
-TASK_HOSTS, TASKS, TASK_FORKS, TASK_REPEATS = 30, 4, 5, 3
+TASK_HOSTS, TASKS, TASK_FORKS, TASK_REPEATS = 30, 4, 5, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ def task(report: Report, hosts: int = TASK_HOSTS, repeats: int = TASK_REPEATS) -
     with start_testbed(hosts) as testbed:
         testbed.warm_up(hosts)
         for number in range(repeats):
-            for connection in (PLUGIN, SSH) if number % 2 else (SSH, PLUGIN):
+            for connection in alternate(number, SSH, PLUGIN):
                 inventory = testbed.plugin_inventory(hosts) if connection == PLUGIN else testbed.ssh_inventory(hosts)
                 command = testbed.playbook(inventory, [RAW] * (1 + TASKS), forks=TASK_FORKS)
                 first, *others = testbed.task_times(command)
@@ -73,7 +73,7 @@ def median(entries: list[dict[str, float]], what: str) -> float:
 
 # -- the audit trail ---------------------------------------------------------------------------------------------------
 
-TRAIL_HOSTS, TRAIL_REPEATS = 30, 3
+TRAIL_HOSTS, TRAIL_REPEATS = 30, 4
 
 
 def trail(report: Report, hosts: int = TRAIL_HOSTS, repeats: int = TRAIL_REPEATS) -> None:
@@ -85,7 +85,7 @@ def trail(report: Report, hosts: int = TRAIL_HOSTS, repeats: int = TRAIL_REPEATS
         command = testbed.command(hosts, [RAW])
         files = {name: str(testbed.directory / name) for name in ("REMOTEIT_AUDIT_LOG", "REMOTEIT_OFFLINE_FILE")}
         for number in range(repeats):
-            for which in ("without", "with") if number % 2 else ("with", "without"):
+            for which in alternate(number, "without", "with"):
                 environment = {**testbed.environment, **(files if which == "with" else {})}
                 testbed.simulator.clear_requests()
                 found[which].append(usage_of(command, environment, testbed.directory))
