@@ -23,7 +23,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.report import Cell, Report
-from benchmarks.testbed import ROOT, alternate
+from benchmarks.testbed import ROOT, alternate, controller_environment
 from support import Simulator
 
 DEVICES, REPEATS = 10_000, 2
@@ -75,7 +75,7 @@ def measured(simulator: Simulator, directory: Path, version: str, repeats: int) 
     source = directory / "fleet.remoteit.yml"
     source.write_text("plugin: remoteit.fleet.services\n")
     environment = {
-        "HOME": str(directory),
+        **controller_environment(directory),
         "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
         "R3_ACCESS_KEY_ID": simulator.state["access_key_id"],
         "R3_SECRET_ACCESS_KEY": simulator.state["secret_access_key"],
@@ -87,7 +87,7 @@ def measured(simulator: Simulator, directory: Path, version: str, repeats: int) 
 
     def run(what: str, environ: dict[str, str]) -> dict[str, float]:
         command = [str(VERSIONS[version]), "-m", "benchmarks.inventory", what, str(source)]
-        output = subprocess.run(command, env={**os.environ, **environ}, check=True, stdout=subprocess.PIPE, text=True)
+        output = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True)
         return json.loads(output.stdout)
 
     run("plugin", cached)  # fills the cache

@@ -57,9 +57,7 @@ class Testbed:
             if service["application"] == SSH
         }
         self.environment = {
-            "PATH": os.environ["PATH"],
-            "LANG": "C.UTF-8",
-            "HOME": str(directory),
+            **controller_environment(directory),
             "REMOTEIT_API_URL": self.simulator.state["api_url"],
             "REMOTEIT_TOKEN": self.simulator.state["token"],
             "REMOTEIT_DEVELOPER_KEY": self.simulator.state["developer_key"],
@@ -166,6 +164,11 @@ class Testbed:
         """Close all connections that a benchmark has left open."""
         for entry in self.simulator.open_connections():
             self.simulator.stop(entry)
+
+
+def controller_environment(home: Path) -> dict[str, str]:
+    """Return the environment of a controller, without the settings of the user that runs the benchmarks."""
+    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(home)}
 
 
 def alternate(number: int, first: str, second: str) -> tuple[str, str]:
