@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 from benchmarks.fleet import BarePool
-from benchmarks.report import Report
+from benchmarks.report import POOL, Report
 from benchmarks.testbed import RAW, Testbed, alternate, start_testbed
 
 HOSTS, REPEATS = 500, 3
 FORKS, WIDTH = 20, 64
-RUN, EXIT, POOL = "the run", "a run without connections", "bare thread pool"
+RUN, EXIT = "the run", "a run without connections"
 
 
 def main(report: Report, hosts: int = HOSTS, repeats: int = REPEATS) -> None:

@@ -10,13 +10,10 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
-from benchmarks.report import Report, shown
+from benchmarks.report import POOL, ROLE, UNCHECKED_ROLE, Report, shown
 from benchmarks.testbed import WIDTH, Tasks, start_testbed
 from benchmarks.usage import Usage
 from support import Simulator
-
-POOL, ROLE, CHECKED = "bare thread pool", "the role", "the role, with the check of its arguments"
-
 
 HOSTS, LATENCY, REPEATS = 200, 0.3, 2
 
@@ -74,7 +71,7 @@ def main(report: Report, hosts: int = HOSTS, repeats: int = REPEATS) -> None:
     """Measure the role against the bare calls."""
     pool: list[float] = []
     simulator: list[float] = []
-    roles: dict[str, list[Usage]] = {"no tasks": [], ROLE: [], CHECKED: []}
+    roles: dict[str, list[Usage]] = {"no tasks": [], UNCHECKED_ROLE: [], ROLE: []}
     requests_per_host: list[float] = []
     with start_testbed(hosts) as testbed:
         testbed.simulator.settings(latency=LATENCY)
@@ -83,11 +80,11 @@ def main(report: Report, hosts: int = HOSTS, repeats: int = REPEATS) -> None:
             pool.append(bare_pool(testbed.simulator, list(testbed.services.values())))
             simulator.append(100 * (testbed.simulator_processor_seconds() - before) / pool[-1])
             testbed.simulator.clear_requests()
-            for name, tasks in (("no tasks", []), (ROLE, UNCHECKED)):
+            for name, tasks in (("no tasks", []), (UNCHECKED_ROLE, UNCHECKED)):
                 roles[name].append(testbed.play(hosts, tasks))
             requests_per_host.append(len(testbed.simulator.requests()) / hosts)
             if number == 0:  # it takes several times as long
-                roles[CHECKED].append(testbed.play(hosts, open_and_close()))
+                roles[ROLE].append(testbed.play(hosts, open_and_close()))
             assert not testbed.simulator.open_connections()
 
     def above_empty(name: str, what: str) -> list[float]:
@@ -97,7 +94,8 @@ def main(report: Report, hosts: int = HOSTS, repeats: int = REPEATS) -> None:
     def ratios(name: str) -> list[float]:
         return [seconds / each for seconds, each in zip(above_empty(name, "seconds"), pool)]
 
-    report.goal(f"{hosts} hosts, {LATENCY:g} s, open and close by the role ÷ bare thread pool", ratios(ROLE), 1.25)
+    what = f"{hosts} hosts, {LATENCY:g} s, open and close by {UNCHECKED_ROLE} ÷ {POOL}"
+    report.goal(what, ratios(UNCHECKED_ROLE), 1.25)
     report.table(
         "Open and close a fleet",
         f"{hosts} hosts at {LATENCY:g} s a connect with {WIDTH} calls at once, a play without tasks subtracted. The"
@@ -115,7 +113,7 @@ def main(report: Report, hosts: int = HOSTS, repeats: int = REPEATS) -> None:
                     [1000 * each / hosts for each in above_empty(name, "processor")],
                     above_empty(name, "memory"),
                 ]
-                for name in (ROLE, CHECKED)
+                for name in (UNCHECKED_ROLE, ROLE)
             ),
         ],
     )

@@ -14,11 +14,9 @@ import os
 import typing as t
 
 from benchmarks.fleet import bare_pool
-from benchmarks.report import Cell, Report
+from benchmarks.report import PLUGIN, POOL, ROLE, SSH, Cell, Report
 from benchmarks.testbed import RAW, Setup, Tasks, Testbed, alternate, start_testbed
 from benchmarks.usage import Usage
-
-SSH, POOL, PLUGIN, ROLE = "direct ssh", "bare thread pool", "remoteit.fleet.ssh", "the role"
 
 MAIN, REPEATS = Setup(200, 20, 1.0), 2
 #: The setups without SSH servers.

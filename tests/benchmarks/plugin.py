@@ -8,12 +8,9 @@ from __future__ import annotations
 import dataclasses
 import statistics
 
-from benchmarks.report import Report
+from benchmarks.report import PLUGIN, SSH, Report
 from benchmarks.testbed import RAW, alternate, start_testbed
 from benchmarks.usage import Usage, usage_of
-
-PLUGIN, SSH = "remoteit.fleet.ssh", "ansible.builtin.ssh"
-
 
 # -- one task ----------------------------------------------------------------------------------------------------------
 

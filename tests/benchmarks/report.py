@@ -9,6 +9,11 @@ import dataclasses
 import statistics
 import typing as t
 
+#: What is compared, as all tables and charts name it.
+SSH, POOL, PLUGIN = "direct ssh", "bare thread pool", "remoteit.fleet.ssh"
+#: The role as most people use it, and with ``rolespec_validate: false``.
+ROLE, UNCHECKED_ROLE = "the role", "the role without the check of its arguments"
+
 Values = t.Sequence[float]
 Cell = str | Values
 

@@ -9,8 +9,7 @@ import statistics
 import typing as t
 
 from benchmarks.fleet import bare_pool
-from benchmarks.play import PLUGIN, POOL, SSH
-from benchmarks.report import Report
+from benchmarks.report import PLUGIN, POOL, SSH, Report
 from benchmarks.testbed import RAW, Testbed, alternate, start_testbed
 from benchmarks.usage import Usage
 
