@@ -35,7 +35,7 @@ COMMANDS = {
     "make bench-scale": ["uri", "scale"],
 }
 #: The benchmarks with the options ``--hosts`` and ``--repeats``.
-SCALABLE = ("task", "trail", "fleet")
+SCALABLE = COMMANDS["make bench"]
 
 
 def main() -> None:

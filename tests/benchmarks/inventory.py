@@ -48,22 +48,22 @@ QUERY = """query ($size: Int!, $from: Int!) { login { devices(size: $size, from:
 } hasMore total } } }"""
 
 
-def main(report: Report, devices: int = DEVICES, repeats: int = REPEATS) -> None:
+def main(report: Report, hosts: int = DEVICES, repeats: int = REPEATS) -> None:
     rows: list[list[Cell]] = []
     with tempfile.TemporaryDirectory(prefix="remoteit-bench-") as directory:
-        simulator = Simulator(Path(directory), "--devices", str(devices))
+        simulator = Simulator(Path(directory), "--devices", str(hosts))
         try:
             found = {version: measured(simulator, Path(directory), version, repeats) for version in VERSIONS}
         finally:
             simulator.end()
     for version, of_version in found.items():
         for name, limit in LIMITS.items():
-            what = f"inventory of {devices:,} devices {name}, ansible-core {version} ÷ bare script"
+            what = f"inventory of {hosts:,} devices {name}, ansible-core {version} ÷ bare script"
             report.goal(what, of_version[name][2], limit)
         rows += [[version, name, *columns] for name, columns in of_version.items()]
     report.table(
         "The inventory",
-        f"{devices:,} devices, {repeats} repeats. Each measurement starts when ansible-core is imported: seconds, their"
+        f"{hosts:,} devices, {repeats} repeats. Each measurement starts when ansible-core is imported: seconds, their"
         " ratio, the ratio of processor time, and peak memory.",
         ["ansible-core", "", "bare script", "plugin", "÷ bare", "processor ÷ bare", "MB"],
         rows,

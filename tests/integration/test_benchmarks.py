@@ -11,8 +11,10 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from benchmarks import fleet, page, plugin
+from benchmarks import ending, page, play, plugin, scale, uri
+from benchmarks.__main__ import BENCHMARKS, COMMANDS
 from benchmarks.report import Report, shown
+from benchmarks.testbed import Setup, start_testbed
 from benchmarks.usage import usage_of
 from termination_table import is_product
 
@@ -68,17 +70,72 @@ def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
         usage_of(["sh", "-c", "echo for this reason; exit 3"], dict(os.environ), tmp_path)
 
 
+# -- with numbers so small that the values mean nothing ----------------------------------------------------------------
+
+
+def test_scale_measures_direct_ssh_but_for_the_largest_fleet() -> None:
+    report = Report()
+    scale.main(report, {1: 1, 2: 1, 3: 1})
+    assert [goal.what for goal in report.goals] == [
+        "time per host, 3 ÷ 2 hosts",
+        "memory above the same play by ssh, 2 hosts",
+    ]
+    times, memory = report.tables
+    assert [row[0] for row in times.rows] == ["1", "2", "3"]
+    assert [[bool(cell) for cell in row] for row in times.rows] == [
+        [True] * 6,
+        [True] * 6,
+        [True, False, False, True, False, True],
+    ]
+    assert any(float(row[-1]) > 5 for row in memory.rows)  # the keeper's megabytes, unless it ended between samples
+
+
+def test_uri_uses_its_best_number_of_forks() -> None:
+    report = Report()
+    uri.main(report, choice=(Setup(1, 1, 0.1), Setup(1, 2, 0.1)), others=(Setup(2, 0, 0.1),))
+    *choice, largest = report.tables[0].rows
+    seconds = {row[1]: float(row[3]) for row in choice}
+    assert largest[0] == "2"
+    assert seconds[largest[1]] == min(seconds.values())
+    assert report.goals[0].values == [pytest.approx(float(largest[5]), abs=0.1)]
+
+
+def test_plays_without_servers_measure_each_way_once() -> None:
+    """Direct ssh does not depend on the latency, nor the pool on the forks."""
+    setups = [Setup(2, 2, 0.0), Setup(2, 2, 0.1)]
+    with start_testbed(2) as testbed:
+        found = play.compare_without_servers(testbed, setups, {0.0: 12.5})
+    first, last = (found[setup] for setup in setups)
+    assert first.pool == 12.5
+    assert 0.1 <= last.pool < 12.5
+    assert last.ssh is first.ssh
+    assert last.plugin is not first.plugin
+    assert not first.role
+    assert last.role
+
+
+def test_end_of_a_run_is_compared_with_a_run_without_connections() -> None:
+    report = Report()
+    ending.main(report, hosts=2, repeats=1)
+    (table,) = report.tables
+    assert table.heads == ["the run", "a run without connections", "bare thread pool", "ratio"]
+    assert [[bool(cell) for cell in row] for row in table.rows] == [[True] * 4]
+
+
 @pytest.mark.skipif(not is_product(), reason="takes minutes: TEST_PRODUCT=1")
-def test_benchmarks_of_the_plugin_measure_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With numbers so small that their values mean nothing."""
+def test_all_benchmarks_of_make_bench_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin, "TASKS", 1)
     report = Report()
-    for benchmark in (plugin.task, plugin.trail, fleet.main):
-        benchmark(report, hosts=2, repeats=1)
+    for name in COMMANDS["make bench"]:
+        BENCHMARKS[name](report, hosts=2, repeats=1)
     assert [table.title for table in report.tables] == [
         "One task",
-        "The audit trail",
+        "Whole runs",
+        "Cost of whole runs",
         "Open and close a fleet",
+        "The end of a run",
+        "The keeper",
+        "The audit trail",
+        "The inventory",
     ]
-    assert len(report.goals) == 6
-    assert all(value > 0 for goal in report.goals for value in goal.values)
+    assert len(report.goals) == 13
