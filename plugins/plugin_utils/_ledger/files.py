@@ -25,13 +25,17 @@ SUFFIX = ".jsonl"
 
 
 def open_ledgers(
-    directory: str, mode: t.Literal["rb", "r+b"] = "rb", unreadable: list[RemoteItError] | None = None
+    directory: str,
+    mode: t.Literal["rb", "r+b"] = "rb",
+    unreadable: list[RemoteItError] | None = None,
+    exclude: str | None = None,
 ) -> t.Iterator[tuple[str, t.BinaryIO]]:
     """Yield the path and the open file of each ledger in a directory. The caller closes the files.
 
     Only regular files count: opening a symbolic link or a pipe could block, or damage another file.
 
     :param unreadable: collects an error for each ledger that cannot be read. Without it, the first error is raised.
+    :param exclude: the path of a ledger that is not opened.
     :raises RemoteItError: the directory is not private to this user, or it or a ledger cannot be read.
     """
     if not os.path.lexists(directory):
@@ -44,7 +48,7 @@ def open_ledgers(
     flags = (os.O_RDONLY if mode == "rb" else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     for name in _names(directory):
         path = os.path.join(directory, name)
-        if not name.endswith(SUFFIX) or not _is_file(path):
+        if not name.endswith(SUFFIX) or path == exclude or not _is_file(path):
             continue
         try:
             file = open(os.open(path, flags), mode, buffering=0)  # noqa: SIM115 - the caller closes it

@@ -104,10 +104,10 @@ def is_used_by_another(own_path: str, connectionid: str) -> bool:
     """
     connectionid_bytes = connectionid.encode()
     with contextlib.suppress(RemoteItError):
-        for path, file in open_ledgers(os.path.dirname(own_path), unreadable=[]):
+        for path, file in open_ledgers(os.path.dirname(own_path), unreadable=[], exclude=own_path):
             with file, contextlib.suppress(OSError):
                 # Search before parsing: the directory may contain thousands of ledgers.
-                if path == own_path or connectionid_bytes not in file.read():
+                if connectionid_bytes not in file.read():
                     continue
                 file.seek(0)
                 snapshot = parse_ledger(path, file, is_locked=not try_lock(file))

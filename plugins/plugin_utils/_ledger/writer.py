@@ -136,7 +136,8 @@ class Ledger:
     def _write(self, event: dict[str, t.Any]) -> None:
         line = encode_event(event)
         with self._lock:
-            before = os.fstat(self._file.fileno()).st_size
-            if self._file.write(line) != len(line):
-                os.ftruncate(self._file.fileno(), before)  # an incomplete line would spoil the next one
+            written = self._file.write(line)
+            if written != len(line):
+                size = os.fstat(self._file.fileno()).st_size
+                os.ftruncate(self._file.fileno(), size - written)  # an incomplete line would spoil the next one
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -13,7 +13,11 @@ import pytest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import DEFAULT_API_URL
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import try_lock
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections, list_orphans
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import (
+    is_used_by_another,
+    list_open_connections,
+    list_orphans,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE
 from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.ledger.ledgers import (
@@ -59,6 +63,14 @@ def test_orphans_are_those_of_killed_keepers(ledger: Ledger, directory: str) -> 
         orphans = list_orphans(directory, RUN, only_killed=only_killed)
         assert sorted((entry.connectionid for entry in orphans), key=str) == sorted(found, key=str)
     assert list_orphans(directory, "no-run", only_killed=False) == []
+
+
+def test_own_ledger_does_not_count_as_another_run(ledger: Ledger, directory: str) -> None:
+    record_connection(ledger)
+    assert not is_used_by_another(ledger.path, ID)
+    another = begin_ledger(directory, "another-run")
+    record_connection(another)
+    assert is_used_by_another(ledger.path, ID)
 
 
 def test_list_shows_whether_the_run_is_running(ledger: Ledger, directory: str) -> None:
