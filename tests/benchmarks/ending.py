@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from benchmarks.fleet import BarePool
 from benchmarks.report import POOL, Report
@@ -15,16 +14,18 @@ from benchmarks.testbed import RAW, Testbed, alternate, start_testbed
 HOSTS, REPEATS = 500, 3
 FORKS, WIDTH = 20, 64
 RUN, EXIT = "the run", "a run without connections"
+#: The task of each run. The second one reaches no device, so that no connection is opened.
+TASKS = {RUN: RAW, EXIT: {"name": "debug", "ansible.builtin.debug": {}}}
 
 
 def main(report: Report, hosts: int = HOSTS, repeats: int = REPEATS) -> None:
     found: dict[str, list[float]] = {RUN: [], EXIT: [], POOL: []}
     with start_testbed(hosts) as testbed:
+        inventory = testbed.plugin_inventory(hosts, remoteit_concurrency=WIDTH)
         for number in range(repeats):
             for name in alternate(number, RUN, EXIT):
-                ours = testbed.plugin_inventory(hosts, remoteit_concurrency=WIDTH)
-                inventory = ours if name == RUN else testbed.ssh_inventory(hosts, **testbed.stub())
-                found[name].append(seconds_after_last_task(testbed, inventory))
+                (task,) = testbed.task_times(testbed.playbook(inventory, [TASKS[name]], forks=FORKS))
+                found[name].append(time.time() - task["ended"])
                 assert not testbed.simulator.open_connections()
             found[POOL].append(pool_seconds(testbed))
     ratios = [(run - exit) / pool for run, exit, pool in zip(found[RUN], found[EXIT], found[POOL], strict=True)]
@@ -38,11 +39,6 @@ def main(report: Report, hosts: int = HOSTS, repeats: int = REPEATS) -> None:
         [RUN, EXIT, POOL, "ratio"],
         [[*found.values(), ratios]],
     )
-
-
-def seconds_after_last_task(testbed: Testbed, inventory: Path) -> float:
-    (task,) = testbed.task_times(testbed.playbook(inventory, [RAW], forks=FORKS))
-    return time.time() - task["ended"]
 
 
 def pool_seconds(testbed: Testbed) -> float:

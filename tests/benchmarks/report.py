@@ -9,7 +9,7 @@ import dataclasses
 import statistics
 import typing as t
 
-#: What is compared, as all tables and charts name it.
+#: The names of the compared runs in all tables and charts.
 SSH, POOL, PLUGIN = "direct ssh", "bare thread pool", "remoteit.fleet.ssh"
 #: The role as most people use it, and with ``rolespec_validate: false``.
 ROLE, UNCHECKED_ROLE = "the role", "the role without the check of its arguments"
