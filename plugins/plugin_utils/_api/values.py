@@ -68,7 +68,10 @@ def sanitize(text: t.Any, secrets: t.Iterable[str | None] = ()) -> str:
     }
     for spelling in sorted(filter(None, spellings), key=len, reverse=True):
         line = line.replace(spelling, _MASK)
-    return "".join(character if character.isprintable() else "?" for character in line[:_MAX_TEXT_LENGTH])
+    line = line[:_MAX_TEXT_LENGTH]
+    if line.isprintable():  # almost always, and much faster than to check each character
+        return line
+    return "".join(character if character.isprintable() else "?" for character in line)
 
 
 def mask_secrets(value: t.Any, secrets: re.Pattern[str], depth: int = 0) -> t.Any:
