@@ -509,6 +509,10 @@ class Fleet:
     def ledgers(self) -> list[Path]:
         return sorted((self.state / "runs").glob("*")) if self.state.exists() else []
 
+    def ledgers_left_open(self) -> list[Path]:
+        """Return the ledgers, except those that only ask later teardowns to search for sessions again."""
+        return [path for path in self.ledgers() if '"settling"' not in path.read_text()]
+
     def end(self) -> None:
         for socket in self.plain_masters.iterdir():
             command = ["ssh", "-F", "/dev/null", "-o", f"ControlPath={socket}", "-O", "exit", "none"]

@@ -273,7 +273,7 @@ def test_teardown_closes_an_unrecorded_connection_of_an_organization(fleet: Flee
     wait_until(fleet.simulator.open_connections)
     assert fleet.run("remoteit.fleet.teardown").rc == 0
     assert fleet.simulator.open_connections() == []
-    assert fleet.ledgers() == []
+    assert fleet.ledgers_left_open() == []
 
 
 @organization
@@ -292,7 +292,7 @@ def test_connection_of_an_organization_behind_an_error_is_closed(
     assert run.result("connect")["failures"][service]["may_be_open"]
     assert "opened 1, closed 1" in run.text
     assert [connection["closed_by"] for connection in run.connections] == ["stop"]
-    assert fleet.ledgers() == []
+    assert fleet.ledgers_left_open() == []
 
 
 @organization
@@ -310,4 +310,4 @@ def test_connection_that_opens_after_the_error_of_a_gateway_is_closed(
     fleet.simulator.session_of("fleet@example.com", service)
     assert fleet.run("remoteit.fleet.teardown").rc == 0
     assert fleet.simulator.open_connections() == []
-    assert fleet.ledgers() == []
+    assert fleet.ledgers_left_open() == []

@@ -379,7 +379,7 @@ class Keeper:
         self._disconnect_all(retry=False)
         with self._lock:
             left = [managed for managed in self._registry.all if managed.may_be_open]
-            if left:
+            if left or self._reconciler.is_settling:
                 self._ledger.run_ended(by="keeper")
             else:
                 self._ledger.remove()

@@ -7,10 +7,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import to_remoteit_error
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.lifecycle import Lifecycle
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import (
@@ -32,6 +34,7 @@ class Reconciler:
         self._registry = registry
         self._lifecycle = lifecycle
         self._ledger = ledger
+        self.is_settling = False  # a call may still open a connection, although its session was found
 
     def note_hanging(self) -> None:
         """Count connect calls that have not ended as unconfirmed."""
@@ -56,7 +59,7 @@ class Reconciler:
             with self._registry.lock:
                 known_ids = ids | self._registry.connection_ids
                 for call, connectionid in match_sessions(unconfirmed, sessions, known_ids, rivals).items():
-                    self._record(unconfirmed[call], connectionid)
+                    self._record(call, unconfirmed[call], connectionid)
 
     def _unconfirmed_of(self, client: AccountClient) -> dict[PendingConnect, ManagedConnection]:
         return {
@@ -67,7 +70,7 @@ class Reconciler:
             if managed.state is State.UNCONFIRMED and managed.client is client and (doubt := managed.doubt) is not None
         }
 
-    def _record(self, managed: ManagedConnection, connectionid: str | None) -> None:
+    def _record(self, call: PendingConnect, managed: ManagedConnection, connectionid: str | None) -> None:
         if managed.state is not State.UNCONFIRMED:  # the response has arrived
             return
         if connectionid is None:
@@ -76,6 +79,17 @@ class Reconciler:
         else:
             managed.detach = False
             self._lifecycle.record_unusable(managed, connectionid, Event.SESSION_FOUND)
+            if not call.is_settled:
+                self._keep_for_teardown(managed)
+
+    def _keep_for_teardown(self, managed: ManagedConnection) -> None:
+        """Write the call into the ledger once more: the session may be another one, and the call open one later."""
+        number = -managed.number
+        client = managed.client
+        with contextlib.suppress(RemoteItError):
+            self._ledger.intent(number, managed.service, client.api_url, client.fingerprint, managed.host)
+            self._ledger.settling(number)
+            self.is_settling = True
 
     @staticmethod
     def _note_failure(unconfirmed: t.Iterable[ManagedConnection], message: str) -> None:

@@ -10,6 +10,8 @@ events belong to a connection, whose ``number`` is unique in the file:
 
 - ``intent``: a connect call is about to be sent,
 - ``opened``: the call opened a connection,
+- ``settling``: a session was closed as the connection of this call. It may be another one, and the API may open that of
+  the call later,
 - ``detached``: the connection stays open when the run ends,
 - ``closing``: a disconnect call is about to be sent, and this run does not need the connection any more,
 - ``closed``: the connection is closed, or was never opened.
@@ -60,6 +62,7 @@ class Entry:
     expires_at: str | None = None
     detached: bool = False
     closing: bool = False
+    settling: bool = False
     closed: str | None = None
 
     @property
@@ -74,6 +77,11 @@ class Entry:
         return self.expires_at or format_utc(
             parse_utc(self.opened_at or self.intended_at) + datetime.timedelta(seconds=MAX_SECONDS)
         )
+
+    @property
+    def is_settled(self) -> bool:
+        """Return whether its connect call has opened a connection, or never will."""
+        return parse_utc(self.intended_at) + datetime.timedelta(seconds=SETTLED_SECONDS) < utc_now()
 
     @property
     def age(self) -> int:
@@ -118,8 +126,14 @@ class LedgerSnapshot:
     changed_at: float = 0.0  # the time of the last change of the file, in seconds since 1970
 
     @property
-    def open(self) -> list[Entry]:
+    def unfinished(self) -> list[Entry]:
+        """Return the entries that a teardown has to finish."""
         return [entry for entry in self.entries if entry.closed is None]
+
+    @property
+    def open(self) -> list[Entry]:
+        """Return the entries that are open, or may be."""
+        return [entry for entry in self.unfinished if not entry.settling]
 
     def matches(self, run_id: str | None) -> bool:
         """Return whether the run has this ID, or belongs to the CI job with this ID. ``None`` matches every run."""
@@ -219,6 +233,8 @@ def _apply_to_entry(event: dict[str, t.Any], entry: Entry) -> None:
         entry.detached = True
     elif kind == "closing":
         entry.closing = True
+    elif kind == "settling":
+        entry.settling = True
     elif kind == "closed":
         entry.closed = str(event["outcome"])
 

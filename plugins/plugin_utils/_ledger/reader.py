@@ -73,7 +73,7 @@ def known_connections(directory: str, exclude: str) -> tuple[set[str], set[str]]
             for entry in parse_ledger(path, file, is_locked=True).entries:
                 if entry.connectionid is not None:
                     ids.add(entry.connectionid.lower())
-                elif entry.closed is None and path != exclude and not entry.has_expired:
+                elif not (entry.closed or entry.settling or path == exclude or entry.has_expired):
                     services.add(entry.service.upper())
     return ids, services
 

@@ -60,7 +60,7 @@ def teardown(
     with lock_ended_ledgers(directory, run_id, unreadable) as ledgers:
         for snapshot, ledger in ledgers:
             if ledger is not None and not check_mode:
-                for entry in snapshot.open:
+                for entry in snapshot.unfinished:
                     # A running run that closes the same connection at this time would leave it to the ended run.
                     ledger.closing(entry.number)
         ids_elsewhere = ids_in_use(directory, [snapshot.path for snapshot, _unused in ledgers])
@@ -98,14 +98,14 @@ class _EndedRun:
         self._get_account = get_account
         self._backend = backend
         self._to_close: dict[ConnectionRef, Entry] = {}
-        self._left_open = 0
+        self._left_open = 0  # entries that the ledger must keep
 
     def finish(self, ids_elsewhere: t.Container[str], check_mode: bool) -> t.Iterator[_Outcome]:
         """Close the connections of the run, and remove its ledger if none is left. Yield each with its outcome.
 
         :param ids_elsewhere: the IDs of connections that running runs use.
         """
-        entries = self._snapshot.open
+        entries = self._snapshot.unfinished
         for entry in entries:
             if entry.connectionid is not None:
                 ref = (entry.service, entry.connectionid)
@@ -156,7 +156,8 @@ class _EndedRun:
             connectionid = found.get(entry.number)
             if not entry.has_expired and entry.number not in found:
                 self._left_open += 1
-                yield entry, "", _error_unconfirmed(self._snapshot, entry)
+                if not entry.settling:
+                    yield entry, "", _error_unconfirmed(self._snapshot, entry)
                 continue
             if connectionid is not None:
                 self._to_close[entry.service, connectionid] = entry
@@ -189,6 +190,9 @@ class _EndedRun:
             outcome = ALREADY_CLOSED
         if isinstance(outcome, RemoteItError):
             self._left_open += 1
+        elif entry.connectionid is None and not entry.is_settled:
+            self._left_open += 1
+            self._ledger.settling(entry.number)
         else:
             self._ledger.closed(entry.number, outcome)
         return outcome

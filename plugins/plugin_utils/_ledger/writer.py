@@ -116,6 +116,10 @@ class Ledger:
         """Record that this run does not need the connection any more."""
         self._try_to_write({"event": "closing", "number": number})
 
+    def settling(self, number: int) -> None:
+        """Record that a session was closed as the connection of a call that may still open one."""
+        self._try_to_write({"event": "settling", "number": number})
+
     def closed(self, number: int, outcome: str) -> None:
         self._try_to_write({"event": "closed", "number": number, "outcome": outcome})
 

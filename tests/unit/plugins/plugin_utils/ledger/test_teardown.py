@@ -22,7 +22,10 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials im
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import SETTLED_SECONDS
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import is_used_by_another
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import (
+    is_used_by_another,
+    list_open_connections,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import process_identity
@@ -323,6 +326,22 @@ def test_unconfirmed_call_is_found_among_the_sessions(mock_api: MockApi, directo
     mock_api.expect_query({"id": [SERVICE]}, started_now())
     mock_api.expect_query({"connectionId": REF[1], "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
     assert run_teardown(directory, credentials=WITH_ACCESS_KEY) == {REF: "closed"}
+
+
+def test_unconfirmed_call_is_searched_until_it_is_settled(
+    mock_api: MockApi, directory: str, unconfirmed: Ledger
+) -> None:
+    """The first session that is found is another one, and the API executes the call late."""
+    for reply in (started_now(), sessions(), started_now()):
+        mock_api.expect_query({"id": [SERVICE]}, reply)
+        if reply != sessions():
+            mock_api.expect_query({"connectionId": REF[1], "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
+        expected = {} if reply == sessions() else {REF: "closed"}
+        assert run_teardown(directory, credentials=WITH_ACCESS_KEY) == expected
+        assert list_open_connections(directory, None) == []
+    move_to_the_past(unconfirmed, SETTLED_SECONDS + 20)
+    mock_api.expect_query({"id": [SERVICE]}, sessions())
+    assert run_teardown(directory, credentials=WITH_ACCESS_KEY) == {}
     assert not os.path.exists(unconfirmed.path)
 
 
