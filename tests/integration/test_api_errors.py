@@ -353,4 +353,4 @@ def test_teardown_finds_an_unrecorded_connection(fleet: Fleet) -> None:
     teardown = fleet.run("remoteit.fleet.teardown")
     assert teardown.rc == 0
     assert [entry["connectionid"] for entry in fleet.simulator.open_connections()] == [other["connectionid"]]
-    assert fleet.ledgers() == []
+    assert fleet.ledgers_left_open() == []

@@ -15,7 +15,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import outcome_of_error
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, DeviceFilter, Warn
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import ConnectOutcome, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    ConnectOutcome,
+    OtherServiceError,
+    RemoteItError,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import (
     FoundServices,
     ServiceName,
@@ -121,11 +125,14 @@ def _close_unusable(api: Api, service: str, connectionid: str, failure: RemoteIt
     except RemoteItError as error:
         return f"the connection {connectionid} could not be closed: {error.message}"
     failure.connectionid = None
-    if is_closed:
-        failure.outcome = ConnectOutcome.REFUSED
-        return f"the connection {connectionid} was closed again"
     failure.outcome = ConnectOutcome.UNKNOWN
-    return f"the API does not know the connection {connectionid} that it has returned; {MAY_BE_OPEN}"
+    if not is_closed:
+        return f"the API does not know the connection {connectionid} that it has returned; {MAY_BE_OPEN}"
+    ending = f"the connection {connectionid} was closed again"
+    if isinstance(failure, OtherServiceError):
+        return f"{ending}; {MAY_BE_OPEN}"
+    failure.outcome = ConnectOutcome.REFUSED
+    return ending
 
 
 def disconnect_one(api: Api, stop: ConnectionRef) -> str:

@@ -19,7 +19,7 @@ import re
 import typing as t
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BadAnswerError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import BadAnswerError, OtherServiceError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import (
     describe,
     dict_or_empty,
@@ -109,10 +109,10 @@ class Connection:
         try:
             address = _field(body, "deviceaddress")
             if address is not None and (not isinstance(address, str) or address.lower() != service_id.lower()):
-                raise BadAnswerError("the API's response is about another service")
+                raise OtherServiceError("the API's response is about another service")
             endpoint = parse_proxy(body)
         except BadAnswerError as error:
-            raise BadAnswerError(error.message, connectionid=connectionid) from None
+            raise type(error)(error.message, connectionid=connectionid) from None
         seconds = _parse_seconds(body.get("expirationsec", body.get("proxyExpirationSec")))
         overrode = truthy(body.get("connectionOverridden"))
         return cls._from_response(service_id, connectionid, endpoint, hostip, seconds, overrode)

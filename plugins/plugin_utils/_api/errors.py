@@ -127,6 +127,10 @@ class BadAnswerError(RemoteItError):
     code = "bad_answer"
 
 
+class OtherServiceError(BadAnswerError):
+    """The response is about another service than the call, whose own connection may be open."""
+
+
 _CLASSES: tuple[type[RemoteItError], ...] = (RemoteItError, *RemoteItError.__subclasses__())
 
 #: The class of each code. All but ``options`` can be the failure of one service of a bulk call.

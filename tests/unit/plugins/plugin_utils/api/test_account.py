@@ -56,7 +56,6 @@ REQUEST = ConnectRequest((SERVICE,))
     [
         opened(proxy="http://-oProxyCommand=x:22"),
         opened(proxy="nonsense"),
-        opened(deviceaddress="80:00:00:00:00:00:00:91"),
         Reply({"status": "true", "connectionid": ID}),
     ],
 )

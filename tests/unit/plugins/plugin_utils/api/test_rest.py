@@ -210,6 +210,17 @@ def test_refused_connect_has_an_outcome(mock_api: MockApi, reply: Reply, outcome
     assert caught.value.outcome is outcome
 
 
+def test_response_about_another_service_leaves_the_own_call_unclear(mock_api: MockApi) -> None:
+    """Its connection is closed, but the call may have opened another one."""
+    mock_api.expect("POST", CONNECT, opened(SERVICES[1], ID))
+    mock_api.expect_disconnect(SERVICE, ID, STOPPED)
+    with pytest.raises(
+        BadAnswerError, match=r"about another service; .* was closed again; a connection may be"
+    ) as caught:
+        connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
+    assert (caught.value.outcome, caught.value.connectionid) == (ConnectOutcome.UNKNOWN, None)
+
+
 def test_refusal_contains_reason_and_advice(mock_api: MockApi) -> None:
     mock_api.expect("POST", CONNECT, refused("api key failed validation"))
     with pytest.raises(RemoteItError, match=r"^the API says: api key failed validation \(check the developer key\)$"):
