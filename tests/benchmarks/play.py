@@ -157,7 +157,7 @@ def show_plays(report: Report, rows: t.Sequence[tuple[str, Setup, list[Costs]]])
         "Whole runs",
         "Seconds of runs that open, run the tasks on each device, and close. The ratios are to the sum of direct ssh"
         " and the bare thread pool, which opens and closes the same connections.",
-        ["tasks", "hosts", "forks", "latency", SSH, POOL, PLUGIN, "÷ sum", ROLE, "÷ sum"],
+        ["tasks", "hosts", "forks", "latency", SSH, POOL, PLUGIN, "plugin ÷ sum", ROLE, "role ÷ sum"],
         [
             [
                 tasks,
