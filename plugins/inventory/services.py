@@ -299,8 +299,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         locations = [self._templated_option(name) for name in _LOCATION_OPTIONS]
         key = f"{self.get_cache_key(path)}_{digest(path, DeviceListing.FORMAT, locations, vars(device_filter))}"
         if cache and uses_cache:
-            # The cache can lack the key, or contain something else.
-            with contextlib.suppress(LookupError, TypeError, ValueError, RecursionError):
+            # The cache can lack the key, or contain something else. Its plugin raises AnsibleError for a damaged file.
+            with contextlib.suppress(AnsibleError, LookupError, TypeError, ValueError, RecursionError):
                 cached = DeviceListing.load(self._cache[key])
                 if fingerprint in (None, cached.account):
                     return cached

@@ -574,9 +574,11 @@ def test_cache_of_something_else_is_ignored(account: Account) -> None:
     (path,) = (account.fleet.project / "cache").iterdir()
     title, count = re.subn(r'(\\+")SSH(\\+")', r"[\1SSH\2]", path.read_text())
     assert count
-    for text in (json.dumps("[1, 2, 3]"), title):
+    damaged = (title[: len(title) // 2], "")
+    for text in (json.dumps("[1, 2, 3]"), title, *damaged):
         path.write_text(text)
         assert len(account.listing().variables) == DEVICES
+    assert len(account.simulator.requests("list")) == 5
 
 
 def test_cache_depends_on_the_account(account: Account) -> None:
