@@ -19,6 +19,7 @@ class ActionModule(RemoteItAction):
     ARGUMENT_SPEC = {**_argspec.AUTH_SPEC, "run_id": {"type": "str"}}
 
     def execute(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        self.check_ledger_variables()
         connections = list_open_connections(runs_dir(), options["run_id"])
         result: dict[str, t.Any] = {"changed": False, "connections": connections, "sessions": None}
         try:

@@ -40,6 +40,7 @@ class ActionModule(RemoteItAction):
         return _disconnect.disconnect(options, environ, KeeperClient(), check_mode=self._task.check_mode)
 
     def _close_ended_runs(self, options: dict[str, t.Any], environ: dict[str, str]) -> dict[str, t.Any]:
+        self.check_ledger_variables()
         remove_stale_runtime_dirs(THIS_RUN.runtime_dir)
         audit_log = _open_audit_log()
         outcomes = list(

@@ -28,6 +28,8 @@ attributes:
     support: full
 notes:
   - The ledgers are files on the controller. The module does not list the runs of other controllers.
+  - E(REMOTEIT_STATE_DIR) and E(REMOTEIT_RUN_ID) are read from the environment of C(ansible-playbook). The task fails if
+    its own environment sets other values.
 options:
   run_id:
     description:

@@ -65,6 +65,8 @@ options:
       - Whether to close the connections of all ended runs of this user, according to the ledgers on this controller.
     type: bool
 notes:
+  - With O(run_id) and O(all), E(REMOTEIT_STATE_DIR) and E(REMOTEIT_RUN_ID) are read from the environment of
+    C(ansible-playbook). The task fails if its own environment sets other values.
   - With O(run_id) and O(all), the connections of a running run are never closed. If its keeper was killed, a run in
     another container or on another machine counts as ended.
   - Connections in a ledger that were opened with other credentials are not closed and are returned in RV(failures). The

@@ -21,6 +21,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, to_plain_types
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN
 
+#: The variables that only the environment of ``ansible-playbook`` sets: all processes of a run use its ledger.
+_VARIABLES_OF_THE_RUN = ("REMOTEIT_STATE_DIR", "REMOTEIT_RUN_ID")
+
 
 class RemoteItAction(ActionBase):
     """An action that validates its options, runs ``execute`` and converts its errors to a failed result.
@@ -60,14 +63,30 @@ class RemoteItAction(ActionBase):
 
     def environment(self) -> dict[str, str]:
         """Return the environment of this process, overridden by that of the task."""
-        task_environment: dict[str, t.Any] = {}
-        self._compute_environment_string(task_environment)  # type: ignore[no-untyped-call]
-        strings = {str(name): str(value) for name, value in task_environment.items()}
-        return _credentials.merge_environments(strings, os.environ)
+        return _credentials.merge_environments(self._task_environment(), os.environ)
+
+    def check_ledger_variables(self) -> None:
+        """Raise an error if the environment of the task selects other ledgers than that of this process.
+
+        :raises OptionsError: the message recommends the environment of ``ansible-playbook``.
+        """
+        of_task = self._task_environment()
+        for name in _VARIABLES_OF_THE_RUN:
+            value = of_task.get(name, "")
+            if name in of_task and value != os.environ.get(name, ""):
+                raise OptionsError(
+                    f"the environment of the task sets {name} to {value!r}, which does not select the ledgers. Set it"
+                    " in the environment of ansible-playbook"
+                )
 
     def play(self, task_vars: dict[str, t.Any]) -> Play:
         """Return the play of this task."""
         return Play(self._task, task_vars, self._loader)
+
+    def _task_environment(self) -> dict[str, str]:
+        environment: dict[str, t.Any] = {}
+        self._compute_environment_string(environment)  # type: ignore[no-untyped-call]
+        return {str(name): str(value) for name, value in environment.items()}
 
     def _check_delegation(self) -> None:
         """Raise an error if the task is delegated to another host: an action always runs on the controller.

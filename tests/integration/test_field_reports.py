@@ -11,7 +11,7 @@ import signal
 from typing import Any
 
 import pytest
-from conftest import CONNECT, ROLE, Fleet, one_line, play, role_play, themselves, who
+from conftest import CONNECT, DISCONNECT, ROLE, Fleet, one_line, play, role_play, themselves, who
 from support import TIMEOUT, wait_until
 from test_termination import running
 
@@ -134,6 +134,22 @@ def test_environment_of_a_play_is_for_the_devices(fleet: Fleet) -> None:
     fleet.write("on_the_devices.yml", [who()])
     run = fleet.run([role_play(environment=environment)])
     assert run.stdout_of("who") == themselves(*ALL)
+
+
+@pytest.mark.parametrize("name", ["REMOTEIT_STATE_DIR", "REMOTEIT_RUN_ID"])
+@pytest.mark.usefixtures("leftover")
+def test_environment_of_a_task_selects_no_ledgers(fleet: Fleet, name: str) -> None:
+    """The state directory and the run are those of ansible-playbook."""
+    fleet.environ["REMOTEIT_RUN_ID"] = "4711"
+    close = {"name": "close", DISCONNECT: {"all": True}, "environment": {name: "other"}, "ignore_errors": True}
+    info = {"name": "list", "remoteit.fleet.remoteit_connection_info": {}, "environment": {name: "other"}}
+    same = {"name": "same", DISCONNECT: {"all": True}, "environment": {name: fleet.environ[name]}}
+    run = fleet.on_localhost([close, {**info, "ignore_errors": True}, same])
+    for task in ("close", "list"):
+        assert run.result(task)["failure"]["code"] == "options"
+        assert f"sets {name} to 'other'" in run.message(task)
+    assert run.status("same") == {"localhost": "changed"}
+    assert not fleet.simulator.open_connections()
 
 
 def test_playbook_is_no_tasks_file(fleet: Fleet) -> None:
