@@ -11,7 +11,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils import _argspec
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NoCredentialsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import runs_dir
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._status import table_of
 
 
@@ -19,14 +18,16 @@ class ActionModule(RemoteItAction):
     ARGUMENT_SPEC = {**_argspec.AUTH_SPEC, "run_id": {"type": "str"}}
 
     def execute(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
-        self.check_ledger_variables()
-        connections = list_open_connections(runs_dir(), options["run_id"])
+        warnings: list[str] = []
+        directory = self.ledgers_dir(warnings)
+        connections = list_open_connections(directory, options["run_id"])
         result: dict[str, t.Any] = {"changed": False, "connections": connections, "sessions": None}
         try:
             result["sessions"] = self._sessions(options)
         except RemoteItError as error:  # the ledgers are returned even if the API fails
-            result["warnings"] = [f"the sessions of the account cannot be listed: {error.message}"]
-        return {**result, "table": table_of(connections, result["sessions"])}
+            warnings.append(f"the sessions of the account cannot be listed: {error.message}")
+        result["table"] = table_of(connections, result["sessions"])
+        return {**result, "warnings": warnings} if warnings else result
 
     def _sessions(self, options: dict[str, t.Any]) -> list[dict[str, t.Any]] | None:
         """Return the proxy connections of the account, or ``None`` without an access key."""

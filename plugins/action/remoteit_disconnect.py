@@ -16,7 +16,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown im
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import runs_left_open
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import ProgressBackend
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, audit_log_path, runs_dir
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, audit_log_path
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import remove_stale_runtime_dirs
 
 if t.TYPE_CHECKING:
@@ -40,12 +40,13 @@ class ActionModule(RemoteItAction):
         return _disconnect.disconnect(options, environ, KeeperClient(), check_mode=self._task.check_mode)
 
     def _close_ended_runs(self, options: dict[str, t.Any], environ: dict[str, str]) -> dict[str, t.Any]:
-        self.check_ledger_variables()
+        warnings: list[str] = []
+        directory = self.ledgers_dir(warnings)
         remove_stale_runtime_dirs(THIS_RUN.runtime_dir)
         audit_log = _open_audit_log()
         outcomes = list(
             teardown(
-                runs_dir(),
+                directory,
                 options["run_id"],
                 lambda: _argspec.account_of(options, environ),
                 ProgressBackend(DirectBackend()),
@@ -53,8 +54,7 @@ class ActionModule(RemoteItAction):
                 audit_log=audit_log,
             )
         )
-        warnings = []
-        others = runs_left_open(runs_dir()) if options["run_id"] and not outcomes else []
+        others = runs_left_open(directory) if options["run_id"] and not outcomes else []
         if others:
             warnings.append(
                 f"the run {options['run_id']!r} has left nothing open, but other ended runs have: {', '.join(others)}."

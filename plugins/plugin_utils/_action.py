@@ -19,7 +19,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils import _results
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import credentials as _credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, to_plain_types
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, runs_dir
 
 #: The variables that only the environment of ``ansible-playbook`` sets: all processes of a run use its ledger.
 _VARIABLES_OF_THE_RUN = ("REMOTEIT_STATE_DIR", "REMOTEIT_RUN_ID")
@@ -65,10 +65,11 @@ class RemoteItAction(ActionBase):
         """Return the environment of this process, overridden by that of the task."""
         return _credentials.merge_environments(self._task_environment(), os.environ)
 
-    def check_ledger_variables(self) -> None:
-        """Raise an error if the environment of the task selects other ledgers than that of this process.
+    def ledgers_dir(self, warnings: list[str]) -> str:
+        """Return the directory of the ledgers.
 
-        :raises OptionsError: the message recommends the environment of ``ansible-playbook``.
+        :param warnings: gets a warning if ``REMOTEIT_STATE_DIR`` is set and does not contain that directory.
+        :raises OptionsError: the environment of the task selects another directory or run than that of this process.
         """
         of_task = self._task_environment()
         for name in _VARIABLES_OF_THE_RUN:
@@ -78,6 +79,10 @@ class RemoteItAction(ActionBase):
                     f"the environment of the task sets {name} to {value!r}, which does not select the ledgers. Set it"
                     " in the environment of ansible-playbook"
                 )
+        directory = runs_dir()
+        if os.environ.get("REMOTEIT_STATE_DIR") and not os.path.lexists(directory):
+            warnings.append(f"there are no ledgers, because {directory!r} does not exist. Check REMOTEIT_STATE_DIR")
+        return directory
 
     def play(self, task_vars: dict[str, t.Any]) -> Play:
         """Return the play of this task."""

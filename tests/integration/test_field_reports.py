@@ -213,6 +213,20 @@ def test_teardown_closes_or_fails(fleet: Fleet, arguments: tuple[str, ...]) -> N
     assert not fleet.simulator.open_connections()
 
 
+@pytest.mark.parametrize("playbook", ["teardown", "status"])
+@pytest.mark.usefixtures("leftover")
+def test_wrong_state_directory_is_reported(fleet: Fleet, playbook: str) -> None:
+    wrong = {"REMOTEIT_STATE_DIR": str(fleet.project / "ansible.cfg")}
+    run = fleet.run(f"remoteit.fleet.{playbook}", environ=wrong)
+    assert run.rc == 2
+    assert "/ansible.cfg/runs' cannot be read: Not a directory. Check REMOTEIT_STATE_DIR" in run.text
+    below = {"REMOTEIT_STATE_DIR": str(fleet.state / "runs")}
+    run = fleet.run(f"remoteit.fleet.{playbook}", environ=below)
+    assert run.rc == 0
+    assert "/runs/runs' does not exist. Check REMOTEIT_STATE_DIR" in run.text
+    assert "does not exist" not in fleet.run(f"remoteit.fleet.{playbook}").text
+
+
 @pytest.mark.usefixtures("leftover")
 def test_teardown_with_a_wrong_id_names_the_runs_that_left_connections(fleet: Fleet) -> None:
     wrong_id = ("-e", "remoteit_teardown_run_id=4711")

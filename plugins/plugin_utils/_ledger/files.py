@@ -14,12 +14,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shlex
 import stat
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import is_private_dir
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import private_dir_problem
 
 SUFFIX = ".jsonl"
 
@@ -38,15 +37,22 @@ def open_ledgers(
     :param exclude: the path of a ledger that is not opened.
     :raises RemoteItError: the directory is not private to this user, or it or a ledger cannot be read.
     """
-    if not os.path.lexists(directory):
+    try:
+        problem = private_dir_problem(directory)
+        names = sorted(os.listdir(directory)) if problem is None else []
+    except FileNotFoundError:
         return
-    if not is_private_dir(directory):
+    except OSError as error:
         raise RemoteItError(
-            f"the ledgers in {directory!r} were not read: it is not a private directory of this user. If it is yours,"
-            f" run: chmod 700 {shlex.quote(directory)}"
+            f"the ledgers in {directory!r} cannot be read: {error.strerror}. Check REMOTEIT_STATE_DIR, and the"
+            " permissions of the directory"
+        ) from error
+    if problem is not None:
+        raise RemoteItError(
+            f"the ledgers in {directory!r} were not read: it is not a private directory of this user, because {problem}"
         )
     flags = (os.O_RDONLY if mode == "rb" else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    for name in _names(directory):
+    for name in names:
         path = os.path.join(directory, name)
         if not name.endswith(SUFFIX) or path == exclude or not _is_file(path):
             continue
@@ -64,17 +70,6 @@ def open_ledgers(
             unreadable.append(failure)
             continue
         yield path, t.cast(t.BinaryIO, file)
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RemoteItError(
-            f"the ledgers in {directory!r} cannot be read: {error.strerror}. Check the permissions of the directory"
-        ) from error
 
 
 def _is_file(path: str) -> bool:

@@ -25,19 +25,34 @@ def make_private_dir(path: str) -> None:
         os.mkdir(path, 0o700)
     except FileExistsError:
         pass
-    if not is_private_dir(path):
-        raise PermissionError(
-            f"{path!r} is not a private directory of this user. If it is yours, run: chmod 700 {shlex.quote(path)}"
-        )
+    problem = private_dir_problem(path)
+    if problem is not None:
+        raise PermissionError(f"{path!r} is not a private directory of this user, because {problem}")
 
 
 def is_private_dir(path: str) -> bool:
     """Return whether the path is a directory that belongs to this user and that no other user can write to."""
     try:
-        found = os.lstat(path)
+        return private_dir_problem(path) is None
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+
+
+def private_dir_problem(path: str) -> str | None:
+    """Return why an existing path is not a private directory of this user, with the next step, or ``None`` if it is.
+
+    :raises OSError: the path does not exist, or its parent directory cannot be searched.
+    """
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode):
+        return "it is a symbolic link. Replace it with a directory"
+    if not stat.S_ISDIR(found.st_mode):
+        return "it is a file. Rename it, or use another path"
+    if found.st_uid != os.getuid():
+        return "it belongs to another user. Run Ansible as that user, or use another path"
+    if found.st_mode & 0o022:
+        return f"other users can write to it. Run: chmod 700 {shlex.quote(path)}"
+    return None
 
 
 def is_safe_parent_dir(base: str) -> bool:

@@ -133,5 +133,25 @@ def test_list_skips_invalid_values(ledger: Ledger, directory: str) -> None:
 
 def test_list_refuses_a_shared_directory(ledger: Ledger, directory: str) -> None:
     os.chmod(directory, 0o777)
-    with pytest.raises(RemoteItError, match="not a private directory of this user"):
+    with pytest.raises(RemoteItError, match="of this user, because other users can write to it"):
         list_open_connections(directory, None)
+
+
+def test_list_refuses_a_symbolic_link(ledger: Ledger, directory: str) -> None:
+    os.rename(directory, f"{directory}.moved")
+    os.symlink(f"{directory}.moved", directory)
+    with pytest.raises(RemoteItError, match="it is a symbolic link"):
+        list_open_connections(directory, None)
+
+
+@pytest.mark.parametrize("name", [".", ".."], ids=["of the ledgers", "of the state"])
+def test_list_refuses_a_file_instead_of_a_directory(tmp_path: pathlib.Path, directory: str, name: str) -> None:
+    path = pathlib.Path(os.path.normpath(os.path.join(directory, name)))
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    with pytest.raises(RemoteItError, match=r"it is a file|Not a directory. Check REMOTEIT_STATE_DIR"):
+        list_open_connections(directory, None)
+
+
+def test_list_is_empty_without_a_directory(directory: str) -> None:
+    assert list_open_connections(directory, None) == []

@@ -50,12 +50,19 @@ def make_foreign(path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [make_symlink, make_writable(0o720), make_writable(0o702), make_foreign, pathlib.Path.touch]
+    ("make", "reason"),
+    [
+        (make_symlink, "it is a symbolic link"),
+        (make_writable(0o720), "other users can write to it. Run: chmod 700 "),
+        (make_writable(0o702), "other users can write to it. Run: chmod 700 "),
+        (make_foreign, "it belongs to another user"),
+        (pathlib.Path.touch, "it is a file"),
+    ],
 )
 def test_make_private_dir_refuses_a_shared_directory(
-    tmp_path: pathlib.Path, make: t.Callable[[pathlib.Path], None]
+    tmp_path: pathlib.Path, make: t.Callable[[pathlib.Path], None], reason: str
 ) -> None:
     path = tmp_path / "directory"
     make(path)
-    with pytest.raises(PermissionError, match="not a private directory of this user"):
+    with pytest.raises(PermissionError, match=f"not a private directory of this user, because {reason}"):
         make_private_dir(str(path))
