@@ -20,7 +20,7 @@ class ActionModule(RemoteItAction):
     def execute(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         warnings: list[str] = []
         directory = self.ledgers_dir(warnings)
-        connections = list_open_connections(directory, options["run_id"])
+        connections = list_open_connections(directory, _argspec.check_run_id(options["run_id"]))
         result: dict[str, t.Any] = {"changed": False, "connections": connections, "sessions": None}
         try:
             result["sessions"] = self._sessions(options)

@@ -35,7 +35,7 @@ class ActionModule(RemoteItAction):
             if self._task.check_mode:
                 return _disconnect.result_of(())
             return _disconnect.result_of(disconnect_hosts(options, self.play(task_vars)))
-        if options["run_id"] or options["all"]:
+        if _argspec.check_run_id(options["run_id"]) or options["all"]:
             return self._close_ended_runs(options, environ)
         return _disconnect.disconnect(options, environ, KeeperClient(), check_mode=self._task.check_mode)
 

@@ -53,6 +53,19 @@ def account_of(
     )
 
 
+def check_run_id(run_id: str | None) -> str | None:
+    """Return the option ``run_id``.
+
+    :raises OptionsError: it is blank, for example because a CI system does not set a variable.
+    """
+    if run_id is not None and not run_id.strip():
+        raise OptionsError(
+            "run_id is empty: set it to the ID of a run or of a CI job. The playbook remoteit.fleet.teardown sets it to"
+            " remoteit_teardown_run_id"
+        )
+    return run_id
+
+
 def canonical_service_ids(given_ids: t.Sequence[str]) -> dict[str, str]:
     """Return each given ID with the first one that differs at most in case, because IDs are case-insensitive.
 

@@ -87,11 +87,6 @@ def _connection_refs(options: t.Mapping[str, t.Any]) -> list[ConnectionRef]:
         entries = [entry for entry in _entries(options["connections"]) if entry.get("connectionid") is not None]
     elif options.get("deviceaddress"):
         entries = [options]
-    elif options.get("run_id") is not None:
-        raise OptionsError(
-            "run_id is empty: set it to the ID of a run or of a CI job. The playbook remoteit.fleet.teardown sets it to"
-            " remoteit_teardown_run_id"
-        )
     else:
         raise OptionsError(
             "there is nothing to close: set deviceaddress and connectionid, connections, hosts, run_id, or all"

@@ -228,6 +228,17 @@ def test_wrong_state_directory_is_reported(fleet: Fleet, playbook: str) -> None:
 
 
 @pytest.mark.usefixtures("leftover")
+def test_blank_run_id_is_refused(fleet: Fleet) -> None:
+    tasks = [
+        {"name": "close", DISCONNECT: {"run_id": " "}, "ignore_errors": True},
+        {"name": "list", "remoteit.fleet.remoteit_connection_info": {"run_id": ""}, "ignore_errors": True},
+    ]
+    run = fleet.on_localhost(tasks)
+    assert run.status("close") == run.status("list") == {"localhost": "ignored"}
+    assert len(fleet.simulator.open_connections()) == 1
+
+
+@pytest.mark.usefixtures("leftover")
 def test_teardown_with_a_wrong_id_names_the_runs_that_left_connections(fleet: Fleet) -> None:
     wrong_id = ("-e", "remoteit_teardown_run_id=4711")
     teardown = fleet.run("remoteit.fleet.teardown", *wrong_id, leaves_open=0)
