@@ -112,6 +112,10 @@ options:
     description:
       - The groups to create automatically. V(tag) creates one group for each tag, such as C(remoteit_tag_kiosk).
         V(state) creates the groups C(remoteit_state_active) and C(remoteit_state_inactive).
+      - C(_) replaces all characters that are not allowed in the name of a group. If several tags have the same group,
+        the plugin warns, but the group contains the devices of all of them. The same applies to O(keyed_groups).
+      - If another source has a group of that name, the two groups are one group. The plugin warns only if
+        ansible-core reads that source first. Set O(group_prefix) to separate them.
     type: list
     elements: str
     choices: [tag, state]
@@ -257,6 +261,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     inventory: t.Any  # ``None`` until ``parse`` is called
 
+    _names_of_groups: dict[str, dict[str, None]]  # the names from which each constructed group was created
+
     if t.TYPE_CHECKING:  # ansible-core does not annotate it
         get_option: t.Callable[..., t.Any]
 
@@ -274,6 +280,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         """Add the devices that the source file selects to the inventory."""
         super().parse(inventory, loader, path, cache)
         register_in_main_process()
+        self._names_of_groups = {}
         config = self._read_config_data(path)  # type: ignore[no-untyped-call]
         self._warn_unknown_options(config)
         try:
@@ -358,6 +365,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             if state is None or device.online == (state == "active"):
                 groups.add(self._add_host(name, values), device)
                 hosts.append((name, values))
+        self._warn_about_option_groups(groups)
         self._construct(hosts)
         self._warn(listing.warnings)
 
@@ -394,6 +402,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             self._create_tag_groups(tags, prefix),
             {online: self._create_group(f"{prefix}state_{state}") for online, state in states.items()},
         )
+
+    def _sanitize_group_name(self, name: str) -> str:
+        """Return a valid name for a group. The methods of ansible-core that construct groups call it too."""
+        group = str(super()._sanitize_group_name(name))
+        self._names_of_groups.setdefault(group, {})[name] = None
+        return group
 
     def _create_group(self, name: str) -> Group:
         return self.inventory.groups[self.inventory.add_group(self._sanitize_group_name(name))]
@@ -465,6 +479,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         )
         return found
 
+    def _warn_about_option_groups(self, created: DeviceGroups) -> None:
+        """Warn about groups of the option ``groups`` that the plugin has created for devices, tags or states."""
+        groups = (created.devices, *created.by_tag.values(), *created.by_state.values())
+        automatic = {group.name for group in groups}
+        names = [name for name in map(self._sanitize_group_name, self.get_option("groups")) if name in automatic]
+        self._warn(
+            [
+                f"the option groups adds hosts to the group {name!r}, which the plugin creates; use another name, or"
+                " change group_prefix"
+                for name in names
+            ]
+        )
+
     def _construct(self, hosts: t.Iterable[tuple[str, dict[str, t.Any]]]) -> None:
         """Evaluate the user's expressions for each host. A host for which one fails does not affect the others."""
         compose, groups, keyed, strict = (
@@ -472,6 +499,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         )
         if not (compose or groups or keyed):
             return
+        self._names_of_groups = {}
         warnings = []
         for name, variables in hosts:
             if name in self.inventory.groups:  # created by now; ansible-core would use the group instead of the host
@@ -486,6 +514,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                     raise
                 warnings.append(f"host {name} is not in all of its constructed groups: {error}")
         self._warn(warnings)
+        self._warn(
+            [
+                f"the constructed groups {', '.join(map(repr, names))} share the group {group!r}"
+                for group, names in self._names_of_groups.items()
+                if len(names) > 1
+            ]
+        )
 
     def _warn(self, messages: t.Sequence[str]) -> None:
         for message in messages[:MAX_WARNINGS]:

@@ -109,6 +109,32 @@ def test_similar_tags_share_a_group_with_a_warning(
     assert "the tags 'site-a' and 'site.a' share the group 'remoteit_tag_site_a'" in shown(capsys)
 
 
+def test_similar_keyed_groups_share_a_group_with_a_warning(
+    tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = [{"name": "site-a"}], [{"name": "site.a"}, {"name": "b"}]
+    mock_api.expect_query(None, page(device(1, tags=first), device(2, tags=second), device(3, tags=second[1:])))
+    keyed = [{"key": "remoteit_tags", "prefix": "tag"}]
+    inventory = parse(tmp_path, keyed_groups=keyed, group_by=["state"], groups={"remoteit_tag_b": "true"})
+    assert [host.name for host in inventory.groups["tag_site_a"].get_hosts()] == ["pi-1", "pi-2"]
+    text = shown(capsys)
+    assert "the constructed groups 'tag_site-a', 'tag_site.a' share the group 'tag_site_a'" in text
+    assert text.count("WARNING") == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["remoteit_tag_a", "remoteit_state_active", "remoteit_devices", "remoteit-state.inactive"]
+)
+def test_option_groups_with_a_group_of_the_plugin_gives_a_warning(
+    tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    mock_api.expect_query(None, page(device(1, tags=[{"name": "a"}]), device(2)))
+    parse(tmp_path, groups={name: "true", "kiosks": "true"})
+    text = shown(capsys)
+    assert f"adds hosts to the group {name.replace('-', '_').replace('.', '_')!r}, which the plugin creates" in text
+    assert "kiosks" not in text
+
+
 def test_tag_with_the_group_of_another_source_gives_a_warning(
     tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
