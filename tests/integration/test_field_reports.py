@@ -178,6 +178,7 @@ def test_tasks_file_without_tasks_fails_before_a_connection(fleet: Fleet, conten
     assert run.connections == []
 
 
+@pytest.mark.every_engine
 def test_each_host_has_its_own_tasks_file(fleet: Fleet) -> None:
     """The file of the second host is missing, and the third one has none. They fail alone."""
     for device, name in zip(fleet.devices, ("on_the_devices.yml", "missing.yml", "")):
