@@ -11,7 +11,7 @@ import signal
 from typing import Any
 
 import pytest
-from conftest import CONNECT, DISCONNECT, ROLE, Fleet, one_line, play, role_play, themselves, who
+from conftest import CONNECT, DISCONNECT, ROLE, Fleet, one_line, play, raw, role_play, themselves, who
 from support import TIMEOUT, wait_until
 from test_termination import running
 
@@ -189,6 +189,23 @@ def test_each_host_has_its_own_tasks_file(fleet: Fleet) -> None:
     assert run.stdout_of("who") == themselves(FIRST)
     assert "The tasks file missing.yml" in run.text
     assert "Set remoteit_session_tasks to the path of a tasks file" in run.text
+
+
+@pytest.mark.parametrize("on_failure", ["fail", "skip"])
+@pytest.mark.parametrize("missing", [ALL, ALL[1:]], ids=["all", "some"])
+def test_missing_tasks_file_is_no_ignored_error(fleet: Fleet, missing: tuple[str, ...], on_failure: str) -> None:
+    """The keyword of the play is for the tasks in the file."""
+    for device in fleet.devices:
+        name = "missing.yml" if device in missing else "on_the_devices.yml"
+        variables = {"remoteit_session_tasks": name, "remoteit_session_on_failure": on_failure}
+        fleet.inventory["fleet"]["hosts"][device] |= variables
+    fleet.write("on_the_devices.yml", [raw("false", "false"), who()])
+    run = fleet.run([{"hosts": "fleet", "gather_facts": False, "ignore_errors": True, "roles": [ROLE]}])
+    assert run.rc == 2
+    assert "The tasks file missing.yml" in run.text
+    reached = sorted({*ALL} - {*missing})
+    assert run.status("false") == dict.fromkeys(reached, "ignored")
+    assert run.stdout_of("who") == themselves(*reached)
 
 
 #: As Jenkins sets it.
