@@ -239,11 +239,14 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh import errors 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.command_line import (
     KEEP_ALIVE,
     effective_ssh_arguments,
+    quiet_flags_to_options,
     replace_destination,
+    required_log_level,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import (
     CONNECTION,
     Destination,
+    Route,
     check_destination,
 )
 
@@ -290,7 +293,7 @@ class Connection(SshConnection):  # type: ignore[misc]
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
         self._lease: ProxyLease | None = None  # while a command is running
-        self._is_direct = True  # whether ssh connects to the proxy itself, without a jump host or proxy command
+        self._route = Route(is_direct=True, log_level="INFO")
         self._ssh_messages = ""  # of the last ssh process; with no_log, the error does not contain them
         self._reader = HostReader()
         register_shutdown_handlers()  # also before the first command, because later workers inherit what it loads
@@ -408,7 +411,7 @@ class Connection(SshConnection):  # type: ignore[misc]
                 except AnsibleError as error:
                     self._recover(error, lease, limits)
                 else:
-                    lease.note_response(is_direct=self._is_direct)
+                    lease.note_response(is_direct=self._route.is_direct)
                     return result
         finally:
             self.set_option("reconnection_retries", retries)
@@ -426,7 +429,7 @@ class Connection(SshConnection):  # type: ignore[misc]
                 return
         elif lease.has_responded or not self._is_from_ssh(_ssh_errors.is_before_login, messages, lease):
             # With ControlPersist, ssh hides the messages of a ProxyCommand, but not in the check of _is_from_ssh.
-            messages += " " + " ".join(self._ssh_messages.split())
+            messages = f"{messages} {' '.join(self._ssh_messages.split())}".strip()
             raise _ssh_errors.add_advice(error, messages, host_key_alias(lease.connection.deviceaddress)) from None
         elif limits.timed_out:
             raise AnsibleConnectionFailure(
@@ -457,9 +460,9 @@ class Connection(SshConnection):  # type: ignore[misc]
 
         If ssh does not connect to the proxy itself, a command without effect must fail with a matching message.
         """
-        if not predicate(messages, lease.connection, direct=self._is_direct):
+        if not predicate(messages, lease.connection, direct=self._route.is_direct):
             return False
-        if self._is_direct:
+        if self._route.is_direct:
             return True
         executable = self.get_option("ssh_executable")
         command = self._build_command(executable, "ssh", self.host, "exit 0")
@@ -493,9 +496,11 @@ class Connection(SshConnection):  # type: ignore[misc]
         command: list[bytes] = super()._build_command(binary, subsystem, *arguments)
         start = command.index(os.fsencode(binary)) + 1
         end = len(command) - len(arguments)
-        options = [*map(os.fsencode, destination.arguments), *command[start:end], *map(os.fsencode, KEEP_ALIVE)]
-        self._verify_options(self._lease, subsystem, list(map(os.fsdecode, options)), destination)
-        return [*command[:start], *options, *command[end:]]
+        users_options = quiet_flags_to_options(map(os.fsdecode, command[start:end]))
+        options = [*destination.arguments, *users_options, *KEEP_ALIVE]
+        self._route = self._verified_route(self._lease, subsystem, options, destination)
+        options[:0] = required_log_level(self._route.log_level, has_responded=self._lease.has_responded)
+        return [*command[:start], *map(os.fsencode, options), *command[end:]]
 
     def _destination(self, lease: ProxyLease, subsystem: str) -> Destination:
         connection = lease.connection
@@ -511,21 +516,22 @@ class Connection(SshConnection):  # type: ignore[misc]
             os.path.join(directory, hashlib.sha256("\0".join(login).encode()).hexdigest()[:10]),
         )
 
-    def _verify_options(self, lease: ProxyLease, subsystem: str, options: list[str], destination: Destination) -> None:
-        """Raise an error if ssh would connect elsewhere with these options. The keeper remembers verified options.
+    def _verified_route(self, lease: ProxyLease, subsystem: str, options: list[str], destination: Destination) -> Route:
+        """Return how ssh connects to the destination with these options. The keeper remembers verified options.
 
         :raises OptionsError: ssh would connect elsewhere, or cannot show where.
         """
         executable = self.get_option("ssh_executable")
         digest = hashlib.sha256("\0".join([subsystem, executable, *options]).encode()).hexdigest()[:16]
-        for is_direct, verdict in ((True, f"{digest} direct"), (False, f"{digest} indirect")):
-            if verdict in lease.checked:
-                self._is_direct = is_direct
-                return
-        extra_arguments = self._split_ssh_args(self.get_option(f"{subsystem}_extra_args") or "")
+        for verdict in lease.checked:
+            checked, _unused, route = verdict.partition(" ")
+            if checked == digest:
+                return Route.from_text(route)
+        extra_arguments = quiet_flags_to_options(self._split_ssh_args(self.get_option(f"{subsystem}_extra_args") or ""))
         arguments = effective_ssh_arguments(subsystem, options, extra_arguments)
-        self._is_direct = check_destination(executable, arguments, destination)
-        lease.note_checked(f"{digest} {'direct' if self._is_direct else 'indirect'}")
+        found = check_destination(executable, arguments, destination)
+        lease.note_checked(f"{digest} {found.to_text()}")
+        return found
 
 
 def _require_ssh_service(lease: ProxyLease) -> None:

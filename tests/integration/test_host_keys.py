@@ -139,8 +139,10 @@ def test_checking_follows_the_setting_of_ansible(fleet: Fleet) -> None:
     assert run.stdout_of("who") == themselves(*ALL)
 
 
-def test_refused_login_is_reported_without_waiting(fleet: Fleet) -> None:
-    fleet.inventory["fleet"]["vars"] |= {"ansible_user": "nobody", "remoteit_wait_timeout": 600}
+@pytest.mark.parametrize("arguments", ["", "-q"])
+def test_refused_login_is_reported_without_waiting(fleet: Fleet, arguments: str) -> None:
+    variables = {"ansible_user": "nobody", "remoteit_wait_timeout": 600, "ansible_ssh_extra_args": arguments}
+    fleet.inventory["fleet"]["vars"] |= variables
     run = fleet.run(PLAYS)
     assert run.rc == 4
     assert run.status("who") == ALL_UNREACHABLE

@@ -40,6 +40,8 @@ def _stop(fleet: Fleet) -> None:
         fleet.simulator.stop(entry)
 
 
+#: Arguments of ssh that hide its messages.
+QUIET = ("-o LogLevel=ERROR", "-Cq")
 LOSSES = {"overridden": _override, "stop": _stop}
 
 
@@ -56,10 +58,12 @@ def test_lost_connection_is_opened_for_the_next_task(fleet: Fleet, loss: str) ->
     assert not fleet.simulator.open_connections()
 
 
-def test_lost_connection_is_opened_in_spite_of_no_log(fleet: Fleet) -> None:
-    """The error of such a task does not contain what ssh says."""
-    fleet.environ["ANSIBLE_SSH_ARGS"] = "-F /dev/null"  # a control master would keep it in use
-    plays = [play(who(), fleet.wait_here(), raw("again", f"{COUNT}; cat device-name", no_log=True))]
+@pytest.mark.parametrize(("keywords", "arguments"), [({"no_log": True}, ""), *(({}, words) for words in QUIET)])
+def test_lost_connection_is_opened_without_messages(fleet: Fleet, keywords: dict[str, bool], arguments: str) -> None:
+    """With ``no_log``, or if ssh is quiet, the error of a task does not contain the message of ssh."""
+    # a control master would keep it in use
+    fleet.environ["ANSIBLE_SSH_ARGS"] = f"-F /dev/null {arguments}"
+    plays = [play(who(), fleet.wait_here(), raw("again", f"{COUNT}; cat device-name", **keywords))]
 
     def is_idle() -> bool:
         return fleet.has_ended("who", 3) and not any(entry["streams"] for entry in fleet.simulator.open_connections())
@@ -188,8 +192,10 @@ def test_command_that_names_its_proxy_runs_once(fleet: Fleet) -> None:
 # -- a device that does not respond yet ----------------------------------------------------------------------------
 
 
-def test_device_that_responds_late_is_waited_for(fleet: Fleet) -> None:
+@pytest.mark.parametrize("arguments", ["", *QUIET])
+def test_device_that_responds_late_is_waited_for(fleet: Fleet, arguments: str) -> None:
     """One drops its links until then, and the other one is silent."""
+    fleet.inventory["fleet"]["vars"]["ansible_ssh_extra_args"] = arguments
     fleet.inventory["fleet"]["vars"]["ansible_timeout"] = 2
     late = {SECOND: "drop", THIRD: "hang"}
     for device, way in late.items():

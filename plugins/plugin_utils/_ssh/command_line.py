@@ -7,12 +7,37 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import ssh_arguments_of
 
 #: ssh ends a command if the device has not responded to three messages, one in 10 seconds.
 KEEP_ALIVE = ("-oServerAliveInterval=10", "-oServerAliveCountMax=3")
+
+#: The quiet log levels of ssh, from the quietest one. ``ssh -G`` prints QUIET as SILENT.
+_QUIET_LEVELS = ("SILENT", "QUIET", "FATAL", "ERROR", "INFO")
+#: A word of flags without values that contains ``-q``.
+_QUIET_FLAG = re.compile(r"-[46AaCKkqTtvXxYy]*q[46AaCKkqTtvXxYy]*")
+
+
+def quiet_flags_to_options(arguments: t.Iterable[str]) -> list[str]:
+    """Return the arguments with an option in place of ``-q``, because no other option can override ``-q``."""
+    return [word.replace("q", "") + "oLogLevel=QUIET" if _QUIET_FLAG.fullmatch(word) else word for word in arguments]
+
+
+def required_log_level(log_level: str, *, has_responded: bool) -> list[str]:
+    """Return the option for a log level with which the plugin can interpret a failure, if the user's hides messages.
+
+    Only the level INFO shows the port of a failed connection. It proves that the message is not the output of a
+    command. After the first response, the level ERROR shows whether the proxy refuses to connect.
+
+    :param log_level: the log level of the user.
+    :param has_responded: whether the device has responded over the connection.
+    """
+    required = "ERROR" if has_responded else "INFO"
+    hides_messages = log_level.upper() in _QUIET_LEVELS[: _QUIET_LEVELS.index(required)]
+    return [f"-oLogLevel={required}"] if hides_messages else []
 
 
 def replace_destination(

@@ -52,11 +52,25 @@ class Destination(t.NamedTuple):
         return [f"-o{name}={value}" for name, value in options.items()]
 
 
-def check_destination(executable: str, arguments: t.Sequence[str], destination: Destination) -> bool:
+class Route(t.NamedTuple):
+    """How ssh connects to a destination with certain arguments."""
+
+    is_direct: bool  # from this machine, and not through a jump host or a ``ProxyCommand``
+    log_level: str
+
+    def to_text(self) -> str:
+        return f"{'direct' if self.is_direct else 'indirect'} {self.log_level}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Route:
+        path, log_level = text.split()
+        return cls(path == "direct", log_level)
+
+
+def check_destination(executable: str, arguments: t.Sequence[str], destination: Destination) -> Route:
     """Check that ssh connects to the destination with these arguments.
 
     :param arguments: the command line of ssh without the destination's name and the remote command.
-    :return: whether ssh connects from this machine, and not through a jump host or a ``ProxyCommand``.
     :raises OptionsError: ssh would connect to another target, or the check failed.
     """
     found = _effective_options([executable, "-G", *arguments, destination.alias])
@@ -78,7 +92,7 @@ def check_destination(executable: str, arguments: t.Sequence[str], destination: 
             f"the SSH configuration has ProxyCommand {proxy_command!r}, which connects to a fixed target instead of the"
             " device. Use %h and %p in it, or remove it"
         )
-    return proxy_command is None and found.get("proxyjump") is None
+    return Route(proxy_command is None and found.get("proxyjump") is None, found.get("loglevel", "INFO"))
 
 
 def _effective_options(command: list[str]) -> dict[str, str]:

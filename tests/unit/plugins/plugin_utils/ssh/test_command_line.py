@@ -9,7 +9,9 @@ import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.command_line import (
     effective_ssh_arguments,
+    quiet_flags_to_options,
     replace_destination,
+    required_log_level,
 )
 
 
@@ -39,3 +41,32 @@ def test_replace_destination(program: str, arguments: list[str], expected: tuple
 )
 def test_effective_ssh_arguments(program: str, options: list[str], extra: list[str], expected: list[str]) -> None:
     assert effective_ssh_arguments(program, options, extra) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-q"], ["-oLogLevel=QUIET"]),
+        (["-C", "-qqC", "-4q"], ["-C", "-CoLogLevel=QUIET", "-4oLogLevel=QUIET"]),
+        (["-o", "User=q", "-lq", "-C", "q"], ["-o", "User=q", "-lq", "-C", "q"]),
+    ],
+)
+def test_quiet_flags_to_options(arguments: list[str], expected: list[str]) -> None:
+    assert quiet_flags_to_options(arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("log_level", "first", "later"),
+    [
+        ("SILENT", ["-oLogLevel=INFO"], ["-oLogLevel=ERROR"]),
+        ("QUIET", ["-oLogLevel=INFO"], ["-oLogLevel=ERROR"]),
+        ("FATAL", ["-oLogLevel=INFO"], ["-oLogLevel=ERROR"]),
+        ("ERROR", ["-oLogLevel=INFO"], []),
+        ("INFO", [], []),
+        ("VERBOSE", [], []),
+        ("DEBUG3", [], []),
+    ],
+)
+def test_required_log_level_shows_messages(log_level: str, first: list[str], later: list[str]) -> None:
+    assert required_log_level(log_level, has_responded=False) == first
+    assert required_log_level(log_level, has_responded=True) == later

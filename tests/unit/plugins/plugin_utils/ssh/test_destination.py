@@ -10,8 +10,10 @@ import pathlib
 import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.command_line import quiet_flags_to_options
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import (
     Destination,
+    Route,
     check_destination,
     ssh_arguments_of,
 )
@@ -21,7 +23,7 @@ DESTINATION = Destination("proxy40.rt3.io", 34168, "remoteit-80-00-00-00-01-00-4
 NO_CONFIG = ("-F", "none")
 
 
-def check(*arguments: str, destination: Destination = DESTINATION) -> bool:
+def check(*arguments: str, destination: Destination = DESTINATION) -> Route:
     return check_destination("ssh", [*destination.arguments, *NO_CONFIG, *arguments], destination)
 
 
@@ -81,7 +83,26 @@ def test_check_compares_each_value(option: str, value: str) -> None:
     ],
 )
 def test_check_returns_whether_ssh_connects_directly(arguments: tuple[str, ...], direct: bool) -> None:
-    assert check(*arguments) is direct
+    assert check(*arguments).is_direct is direct
+
+
+@pytest.mark.parametrize(
+    ("arguments", "log_level"),
+    [
+        ((), "INFO"),
+        (("-o", "LogLevel=error"), "ERROR"),
+        (("-vvv",), "DEBUG3"),
+        (tuple(quiet_flags_to_options(["-Cq"])), "SILENT"),
+        (("-oLogLevel=INFO", *quiet_flags_to_options(["-Cq"])), "INFO"),
+    ],
+)
+def test_check_returns_the_log_level(arguments: tuple[str, ...], log_level: str) -> None:
+    assert check(*arguments).log_level == log_level
+
+
+@pytest.mark.parametrize("route", [Route(True, "INFO"), Route(False, "SILENT")])
+def test_route_can_be_recorded(route: Route) -> None:
+    assert Route.from_text(route.to_text()) == route
 
 
 @pytest.mark.parametrize(
