@@ -49,21 +49,47 @@ _UNREACHABLE = re.compile(r"ssh: connect to host \S+ port \d+: (?:[A-Z][a-z]+(?:
 _REFUSED = re.compile(r"ssh: connect to host (\S+) port (\d+): Connection refused")
 _REFUSED_BY_JUMP_HOST = re.compile(r"open failed: connect failed: Connection refused.*stdio forwarding failed")
 
+#: The name for which ssh checks a host key. That of the device is its alias.
+_NAME_OF_KEY = re.compile(r"[Hh]ost key (?:is known )?for (\S+)")
+#: Messages about the recorded key that differs. ssh writes a name instead of a path for KnownHostsCommand.
+_OFFENDING = re.compile(r"Offending (?:\S+ )?key in (.+?):\d+")
+_REVOKED = re.compile(r"REVOKED HOST KEY DETECTED|revoked by file")
+#: A message about a file of ``RevokedHostKeys`` that ssh cannot read. It then accepts no key.
+_UNREADABLE_REVOCATIONS = re.compile(r"Error checking host key \S+ \S+ in revoked keys file (.+?): ")
+_INVALID_CERTIFICATE = re.compile(r"Certificate (?:invalid|lacks|contains|signed with)[a-z: ]*")
+#: Messages about a key that is not recorded. If ssh cannot ask, it only prints the first one.
+_UNVERIFIED = re.compile(r"Host key verification failed|Host Key checking is enabled")
+
 _CHANGED_KEY = (
     "The device has another host key than the one recorded as {alias!r} in {path!r}. Find out why. Only if the change"
     " is legitimate, remove the recorded key: ssh-keygen -R {alias} -f {quoted_path}"
 )
+_CHANGED_KEY_OF_COMMAND = (
+    "The device has another host key than the one that KnownHostsCommand returns for {alias!r}. Find out why. Only if"
+    " the change is legitimate, correct what the command returns"
+)
 _UNKNOWN_KEY = (
     "The host key of the device is not recorded yet. From a network that you trust, run once with"
-    " --ssh-extra-args='-o StrictHostKeyChecking=accept-new', which records it as {alias!r}"
+    " --ssh-extra-args='-o StrictHostKeyChecking=accept-new', which records it as {alias!r}. UserKnownHostsFile must be"
+    " a file that ssh can write"
 )
 _REVOKED_KEY = (
     "The host key of the device is marked as revoked. Find out why. ssh -v shows the file: UserKnownHostsFile,"
     " GlobalKnownHostsFile or RevokedHostKeys"
 )
+_UNCHECKED_KEY = (
+    "ssh cannot read the file {path!r} of RevokedHostKeys, so it refuses every host key. Correct the file, or remove"
+    " RevokedHostKeys from {arguments}"
+)
+_REFUSED_CERTIFICATE = (
+    "ssh refuses the host certificate of the device: {reason!r}. Issue a new certificate, with {alias!r} as a principal"
+)
 _UNKNOWN_KEY_OF_JUMP_HOST = (
-    "The host key of {name!r}, which is not the device but a jump host, is not recorded. From a network that you trust,"
+    "The host key of {name}, which is not the device but a jump host, is not recorded. From a network that you trust,"
     " connect to it once with ssh to record it"
+)
+_REFUSED_KEY_OF_JUMP_HOST = (
+    "The host key of {name}, which is not the device but a jump host, has changed or is marked as revoked. Find out why"
 )
 _ARGUMENTS = "ansible_ssh_args, ansible_ssh_common_args, ansible_ssh_extra_args and the SSH configuration"
 
@@ -106,24 +132,51 @@ def add_advice(error: Exception, messages: str, alias: str) -> Exception:
     :param messages: the messages of ssh. With ``no_log``, they are not in the error, and they are never shown.
     """
     reason = " ".join(str(error).split())
-    changed = re.search(r"Offending (?:\S+ )?key in (.+?):\d+", messages)
-    if "IDENTIFICATION HAS CHANGED" in messages or changed:
-        path = changed[1] if changed else "~/.ssh/known_hosts"
-        quoted_path = shlex.quote(path) if changed else path
-        return AnsibleConnectionFailure(
-            f"{_CHANGED_KEY.format(alias=alias, path=path, quoted_path=quoted_path)}. {reason}"
-        )
-    if "REVOKED HOST KEY DETECTED" in messages:
-        return AnsibleConnectionFailure(f"{_REVOKED_KEY}. {reason}")
-    unknown = re.search(r"No \S+ host key is known for (\S+)", messages)
-    if unknown and unknown[1] != alias:
-        return AnsibleConnectionFailure(f"{_UNKNOWN_KEY_OF_JUMP_HOST.format(name=unknown[1])}. {reason}")
-    if "Host key verification failed" in messages or "Host Key checking is enabled" in messages:
-        return AnsibleConnectionFailure(f"{_UNKNOWN_KEY.format(alias=alias)}. {reason}")
+    advice = _host_key_advice(messages, alias)
+    if advice:
+        return AnsibleConnectionFailure(f"{advice}. {reason}")
     if isinstance(error, AnsibleConnectionFailure):  # not an error about a remote file
         advice = _connection_advice(messages)
         return type(error)(f"{advice}. {reason}") if advice else error
     return error
+
+
+def _host_key_advice(messages: str, alias: str) -> str:
+    """Return how to fix the check of a host key, or an empty string if ssh did not refuse a key."""
+    offending = _OFFENDING.search(messages)
+    is_changed = offending or "IDENTIFICATION HAS CHANGED" in messages
+    is_revoked = _REVOKED.search(messages)
+    if not (is_changed or is_revoked or _UNVERIFIED.search(messages)):
+        return ""
+    unreadable = _UNREADABLE_REVOCATIONS.search(messages)
+    if unreadable:
+        return _UNCHECKED_KEY.format(path=unreadable[1], arguments=_ARGUMENTS)
+    name = _NAME_OF_KEY.search(messages)
+    if _UNKNOWN_PEER in messages or (name and name[1] != alias):
+        text = _REFUSED_KEY_OF_JUMP_HOST if is_changed or is_revoked else _UNKNOWN_KEY_OF_JUMP_HOST
+        return text.format(name=repr(name[1]) if name else "a host")
+    if is_revoked:
+        return _REVOKED_KEY
+    if is_changed:
+        return _changed_key_advice(offending[1] if offending else "", alias)
+    certificate = _INVALID_CERTIFICATE.search(messages)
+    if certificate:
+        return _REFUSED_CERTIFICATE.format(reason=certificate[0].strip(), alias=alias)
+    return _UNKNOWN_KEY.format(alias=alias)
+
+
+def _changed_key_advice(path: str, alias: str) -> str:
+    """Return how to remove the recorded key of the device.
+
+    :param path: the file in which ssh found it, or an empty string.
+    """
+    if path.startswith("KnownHostsCommand-"):
+        return _CHANGED_KEY_OF_COMMAND.format(alias=alias)
+    if not path:
+        path = quoted_path = "~/.ssh/known_hosts"
+    else:
+        quoted_path = shlex.quote(path)
+    return _CHANGED_KEY.format(alias=alias, path=path, quoted_path=quoted_path)
 
 
 def jump_host_advice(messages: str) -> str:

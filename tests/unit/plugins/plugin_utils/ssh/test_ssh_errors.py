@@ -150,6 +150,11 @@ def test_is_before_login_excludes_a_missing_proxy_command(reason: str) -> None:
 
 
 NOT_VERIFIED = "and you have requested strict checking. Host key verification failed."
+CLOSED = "Connection closed by UNKNOWN port 65535"
+CHANGED = f"REMOTE HOST IDENTIFICATION HAS CHANGED! Offending ED25519 key in /k:2 Host key for {ALIAS} has changed"
+REVOKED = "REVOKED HOST KEY DETECTED! The ED25519 host key for [192.0.2.7]:22 is marked as revoked."
+UNREADABLE = "Error checking host key ED25519 SHA256:x in revoked keys file /k: nope Host key verification failed."
+CERTIFICATE = "Certificate invalid: name is not a listed principal"
 
 
 @pytest.mark.parametrize(
@@ -160,6 +165,13 @@ NOT_VERIFIED = "and you have requested strict checking. Host key verification fa
         ("REMOTE HOST IDENTIFICATION HAS CHANGED!", (f"ssh-keygen -R {ALIAS} -f ~/.ssh/known_hosts",)),
         ("Host key verification failed.", ("StrictHostKeyChecking=accept-new", ALIAS)),
         ("@ WARNING: REVOKED HOST KEY DETECTED! @ Host key verification failed.", ("RevokedHostKeys",)),
+        ("Host key ED25519 SHA256:x revoked by file /k Host key verification failed.", ("marked as revoked",)),
+        (UNREADABLE, ("'/k' of RevokedHostKeys",)),
+        (CHANGED.replace("/k:", "KnownHostsCommand-HOSTNAME:"), ("than the one that KnownHostsCommand returns", ALIAS)),
+        (f"{CERTIFICATE} No ED25519 host key is known for {ALIAS} {NOT_VERIFIED}", (f"{CERTIFICATE!r}", ALIAS)),
+        (CHANGED.replace(ALIAS, "jump"), ("'jump', which is not the device but a jump host, has changed",)),
+        (f"{REVOKED} {CLOSED}", ("'[192.0.2.7]:22', which is not the device", "is marked as revoked. Find out why")),
+        (f"Host key verification failed. {CLOSED}", ("a host, which is not the device but a jump host",)),
         (f"No ED25519 host key is known for {ALIAS} {NOT_VERIFIED}", ("accept-new", ALIAS)),
         (f"No ED25519 host key is known for jump.example {NOT_VERIFIED}", ("'jump.example', which is not the device",)),
         ("Using a SSH password instead of a key is not possible because Host Key checking is enabled", (ALIAS,)),
