@@ -246,6 +246,45 @@ def test_login_with_an_agent(fleet: Fleet, site: Site) -> None:
         assert server.sessions("subsystem 'sftp'") == 0
 
 
+def test_refused_login_is_explained(fleet: Fleet, site: Site, subtests: Any) -> None:
+    """ssh tries each login once, even if it is quiet."""
+    server = site.servers["pi-0001"]
+    service = fleet.simulator.service("pi-0001")
+    alias = f"remoteit-{service.lower().replace(':', '-')}"
+    openssh.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", site.directory / "encrypted")
+    for number in range(8):
+        openssh.make_key(site.directory / f"other{number}")
+    other_key = (site.directory / "other0.pub").read_text()
+    command = fleet.write("known_hosts.sh", f"#!/bin/sh\necho {alias} {other_key}")
+    command.chmod(0o755)
+    other_keys = " ".join(f"-o IdentityFile={site.directory}/other{number}" for number in range(8))
+    cases = {
+        "command": (f"-o KnownHostsCommand={command}", ("KnownHostsCommand returns for", alias)),
+        "unreadable": ("-o RevokedHostKeys=/nonexistent", ("ssh cannot read the file '/nonexistent' of Revoked",)),
+        "revoked": (f"-o RevokedHostKeys={site.directory}/pi-0001.key.pub", ("is marked as revoked",)),
+        "cipher": ("-q -o Ciphers=3des-cbc", ("have no cipher in common", "check Ciphers in")),
+        "keys": (other_keys, ("before ssh has tried all keys", "IdentitiesOnly=yes")),
+        "quiet": (f"-q -o IdentityFile={site.directory}/other0", ("Check ansible_user", "Permission denied")),
+        "passphrase": (f"-o IdentityFile={site.directory}/encrypted", ("add the key to ssh-agent",)),
+    }  # fmt: skip
+    variables = fleet.inventory["fleet"]["vars"]
+    del variables["ansible_ssh_private_key_file"]
+    trusted = fleet.write("recorded", f"{alias} {(site.directory / 'pi-0001.key.pub').read_text()}")
+    hosts: dict[str, dict[str, Any]] = {}
+    for case, (arguments, _unused) in cases.items():
+        recorded = "/dev/null" if case == "command" else trusted
+        trust = f"-o StrictHostKeyChecking=yes -o UserKnownHostsFile={recorded}"
+        hosts[case] = {"remoteit_deviceaddress": service, "ansible_ssh_common_args": f"{trust} {arguments}"}
+    fleet.inventory["fleet"]["hosts"] = hosts
+    run = fleet.run(plays_of(WHO))
+    for case, (_unused, words) in cases.items():
+        with subtests.test(case):
+            assert run.status("who")[case] == "unreachable"
+            assert not [word for word in words if word not in run.message("who", case)]
+            assert ("accept-new" in run.message("who", case)) is False
+    assert server.log.count("Connection from ") == len(cases)
+
+
 @every_engine
 def test_reset_connection_ends_the_login(fleet: Fleet, site: Site) -> None:
     """A new login is needed afterwards, through the same proxy connection."""

@@ -44,6 +44,8 @@ _UNUSABLE_KEY = re.compile(
 _PEER_PORT = re.compile(r"(?:connect to host|by|Connection to) \S+ port (\d+)")
 #: The name that ssh gives to a peer behind a jump host or a ``ProxyCommand``.
 _UNKNOWN_PEER = "UNKNOWN port 65535"
+#: Messages about a peer that ssh has reached, so it is the device.
+_REFUSED_BY_UNKNOWN_PEER = re.compile(rf"(?:negotiate with|disconnect from) {_UNKNOWN_PEER}")
 #: A message about a host that cannot be reached, up to the next one.
 _UNREACHABLE = re.compile(r"ssh: connect to host \S+ port \d+: (?:[A-Z][a-z]+(?: [a-z]+\b)*)?")
 _REFUSED = re.compile(r"ssh: connect to host (\S+) port (\d+): Connection refused")
@@ -59,6 +61,17 @@ _UNREADABLE_REVOCATIONS = re.compile(r"Error checking host key \S+ \S+ in revoke
 _INVALID_CERTIFICATE = re.compile(r"Certificate (?:invalid|lacks|contains|signed with)[a-z: ]*")
 #: Messages about a key that is not recorded. If ssh cannot ask, it only prints the first one.
 _UNVERIFIED = re.compile(r"Host key verification failed|Host Key checking is enabled")
+_NO_COMMON_ALGORITHM = re.compile(r"Unable to negotiate with .*no matching ([a-zA-Z ]+) found")
+#: The options of ssh by the names of algorithms in its messages.
+_ALGORITHM_OPTIONS = {
+    "cipher": "Ciphers",
+    "compression method": "Compression",
+    "host key type": "HostKeyAlgorithms",
+    "key exchange method": "KexAlgorithms",
+    "MAC": "MACs",
+}
+#: The error of ansible-core if ssh printed nothing.
+_SILENT = re.compile(r"(?:via|over) ssh:(?: <error censored due to no log>)?$")
 
 _CHANGED_KEY = (
     "The device has another host key than the one recorded as {alias!r} in {path!r}. Find out why. Only if the change"
@@ -193,13 +206,27 @@ def jump_host_advice(messages: str) -> str:
 
 def _connection_advice(messages: str) -> str:
     """Return how to fix the SSH arguments or the login, or an empty string."""
+    if _SILENT.search(messages):
+        return (
+            "ssh returned 255 without a message. Either the command itself returned 255, or the connection was lost and"
+            f" ssh hides the reason. Check LogLevel, -E and -y in {_ARGUMENTS}"
+        )
     if _WRONG_ADDRESS.search(messages):
         return f"ssh cannot connect from the address that its arguments set. Check -4, -6 and -b in {_ARGUMENTS}"
     if _UNKNOWN_PEER in messages and _NO_PROXY_COMMAND.search(messages):
         return f"The program in ProxyCommand does not exist on this machine. Check ProxyCommand in {_ARGUMENTS}"
-    if "Permission denied (" not in messages:
+    by_jump_host = _UNKNOWN_PEER in messages and _REFUSED_BY_UNKNOWN_PEER.search(messages) is None
+    algorithm = _NO_COMMON_ALGORITHM.search(messages)
+    if algorithm:
+        peer = "A jump host" if by_jump_host else "The device"
+        option = _ALGORITHM_OPTIONS.get(algorithm[1], "the algorithms")
+        return (
+            f"{peer} and ssh have no {algorithm[1]} in common. Update its SSH server, or check {option} in {_ARGUMENTS}"
+        )
+    is_refused_early = "Too many authentication failures" in messages
+    if not is_refused_early and "Permission denied (" not in messages:
         return ""
-    if _UNKNOWN_PEER in messages:  # ssh writes it only if it has not reached the device
+    if by_jump_host:
         return f"A jump host refuses the login. Check ProxyJump and ProxyCommand in {_ARGUMENTS}"
     key = _UNUSABLE_KEY.search(messages)
     if key:
@@ -208,4 +235,12 @@ def _connection_advice(messages: str) -> str:
             f"The device refuses the login, and ssh cannot use the key file {path!r}. Check that it is a private key"
             " that only its owner can read, or set ansible_ssh_private_key_file"
         )
-    return "The device responds, but refuses the login. Check ansible_user and its key"
+    if is_refused_early:
+        return (
+            "The device refuses the login before ssh has tried all keys. Set ansible_ssh_private_key_file, and add -o"
+            " IdentitiesOnly=yes to ansible_ssh_common_args"
+        )
+    return (
+        "The device responds, but refuses the login. Check ansible_user and its key. If the key has a passphrase, add"
+        " the key to ssh-agent"
+    )

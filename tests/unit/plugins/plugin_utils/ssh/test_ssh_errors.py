@@ -155,6 +155,9 @@ CHANGED = f"REMOTE HOST IDENTIFICATION HAS CHANGED! Offending ED25519 key in /k:
 REVOKED = "REVOKED HOST KEY DETECTED! The ED25519 host key for [192.0.2.7]:22 is marked as revoked."
 UNREADABLE = "Error checking host key ED25519 SHA256:x in revoked keys file /k: nope Host key verification failed."
 CERTIFICATE = "Certificate invalid: name is not a listed principal"
+NO_CIPHER = "no matching cipher found. Their offer: aes128-ctr"
+TOO_MANY = "Too many authentication failures Disconnected from"
+SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be reached over ssh:'
 
 
 @pytest.mark.parametrize(
@@ -172,10 +175,19 @@ CERTIFICATE = "Certificate invalid: name is not a listed principal"
         (CHANGED.replace(ALIAS, "jump"), ("'jump', which is not the device but a jump host, has changed",)),
         (f"{REVOKED} {CLOSED}", ("'[192.0.2.7]:22', which is not the device", "is marked as revoked. Find out why")),
         (f"Host key verification failed. {CLOSED}", ("a host, which is not the device but a jump host",)),
+        (f"Unable to negotiate with 203.0.113.7 port 34168: {NO_CIPHER}", ("The device and ssh", "check Ciphers")),
+        (f"Unable to negotiate with UNKNOWN port 65535: {NO_CIPHER}", ("The device and ssh", "check Ciphers")),
+        (f"Unable to negotiate with 192.0.2.7 port 22: {NO_CIPHER} {CLOSED}", ("A jump host and ssh",)),
+        (f"Received disconnect from 203.0.113.7 port 34168:2: {TOO_MANY}", ("IdentitiesOnly=yes",)),
+        (f"Received disconnect from UNKNOWN port 65535:2: {TOO_MANY}", ("IdentitiesOnly=yes",)),
+        (f"Received disconnect from 192.0.2.7 port 22:2: {TOO_MANY} {CLOSED}", ("A jump host refuses the login",)),
+        ("Failed to connect to the host via ssh:", ("LogLevel",)),
+        ("Failed to connect to the host via ssh: <error censored due to no log>", ("LogLevel",)),
+        (SILENT, ("LogLevel",)),
         (f"No ED25519 host key is known for {ALIAS} {NOT_VERIFIED}", ("accept-new", ALIAS)),
         (f"No ED25519 host key is known for jump.example {NOT_VERIFIED}", ("'jump.example', which is not the device",)),
         ("Using a SSH password instead of a key is not possible because Host Key checking is enabled", (ALIAS,)),
-        (DENIED, ("ansible_user",)),
+        (DENIED, ("ansible_user", "passphrase")),
         (f"{DENIED} Connection closed by UNKNOWN port 65535", ("A jump host refuses the login",)),
         *((f"{key} {DENIED}", ("'/k/id'", "ansible_ssh_private_key_file")) for key in UNUSABLE_KEYS),
         *((address, ("cannot connect from the address",)) for address in WRONG_ADDRESS),
