@@ -342,6 +342,9 @@ class Connection(SshConnection):  # type: ignore[misc]
 
     def _bare_run(self, *args: t.Any, **kwargs: t.Any) -> tuple[int, bytes, bytes]:
         self._ssh_messages = ""
+        is_checking = self.get_option("host_key_checking")
+        # Only for the base class, which with a password replaces the messages of ssh. The command line is complete.
+        self.set_option("host_key_checking", False)
         try:
             result = t.cast("tuple[int, bytes, bytes]", super()._bare_run(*args, **kwargs))
         except AnsibleControlPersistBrokenPipeError as error:  # the base class would run the command again
@@ -349,6 +352,8 @@ class Connection(SshConnection):  # type: ignore[misc]
         except AnsibleConnectionFailure as error:
             self._ssh_messages = str(error)
             raise
+        finally:
+            self.set_option("host_key_checking", is_checking)
         self._ssh_messages = result[2].decode(errors="replace")
         return result
 

@@ -205,14 +205,17 @@ def test_wrong_become_password_is_no_lost_connection(fleet: Fleet, site: Site) -
     assert_who(run, site)
 
 
-@needs_root
-@pytest.mark.parametrize(
+password_mechanisms = pytest.mark.parametrize(
     ("engine", "mechanism"),
     [
         pytest.param(ENGINES[0], "sshpass", marks=needs_sshpass, id="sshpass"),
         pytest.param(ENGINES[-1], "ssh_askpass", id="askpass"),
     ],
 )
+
+
+@needs_root
+@password_mechanisms
 def test_login_with_a_password(fleet: Fleet, site: Site, engine: Path, mechanism: str) -> None:
     fleet.environ["ANSIBLE_PIPELINING"] = "0"
     variables = fleet.inventory["fleet"]["vars"]
@@ -228,6 +231,34 @@ def test_login_with_a_password(fleet: Fleet, site: Site, engine: Path, mechanism
         assert set(server.logins()) == {("password", site.user.name)}
     assert site.user.password
     assert site.user.password not in run.text
+
+
+@pytest.mark.parametrize("mechanism", [pytest.param("sshpass", marks=needs_sshpass), "ssh_askpass"])
+def test_refused_host_key_with_a_password_is_explained(fleet: Fleet, site: Site, mechanism: str, subtests: Any) -> None:
+    """ansible-core replaces the messages of ssh with its own error, the same for each of them."""
+    service = fleet.simulator.service("pi-0001")
+    alias = f"remoteit-{service.lower().replace(':', '-')}"
+    other_key = (site.directory / "client.pub").read_text()
+    known = {"unknown": "", "changed": f"{alias} {other_key}"}
+    known["revoked"] = f"@revoked * {(site.directory / 'pi-0001.key.pub').read_text()}"
+    advice = {"unknown": "accept-new", "changed": f"ssh-keygen -R {alias}", "revoked": "marked as revoked"}
+    variables = fleet.inventory["fleet"]["vars"]
+    del variables["ansible_ssh_private_key_file"]
+    variables |= {"ansible_password": "secret", "ansible_ssh_password_mechanism": mechanism}
+    fleet.inventory["fleet"]["hosts"] = {
+        case: {
+            "remoteit_deviceaddress": service,
+            "ansible_ssh_common_args": f"-o UserKnownHostsFile={fleet.write(case, recorded)}",
+        }
+        for case, recorded in known.items()
+    }
+    run = fleet.run(plays_of(WHO))
+    for case, words in advice.items():
+        with subtests.test(case):
+            assert run.status("who")[case] == "unreachable"
+            assert words in run.message("who", case)
+            assert ("accept-new" in run.message("who", case)) is (case == "unknown")
+    assert "Failed password" not in site.servers["pi-0001"].log
 
 
 @every_engine
