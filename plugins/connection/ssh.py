@@ -427,20 +427,23 @@ class Connection(SshConnection):  # type: ignore[misc]
         :raises AnsibleError: a limit is reached, waiting does not help, or something may have been executed.
         """
         messages = " ".join((self._ssh_messages or str(error)).split())
-        if self._is_from_ssh(_ssh_errors.is_refused, messages, lease):
+        evidence = self._evidence(messages)
+        if _ssh_errors.is_refused(evidence, lease.connection, direct=self._route.is_direct):
             is_starting = not lease.has_responded and lease.age < STARTUP_SECONDS and not limits.timed_out
             if not is_starting:
                 self._replace_connection(error, lease, limits)
                 return
-        elif lease.has_responded or not self._is_from_ssh(_ssh_errors.is_before_login, messages, lease):
-            # With ControlPersist, ssh hides the messages of a ProxyCommand, but not in the check of _is_from_ssh.
-            messages = f"{messages} {' '.join(self._ssh_messages.split())}".strip()
+        elif lease.has_responded or not _ssh_errors.is_before_login(
+            evidence, lease.connection, direct=self._route.is_direct
+        ):
+            if evidence not in messages:
+                messages = f"{messages} {evidence}"
             raise _ssh_errors.add_advice(error, messages, host_key_alias(lease.connection.deviceaddress)) from None
         elif limits.timed_out:
             raise AnsibleConnectionFailure(
                 f"The connection is open, but the device did not respond over SSH within {limits.wait_timeout} seconds"
                 f" (remoteit_wait_timeout). {self._address_hint(lease)}"
-                f"{_ssh_errors.jump_host_advice(' '.join(self._ssh_messages.split()))}{' '.join(str(error).split())}"
+                f"{_ssh_errors.jump_host_advice(evidence)}{' '.join(str(error).split())}"
             ) from None
         time.sleep(RETRY_SECONDS)
         lease.age += RETRY_SECONDS
@@ -460,22 +463,24 @@ class Connection(SshConnection):  # type: ignore[misc]
         _require_ssh_service(lease)
         limits.count_replacement()
 
-    def _is_from_ssh(self, predicate: t.Callable[..., bool], messages: str, lease: ProxyLease) -> bool:
-        """Return whether the messages match and come from ssh, not from a command that prints the same text.
+    def _evidence(self, messages: str) -> str:
+        """Return the messages that show whether ssh failed before it could execute anything, or an empty string.
 
-        If ssh does not connect to the proxy itself, a command without effect must fail with a matching message.
+        A command on the device can print the same text. If ssh connects to the proxy itself, its messages contain the
+        port of the proxy. Otherwise, a command without effect must fail as well. With ControlPersist, ssh hides the
+        messages of a ProxyCommand, but not those of this command.
         """
-        if not predicate(messages, lease.connection, direct=self._route.is_direct):
-            return False
         if self._route.is_direct:
-            return True
+            return messages
+        if not _ssh_errors.may_be_before_login(messages):
+            return ""
         executable = self.get_option("ssh_executable")
         command = self._build_command(executable, "ssh", self.host, "exit 0")
         start = command.index(os.fsencode(executable)) + 1
         command[start:start] = [b"-oControlMaster=no", b"-oControlPath=none"]
         with contextlib.suppress(AnsibleError):
             self._bare_run(command, None, sudoable=False, checkrc=False)
-        return predicate(" ".join(self._ssh_messages.split()), lease.connection, direct=False)
+        return " ".join(self._ssh_messages.split())
 
     def _failure_message(self, error: RemoteItError, host: str) -> str:
         """Return the full reason for the first host that has it. For other hosts, return a reference to that host."""

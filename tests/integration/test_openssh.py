@@ -330,6 +330,31 @@ def test_reset_connection_ends_the_login(fleet: Fleet, site: Site) -> None:
 # -- a jump host -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("arguments", ["", "-q"])
+def test_lost_connection_behind_a_jump_host_is_opened_again(fleet: Fleet, site: Site, arguments: str) -> None:
+    """With ControlPersist, ssh hides that the jump host cannot connect to the proxy."""
+    jump_host = Server(site.directory, "jump")
+    config = fleet.write("ssh_config", jump_config(site, jump_host, fleet.known_hosts))
+    fleet.environ["ANSIBLE_SSH_ARGS"] = f"-o ControlMaster=auto -o ControlPersist=60s -F {config} -J jump {arguments}"
+
+    def stop() -> None:
+        for entry in fleet.simulator.open_connections():
+            fleet.simulator.stop(entry)
+
+    try:
+        run = fleet.run(
+            plays_of(WHO, fleet.wait_here(), {**WHO, "name": "again"}),
+            while_running=fleet.once(lambda: fleet.has_ended("who", len(DEVICES)), stop),
+        )
+    finally:
+        jump_host.end()
+    assert run.rc == 0
+    assert run.stdout_of("again") == {device: device for device in site.servers}
+    assert len(run.connections) == 2 * len(DEVICES)
+    for server in site.servers.values():
+        assert server.sessions("command") == 2
+
+
 @pytest.fixture(scope="module")
 def network() -> Iterator[openssh.Network]:
     with openssh.network() as network:

@@ -131,12 +131,28 @@ def is_before_login(reason: str, connection: Connection, *, direct: bool) -> boo
 
     A command that runs ssh on the device can print the same message, but with another port.
     """
-    if _BEFORE_LOGIN.search(reason) is None or _PERMANENT.search(reason) or _WRONG_ADDRESS.search(reason):
-        return False
     if not direct:
-        return _UNKNOWN_PEER in reason and _NO_PROXY_COMMAND.search(reason) is None
+        return _UNKNOWN_PEER in reason and may_be_before_login(reason)
     ports = _PEER_PORT.findall(reason)
-    return bool(ports) and all(port == str(connection.port) for port in ports)
+    return bool(ports) and all(port == str(connection.port) for port in ports) and _is_curable(reason)
+
+
+def may_be_before_login(reason: str) -> bool:
+    """Return whether ssh may have failed before the login to a device behind a jump host or a ``ProxyCommand``.
+
+    ssh only prints the name of an unknown peer, or nothing about it with a quiet log level.
+    """
+    has_no_port = _UNKNOWN_PEER in reason or _PEER_PORT.search(reason) is None
+    return has_no_port and _is_curable(reason) and _NO_PROXY_COMMAND.search(reason) is None
+
+
+def _is_curable(reason: str) -> bool:
+    """Return whether ssh failed before a login, and another attempt may succeed."""
+    return (
+        _BEFORE_LOGIN.search(reason) is not None
+        and _PERMANENT.search(reason) is None
+        and _WRONG_ADDRESS.search(reason) is None
+    )
 
 
 def add_advice(error: Exception, messages: str, alias: str) -> Exception:

@@ -11,7 +11,12 @@ import pytest
 from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.errors import add_advice, is_before_login, is_refused
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.errors import (
+    add_advice,
+    is_before_login,
+    is_refused,
+    may_be_before_login,
+)
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE
 
 ALIAS = "remoteit-80-00-00-00-01-00-40-c5"
@@ -118,6 +123,24 @@ def test_is_before_login_by_a_jump_host() -> None:
     assert is_before_login(f"{closed} Connection closed by UNKNOWN port 65535", proxy, direct=False)
     assert is_before_login("banner exchange: Connection to UNKNOWN port 65535: Broken pipe", proxy, direct=False)
     assert not is_before_login(f"{closed} Connection closed by 192.0.2.7 port 22", proxy, direct=False)
+
+
+@pytest.mark.parametrize(
+    ("reason", "may_be"),
+    [
+        ("kex_exchange_identification: Connection closed by remote host", True),  # with LogLevel ERROR
+        ("kex_exchange_identification: read: Connection reset Connection closed by UNKNOWN port 65535", True),
+        ("kex_exchange_identification: read: Connection reset Connection closed by 192.0.2.7 port 22", False),
+        (BY_JUMP_HOST, False),
+        (f"{BY_JUMP_HOST} kex_exchange_identification: Connection closed by remote host", True),
+        ("pi@192.0.2.7: Permission denied (publickey). kex_exchange_identification: closed", False),
+        ("zsh:1: command not found: nc kex_exchange_identification: closed", False),
+        ("Failed to connect to the host via ssh:", False),
+        ("", False),
+    ],
+)
+def test_may_be_before_login(reason: str, may_be: bool) -> None:
+    assert may_be_before_login(reason) is may_be
 
 
 @pytest.mark.parametrize(
