@@ -238,6 +238,17 @@ def _names_the_plugin(path: str) -> bool:
     return False
 
 
+def _parse_port(value: t.Any) -> int:
+    """Return an element of the option ``use_port``. ansible-core does not check the elements of an inventory option.
+
+    :raises OptionsError: it is not a number.
+    """
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise OptionsError(f"invalid use_port: {value!r} is not a whole number") from None
+
+
 class DeviceGroups(t.NamedTuple):
     """The groups that the plugin creates automatically."""
 
@@ -373,7 +384,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         return ServicePreference(
             [application_id(str(application)) for application in self.get_option("use_application")],
             [str(name) for name in self.get_option("use_service")],
-            [int(port) for port in self.get_option("use_port")],
+            [_parse_port(port) for port in self.get_option("use_port")],
         )
 
     def _state_filter(self) -> str | None:

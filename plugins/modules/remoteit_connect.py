@@ -68,6 +68,7 @@ options:
       - The inventory hosts to connect to. The service, the restriction and the account of each host are read from its
         variables, as the connection plugin P(remoteit.fleet.ssh#connection) does.
       - The keys of RV(connections) and RV(failures) are the names of the hosts.
+      - An empty list opens nothing. An empty list in O(deviceaddress) or O(services) is an error.
       - The connections stay open until M(remoteit.fleet.remoteit_disconnect) closes those of the same hosts. The tasks
         of the hosts use them.
       - With a strategy that ignores C(run_once), such as P(ansible.builtin.free#strategy), a task handles only the host

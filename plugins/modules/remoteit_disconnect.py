@@ -46,7 +46,7 @@ options:
     description:
       - The inventory hosts whose connections to close, if M(remoteit.fleet.remoteit_connect) opened them with O(hosts).
         No registered result is needed. If a connection was replaced in the meantime, its replacement is closed.
-      - The task waits for commands that are still running through a connection.
+      - The task waits for commands that are still running through a connection. An empty list closes nothing.
       - With a strategy that ignores C(run_once), such as P(ansible.builtin.free#strategy), a task handles only the host
         that it runs for.
     type: list

@@ -123,6 +123,8 @@ def _check_services(options: t.Mapping[str, t.Any]) -> list[ServiceName]:
         raise OptionsError(
             "services: two different entries would have the same key in connections; use one task for each"
         )
+    if not names and options["deviceaddress"] is None:
+        raise OptionsError("services is an empty list: set the name of at least one service")
     if options["deviceaddress"] or not names:
         canonical_service_ids(options["deviceaddress"] or [])
     check_hostip(options["hostip"])

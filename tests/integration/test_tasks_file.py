@@ -85,6 +85,7 @@ def test_tasks_file_is_missing(fleet: Fleet, elsewhere: Path) -> None:
     [
         ((), "Set remoteit_session_tasks to the path of a tasks file."),
         (("-e", "remoteit_session_tasks="), "Set remoteit_session_tasks to the path of a tasks file."),
+        (("-e", "remoteit_session_tasks=/absent.yml"), "file /absent.yml (remoteit_session_tasks) does not exist."),
         (("-e", "remoteit_session_tasks=sub"), "sub (remoteit_session_tasks) is a directory."),
     ],
 )
@@ -115,6 +116,20 @@ def test_run_playbook_from_another_directory(fleet: Fleet, elsewhere: Path, pwd:
     )  # fmt: skip
     assert_ran(run, "mine", "restart")
     assert len(run.connections) == 1
+
+
+def test_imported_run_playbook_reads_the_current_directory(fleet: Fleet, elsewhere: Path) -> None:
+    """Even if a file of this name is beside the playbook, as the documentation says."""
+    fleet.write("tasks.yml", [who("beside")])
+    plays = [{"import_playbook": "remoteit.fleet.run", "vars": {"remoteit_session_tasks": "tasks.yml"}}]
+    run = fleet.run(plays, "--limit", "pi-0001", cwd=elsewhere)
+    assert run.rc == 2
+    (reason,) = run.failures().values()
+    assert f"is not in {elsewhere}." in reason
+    fleet.write("../elsewhere/tasks.yml", [who("mine")])
+    run = fleet.run(plays, "--limit", "pi-0001", cwd=elsewhere)
+    assert_ran(run, "mine")
+    assert run.status("beside") == {}
 
 
 def test_run_playbook_with_absolute_paths_and_tags(fleet: Fleet, elsewhere: Path) -> None:

@@ -195,6 +195,12 @@ def test_unknown_option_gives_a_warning(tmp_path: Path, mock_api: MockApi, capsy
     assert "concurrency is not an option" in shown(capsys)
 
 
+def test_invalid_port_names_its_option(tmp_path: Path, mock_api: MockApi) -> None:
+    mock_api.expect_query(None, page(device(1)))
+    with pytest.raises(AnsibleParserError, match="invalid use_port: 'a' is not a whole number"):
+        parse(tmp_path, use_port=[22, "a"])
+
+
 def test_plugin_is_imported_without_requests() -> None:
     code = f"import sys, {services.__name__}; sys.exit('requests' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -77,6 +77,12 @@ def test_connect_refuses_options_before_a_request(
     assert mock_api.sent == []
 
 
+@pytest.mark.parametrize("name", ["deviceaddress", "services"])
+def test_connect_names_the_option_that_is_empty(name: str) -> None:
+    with pytest.raises(OptionsError, match=f"^{name} is an empty list"):
+        run(**{"deviceaddress": None, name: []})
+
+
 def test_connect_explains_the_misprint_of_latching() -> None:
     with pytest.raises(OptionsError, match=r"misprint.*255\.255\.255\.255"):
         run(SERVICE, hostip="255.255.255.25")
