@@ -343,8 +343,10 @@ class Connection(SshConnection):  # type: ignore[misc]
     def _bare_run(self, *args: t.Any, **kwargs: t.Any) -> tuple[int, bytes, bytes]:
         self._ssh_messages = ""
         is_checking = self.get_option("host_key_checking")
-        # Only for the base class, which with a password replaces the messages of ssh. The command line is complete.
-        self.set_option("host_key_checking", False)
+        # From ansible-core 2.19 on, the base class replaces the messages of ssh if a password is set. ansible-core 2.16
+        # only reports a key that sshpass does not confirm. The command line is complete, so ssh still checks keys.
+        if "password_mechanism" in self.option_definitions:
+            self.set_option("host_key_checking", False)
         try:
             result = t.cast("tuple[int, bytes, bytes]", super()._bare_run(*args, **kwargs))
         except AnsibleControlPersistBrokenPipeError as error:  # the base class would run the command again

@@ -60,7 +60,9 @@ _REVOKED = re.compile(r"REVOKED HOST KEY DETECTED|revoked by file")
 _UNREADABLE_REVOCATIONS = re.compile(r"Error checking host key \S+ \S+ in revoked keys file (.+?): ")
 _INVALID_CERTIFICATE = re.compile(r"Certificate (?:invalid|lacks|contains|signed with)[a-z: ]*")
 #: Messages about a key that is not recorded. If ssh cannot ask, it prints only this one, and sshpass prints nothing.
-_UNVERIFIED = re.compile(r"Host key verification failed|sshpass error:(?: <error censored due to no log>)?$")
+_UNVERIFIED = re.compile(
+    r"Host key verification failed|Host Key checking is enabled|sshpass error:(?: <error censored due to no log>)?$"
+)
 _NO_COMMON_ALGORITHM = re.compile(r"Unable to negotiate with .*no matching ([a-zA-Z ]+) found")
 #: The options of ssh by the names of algorithms in its messages.
 _ALGORITHM_OPTIONS = {

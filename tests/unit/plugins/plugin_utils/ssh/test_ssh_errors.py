@@ -209,6 +209,7 @@ SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be
         (SILENT, ("LogLevel",)),
         (f"No ED25519 host key is known for {ALIAS} {NOT_VERIFIED}", ("accept-new", ALIAS)),
         (f"No ED25519 host key is known for jump.example {NOT_VERIFIED}", ("'jump.example', which is not the device",)),
+        ("Using a SSH password instead of a key is not possible because Host Key checking is enabled", (ALIAS,)),
         ("sshpass error:", ("accept-new", ALIAS)),
         ("sshpass error: <error censored due to no log>", ("accept-new", ALIAS)),
         (DENIED, ("ansible_user", "passphrase")),
