@@ -64,9 +64,8 @@ def lock_ended_ledgers(
                 continue  # the other process has closed the connections and removed the ledger
             snapshot = reload_ledger(snapshot, file)
             if locked:
-                ledger = Ledger(file, path)
-                if not snapshot.is_damaged:  # the time of its last change is needed
-                    ledger.run_ended(by="teardown")
+                ledger = Ledger.reopen(file, path)
+                ledger.run_ended(by="teardown")
                 found.append((snapshot, ledger))
             elif snapshot.is_known_ended:
                 found.append((snapshot, None))

@@ -75,7 +75,8 @@ def teardown(
                         audit_log.append_teardown(snapshot, entry, connectionid, outcome)
                     if outcome is not None:
                         yield (entry.service, connectionid), outcome
-            if snapshot.may_hide_connections:
+            if ledger is not None and snapshot.may_hide_connections:
+                ledger.set_changed_at(snapshot.changed_at)
                 yield (snapshot.path, ""), _error_damaged(snapshot)
     for error in unreadable:
         path = error.details["path"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import threading
 import typing as t
@@ -55,7 +56,7 @@ class Ledger:
             snapshot = parse_ledger(path, file, is_locked=False)
             is_previous = snapshot.run_id == run_id and not snapshot.is_damaged
             if is_previous and try_lock(file) and os.path.exists(path):
-                predecessors.append((reload_ledger(snapshot, file), cls(file, path)))
+                predecessors.append((reload_ledger(snapshot, file), cls.reopen(file, path)))
             else:
                 file.close()
         path = os.path.join(directory, run_id + SUFFIX)
@@ -63,6 +64,20 @@ class Ledger:
             path = os.path.join(directory, f"{run_id}-{os.getpid()}{SUFFIX}")
         file = create_locked(path, encode_event({"event": "run", "run": run_id, "controller": controller}))
         return cls(file, path), predecessors
+
+    @classmethod
+    def reopen(cls, file: t.BinaryIO, path: str) -> Ledger:
+        """Return the ledger of a killed keeper. Its last line can be incomplete, and would spoil the next one."""
+        file.seek(0)
+        *_unused, last = file.read().split(b"\n")
+        with contextlib.suppress(OSError):
+            try:
+                json.loads(last or b"{}")
+            except ValueError:
+                os.ftruncate(file.fileno(), file.seek(-len(last), os.SEEK_END))
+            else:
+                file.write(b"\n" if last else b"")
+        return cls(file, path)
 
     def intent(self, number: int, service: str, api_url: str, account: str, host: str | None = None) -> None:
         """Record that a connect call is about to be sent, after ``sync``.
@@ -126,6 +141,11 @@ class Ledger:
     def run_ended(self, by: t.Literal["keeper", "teardown"]) -> None:
         """Record that the run has ended. Other processes cannot see that while this one holds the lock."""
         self._try_to_write({"event": "ended", "by": by})
+
+    def set_changed_at(self, seconds: float) -> None:
+        """Set the time of the last change, which shows when the connections of a damaged ledger have ended."""
+        with contextlib.suppress(OSError):
+            os.utime(self._file.fileno(), (seconds, seconds))
 
     def remove(self) -> None:
         """Remove the file, if possible. A file that remains lists no open connection."""

@@ -278,6 +278,9 @@ def test_damaged_ledger_fails_until_its_connections_have_ended(mock_api: MockApi
         error = run_teardown(directory)[str(ledger), ""]
         assert f"the ledger of the run '{RUN}' is damaged" in error.message
         os.utime(ledger, (0, ledger.stat().st_mtime - 3600))
+        before = ledger.stat().st_mtime
+        assert list(run_teardown(directory)) == [(str(ledger), "")]
+        assert ledger.stat().st_mtime == before
     os.utime(ledger, (0, time.time() - MAX_SECONDS - 100))
     assert run_teardown(directory) == {}
     assert not ledger.exists()
@@ -287,6 +290,17 @@ def test_last_line_of_a_ledger_may_be_incomplete(mock_api: MockApi, directory: s
     ledger = pathlib.Path(ended_run(directory).path)
     with ledger.open("ab") as file:
         file.write(b'{"event": "clo')
+    mock_api.expect_disconnect(*REF, refused("api key failed validation"))
+    assert list(run_teardown(directory)) == [REF]
+    mock_api.expect_disconnect(*REF, STOPPED)
+    assert run_teardown(directory) == {REF: "closed"}
+
+
+def test_last_line_of_a_ledger_may_lack_its_end(mock_api: MockApi, directory: str) -> None:
+    ledger = pathlib.Path(ended_run(directory).path)
+    ledger.write_bytes(ledger.read_bytes().rstrip(b"\n"))
+    mock_api.expect_disconnect(*REF, refused("api key failed validation"))
+    assert list(run_teardown(directory)) == [REF]
     mock_api.expect_disconnect(*REF, STOPPED)
     assert run_teardown(directory) == {REF: "closed"}
 
