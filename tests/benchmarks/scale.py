@@ -34,7 +34,8 @@ class Costs(t.NamedTuple):
         return [plugin.seconds / (direct.seconds + pool) for plugin, direct, pool in found]
 
 
-def main(report: Report, sizes: t.Mapping[int, int] = SIZES) -> None:
+def main(report: Report, sizes: t.Mapping[int, int] | None = None) -> None:
+    sizes = SIZES if sizes is None else sizes
     with start_testbed(max(sizes)) as testbed:
         testbed.simulator.settings(latency=LATENCY)
         found = {hosts: measure(testbed, hosts, repeats) for hosts, repeats in sizes.items()}
