@@ -447,8 +447,11 @@ class Connection(SshConnection):  # type: ignore[misc]
                 f" (remoteit_wait_timeout). {self._address_hint(lease)}"
                 f"{_ssh_errors.jump_host_advice(evidence)}{' '.join(str(error).split())}"
             ) from None
-        time.sleep(RETRY_SECONDS)
-        lease.age += RETRY_SECONDS
+        # The jump host may refuse the login, and lock the account after several attempts.
+        is_silent = not self._route.is_direct and _ssh_errors.is_silent_jump_host(evidence)
+        pause = max(RETRY_SECONDS, limits.wait_timeout / 2) if is_silent else RETRY_SECONDS
+        time.sleep(pause)
+        lease.age += pause
 
     @staticmethod
     def _address_hint(lease: ProxyLease) -> str:

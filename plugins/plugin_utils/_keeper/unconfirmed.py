@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import typing as t
 
@@ -77,19 +76,25 @@ class Reconciler:
             self._ledger.closed(managed.number, "never opened")
             managed.apply(Event.NO_SESSION_FOUND)
         else:
+            if not call.is_settled:
+                try:
+                    self._keep_for_teardown(managed)
+                except RemoteItError as error:
+                    self._note_failure([managed], error.message)
+                    return
             managed.detach = False
             self._lifecycle.record_unusable(managed, connectionid, Event.SESSION_FOUND)
-            if not call.is_settled:
-                self._keep_for_teardown(managed)
 
     def _keep_for_teardown(self, managed: ManagedConnection) -> None:
-        """Write the call into the ledger once more: the session may be another one, and the call open one later."""
+        """Write the call into the ledger once more: the session may be another one, and the call open one later.
+
+        :raises RemoteItError: the ledger cannot be written.
+        """
         number = -managed.number
         client = managed.client
-        with contextlib.suppress(RemoteItError):
-            self._ledger.intent(number, managed.service, client.api_url, client.fingerprint, managed.host)
-            self._ledger.settling(number)
-            self.is_settling = True
+        self._ledger.intent(number, managed.service, client.api_url, client.fingerprint, managed.host)
+        self._ledger.settling(number)
+        self.is_settling = True
 
     @staticmethod
     def _note_failure(unconfirmed: t.Iterable[ManagedConnection], message: str) -> None:

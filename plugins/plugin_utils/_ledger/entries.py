@@ -41,10 +41,13 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes impo
 
 #: Seconds after its expiry until a connection counts as closed. They allow for clock skew.
 _GRACE_SECONDS = 60
-#: Seconds after which a connect call has opened its connection, or never will.
-SETTLED_SECONDS = 180
+#: Seconds after which a connect call has opened its connection, or never will. They include the minute for which it may
+#: wait for the rate limit of the API.
+SETTLED_SECONDS = 240
 #: The form of a run ID.
 _RUN_ID = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,99}")
+#: The PID of a further keeper of the run, in the name of its ledger.
+_PID_IN_NAME = re.compile(r"(-[0-9a-f]{10})-[0-9]+$")
 
 
 @dataclasses.dataclass
@@ -174,7 +177,8 @@ def parse_ledger(path: str, file: t.IO[bytes], *, is_locked: bool) -> LedgerSnap
 
     :param is_locked: another process, the keeper, holds the exclusive lock. A run can also be running without a keeper.
     """
-    snapshot = LedgerSnapshot(path, sanitize(os.path.basename(path).removesuffix(".jsonl")), is_locked, [])
+    name = os.path.basename(path).removesuffix(".jsonl")
+    snapshot = LedgerSnapshot(path, sanitize(_PID_IN_NAME.sub(r"\1", name)), is_locked, [])
     snapshot.changed_at = os.fstat(file.fileno()).st_mtime
     entries: dict[t.Any, Entry] = {}
     lines = file.read().split(b"\n")

@@ -24,7 +24,7 @@ _BEFORE_LOGIN = re.compile(
 #: Messages about errors that another attempt does not cure, also in the login to a jump host.
 _PERMANENT = re.compile(
     r"Could not resolve hostname|Permission denied|Too many authentication failures|Host key verification failed"
-    r"|Unable to negotiate|Bad configuration option|Bad owner or permissions"
+    r"|Unable to negotiate|Bad configuration option|Bad owner or permissions|administratively prohibited"
 )
 #: Messages about an address of this machine, from ``BindAddress``, ``BindInterface`` and ``AddressFamily``.
 _WRONG_ADDRESS = re.compile(
@@ -48,6 +48,8 @@ _UNKNOWN_PEER = "UNKNOWN port 65535"
 _REFUSED_BY_UNKNOWN_PEER = re.compile(rf"(?:negotiate with|disconnect from) {_UNKNOWN_PEER}")
 #: A message about a host that cannot be reached, up to the next one.
 _UNREACHABLE = re.compile(r"ssh: connect to host \S+ port \d+: (?:[A-Z][a-z]+(?: [a-z]+\b)*)?")
+#: Messages about a connection of or through a jump host.
+_JUMP_HOST_REASON = re.compile(r"ssh: (?:connect|Could)|open failed|forwarding failed|timed out")
 _REFUSED = re.compile(r"ssh: connect to host (\S+) port (\d+): Connection refused")
 _REFUSED_BY_JUMP_HOST = re.compile(r"open failed: connect failed: Connection refused.*stdio forwarding failed")
 
@@ -72,8 +74,11 @@ _ALGORITHM_OPTIONS = {
     "key exchange method": "KexAlgorithms",
     "MAC": "MACs",
 }
-#: The error of ansible-core if ssh printed nothing.
-_SILENT = re.compile(r"(?:via|over) ssh:(?: <error censored due to no log>)?$")
+#: The error of ansible-core if ssh printed nothing, or only that it recorded a key and ended the connection.
+_SILENT = re.compile(
+    r"(?:via|over) ssh:(?: <error censored due to no log>)?"
+    r"(?: Warning: Permanently added .+? to the list of known hosts\.)?(?: (?:Shared )?[Cc]onnection to \S+ closed\.)?$"
+)
 
 _CHANGED_KEY = (
     "The device has another host key than the one recorded as {alias!r} in {path!r}. Find out why. Only if the change"
@@ -210,6 +215,11 @@ def _changed_key_advice(path: str, alias: str) -> str:
     return _CHANGED_KEY.format(alias=alias, path=path, quoted_path=quoted_path)
 
 
+def is_silent_jump_host(messages: str) -> bool:
+    """Return whether a jump host or a ``ProxyCommand`` has failed without a message: it may refuse the login."""
+    return _UNKNOWN_PEER in messages and _JUMP_HOST_REASON.search(messages) is None
+
+
 def jump_host_advice(messages: str) -> str:
     """Return what ssh says about a jump host that it cannot reach, or an empty string.
 
@@ -218,7 +228,10 @@ def jump_host_advice(messages: str) -> str:
     if _UNKNOWN_PEER not in messages:
         return ""
     failed = _UNREACHABLE.search(messages)
-    found = f" {failed[0]}." if failed else ""
+    if is_silent_jump_host(messages):
+        found = " It prints no message. Remove -q and a quiet LogLevel from it to see the reason."
+    else:
+        found = f" {failed[0]}." if failed else ""
     return f"ssh uses a jump host or a ProxyCommand, which may be the cause.{found} Check {_ARGUMENTS}. "
 
 
@@ -233,6 +246,8 @@ def _connection_advice(messages: str) -> str:
         return f"ssh cannot connect from the address that its arguments set. Check -4, -6 and -b in {_ARGUMENTS}"
     if _UNKNOWN_PEER in messages and _NO_PROXY_COMMAND.search(messages):
         return f"The program in ProxyCommand does not exist on this machine. Check ProxyCommand in {_ARGUMENTS}"
+    if "administratively prohibited" in messages:
+        return "A jump host forbids the connection to the proxy. Check AllowTcpForwarding and PermitOpen on it"
     by_jump_host = _UNKNOWN_PEER in messages and _REFUSED_BY_UNKNOWN_PEER.search(messages) is None
     algorithm = _NO_COMMON_ALGORITHM.search(messages)
     if algorithm:
@@ -259,6 +274,6 @@ def _connection_advice(messages: str) -> str:
             " IdentitiesOnly=yes to ansible_ssh_common_args"
         )
     return (
-        "The device responds, but refuses the login. Check ansible_user and its key. If the key has a passphrase, add"
-        " the key to ssh-agent"
+        "The device responds, but refuses the login. Check ansible_user, and its key or ansible_password. If the key"
+        " has a passphrase, add the key to ssh-agent"
     )

@@ -88,7 +88,7 @@ def test_list_contains_all_keepers_of_a_run(ledger: Ledger, directory: str) -> N
     record_connection(begin_ledger(directory), connectionid=None)
     unconfirmed, opened = sorted(list_open_connections(directory, RUN), key=lambda listed: listed["time_left"])
     assert (opened["connectionid"], unconfirmed["connectionid"]) == (ID, None)
-    assert 900 < unconfirmed["time_left"] <= 1080
+    assert 900 < unconfirmed["time_left"] <= 1140
 
 
 def test_list_is_empty_without_open_connections(ledger: Ledger, directory: str) -> None:

@@ -286,6 +286,13 @@ def test_damaged_ledger_fails_until_its_connections_have_ended(mock_api: MockApi
     assert not ledger.exists()
 
 
+def test_damaged_ledger_of_a_second_keeper_belongs_to_its_run(directory: str) -> None:
+    ledger = pathlib.Path(ended_run(directory).path)
+    ledger = ledger.rename(ledger.with_name(f"{RUN}-4711.jsonl"))
+    ledger.write_bytes(b"\0" * 100)
+    assert list(run_teardown(directory, RUN)) == [(str(ledger), "")]
+
+
 def test_last_line_of_a_ledger_may_be_incomplete(mock_api: MockApi, directory: str) -> None:
     ledger = pathlib.Path(ended_run(directory).path)
     with ledger.open("ab") as file:

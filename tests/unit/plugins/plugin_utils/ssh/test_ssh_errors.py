@@ -15,6 +15,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.errors import 
     add_advice,
     is_before_login,
     is_refused,
+    is_silent_jump_host,
+    jump_host_advice,
     may_be_before_login,
 )
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE
@@ -174,6 +176,7 @@ def test_is_before_login_excludes_a_missing_proxy_command(reason: str) -> None:
 
 NOT_VERIFIED = "and you have requested strict checking. Host key verification failed."
 CLOSED = "Connection closed by UNKNOWN port 65535"
+FORWARDING_FAILED = "open failed stdio forwarding failed Connection closed by UNKNOWN port 65535"
 CHANGED = f"REMOTE HOST IDENTIFICATION HAS CHANGED! Offending ED25519 key in /k:2 Host key for {ALIAS} has changed"
 REVOKED = "REVOKED HOST KEY DETECTED! The ED25519 host key for [192.0.2.7]:22 is marked as revoked."
 UNREADABLE = "Error checking host key ED25519 SHA256:x in revoked keys file /k: nope Host key verification failed."
@@ -212,7 +215,9 @@ SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be
         ("Using a SSH password instead of a key is not possible because Host Key checking is enabled", (ALIAS,)),
         ("sshpass error:", ("accept-new", ALIAS)),
         ("sshpass error: <error censored due to no log>", ("accept-new", ALIAS)),
-        (DENIED, ("ansible_user", "passphrase")),
+        (DENIED, ("ansible_user", "ansible_password", "passphrase")),
+        (f"channel 0: open failed: administratively prohibited: {FORWARDING_FAILED}", ("AllowTcpForwarding",)),
+        ("Failed to connect to the host via ssh: Shared connection to 127.0.0.1 closed.", ("returned 255",)),
         (f"{DENIED} Connection closed by UNKNOWN port 65535", ("A jump host refuses the login",)),
         *((f"{key} {DENIED}", ("'/k/id'", "ansible_ssh_private_key_file")) for key in UNUSABLE_KEYS),
         *((address, ("cannot connect from the address",)) for address in WRONG_ADDRESS),
@@ -222,6 +227,14 @@ SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be
 def test_add_advice_keeps_the_reason(reason: str, words: tuple[str, ...]) -> None:
     message = str(add_advice(AnsibleConnectionFailure(reason), reason, ALIAS))
     assert all(word in message for word in (*words, reason))
+
+
+def test_silent_jump_host_is_recognized() -> None:
+    silent = "kex_exchange_identification: Connection closed by remote host Connection closed by UNKNOWN port 65535"
+    assert is_silent_jump_host(silent)
+    assert not is_silent_jump_host(f"ssh: connect to host jump port 22: Connection refused {silent}")
+    assert not is_silent_jump_host(f"channel 0: open failed: connect failed: Connection refused {silent}")
+    assert "Remove -q" in jump_host_advice(silent)
 
 
 @pytest.mark.parametrize("error", [AnsibleConnectionFailure(DENIED), AnsibleAuthenticationFailure(DENIED)])
