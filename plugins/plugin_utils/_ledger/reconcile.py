@@ -66,9 +66,24 @@ def match_sessions(
     for service, calls in by_service.items():
         listed = sessions[calls[0].service]
         if listed is not None and service not in contested_services:
-            unknown = [session for session in listed if session.id is None or session.id.lower() not in known_ids]
-            matches.update(_match_service(service, calls, unknown))
+            matches.update(_match_service(service, calls, _unknown(listed, known_ids)))
     return matches
+
+
+def may_have_session(
+    call: PendingConnect, sessions: t.Mapping[str, t.Collection[ApiSession] | None], known_ids: t.Collection[str]
+) -> bool:
+    """Return whether a session may belong to the call, or the API has not listed the sessions of its service.
+
+    For the parameters, see ``match_sessions``.
+    """
+    listed = sessions[call.service]
+    first = parse_utc(call.sent_at)
+    return listed is None or any(_is_possible(session, first) for session in _unknown(listed, known_ids))
+
+
+def _unknown(sessions: t.Collection[ApiSession], known_ids: t.Collection[str]) -> list[ApiSession]:
+    return [session for session in sessions if session.id is None or session.id.lower() not in known_ids]
 
 
 def _match_service(

@@ -27,7 +27,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader impo
     ids_in_use,
     known_connections,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import PendingConnect, match_sessions
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import (
+    PendingConnect,
+    match_sessions,
+    may_have_session,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import sanitize_job_id
 
@@ -99,6 +103,8 @@ class _EndedRun:
         self._get_account = get_account
         self._backend = backend
         self._to_close: dict[ConnectionRef, Entry] = {}
+        self._doubtful: set[t.Any] = set()  # calls that may have a session, as far as the search shows
+        self._search_error = ""  # the reason why the sessions could not be searched
         self._left_open = 0  # entries that the ledger must keep
 
     def finish(self, ids_elsewhere: t.Container[str], check_mode: bool) -> t.Iterator[_Outcome]:
@@ -157,8 +163,8 @@ class _EndedRun:
             connectionid = found.get(entry.number)
             if not entry.has_expired and entry.number not in found:
                 self._left_open += 1
-                if not entry.settling:
-                    yield entry, "", _error_unconfirmed(self._snapshot, entry)
+                if not entry.settling or entry.number in self._doubtful:
+                    yield entry, "", _error_unconfirmed(self._snapshot, entry, self._search_error)
                 continue
             if connectionid is not None:
                 self._to_close[entry.service, connectionid] = entry
@@ -169,6 +175,7 @@ class _EndedRun:
     def _match_sessions(self, entries: list[Entry]) -> dict[int, str | None]:
         """Return the connection IDs of connect calls without a response, by their numbers; see ``match_sessions``."""
         path = self._snapshot.path
+        self._doubtful = {entry.number for entry in entries}
         try:
             fingerprint = self._fingerprint()
             own = [entry for entry in entries if entry.account == fingerprint]
@@ -176,9 +183,11 @@ class _EndedRun:
                 return {}
             sessions = self._get_account().api().sessions_of({entry.service for entry in own})
             known_ids, contested_services = known_connections(os.path.dirname(path), path)
-        except RemoteItError:
-            return {}  # the outcome reports that the connection is unconfirmed
+        except RemoteItError as error:
+            self._search_error = error.message
+            return {}
         pending = [PendingConnect(entry.number, entry.service, entry.intended_at) for entry in own]
+        self._doubtful -= {call.number for call in pending if not may_have_session(call, sessions, known_ids)}
         matches = match_sessions(pending, sessions, known_ids, contested_services)
         return {call.number: connectionid for call, connectionid in matches.items()}
 
@@ -221,14 +230,14 @@ def _error_damaged(snapshot: LedgerSnapshot) -> RemoteItError:
     )
 
 
-def _error_unconfirmed(snapshot: LedgerSnapshot, entry: Entry) -> RemoteItError:
+def _error_unconfirmed(snapshot: LedgerSnapshot, entry: Entry, search_error: str) -> RemoteItError:
     if snapshot.was_killed:
         call = f"the run {snapshot.run_id!r} was killed during its connect call of {entry.intended_at}, which"
     else:
         call = f"the connect call of the run {snapshot.run_id!r} at {entry.intended_at} got no clear response, and"
     return RemoteItError(
         f"{call} may have opened a connection. If so, it ends by itself at {entry.expires_by}. Run the teardown again"
-        " after that time"
+        f" after that time{f'. The sessions could not be searched: {search_error}' if search_error else ''}"
     )
 
 

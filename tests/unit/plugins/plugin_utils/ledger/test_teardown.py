@@ -286,6 +286,22 @@ def test_damaged_ledger_fails_until_its_connections_have_ended(mock_api: MockApi
     assert not ledger.exists()
 
 
+def test_settling_call_fails_unless_its_session_is_absent(
+    mock_api: MockApi, directory: str, unconfirmed: Ledger
+) -> None:
+    mock_api.expect_query({"id": [SERVICE]}, started_now())
+    mock_api.expect_query({"connectionId": REF[1], "serviceId": SERVICE}, Reply({"data": {"disconnect": True}}))
+    assert run_teardown(directory, credentials=WITH_ACCESS_KEY) == {REF: "closed"}
+    mock_api.expect_query({"id": [SERVICE]}, refused("no", 403))
+    error = run_teardown(directory, credentials=WITH_ACCESS_KEY)[UNCONFIRMED]
+    assert "The sessions could not be searched: the API" in error.message
+    mock_api.expect_query({"id": [SERVICE]}, listed_session(user=None))
+    assert list(run_teardown(directory, credentials=WITH_ACCESS_KEY)) == [UNCONFIRMED]
+    assert list(run_teardown(directory, credentials=None)) == [UNCONFIRMED]
+    mock_api.expect_query({"id": [SERVICE]}, listed_session(user={"id": "a colleague"}))
+    assert run_teardown(directory, credentials=WITH_ACCESS_KEY) == {}
+
+
 def test_damaged_ledger_of_a_second_keeper_belongs_to_its_run(directory: str) -> None:
     ledger = pathlib.Path(ended_run(directory).path)
     ledger = ledger.rename(ledger.with_name(f"{RUN}-4711.jsonl"))
