@@ -104,6 +104,8 @@ def _connection_refs(options: t.Mapping[str, t.Any]) -> list[ConnectionRef]:
 def _entries(value: t.Any) -> list[t.Mapping[str, t.Any]]:
     """Return the connections in a registered result, also in that of a loop, or in a part of one."""
     if isinstance(value, t.Mapping):
+        if value.get("skipped"):  # the task did not run, for example in a block that failed before it
+            return []
         for key in ("results", "connections"):
             if key in value:
                 return _entries(value[key])

@@ -59,6 +59,7 @@ def run(environ: t.Mapping[str, str] = ENVIRON, check_mode: bool = False, **give
         ({"connections": [A, B]}, [A, B]),
         ({"connections": {"changed": True, "connections": {SERVICES[0]: A}, "failures": {}}}, [A]),  # a whole result
         ({"connections": {"results": [{"connections": {SERVICES[0]: A}}, {"connections": {SERVICES[1]: B}}]}}, [A, B]),
+        ({"connections": {"skipped": True, "skip_reason": "Conditional result was False", "changed": False}}, []),
         ({"connections": [A, A, {**A, "proxy": "http://p:1"}]}, [A]),
         ({"connections": {SERVICES[0]: A, SERVICES[2]: UNOPENED}}, [A]),
         ({"connections": [A, {}]}, [A]),  # the fact that remoteit_disconnect sets
