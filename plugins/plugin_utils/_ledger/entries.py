@@ -92,8 +92,13 @@ class Entry:
         return int((utc_now() - parse_utc(self.opened_at or self.intended_at)).total_seconds())
 
     @property
+    def gone_at(self) -> str:
+        """Return when it counts as closed."""
+        return format_utc(parse_utc(self.expires_by) + datetime.timedelta(seconds=_GRACE_SECONDS))
+
+    @property
     def has_expired(self) -> bool:
-        return parse_utc(self.expires_by) + datetime.timedelta(seconds=_GRACE_SECONDS) < utc_now()
+        return parse_utc(self.gone_at) < utc_now()
 
     def as_info(self, snapshot: LedgerSnapshot) -> dict[str, t.Any]:
         """Return the entry as ``remoteit_connection_info`` documents it."""

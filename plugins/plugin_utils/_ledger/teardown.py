@@ -237,7 +237,7 @@ def _error_unconfirmed(snapshot: LedgerSnapshot, entry: Entry, search_error: str
         call = f"the connect call of the run {snapshot.run_id!r} at {entry.intended_at} got no clear response, and"
     return RemoteItError(
         f"{call} may have opened a connection. If so, it ends by itself at {entry.expires_by}. Run the teardown again"
-        f" after that time{f'. The sessions could not be searched: {search_error}' if search_error else ''}"
+        f" after {entry.gone_at}{f'. The sessions could not be searched: {search_error}' if search_error else ''}"
     )
 
 
