@@ -5,7 +5,8 @@
 # PRIVATE to the collection: it may change or vanish in any release.
 """The format of a ledger: one event in each line, as JSON.
 
-The first line is a ``run`` event: it contains the ID of the run and the identity of its controller process. The other
+The first line is a ``run`` event: it contains the IDs of the run and of its CI job, and the identity of its controller
+process. The other
 events belong to a connection, whose ``number`` is unique in the file:
 
 - ``intent``: a connect call is about to be sent,
@@ -126,6 +127,7 @@ class LedgerSnapshot:
     run_id: str
     alive: bool  # the run is still running
     entries: list[Entry]
+    job: str | None = None  # the ID of the CI job
     controller: str | None = None  # the identity of the controller process
     has_ended: bool = False  # the ledger contains an ``ended`` event
     was_killed: bool = True  # the keeper did not end the run
@@ -145,8 +147,11 @@ class LedgerSnapshot:
 
     def matches(self, run_id: str | None) -> bool:
         """Return whether the run has this ID, or belongs to the CI job with this ID. ``None`` matches every run."""
-        if run_id is None or run_id == self.run_id:
+        if run_id is None or run_id in (self.run_id, self.job):
             return True
+        if self.has_first_line:
+            return False
+        # The first line of a damaged ledger may have contained this ID.
         return re.fullmatch(rf"{re.escape(sanitize_job_id(run_id))}-[0-9a-f]{{10}}", self.run_id) is not None
 
     @property
@@ -214,6 +219,7 @@ def _apply_to_run(event: dict[str, t.Any], snapshot: LedgerSnapshot, is_locked: 
     if event["event"] == "run":
         snapshot.run_id = _checked(event["run"], _RUN_ID)
         snapshot.has_first_line = True
+        snapshot.job = event.get("job") and str(event["job"])
         snapshot.controller = event.get("controller") and _text(event, "controller")
         snapshot.alive = is_alive(snapshot.controller) or (is_locked and not has_exited(snapshot.controller))
     else:

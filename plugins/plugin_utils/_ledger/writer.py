@@ -40,11 +40,12 @@ class Ledger:
 
     @classmethod
     def begin(
-        cls, directory: str, run_id: str, controller: str | None = None
+        cls, directory: str, run_id: str, controller: str | None = None, job: str | None = None
     ) -> tuple[Ledger, list[tuple[LedgerSnapshot, Ledger]]]:
         """Create the ledger of a run, and lock the ledgers of its previous keepers, which were killed.
 
         :param controller: the identity of the controller process.
+        :param job: the ID of the CI job.
         :return: the new ledger, and each previous ledger with its content.
         :raises OSError: the ledger cannot be written, so no connection may be opened.
         :raises RemoteItError: the directory cannot be read.
@@ -62,7 +63,7 @@ class Ledger:
         path = os.path.join(directory, run_id + SUFFIX)
         if os.path.exists(path):
             path = os.path.join(directory, f"{run_id}-{os.getpid()}{SUFFIX}")
-        file = create_locked(path, encode_event({"event": "run", "run": run_id, "controller": controller}))
+        file = create_locked(path, encode_event({"event": "run", "run": run_id, "job": job, "controller": controller}))
         return cls(file, path), predecessors
 
     @classmethod

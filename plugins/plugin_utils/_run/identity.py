@@ -40,6 +40,7 @@ class Run:
     id: str
     controller_pid: int
     runtime_dir: str  # private: the keeper's socket and the control sockets of ssh
+    job: str | None = None  # the ID of the CI job, or REMOTEIT_RUN_ID
     controller: str | None = None  # the identity of the controller process: its PID may be used again
 
     @property
@@ -59,9 +60,10 @@ def _this_run() -> Run:
     controller = os.getpid() if parent is None or parent.pid is None else parent.pid
     identity = process_identity(controller)
     suffix = hashlib.sha256((identity or f"pid {controller}").encode()).hexdigest()[:10]
-    job = next((os.environ[name] for name in _JOB_IDS if os.environ.get(name)), "run")
+    job = next((os.environ[name] for name in _JOB_IDS if os.environ.get(name)), None)
     return Run(
-        id=f"{sanitize_job_id(job)}-{suffix}",
+        id=f"{sanitize_job_id(job or '')}-{suffix}",
+        job=job,
         controller_pid=controller,
         runtime_dir=os.path.join(_runtime_base(), f"remoteit-{suffix}"),
         controller=identity,

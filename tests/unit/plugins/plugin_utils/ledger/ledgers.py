@@ -19,7 +19,7 @@ FOREIGN_CONTROLLER = "another-boot pid:[1] 1 1"
 
 
 def begin_ledger(directory: str, run_id: str = RUN, controller: str | None = None) -> Ledger:
-    ledger, _unused = Ledger.begin(directory, run_id, controller)
+    ledger, _unused = Ledger.begin(directory, run_id, controller, run_id.rpartition("-")[0])
     return ledger
 
 

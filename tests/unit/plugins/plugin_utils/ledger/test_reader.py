@@ -19,6 +19,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader impo
     list_orphans,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import sanitize_job_id
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE
 from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.ledger.ledgers import (
     RUN,
@@ -105,6 +106,15 @@ def test_list_is_empty_without_open_connections(ledger: Ledger, directory: str) 
 def test_list_selects_a_run_or_a_job(ledger: Ledger, directory: str, run_id: str | None, matches: bool) -> None:
     record_connection(ledger)
     assert bool(list_open_connections(directory, run_id)) is matches
+
+
+@pytest.mark.parametrize(("job", "other"), [("job/1", "job:1"), ("Обновление", "Развёртывание"), (None, "run")])
+def test_list_compares_the_whole_id_of_a_job(directory: str, job: str | None, other: str) -> None:
+    """The ID of the run contains only a part of it."""
+    ledger, _unused = Ledger.begin(directory, f"{sanitize_job_id(job or '')}-0123456789", job=job)
+    record_connection(ledger)
+    assert list_open_connections(directory, other) == []
+    assert job is None or list_open_connections(directory, job)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_ledger_contains_each_event(ledger: Ledger) -> None:
     written = events(ledger)
     assert all(datetime.datetime.strptime(event.pop("at"), "%Y-%m-%dT%H:%M:%SZ") for event in written)
     assert written == [
-        {"event": "run", "run": RUN, "controller": None},
+        {"event": "run", "run": RUN, "job": "job", "controller": None},
         {
             "event": "intent",
             "number": 1,
