@@ -430,7 +430,10 @@ class Connection(SshConnection):  # type: ignore[misc]
         """
         messages = " ".join((self._ssh_messages or str(error)).split())
         evidence = self._evidence(messages)
-        if _ssh_errors.is_refused(evidence, lease.connection, direct=self._route.is_direct):
+        # Such a jump host may refuse the login, and lock the account after several attempts.
+        is_silent = not self._route.is_direct and _ssh_errors.is_silent_jump_host(evidence)
+        is_lost = is_silent and lease.has_responded
+        if is_lost or _ssh_errors.is_refused(evidence, lease.connection, direct=self._route.is_direct):
             is_starting = not lease.has_responded and lease.age < STARTUP_SECONDS and not limits.timed_out
             if not is_starting:
                 self._replace_connection(error, lease, limits)
@@ -447,8 +450,6 @@ class Connection(SshConnection):  # type: ignore[misc]
                 f" (remoteit_wait_timeout). {self._address_hint(lease)}"
                 f"{_ssh_errors.jump_host_advice(evidence)}{' '.join(str(error).split())}"
             ) from None
-        # The jump host may refuse the login, and lock the account after several attempts.
-        is_silent = not self._route.is_direct and _ssh_errors.is_silent_jump_host(evidence)
         pause = max(RETRY_SECONDS, limits.wait_timeout / 2) if is_silent else RETRY_SECONDS
         time.sleep(pause)
         lease.age += pause
@@ -482,10 +483,11 @@ class Connection(SshConnection):  # type: ignore[misc]
         executable = self.get_option("ssh_executable")
         command = self._build_command(executable, "ssh", self.host, "exit 0")
         start = command.index(os.fsencode(executable)) + 1
-        command[start:start] = [b"-oControlMaster=no", b"-oControlPath=none"]
+        # With -v, the ssh of ProxyJump shows its reasons, whatever log level its configuration has.
+        command[start:start] = [b"-v", b"-oControlMaster=no", b"-oControlPath=none"]
         with contextlib.suppress(AnsibleError):
             self._bare_run(command, None, sudoable=False, checkrc=False)
-        return " ".join(self._ssh_messages.split())
+        return _ssh_errors.without_debug_messages(self._ssh_messages)
 
     def _failure_message(self, error: RemoteItError, host: str) -> str:
         """Return the full reason for the first host that has it. For other hosts, return a reference to that host."""

@@ -48,6 +48,8 @@ _UNKNOWN_PEER = "UNKNOWN port 65535"
 _REFUSED_BY_UNKNOWN_PEER = re.compile(rf"(?:negotiate with|disconnect from) {_UNKNOWN_PEER}")
 #: A message about a host that cannot be reached, up to the next one.
 _UNREACHABLE = re.compile(r"ssh: connect to host \S+ port \d+: (?:[A-Z][a-z]+(?: [a-z]+\b)*)?")
+#: The messages of -v, also the first one in an error of ansible-core, and the version.
+_DEBUG = re.compile(r"(?:Failed to connect to the host via ssh: )?(?:debug\d: |OpenSSH_\S+, )")
 #: Messages about a connection of or through a jump host.
 _JUMP_HOST_REASON = re.compile(r"ssh: (?:connect|Could)|open failed|forwarding failed|timed out")
 _REFUSED = re.compile(r"ssh: connect to host (\S+) port (\d+): Connection refused")
@@ -213,6 +215,11 @@ def _changed_key_advice(path: str, alias: str) -> str:
     else:
         quoted_path = shlex.quote(path)
     return _CHANGED_KEY.format(alias=alias, path=path, quoted_path=quoted_path)
+
+
+def without_debug_messages(messages: str) -> str:
+    """Return the messages of ssh without those of ``-v``, as one line."""
+    return " ".join(" ".join(line for line in messages.splitlines() if not _DEBUG.match(line)).split())
 
 
 def is_silent_jump_host(messages: str) -> bool:
