@@ -158,6 +158,15 @@ def test_skip_succeeds_when_all_devices_are_offline(fleet: Fleet) -> None:
     assert run.connections == []
 
 
+@pytest.mark.every_engine
+def test_skip_fails_if_the_api_fails(fleet: Fleet) -> None:
+    fleet.environ["REMOTEIT_API_URL"] = "http://127.0.0.1:9"
+    run = fleet.session([who()], remoteit_session_on_failure="skip")
+    assert run.rc == 2
+    assert "no response from http://127.0.0.1:9" in run.text
+    assert not run.results("who")
+
+
 @pytest.mark.parametrize("strategy", ["linear", "free"])
 def test_skip_reports_mistakes_and_silence_as_unreachable(fleet: Fleet, strategy: str) -> None:
     """The API has refused nothing. A host has no ID, an incomplete one, an empty one, or does not respond."""
