@@ -122,7 +122,8 @@ class Lifecycle:
         :raises RemoteItError: the ledger cannot be written.
         """
         client = managed.client
-        self._ledger.intent(managed.number, managed.service, client.api_url, client.fingerprint, managed.host)
+        call = (managed.service, client.api_url, client.fingerprint, managed.host, managed.sent_at)
+        self._ledger.intent(managed.number, *call)
 
     def _complete_connect(self, managed: ManagedConnection, outcome: Outcome) -> None:
         """Record the outcome of a connect call, then hand it to the requests that wait for it, whatever happens."""

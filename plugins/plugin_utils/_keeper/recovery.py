@@ -50,7 +50,7 @@ class Recovery:
                     if managed.state is State.UNUSABLE and not managed.detach:
                         self._lifecycle.submit_disconnect(managed)
                         self._registry.taken_over[entry.service.upper()] = managed
-            if not snapshot.open:
+            if not snapshot.unfinished:
                 ledger.remove()
 
     def _record(self, client: AccountClient, entry: Entry) -> ManagedConnection:

@@ -90,9 +90,9 @@ class Reconciler:
 
         :raises RemoteItError: the ledger cannot be written.
         """
-        number = -managed.number
-        client = managed.client
-        self._ledger.intent(number, managed.service, client.api_url, client.fingerprint, managed.host)
+        number, client = -managed.number, managed.client
+        call = (managed.service, client.api_url, client.fingerprint, managed.host, managed.sent_at)
+        self._ledger.intent(number, *call)
         self._ledger.settling(number)
         self.is_settling = True
 

@@ -176,8 +176,8 @@ class LedgerSnapshot:
 
 
 def encode_event(event: dict[str, t.Any]) -> bytes:
-    """Return the line of an event, with the current time."""
-    return json.dumps({**event, "at": format_utc(utc_now())}).encode() + b"\n"
+    """Return the line of an event, by default with the current time."""
+    return json.dumps({"at": format_utc(utc_now()), **event}).encode() + b"\n"
 
 
 def parse_ledger(path: str, file: t.IO[bytes], *, is_locked: bool) -> LedgerSnapshot:

@@ -62,7 +62,7 @@ def open_ledgers(
             continue  # the run has just removed it
         except OSError as error:
             failure = RemoteItError(
-                f"the ledger {path!r} cannot be read: {error.strerror}. Run the teardown as the user of that run",
+                f"the ledger {path!r} cannot be read: {error.strerror}. {_next_step(error)}",
                 path=path,
             )
             if unreadable is None:
@@ -70,6 +70,12 @@ def open_ledgers(
             unreadable.append(failure)
             continue
         yield path, t.cast(t.BinaryIO, file)
+
+
+def _next_step(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "Run the teardown as the user of that run"
+    return "Check the file system, which must be writable"
 
 
 def _is_file(path: str) -> bool:

@@ -80,15 +80,18 @@ class Ledger:
                 file.write(b"\n" if last else b"")
         return cls(file, path)
 
-    def intent(self, number: int, service: str, api_url: str, account: str, host: str | None = None) -> None:
+    def intent(
+        self, number: int, service: str, api_url: str, account: str, host: str | None = None, at: str | None = None
+    ) -> None:
         """Record that a connect call is about to be sent, after ``sync``.
 
         :param account: the fingerprint of the credentials.
         :param host: the inventory host for which the connection is opened.
+        :param at: the time of the call, by default the current time.
         :raises RemoteItError: the event cannot be written, so the call must not be sent.
         """
         call = {"number": number, "service": service, "api_url": api_url, "account": account, "host": host}
-        event = {"event": "intent", **call}
+        event = {"event": "intent", **call, **({} if at is None else {"at": at})}
         try:
             if os.fstat(self._file.fileno()).st_nlink == 0:
                 raise RemoteItError(

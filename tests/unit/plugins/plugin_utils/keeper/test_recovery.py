@@ -32,6 +32,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.k
     C,
     acquire,
     host_request,
+    ledger_events,
     release,
     states,
 )
@@ -135,6 +136,31 @@ def test_recovery_leaves_the_ledger_if_its_own_cannot_be_written(
     assert states(keeper) == [State.FAILED]
     assert keeper.finish() == Recap()
     assert [entry["connectionid"] for entry in list_open_connections(os.path.dirname(ledger.path), None)] == ["id-old"]
+
+
+def test_recovery_leaves_a_settling_call_to_the_teardown(
+    successor: Successor, mock_api: MockApi, ledger: Ledger
+) -> None:
+    note(ledger, 1, A, "id-old")
+    note(ledger, 2, B, None)
+    ledger.settling(2)
+    keeper = successor()
+    mock_api.expect_disconnect(A, "id-old", STOPPED)
+    release(keeper, accounts=[ACCOUNT])
+    assert keeper.finish() == Recap(opened=1, closed=1)
+    assert ledger_events(ledger)[-1] == ("closed", 1, "taken over")
+
+
+def test_recovery_keeps_the_time_of_a_call(successor: Successor, ledger: Ledger) -> None:
+    note(ledger, 1, A, None)
+    path = pathlib.Path(ledger.path)
+    path.write_text(path.read_text().replace('"at": "20', '"at": "21'))
+    keeper = successor()
+    release(keeper, accounts=[ACCOUNT])
+    (call,) = keeper.finish().may_be_open
+    (entry,) = list_open_connections(os.path.dirname(ledger.path), None)
+    assert entry["opened_at"].startswith("21")
+    assert call.service == A
 
 
 def test_begin_returns_unlocked_ledgers_of_the_same_run(ledger: Ledger) -> None:
