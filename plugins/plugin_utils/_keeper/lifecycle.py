@@ -116,14 +116,15 @@ class Lifecycle:
                 managed.apply(Event.SEND)
             return stops
 
-    def write_intent(self, managed: ManagedConnection) -> None:
+    def write_intent(self, managed: ManagedConnection, number: int | None = None) -> None:
         """Write the intent of a connect call into the ledger.
 
+        :param number: the number in the ledger, by default that of the connection.
         :raises RemoteItError: the ledger cannot be written.
         """
         client = managed.client
         call = (managed.service, client.api_url, client.fingerprint, managed.host, managed.sent_at)
-        self._ledger.intent(managed.number, *call)
+        self._ledger.intent(managed.number if number is None else number, *call)
 
     def _complete_connect(self, managed: ManagedConnection, outcome: Outcome) -> None:
         """Record the outcome of a connect call, then hand it to the requests that wait for it, whatever happens."""

@@ -90,9 +90,8 @@ class Reconciler:
 
         :raises RemoteItError: the ledger cannot be written.
         """
-        number, client = -managed.number, managed.client
-        call = (managed.service, client.api_url, client.fingerprint, managed.host, managed.sent_at)
-        self._ledger.intent(number, *call)
+        number = -managed.number
+        self._lifecycle.write_intent(managed, number)
         self._ledger.settling(number)
         self.is_settling = True
 
