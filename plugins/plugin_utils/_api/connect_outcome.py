@@ -52,6 +52,11 @@ def outcome_of_response(status: int, reason: str = "", *, is_refusal: bool | Non
     return ConnectOutcome.REFUSED if is_refusal and is_clear else ConnectOutcome.UNKNOWN
 
 
+def is_refusal_by_gateway(status: int, reason: str) -> bool:
+    """Return whether an error response that is not from the API itself proves that the call was not executed."""
+    return 400 <= status < 500 and bool(reason)
+
+
 def outcome_of_error(error: RemoteItError) -> ConnectOutcome:
     """Return the outcome of a call without a JSON response, or of one that was not sent."""
     if isinstance(error, BadAnswerError):  # the page of a gateway, or a success without a connection

@@ -14,7 +14,10 @@ import os
 import re
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import outcome_of_response
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import (
+    is_refusal_by_gateway,
+    outcome_of_response,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection, is_connection_id
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists import (
@@ -469,8 +472,8 @@ def _outcome_of_refusal(reply: Reply, error: RemoteItError, service_id: str) -> 
     if reply.status < 400 or reply.content.get("errors"):
         text = re.sub(re.escape(service_id), "<ID>", reason, flags=re.IGNORECASE)
         is_refusal = reply.status < 500 and (isinstance(error, OfflineError) or _KNOWN_REFUSAL.search(text) is not None)
-    else:  # from a gateway
-        is_refusal = 400 <= reply.status < 500 and bool(reason)
+    else:
+        is_refusal = is_refusal_by_gateway(reply.status, reason)
     return outcome_of_response(reply.status, reason, is_refusal=is_refusal or None)
 
 

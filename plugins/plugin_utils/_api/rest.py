@@ -12,7 +12,10 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import outcome_of_response
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import (
+    is_refusal_by_gateway,
+    outcome_of_response,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection, find_connection_id
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists import devices_from_rest
@@ -246,8 +249,8 @@ def _outcome_of_refusal(response: Response, content: dict[str, t.Any]) -> Connec
     reason = sanitize(_reason(content))
     if _says_false(content):
         is_refusal = response.status < 500 or _known_reason(content) is not None
-    else:  # from a gateway
-        is_refusal = 400 <= response.status < 500 and bool(reason)
+    else:
+        is_refusal = is_refusal_by_gateway(response.status, reason)
     return outcome_of_response(response.status, reason, is_refusal=is_refusal or None)
 
 
