@@ -6,8 +6,7 @@
 """The format of a ledger: one event in each line, as JSON.
 
 The first line is a ``run`` event: it contains the IDs of the run and of its CI job, and the identity of its controller
-process. The other
-events belong to a connection, whose ``number`` is unique in the file:
+process. The other events belong to a connection, whose ``number`` is unique in the file:
 
 - ``intent``: a connect call is about to be sent,
 - ``opened``: the call opened a connection,
@@ -81,11 +80,6 @@ class Entry:
         return self.expires_at or format_utc(
             parse_utc(self.opened_at or self.intended_at) + datetime.timedelta(seconds=MAX_SECONDS)
         )
-
-    @property
-    def is_settled(self) -> bool:
-        """Return whether its connect call has opened a connection, or never will."""
-        return parse_utc(self.intended_at) + datetime.timedelta(seconds=SETTLED_SECONDS) < utc_now()
 
     @property
     def age(self) -> int:
@@ -192,7 +186,6 @@ def parse_ledger(path: str, file: t.IO[bytes], *, is_locked: bool) -> LedgerSnap
     snapshot.changed_at = os.fstat(file.fileno()).st_mtime
     entries: dict[t.Any, Entry] = {}
     lines = file.read().split(b"\n")
-    damaged = 0
     for number, line in enumerate(lines, 1):
         try:
             event = json.loads(line)
@@ -203,8 +196,8 @@ def parse_ledger(path: str, file: t.IO[bytes], *, is_locked: bool) -> LedgerSnap
             else:
                 _apply_to_entry(event, entries[event["number"]])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            damaged += number < len(lines)
-    snapshot.is_damaged = damaged > 0 or not snapshot.has_first_line
+            snapshot.is_damaged |= number < len(lines)
+    snapshot.is_damaged |= not snapshot.has_first_line
     snapshot.entries = list(entries.values())
     return snapshot
 

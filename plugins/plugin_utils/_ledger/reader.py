@@ -12,7 +12,7 @@ import os
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, parse_ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, LedgerSnapshot, parse_ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import open_ledgers, try_lock
 
 
@@ -22,12 +22,12 @@ def list_open_connections(directory: str, run_id: str | None) -> list[dict[str, 
     :param run_id: the ID of a run or of a CI job; ``None`` for all runs.
     :raises RemoteItError: a ledger cannot be read.
     """
-    found = []
-    for path, file in open_ledgers(directory):
-        with file:
-            snapshot = parse_ledger(path, file, is_locked=not try_lock(file))
-            found += [entry.as_info(snapshot) for entry in snapshot.open if snapshot.matches(run_id)]
-    return found
+    return [
+        entry.as_info(snapshot)
+        for snapshot in _snapshots(directory)
+        if snapshot.matches(run_id)
+        for entry in snapshot.open
+    ]
 
 
 def runs_left_open(directory: str) -> list[str]:
@@ -35,13 +35,20 @@ def runs_left_open(directory: str) -> list[str]:
 
     Ignore ledgers that cannot be read, for example those of other users.
     """
-    found = set()
-    for path, file in open_ledgers(directory, unreadable=[]):
+    return sorted(
+        {
+            snapshot.run_id
+            for snapshot in _snapshots(directory, unreadable=[])
+            if not snapshot.alive and not all(entry.detached or entry.has_expired for entry in snapshot.open)
+        }
+    )
+
+
+def _snapshots(directory: str, unreadable: list[RemoteItError] | None = None) -> t.Iterator[LedgerSnapshot]:
+    """Yield the content of each ledger. For the parameters and errors, see ``open_ledgers``."""
+    for path, file in open_ledgers(directory, unreadable=unreadable):
         with file:
-            snapshot = parse_ledger(path, file, is_locked=not try_lock(file))
-            if not snapshot.alive and not all(entry.detached or entry.has_expired for entry in snapshot.open):
-                found.add(snapshot.run_id)
-    return sorted(found)
+            yield parse_ledger(path, file, is_locked=not try_lock(file))
 
 
 def list_orphans(directory: str, run_id: str, *, only_killed: bool) -> list[Entry]:

@@ -186,7 +186,7 @@ class _EndedRun:
         except RemoteItError as error:
             self._search_error = error.message
             return {}
-        pending = [PendingConnect(entry.number, entry.service, entry.intended_at) for entry in own]
+        pending = [_pending_connect(entry) for entry in own]
         self._doubtful -= {call.number for call in pending if not may_have_session(call, sessions, known_ids)}
         matches = match_sessions(pending, sessions, known_ids, contested_services)
         return {call.number: connectionid for call, connectionid in matches.items()}
@@ -200,7 +200,7 @@ class _EndedRun:
             outcome = ALREADY_CLOSED
         if isinstance(outcome, RemoteItError):
             self._left_open += 1
-        elif entry.connectionid is None and not entry.is_settled:
+        elif entry.connectionid is None and not _pending_connect(entry).is_settled:
             self._left_open += 1
             self._ledger.settling(entry.number)
         else:
@@ -213,6 +213,10 @@ class _EndedRun:
         :raises RemoteItError: there are no credentials.
         """
         return self._get_account().credentials.fingerprint()
+
+
+def _pending_connect(entry: Entry) -> PendingConnect:
+    return PendingConnect(entry.number, entry.service, entry.intended_at)
 
 
 def _error_still_closing(snapshot: LedgerSnapshot) -> RemoteItError:
