@@ -11,6 +11,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils import _argspec
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._action import RemoteItAction
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NoCredentialsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_open_connections
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import with_warnings
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._status import table_of
 
 
@@ -27,7 +28,7 @@ class ActionModule(RemoteItAction):
         except RemoteItError as error:  # the ledgers are returned even if the API fails
             warnings.append(f"the sessions of the account cannot be listed: {error.message}")
         result["table"] = table_of(connections, result["sessions"])
-        return {**result, "warnings": warnings} if warnings else result
+        return with_warnings(result, warnings)
 
     def _sessions(self, options: dict[str, t.Any]) -> list[dict[str, t.Any]] | None:
         """Return the proxy connections of the account, or ``None`` without an access key."""

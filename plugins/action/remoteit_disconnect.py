@@ -16,6 +16,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown im
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import runs_left_open
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.teardown import teardown
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import ProgressBackend
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import with_warnings
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, audit_log_path
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import remove_stale_runtime_dirs
 
@@ -63,7 +64,7 @@ class ActionModule(RemoteItAction):
         if audit_log is not None and audit_log.error is not None:
             warnings.append(audit_log.error)
         result = _disconnect.result_of(outcomes)
-        return {**result, "warnings": warnings} if warnings else result
+        return with_warnings(result, warnings)
 
 
 def _open_audit_log() -> AuditLog | None:

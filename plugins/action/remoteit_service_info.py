@@ -17,6 +17,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NotFoundError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import AUTH_SPEC, account_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import with_warnings
 
 
 class ActionModule(RemoteItAction):
@@ -36,7 +37,7 @@ class ActionModule(RemoteItAction):
         warnings: list[str] = []
         devices = KeeperClient().list_devices(account_of(options, self.environment()), wanted, warnings.append)
         result = result_of(devices, wanted)
-        return {**result, "warnings": warnings} if warnings else result
+        return with_warnings(result, warnings)
 
 
 def result_of(devices: list[Device], wanted: DeviceFilter) -> dict[str, t.Any]:

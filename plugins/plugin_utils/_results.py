@@ -19,6 +19,11 @@ def failed(error: RemoteItError) -> dict[str, t.Any]:
     return {"failed": True, "changed": False, "msg": error.message, "failure": failure}
 
 
+def with_warnings(result: dict[str, t.Any], warnings: t.Sequence[str]) -> dict[str, t.Any]:
+    """Return the result with the warnings, if there are any."""
+    return {**result, "warnings": warnings} if warnings else result
+
+
 def failed_for(failures: t.Mapping[str, t.Mapping[str, t.Any]], msg: str) -> dict[str, t.Any]:
     """Return the keys of a result with failed services. Its ``failure.code`` is that of the first failure."""
     code = next(iter(failures.values()))["code"]
