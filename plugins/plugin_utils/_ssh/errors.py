@@ -49,7 +49,7 @@ _REFUSED_BY_UNKNOWN_PEER = re.compile(rf"(?:negotiate with|disconnect from) {_UN
 #: A message about a host that cannot be reached, up to the next one.
 _UNREACHABLE = re.compile(r"ssh: connect to host \S+ port \d+: (?:[A-Z][a-z]+(?: [a-z]+\b)*)?")
 #: The messages of -v, also the first one in an error of ansible-core, and the version.
-_DEBUG = re.compile(r"(?:Failed to connect to the host via ssh: )?(?:debug\d: |OpenSSH_\S+, )")
+_DEBUG = re.compile(r"(?:Failed to connect to the host via ssh: )?(?:debug\d: |OpenSSH_\S+, )[^\n]*\n?")
 #: Messages about a connection of or through a jump host.
 _JUMP_HOST_REASON = re.compile(r"ssh: (?:connect|Could)|open failed|forwarding failed|timed out")
 _REFUSED = re.compile(r"ssh: connect to host (\S+) port (\d+): Connection refused")
@@ -218,8 +218,11 @@ def _changed_key_advice(path: str, alias: str) -> str:
 
 
 def without_debug_messages(messages: str) -> str:
-    """Return the messages of ssh without those of ``-v``, as one line."""
-    return " ".join(" ".join(line for line in messages.splitlines() if not _DEBUG.match(line)).split())
+    """Return the messages of ssh without those of ``-v``, as one line.
+
+    A message of ``-v`` can be in the middle of a line that a shell writes in parts.
+    """
+    return " ".join(_DEBUG.sub("", messages).split())
 
 
 def is_silent_jump_host(messages: str) -> bool:

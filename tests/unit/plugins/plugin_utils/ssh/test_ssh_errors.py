@@ -18,6 +18,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.errors import 
     is_silent_jump_host,
     jump_host_advice,
     may_be_before_login,
+    without_debug_messages,
 )
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE
 
@@ -227,6 +228,16 @@ SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be
 def test_add_advice_keeps_the_reason(reason: str, words: tuple[str, ...]) -> None:
     message = str(add_advice(AnsibleConnectionFailure(reason), reason, ALIAS))
     assert all(word in message for word in (*words, reason))
+
+
+def test_debug_messages_are_removed() -> None:
+    messages = (
+        "Failed to connect to the host via ssh: debug1: Connecting\r\n/bin/sh: 1: exec: debug1: Local version 7\r\n"
+        "/nonexistent/nc: not found\ndebug1: x\nConnection closed by UNKNOWN port 65535\r\ndebug1: end"
+    )
+    found = without_debug_messages(messages)
+    assert found == "/bin/sh: 1: exec: /nonexistent/nc: not found Connection closed by UNKNOWN port 65535"
+    assert not may_be_before_login(found)
 
 
 def test_silent_jump_host_is_recognized() -> None:
