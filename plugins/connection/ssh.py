@@ -392,9 +392,9 @@ class Connection(SshConnection):  # type: ignore[misc]
         while True:
             try:
                 return acquire()
-            except OfflineError:
+            except OfflineError as error:
                 remaining = deadline - time.monotonic()
-                if remaining <= 0:
+                if remaining <= 0 or (error.outcome is not None and error.outcome.is_unclear):
                     raise
             time.sleep(min(OFFLINE_RETRY_SECONDS, remaining))
 

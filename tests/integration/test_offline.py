@@ -128,6 +128,16 @@ def test_wait_for_online_ends(fleet: Fleet) -> None:
     assert f"1 device was offline: {offline}" in run.stderr
 
 
+@pytest.mark.each_api
+def test_wait_for_online_repeats_no_unclear_call(fleet: Fleet) -> None:
+    """A conflict proves nothing, whatever its reason. A repeated call would open another connection."""
+    fleet.inventory["fleet"]["vars"] |= {"remoteit_wait_for_online": 60, "remoteit_prefetch": 0}
+    fleet.simulator.inject_fault(fleet.services[0], call="connect", fault="http", status=409, reason="inactive")
+    run = fleet.run([play(who(), hosts=fleet.devices[0])])
+    assert run.status("who") == {fleet.devices[0]: "unreachable"}
+    assert run.calls("connect") == [fleet.services[0]]
+
+
 @pytest.mark.parametrize("value", ["soon", -1])
 def test_wait_for_online_must_be_a_number(fleet: Fleet, value: str | int) -> None:
     fleet.inventory["fleet"]["vars"]["remoteit_wait_for_online"] = value
