@@ -12,12 +12,14 @@ only known refusals prove that nothing was opened.
 from __future__ import annotations
 
 import re
+import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     BadAnswerError,
     CallTimeoutError,
     ConnectOutcome,
     NetworkError,
+    Reason,
     RemoteItError,
 )
 
@@ -29,10 +31,12 @@ _CONFLICT = 409
 _GIVEN_UP_STATUSES = frozenset({408, 499})
 #: Reasons of a gateway, or of a part of the API that waits for another part.
 _GIVEN_UP_REASON = re.compile(
-    r"time[ds]?[ -]?out|deadline exceeded|cancel+ed|h[au]ng up|gateway|unavailable|upstream|ECONN|EPIPE"
+    r"time[ds]?[ -]?out|deadline exceeded|cancel+ed|h[au]ng up|gateway|unavailable|maintenance|upstream|ECONN|EPIPE"
     r"|\b(aborted|terminated)\b|\b(connection|socket|stream) (was )?(reset|closed|ended)\b",
     re.IGNORECASE,
 )
+#: The vendor's number of a reason, for example ``[0861]``. It comes from the API itself, before it opens anything.
+NUMBERED_REASON = r"\[[0-9]{4}\]"
 #: Reasons that do not show what the API has done.
 _UNCLEAR_REASON = re.compile(r"\binternal\b|unknown error|unexpected|try again|in progress", re.IGNORECASE)
 
@@ -55,6 +59,16 @@ def outcome_of_response(status: int, reason: str = "", *, is_refusal: bool | Non
 def is_refusal_by_gateway(status: int, reason: str) -> bool:
     """Return whether an error response that is not from the API itself proves that the call was not executed."""
     return 400 <= status < 500 and bool(reason)
+
+
+def find_reason(reasons: t.Iterable[Reason], status: int, text: str) -> Reason | None:
+    """Return the first known reason that matches the text of the API.
+
+    Return ``None`` for a part that did not wait for the API: it can be "offline" itself, which is not about a device.
+    """
+    if outcome_of_response(status, text) is ConnectOutcome.LOST:
+        return None
+    return next((known for known in reasons if re.search(known[0], text, re.IGNORECASE)), None)
 
 
 def outcome_of_error(error: RemoteItError) -> ConnectOutcome:

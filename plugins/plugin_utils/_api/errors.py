@@ -104,7 +104,7 @@ class OfflineError(RemoteItError):
 
 
 class ThrottledError(RemoteItError):
-    """The API asks for fewer requests (HTTP 429)."""
+    """The API asks for fewer requests or connections."""
 
     code = "throttled"
 
@@ -154,6 +154,10 @@ Reason = tuple[str, type[RemoteItError], str]
 UNKNOWN_SERVICE_HELP = (
     "check the service ID; the ID of a device does not work. If the inventory is cached, run again with --flush-cache"
 )
+_LOCKED_ACCOUNT_HELP = (
+    "the API accepts no login of this account at present: wait, and check the user name and the password"
+)
+_RATE_LIMIT_HELP = "retry later or lower the concurrency"
 _TOO_MANY_CONNECTIONS_HELP = (
     "the account has too many open connections: open fewer at a time, with serial on the play and the role"
     " remoteit_session, which closes the connections of each batch before the next one"
@@ -162,12 +166,14 @@ _TOO_MANY_CONNECTIONS_HELP = (
 #: The known reasons. The number in brackets is the stable part of a reason; the HTTP status and ``code`` vary.
 REASONS: tuple[Reason, ...] = (
     (r"\[0102\]|missing user", AuthError, "check the user name and the password"),
+    (r"\baccount\b.*\b(locked|blocked)\b|too many .*\b(log-?ins?|passwords?|attempts)\b", AuthError, _LOCKED_ACCOUNT_HELP),
     (r"api key|apikey|application key|developer ?key", AuthError, "check the developer key"),
     (r"api token|token expired|invalid token", AuthError, "the token is wrong or has expired; log in for a new one"),
     (r"invalid date|INVALID_AUTH", AuthError, "check the clock of this machine"),
     (r"\[0861\]", NotFoundError, UNKNOWN_SERVICE_HELP),
     (r"\[0405\]|not shared", NotSharedError, "ask its owner to share it with this account"),
     (r"inactive|offline|not online", OfflineError, "the device is not connected to remote.it"),
+    (r"\brate limit|too many (requests|calls)", ThrottledError, _RATE_LIMIT_HELP),
     (
         (
             r"too many|concurrent|\b(limit|quota|maximum)\b.*(connection|session|reached|exceeded)"

@@ -15,6 +15,8 @@ import re
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import (
+    NUMBERED_REASON,
+    find_reason,
     is_refusal_by_gateway,
     outcome_of_response,
 )
@@ -77,12 +79,14 @@ _REASONS: tuple[Reason, ...] = (
         NotFoundError,
         UNKNOWN_SERVICE_HELP,
     ),
-    (r"time[ds]?[ -]?out", CallTimeoutError, "a timeout inside the API"),
 )
 
-#: Reasons that prove that nothing was opened: a number of the vendor, or the ID of the service as unknown.
+_TIMEOUT = re.compile(r"time[ds]?[ -]?out", re.IGNORECASE)
+
+#: Reasons that prove that nothing was opened: a number of the vendor, the service as unknown, or a limit of requests.
 _KNOWN_REFUSAL = re.compile(
-    r"\[[0-9]{4}\]|<ID> (was not found|is unknown|does not exist|is not shared)\b|\bunknown (service|device) <ID>",
+    rf"{NUMBERED_REASON}|<ID> (was not found|is unknown|does not exist|is not shared)\b"
+    r"|\bunknown (service|device) <ID>|\brate limit exceeded|\btoo many requests",
     re.IGNORECASE,
 )
 
@@ -359,10 +363,13 @@ class GraphQlApi:
                 outcome=ConnectOutcome.REFUSED,
                 http_status=response.status,
             )
-        for pattern, error_class, advice in _REASONS:
-            if reason and re.search(pattern, reason, re.IGNORECASE):
-                clock = _clock_difference(response, "it") if "clock" in advice else ""
-                return error_class(f"the API says: {reason} ({advice}{clock})", http_status=response.status)
+        known = find_reason(_REASONS, response.status, reason)
+        if known is not None:
+            _unused, error_class, advice = known
+            clock = _clock_difference(response, "it") if "clock" in advice else ""
+            return error_class(f"the API says: {reason} ({advice}{clock})", http_status=response.status)
+        if _TIMEOUT.search(reason):
+            return CallTimeoutError(f"the API says: {reason} (a timeout inside the API)", http_status=response.status)
         message = f"the API says: {reason}" if reason else "the API refused the request without a reason"
         return RemoteItError(f"{message} (HTTP {response.status})", http_status=response.status)
 

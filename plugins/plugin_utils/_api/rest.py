@@ -13,6 +13,8 @@ import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import (
+    NUMBERED_REASON,
+    find_reason,
     is_refusal_by_gateway,
     outcome_of_response,
 )
@@ -208,7 +210,7 @@ class RestApi:
             )
         status = response.status
         reason = self._sanitize(_reason(content))
-        known = _known_reason(content)
+        known = _known_reason(response.status, content)
         if known is not None:
             _unused, error_class, advice = known
             return error_class(f"the API says: {reason} ({advice})", http_status=status)
@@ -233,22 +235,25 @@ def _reason(content: t.Mapping[str, t.Any]) -> t.Any:
     return content.get("reason") or content.get("message") or content.get("Error")
 
 
-def _known_reason(content: t.Mapping[str, t.Any]) -> Reason | None:
+def _known_reason(status: int, content: t.Mapping[str, t.Any]) -> Reason | None:
     """Return the known reason that a refusal has."""
-    text = f"{sanitize(_reason(content))} {sanitize(content.get('code'))}"
-    return next((known for known in REASONS if re.search(known[0], text, re.IGNORECASE)), None)
+    return find_reason(REASONS, status, f"{sanitize(_reason(content))} {sanitize(content.get('code'))}")
 
 
 def _outcome_of_refusal(response: Response, content: dict[str, t.Any]) -> ConnectOutcome:
     """Return the outcome that a refused connect call shows.
 
-    The API refuses with any HTTP status, and most reasons are not documented. With HTTP 500, only the known ones count.
+    The API refuses with any HTTP status, and most reasons are not documented. Without a status of HTTP that refuses,
+    only a known reason counts, a number of the vendor, and the documented refusal without a reason.
     """
     if find_connection_id(content) is not None:
         return ConnectOutcome.OPENED
     reason = sanitize(_reason(content))
     if _says_false(content):
-        is_refusal = response.status < 500 or _known_reason(content) is not None
+        is_client_error = 400 <= response.status < 500
+        is_refusal = is_client_error or _known_reason(response.status, content) is not None
+        if response.status < 400:
+            is_refusal |= not reason or re.search(NUMBERED_REASON, reason) is not None
     else:
         is_refusal = is_refusal_by_gateway(response.status, reason)
     return outcome_of_response(response.status, reason, is_refusal=is_refusal or None)
