@@ -13,6 +13,7 @@ import typing as t
 from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
+from ansible.module_utils.errors import AnsibleValidationError, UnsupportedError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _results
@@ -53,7 +54,7 @@ class RemoteItAction(ActionBase):
         try:
             self._check_delegation()
             if validation.error_messages:
-                raise OptionsError("; ".join(validation.error_messages))
+                raise OptionsError("; ".join(map(_describe, validation.errors)))
             task_result = self.execute(validation.validated_parameters, task_vars or {})
         except RemoteItError as error:
             task_result = _results.failed(error)
@@ -104,6 +105,12 @@ class RemoteItAction(ActionBase):
                 f"{self._task.action} runs on the controller and cannot be delegated to {host!r}; to let that machine"
                 " use the proxy, set hostip to its public IPv4 address"
             )
+
+
+def _describe(error: AnsibleValidationError) -> str:
+    """Return the message of the error. That of an unsupported option is a part of a sentence."""
+    message: str = error.msg
+    return f"unsupported parameters: {message}" if isinstance(error, UnsupportedError) else message
 
 
 def _exit_if_controller_died() -> None:

@@ -186,7 +186,7 @@ def test_invalid_options_send_nothing(fleet: Fleet, subtests: Any) -> None:
         "malformed id": ({"deviceaddress": "80:00"}, "80:00"),
         "two sets": ({"deviceaddress": service, "token": "a", "username": "b", "password": "c"}, "mix"),
         "choice": ({"deviceaddress": service, "fail_on": "some"}, "fail_on"),
-        "unknown option": ({"deviceaddress": service, "devceaddress": "x"}, "devceaddress"),
+        "unknown option": ({"deviceaddress": service, "devceaddress": "x"}, "unsupported parameters: devceaddress"),
     }
     tasks = [
         {"name": name, "remoteit.fleet.remoteit_connect": options, "ignore_errors": True}
