@@ -33,14 +33,25 @@ class Transport:
 
         :raises OptionsError: one of them cannot be used.
         """
-        variables = {name.lower(): value for name, value in environ.items() if value}
-        ca_bundle = variables.get("requests_ca_bundle") or variables.get("curl_ca_bundle")
+        ca_bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
         if ca_bundle and url.startswith("https:") and not os.path.exists(ca_bundle):
             raise OptionsError(
                 f"the CA bundle {ca_bundle} does not exist; the environment sets it as REQUESTS_CA_BUNDLE"
             )
         # an absolute path, because the keeper works in another directory
-        return cls(_proxies(variables, url), os.path.abspath(ca_bundle) if ca_bundle else None)
+        return cls(_proxies(_proxy_variables(environ), url), os.path.abspath(ca_bundle) if ca_bundle else None)
+
+
+def _proxy_variables(environ: t.Mapping[str, str]) -> dict[str, str]:
+    """Return the variables with lower-case names. Like in ``urllib``, such a variable overrides one in upper case.
+
+    An empty one unsets it, except ``no_proxy``.
+    """
+    variables = {name.lower(): value for name, value in environ.items() if value}
+    for name, value in environ.items():
+        if name.islower() and (value or name != "no_proxy"):
+            variables[name] = value
+    return {name: value for name, value in variables.items() if value}
 
 
 def _proxies(variables: t.Mapping[str, str], url: str) -> dict[str, str]:
@@ -55,7 +66,7 @@ def _proxies(variables: t.Mapping[str, str], url: str) -> dict[str, str]:
     for scheme in schemes:
         proxy = variables[f"{scheme}_proxy"]
         proxies[scheme] = proxy = proxy if "://" in proxy else f"http://{proxy}"
-        if not re.match(r"https?://|socks[45][ah]?://", proxy, re.IGNORECASE) or not is_valid_url(proxy):
+        if not re.match(r"https?://|socks[45][ah]?://", proxy, re.IGNORECASE) or not _is_origin(proxy):
             raise OptionsError(  # without the value, which may contain a password
                 f"the environment's {scheme.upper()}_PROXY is not the URL of a proxy, such as"
                 " http://proxy.example.com:3128; percent-encode special characters in the user name and password"
@@ -69,6 +80,11 @@ def _bypasses_proxies(url: str, no_proxy: str) -> bool:
     except ImportError:
         return True  # the sender of the request reports the missing library
     return bool(requests.utils.should_bypass_proxies(url, no_proxy=no_proxy))
+
+
+def _is_origin(url: str) -> bool:
+    """Return whether the URL has nothing after its port. A password with ``#`` ends there."""
+    return is_valid_url(url) and "".join(urlsplit(url)[2:]) in ("", "/")
 
 
 def is_valid_url(url: str) -> bool:
