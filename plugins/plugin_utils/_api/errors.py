@@ -166,7 +166,11 @@ _TOO_MANY_CONNECTIONS_HELP = (
 #: The known reasons. The number in brackets is the stable part of a reason; the HTTP status and ``code`` vary.
 REASONS: tuple[Reason, ...] = (
     (r"\[0102\]|missing user", AuthError, "check the user name and the password"),
-    (r"\baccount\b.*\b(locked|blocked)\b|too many .*\b(log-?ins?|passwords?|attempts)\b", AuthError, _LOCKED_ACCOUNT_HELP),
+    (
+        r"\baccount\b.*\b(locked|blocked)\b|too many .*\b(log-?ins?|passwords?|attempts)\b",
+        AuthError,
+        _LOCKED_ACCOUNT_HELP,
+    ),
     (r"api key|apikey|application key|developer ?key", AuthError, "check the developer key"),
     (r"api token|token expired|invalid token", AuthError, "the token is wrong or has expired; log in for a new one"),
     (r"invalid date|INVALID_AUTH", AuthError, "check the clock of this machine"),

@@ -61,6 +61,8 @@ MAX_BACKOFF_SECONDS = 30.0
 MAX_BODY_BYTES = 64 * 1024 * 1024
 #: Shorter texts are not masked in responses: all keys of the vendor are longer, and short texts occur by chance.
 MIN_SECRET_LENGTH = 8
+#: Alerts that end a handshake. With TLS 1.3 they can arrive after the request, which the server has not read then.
+_HANDSHAKE_ALERT = re.compile(r"ALERT_\w*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Response:
         if not self.text.strip():
             found = "an empty body"
         elif self.text.lstrip()[:1] == "<":
-            found = "an HTML page"
+            found = "an HTML page, which a proxy or a gateway may have sent"
         elif self.body is not None:
             found = f"a JSON {type(self.body).__name__} instead of an object"
         else:
@@ -215,7 +217,11 @@ class HttpClient:
         proxy = requests.utils.select_proxy(url, self.session.proxies)
         if proxy:
             origin += f" through the proxy {_without_user(proxy)}"
-        outcome = ConnectOutcome.NOT_SENT if call.is_sent is False else None
+        outcome = None
+        if call.is_sent is False:
+            outcome = ConnectOutcome.NOT_SENT
+        elif _HANDSHAKE_ALERT.search(str(_root_cause(error, call))):
+            outcome = ConnectOutcome.REFUSED
         if isinstance(error, requests.exceptions.Timeout) or call.has_expired:
             return CallTimeoutError(
                 f"no complete response from {origin} within {self.timeout:g} seconds", outcome=outcome
@@ -223,6 +229,8 @@ class HttpClient:
         if isinstance(error, requests.exceptions.SSLError):
             bundle = self.session.verify
             hint = f" (REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE is {bundle})" if isinstance(bundle, str) else ""
+            if "CERTIFICATE_VERIFY_FAILED" in str(error) and not hint:
+                hint = ". If a company's CA has signed it, set REQUESTS_CA_BUNDLE to the file of that CA"
             return NetworkError(f"TLS to {origin} failed: {self._cause(error, call)}{hint}", outcome=outcome)
         is_tls = isinstance(_root_cause(error, call), ssl.SSLError)
         if is_tls and proxy and isinstance(error, requests.exceptions.ProxyError):
@@ -237,7 +245,9 @@ class HttpClient:
                 " (pip install requests[socks])",
                 outcome=outcome,
             )
-        return NetworkError(f"no response from {origin}: {self._cause(error, call)}", outcome=outcome)
+        cause = self._cause(error, call)
+        hint = ". Add the user name and the password to the URL in HTTPS_PROXY" if "407" in cause and proxy else ""
+        return NetworkError(f"no response from {origin}: {cause}{hint}", outcome=outcome)
 
     def _cause(self, error: BaseException, call: Call) -> str:
         """Return the innermost reason as one line. The outer exceptions of ``requests`` contain names of objects."""

@@ -14,6 +14,7 @@ import pathlib
 import re
 import socket
 import socketserver
+import ssl
 import struct
 import sys
 import threading
@@ -102,6 +103,9 @@ def test_request_does_not_follow_redirects(mock_api: MockApi, status: int) -> No
         ({"HTTPS_PROXY": "http://p:1", "no_proxy": "*"}, {}),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "api.remote.it"}, {"https": "http://p:1"}),
         ({"HTTPS_PROXY": ""}, {}),
+        ({"https_proxy": "http://p:1", "HTTPS_PROXY": "http://p:2"}, {"https": "http://p:1"}),
+        ({"https_proxy": "", "HTTPS_PROXY": "http://p:2"}, {}),
+        ({"HTTPS_PROXY": "http://p:1", "no_proxy": "", "NO_PROXY": "*"}, {}),
         ({"HTTPS_PROXY": "proxy.example.com:3128"}, {"https": "http://proxy.example.com:3128"}),
         ({"HTTPS_PROXY": "u:w@p:1"}, {"https": "http://u:w@p:1"}),
         ({"HTTPS_PROXY": "http://[", "NO_PROXY": "*"}, {}),
@@ -135,6 +139,7 @@ def test_transport_reads_ca_bundle_from_environment(
 
 @pytest.mark.parametrize("proxy", [
     "http://user:hunter2[@p:1", "http://user:hunter2/@p:1", "http://user:hunter2#@p:1", "http://user:hunter2@",
+    "http://hunter2:12#a@p:1", "http://hunter2:12/a@p:1", "http://hunter2:12?a@p:1",
     "http://user:hunter2@p:port", "http://user:hunter2@p..q:1", "hunter2://p:1", "://hunter2",
 ])  # fmt: skip
 def test_transport_rejects_invalid_proxy_without_printing(proxy: str) -> None:
@@ -226,6 +231,11 @@ NO_RESPONSE = "no response from https://api.remot3.it"
             caused(requests.exceptions.ConnectionError("x"), ConnectionRefusedError(111, "Connection refused")),
             NetworkError,
             f"{NO_RESPONSE}: ConnectionRefusedError: Connection refused",
+        ),
+        (
+            caused(requests.exceptions.SSLError("CERTIFICATE_VERIFY_FAILED"), OSError(1, "unable to get the issuer")),
+            NetworkError,
+            "unable to get the issuer. If a company's CA has signed it, set REQUESTS_CA_BUNDLE",
         ),
         (requests.exceptions.ConnectionError(), NetworkError, NO_RESPONSE),
         (requests.exceptions.ChunkedEncodingError("cut"), NetworkError, NO_RESPONSE),
@@ -327,6 +337,13 @@ def test_failed_handshake_is_not_sent(server: Server, failure: str) -> None:
     assert outcome_of("https://api.invalid/", f"https://{address}") is ConnectOutcome.NOT_SENT
 
 
+def test_late_alert_of_a_handshake_is_a_refusal(mock_api: MockApi) -> None:
+    """With TLS 1.3, a server refuses the certificate of a client after the client has sent its request."""
+    alert = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required")
+    mock_api.expect("POST", URL, caused(requests.exceptions.ConnectionError("x"), alert))
+    assert outcome_of(URL) is ConnectOutcome.REFUSED
+
+
 @pytest.mark.parametrize("url", ["http://api.invalid/", "https://api.invalid/"])
 def test_failure_to_connect_is_not_sent(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -346,6 +363,8 @@ def test_failure_to_connect_is_not_sent(url: str, monkeypatch: pytest.MonkeyPatc
 def test_refused_tunnel_is_not_sent(server: Server) -> None:
     proxy = server(responds(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"))
     assert outcome_of(URL, f"http://{proxy}") is ConnectOutcome.NOT_SENT
+    with pytest.raises(NetworkError, match="Add the user name and the password to the URL in HTTPS_PROXY"):
+        http(Transport({"https": f"http://{proxy}"})).request("POST", URL, headers={})
 
 
 @pytest.mark.parametrize("response", [b"", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}"])
@@ -640,8 +659,8 @@ def test_body_is_read_for_every_status(mock_api: MockApi, status: int) -> None:
     [
         ("", "an empty body"),
         (" \n", "an empty body"),
-        ("<html>hunter2</html>", "an HTML page"),
-        ("\n <!DOCTYPE html>hunter2", "an HTML page"),
+        ("<html>hunter2</html>", "an HTML page, which a proxy or a gateway may have sent"),
+        ("\n <!DOCTYPE html>hunter2", "an HTML page, which a proxy or a gateway may have sent"),
         (["hunter2"], "a JSON list instead of an object"),
         ('"hunter2"', "a JSON str instead of an object"),
         ("Unauthorized hunter2", "20 characters that are not JSON"),
