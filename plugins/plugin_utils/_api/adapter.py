@@ -12,12 +12,14 @@ opened nothing. So the connection classes, which perform every socket operation,
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextvars
 import functools
 import http.client
 import io
 import socket
 import sys
+import threading
 import time
 import typing as t
 
@@ -27,6 +29,9 @@ except ImportError:
     HTTPAdapter = object  # type: ignore[misc,assignment]  # without requests, HttpClient raises an error
 else:
     import urllib3
+
+
+T = t.TypeVar("T")
 
 
 class Call:
@@ -54,6 +59,25 @@ class Call:
         if seconds <= 0:
             raise TimeoutError("the deadline of the call has passed")
         return seconds
+
+    def wait_for(self, function: t.Callable[[], T]) -> T:
+        """Return the result of a function that has no timeout as a whole: a name lookup, or the dialog with a proxy.
+
+        :raises TimeoutError: the deadline has passed. The function continues in its thread.
+        """
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                future.set_result(function())
+            except Exception as error:
+                future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        try:
+            return future.result(self.remaining())
+        except concurrent.futures.TimeoutError:
+            raise TimeoutError("the deadline of the call has passed") from None
 
 
 #: The call for which the current thread works.
@@ -105,7 +129,7 @@ class _Connection:
             for number, address in enumerate(addresses):
                 self._dns_host, self.timeout = address, call.remaining() / (len(addresses) - number)
                 try:
-                    sock = super()._new_conn()  # type: ignore[misc]
+                    sock = call.wait_for(super()._new_conn)  # type: ignore[misc]
                 except urllib3.exceptions.HTTPError as error:
                     failure = error
                 else:
@@ -122,7 +146,10 @@ class _Connection:
         if hasattr(self, "_socks_options"):
             return [host]
         try:
-            found = socket.getaddrinfo(host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+            find = functools.partial(socket.getaddrinfo, host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+            found = current_call.get().wait_for(find)
+        except TimeoutError:
+            raise
         except (OSError, UnicodeError):
             return [host]  # urllib3 raises the error
         return list(dict.fromkeys(str(address[0]) for *_unused, address in found))

@@ -466,6 +466,31 @@ def test_timeout_is_a_deadline_for_all_addresses(addresses: list[str]) -> None:
         assert check_deadline(url, Transport(), retry=False) is ConnectOutcome.NOT_SENT
 
 
+def test_timeout_is_a_deadline_for_a_name_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resolver has timeouts of its own, which are longer."""
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_unused, **__: released.wait() and [])
+    assert check_deadline("http://api.test/", Transport(), retry=False) is ConnectOutcome.NOT_SENT
+    released.set()
+
+
+def test_timeout_is_a_deadline_for_a_socks_proxy() -> None:
+    """PySocks applies the timeout to each operation, so a proxy can send one byte at a time."""
+    released = threading.Event()
+
+    class SocksConnection(urllib3.connection.HTTPConnection):
+        _socks_options: t.ClassVar[dict[str, t.Any]] = {}
+
+        def _new_conn(self) -> t.Any:
+            released.wait()
+
+    pool = type("SocksPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": SocksConnection})
+    current_call.set(Call(time.monotonic() + 0.1))
+    with pytest.raises(TimeoutError):
+        _with_own_connections(pool).ConnectionCls("api.test", 1)._new_conn()
+    released.set()
+
+
 def test_address_without_a_response_does_not_use_up_the_timeout(server: Server, addresses: list[str]) -> None:
     addresses += ["127.0.0.9", "127.0.0.1"]
     port = server(responds(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")).split(":")[1]
