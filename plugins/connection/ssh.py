@@ -428,11 +428,11 @@ class Connection(SshConnection):  # type: ignore[misc]
 
         :raises AnsibleError: a limit is reached, waiting does not help, or something may have been executed.
         """
-        messages = " ".join((self._ssh_messages or str(error)).split())
+        messages = _ssh_errors.to_lines(self._ssh_messages or str(error))
         evidence = self._evidence(messages)
-        # Such a jump host may refuse the login, and lock the account after several attempts.
-        is_silent = not self._route.is_direct and _ssh_errors.is_silent_jump_host(evidence)
-        is_lost = is_silent and lease.has_responded
+        # Such a jump host may lock the account after several attempts.
+        may_refuse_login = not self._route.is_direct and _ssh_errors.may_refuse_login(evidence)
+        is_lost = may_refuse_login and lease.has_responded
         if is_lost or _ssh_errors.is_refused(evidence, lease.connection, direct=self._route.is_direct):
             is_starting = not lease.has_responded and lease.age < STARTUP_SECONDS and not limits.timed_out
             if not is_starting:
@@ -441,16 +441,16 @@ class Connection(SshConnection):  # type: ignore[misc]
         elif lease.has_responded or not _ssh_errors.is_before_login(
             evidence, lease.connection, direct=self._route.is_direct
         ):
-            if evidence not in messages:
-                messages = f"{messages} {evidence}"
-            raise _ssh_errors.add_advice(error, messages, host_key_alias(lease.connection.deviceaddress)) from None
+            alias = host_key_alias(lease.connection.deviceaddress)
+            found = "" if self._route.is_direct else evidence
+            raise _ssh_errors.add_advice(error, messages, alias, found) from None
         elif limits.timed_out:
             raise AnsibleConnectionFailure(
                 f"The connection is open, but the device did not respond over SSH within {limits.wait_timeout} seconds"
                 f" (remoteit_wait_timeout). {self._address_hint(lease)}"
                 f"{_ssh_errors.jump_host_advice(evidence)}{' '.join(str(error).split())}"
             ) from None
-        pause = max(RETRY_SECONDS, limits.wait_timeout / 2) if is_silent else RETRY_SECONDS
+        pause = max(RETRY_SECONDS, limits.wait_timeout / 2) if may_refuse_login else RETRY_SECONDS
         time.sleep(pause)
         lease.age += pause
 

@@ -48,8 +48,14 @@ def test_each_host_has_its_own_on_failure(fleet: Fleet) -> None:
         ("-o Ciphers=3des-cbc", "no matching cipher"),
         ("-o StrictHostKeyCheking=no", "stricthostkeycheking"),
         ("-F /nonexistent/ssh_config", "/nonexistent/ssh_config"),
-        ("-o ProxyCommand='/nonexistent/nc %h %p'", "The program in ProxyCommand does not exist"),
-        ("-o ProxyCommand='nonexistent-nc %h %p'", "The program in ProxyCommand does not exist"),
+        ("-o ProxyCommand='/nonexistent/nc %h %p'", "The program in ProxyCommand cannot be executed"),
+        ("-o ProxyCommand='nonexistent-nc %h %p'", "The program in ProxyCommand cannot be executed"),
+        ("-o ProxyCommand='/etc/passwd %h %p'", "/etc/passwd: Permission denied"),
+        ("-o ProxyCommand='ssh -F /nonexistent/config -W %h:%p jump'", "Can't open user config file"),
+        ("-o ProxyCommand='ssh -F /dev/null -o Ciphers=nosuch -W %h:%p jump'", "Bad SSH2 cipher spec"),
+        ("-o ProxyCommand='ssh -Z -W %h:%p jump'", "option -- Z"),
+        ("-o ProxyCommand='ssh -p abc -W %h:%p jump'", "Bad port 'abc'"),
+        ("-J nosuch.invalid", "Could not resolve hostname nosuch.invalid"),
         ("-o BindInterface=nope0", "ssh cannot connect from the address"),
         ("-6", "ssh cannot connect from the address"),
     ],
@@ -69,7 +75,18 @@ def test_jump_host_that_cannot_be_reached_is_named(fleet: Fleet, option: str) ->
     fleet.inventory["fleet"]["vars"]["remoteit_wait_timeout"] = 1
     run = fleet.run([play(who())], "--limit", FIRST)
     assert run.status("who") == {FIRST: "unreachable"}
-    assert "may be the cause. ssh: connect to host 127.0.0.1 port 9: Connection refused. Check" in run.text
+    assert "prints 'ssh: connect to host 127.0.0.1 port 9: Connection refused'" in run.text
+
+
+def test_proxy_command_of_another_program_shows_its_reason(fleet: Fleet) -> None:
+    """An unknown program may be right later, so the connection waits for it."""
+    command = 'sh -c "echo no license is left >&2" %h %p'
+    fleet.inventory["fleet"]["vars"]["ansible_ssh_extra_args"] = f"-o ProxyCommand='{command}'"
+    fleet.inventory["fleet"]["vars"]["remoteit_wait_timeout"] = 1
+    run = fleet.run([play(who())], "--limit", FIRST)
+    assert run.status("who") == {FIRST: "unreachable"}
+    assert "no license is left" in run.message("who", FIRST)
+    assert "no message" not in run.message("who", FIRST)
 
 
 def test_session_changes_no_variable(fleet: Fleet) -> None:

@@ -26,14 +26,22 @@ _PERMANENT = re.compile(
     r"Could not resolve hostname|Permission denied|Too many authentication failures|Host key verification failed"
     r"|Unable to negotiate|Bad configuration option|Bad owner or permissions|administratively prohibited"
 )
+#: Messages of ssh about its arguments and its configuration. Those of the device are checked before it connects.
+_INVALID_ARGUMENTS = re.compile(
+    r"^(?:usage: \S+ \[|Bad (?!packet)|Unknown (?:cipher|mac) type|Can't open user config file|Couldn't open logfile"
+    r"|Cannot (?:fork|execute|specify)|Only a single -J option|Invalid multiplex command|jumphost loop|\S+_expand: )"
+    r"|command-line:? line \d+: (?!Deprecated|Unsupported)|terminating, \d+ bad configuration options"
+    r"|name contains invalid characters",
+    re.MULTILINE,
+)
 #: Messages about an address of this machine, from ``BindAddress``, ``BindInterface`` and ``AddressFamily``.
 _WRONG_ADDRESS = re.compile(
     r"Cannot assign requested address|no suitable addresses|Address family for hostname not supported"
 )
 #: Messages of bash, dash and zsh, which ssh uses to start a ``ProxyCommand``. A file of ssh can be missing as well.
 _NO_PROXY_COMMAND = re.compile(
-    r"(?:exec|\d): \S+: (?:command )?(?:not found|No such file or directory)"
-    r"|(?:command not found|no such file or directory): "
+    r"(?:exec|\d): \S+: (?:(?:command )?not found|No such file or directory|cannot execute|Permission denied)"
+    r"|(?:command not found|no such file or directory|permission denied): "
 )
 #: Messages about a key file that ssh ignores.
 _UNUSABLE_KEY = re.compile(
@@ -46,14 +54,16 @@ _PEER_PORT = re.compile(r"(?:connect to host|by|Connection to) \S+ port (\d+)")
 _UNKNOWN_PEER = "UNKNOWN port 65535"
 #: Messages about a peer that ssh has reached, so it is the device.
 _REFUSED_BY_UNKNOWN_PEER = re.compile(rf"(?:negotiate with|disconnect from) {_UNKNOWN_PEER}")
-#: A message about a host that cannot be reached, up to the next one.
-_UNREACHABLE = re.compile(r"ssh: connect to host \S+ port \d+: (?:[A-Z][a-z]+(?: [a-z]+\b)*)?")
+#: The lines of ssh about a peer behind a jump host or a ``ProxyCommand``, whatever the reason is.
+_ABOUT_UNKNOWN_PEER = re.compile(rf"^(?:(?:kex|ssh)_exchange_identification: .*|.*{_UNKNOWN_PEER}.*)$", re.MULTILINE)
 #: The messages of -v, also the first one in an error of ansible-core, and the version.
-_DEBUG = re.compile(r"(?:Failed to connect to the host via ssh: )?(?:debug\d: |OpenSSH_\S+, )[^\n]*\n?")
+_DEBUG = re.compile(r"(?:Failed to connect to the host via ssh: )?(?:debug\d: |OpenSSH_[^,\n]+, )[^\n]*\n?")
 #: Messages about a connection of or through a jump host.
 _JUMP_HOST_REASON = re.compile(r"ssh: (?:connect|Could)|open failed|forwarding failed|timed out")
 _REFUSED = re.compile(r"ssh: connect to host (\S+) port (\d+): Connection refused")
-_REFUSED_BY_JUMP_HOST = re.compile(r"open failed: connect failed: Connection refused.*stdio forwarding failed")
+_REFUSED_BY_JUMP_HOST = re.compile(
+    r"open failed: connect failed: Connection refused\s.*stdio forwarding failed", re.DOTALL
+)
 
 #: The name for which ssh checks a host key. That of the device is its alias.
 _NAME_OF_KEY = re.compile(r"[Hh]ost key (?:is known )?for (\S+)")
@@ -79,7 +89,8 @@ _ALGORITHM_OPTIONS = {
 #: The error of ansible-core if ssh printed nothing, or only that it recorded a key and ended the connection.
 _SILENT = re.compile(
     r"(?:via|over) ssh:(?: <error censored due to no log>)?"
-    r"(?: Warning: Permanently added .+? to the list of known hosts\.)?(?: (?:Shared )?[Cc]onnection to \S+ closed\.)?$"
+    r"(?:\s+Warning: Permanently added .+? to the list of known hosts\.)?"
+    r"(?:\s+(?:Shared )?[Cc]onnection to \S+ closed\.)?$"
 )
 
 _CHANGED_KEY = (
@@ -114,6 +125,11 @@ _REFUSED_KEY_OF_JUMP_HOST = (
     "The host key of {name}, which is not the device but a jump host, has changed or is marked as revoked. Find out why"
 )
 _ARGUMENTS = "ansible_ssh_args, ansible_ssh_common_args, ansible_ssh_extra_args and the SSH configuration"
+
+
+def to_lines(messages: str) -> str:
+    """Return the messages of ssh, without the blanks around each line."""
+    return "\n".join(line.strip() for line in messages.splitlines())
 
 
 def is_refused(reason: str, connection: Connection, *, direct: bool) -> bool:
@@ -160,16 +176,23 @@ def _is_curable(reason: str) -> bool:
     return (
         _BEFORE_LOGIN.search(reason) is not None
         and _PERMANENT.search(reason) is None
+        and _INVALID_ARGUMENTS.search(reason) is None
         and _WRONG_ADDRESS.search(reason) is None
     )
 
 
-def add_advice(error: Exception, messages: str, alias: str) -> Exception:
+def add_advice(error: Exception, messages: str, alias: str, evidence: str = "") -> Exception:
     """Return the error with advice how to fix it, or the unchanged error if there is no advice.
 
     :param messages: the messages of ssh. With ``no_log``, they are not in the error, and they are never shown.
+    :param evidence: the messages of a command without effect that failed behind a jump host or a ``ProxyCommand``. No
+        task can hide them.
     """
     reason = " ".join(str(error).split())
+    found = jump_host_messages(evidence)
+    if found not in reason:
+        reason = f"{reason} {found}"
+    messages = f"{messages}\n{evidence}"
     advice = _host_key_advice(messages, alias)
     if advice:
         return AnsibleConnectionFailure(f"{advice}. {reason}")
@@ -218,31 +241,33 @@ def _changed_key_advice(path: str, alias: str) -> str:
 
 
 def without_debug_messages(messages: str) -> str:
-    """Return the messages of ssh without those of ``-v``, as one line.
+    """Return the messages of ssh without those of ``-v``.
 
     A message of ``-v`` can be in the middle of a line that a shell writes in parts.
     """
-    return " ".join(_DEBUG.sub("", messages).split())
+    return to_lines(_DEBUG.sub("", messages))
 
 
-def is_silent_jump_host(messages: str) -> bool:
-    """Return whether a jump host or a ``ProxyCommand`` has failed without a message: it may refuse the login."""
+def may_refuse_login(messages: str) -> bool:
+    """Return whether a jump host or a ``ProxyCommand`` has failed for an unknown reason. It may refuse the login."""
     return _UNKNOWN_PEER in messages and _JUMP_HOST_REASON.search(messages) is None
 
 
+def jump_host_messages(messages: str) -> str:
+    """Return what a jump host or a ``ProxyCommand`` that failed has printed, as one line."""
+    return " ".join(_ABOUT_UNKNOWN_PEER.sub("", messages).split()) if _UNKNOWN_PEER in messages else ""
+
+
 def jump_host_advice(messages: str) -> str:
-    """Return what ssh says about a jump host that it cannot reach, or an empty string.
+    """Return how to fix a jump host or a ``ProxyCommand`` that failed, or an empty string.
 
     :param messages: the messages of ssh, which may also be those of an ssh that a ``ProxyCommand`` starts.
     """
     if _UNKNOWN_PEER not in messages:
         return ""
-    failed = _UNREACHABLE.search(messages)
-    if is_silent_jump_host(messages):
-        found = " It prints no message. Remove -q and a quiet LogLevel from it to see the reason."
-    else:
-        found = f" {failed[0]}." if failed else ""
-    return f"ssh uses a jump host or a ProxyCommand, which may be the cause.{found} Check {_ARGUMENTS}. "
+    found = jump_host_messages(messages)
+    shown = f"prints {found!r}" if found else "prints no message. Remove -q and a quiet LogLevel from it"
+    return f"ssh uses a jump host or a ProxyCommand, which may be the cause. It {shown}. Check {_ARGUMENTS}. "
 
 
 def _connection_advice(messages: str) -> str:
@@ -255,7 +280,7 @@ def _connection_advice(messages: str) -> str:
     if _WRONG_ADDRESS.search(messages):
         return f"ssh cannot connect from the address that its arguments set. Check -4, -6 and -b in {_ARGUMENTS}"
     if _UNKNOWN_PEER in messages and _NO_PROXY_COMMAND.search(messages):
-        return f"The program in ProxyCommand does not exist on this machine. Check ProxyCommand in {_ARGUMENTS}"
+        return f"The program in ProxyCommand cannot be executed on this machine. Check ProxyCommand in {_ARGUMENTS}"
     if "administratively prohibited" in messages:
         return "A jump host forbids the connection to the proxy. Check AllowTcpForwarding and PermitOpen on it"
     by_jump_host = _UNKNOWN_PEER in messages and _REFUSED_BY_UNKNOWN_PEER.search(messages) is None
@@ -268,7 +293,8 @@ def _connection_advice(messages: str) -> str:
         )
     is_refused_early = "Too many authentication failures" in messages
     if not is_refused_early and "Permission denied (" not in messages:
-        return ""
+        is_failure_of_route = by_jump_host and _BEFORE_LOGIN.search(messages)
+        return f"A jump host or a ProxyCommand failed. Check it in {_ARGUMENTS}" if is_failure_of_route else ""
     if by_jump_host:
         return f"A jump host refuses the login. Check ProxyJump and ProxyCommand in {_ARGUMENTS}"
     key = _UNUSABLE_KEY.search(messages)

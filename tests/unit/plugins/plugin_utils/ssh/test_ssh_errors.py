@@ -15,9 +15,10 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.errors import 
     add_advice,
     is_before_login,
     is_refused,
-    is_silent_jump_host,
     jump_host_advice,
+    jump_host_messages,
     may_be_before_login,
+    may_refuse_login,
     without_debug_messages,
 )
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE
@@ -42,6 +43,26 @@ NO_PROXY_COMMAND = (
     "sh: exec: line 0: nc: not found",
     "zsh:1: no such file or directory: /opt/nc",
     "zsh:1: command not found: nc",
+    "/bin/bash: line 1: /etc/passwd: Permission denied",
+    "/bin/bash: line 1: exec: /tmp: cannot execute: Is a directory",
+    "zsh:1: permission denied: /etc/passwd",
+)
+INVALID_ARGUMENTS = (
+    "Can't open user config file /missing: No such file or directory",
+    "Couldn't open logfile /missing/log: No such file or directory",
+    "command-line line 0: Bad SSH2 cipher spec 'nosuch'.",
+    "command-line: line 0: Bad configuration option: nosuch",
+    "command-line line 0: invalid time value.",
+    "/home/me/jump.conf: terminating, 1 bad configuration options",
+    "unknown option -- Z\nusage: ssh [-46AaCfGgKkMNnqsTtVvXxYy] [-B bind_interface]",
+    "Bad port 'abc'",
+    "Bad stdio forwarding specification 'nosuch'",
+    "Unknown mac type 'nosuch'",
+    "Only a single -J option is permitted (use commas to separate multiple jump hops)",
+    "Cannot fork into background without a command to execute.",
+    "jumphost loop via jump",
+    "vdollar_percent_expand: unknown key %q",
+    "remote username contains invalid characters",
 )
 UNUSABLE_KEYS = (
     "Permissions 0644 for '/k/id' are too open. It is required that they are NOT accessible by others.",
@@ -175,8 +196,18 @@ def test_is_before_login_excludes_a_missing_proxy_command(reason: str) -> None:
     assert is_before_login(f"{missing_file} {closed}", proxy, direct=False)
 
 
+@pytest.mark.parametrize("reason", INVALID_ARGUMENTS)
+def test_is_before_login_excludes_invalid_arguments(reason: str) -> None:
+    closed = "kex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port 65535"
+    proxy = connection("http://203.0.113.7:34168")
+    assert not is_before_login(f"{reason}\n{closed}", proxy, direct=False)
+    harmless = 'command-line line 0: Deprecated option "useroaming"\nUsage: ask Bad Usage'
+    assert is_before_login(f"{harmless}\n{closed}", proxy, direct=False)
+
+
 NOT_VERIFIED = "and you have requested strict checking. Host key verification failed."
 CLOSED = "Connection closed by UNKNOWN port 65535"
+JUMP_HOST_CLOSED = f"kex_exchange_identification: Connection closed by remote host\n{CLOSED}"
 FORWARDING_FAILED = "open failed stdio forwarding failed Connection closed by UNKNOWN port 65535"
 CHANGED = f"REMOTE HOST IDENTIFICATION HAS CHANGED! Offending ED25519 key in /k:2 Host key for {ALIAS} has changed"
 REVOKED = "REVOKED HOST KEY DETECTED! The ED25519 host key for [192.0.2.7]:22 is marked as revoked."
@@ -222,7 +253,7 @@ SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be
         (f"{DENIED} Connection closed by UNKNOWN port 65535", ("A jump host refuses the login",)),
         *((f"{key} {DENIED}", ("'/k/id'", "ansible_ssh_private_key_file")) for key in UNUSABLE_KEYS),
         *((address, ("cannot connect from the address",)) for address in WRONG_ADDRESS),
-        *((f"{shell} UNKNOWN port 65535", ("ProxyCommand does not exist",)) for shell in NO_PROXY_COMMAND),
+        *((f"{shell} UNKNOWN port 65535", ("ProxyCommand cannot be executed",)) for shell in NO_PROXY_COMMAND),
     ],
 )
 def test_add_advice_keeps_the_reason(reason: str, words: tuple[str, ...]) -> None:
@@ -232,20 +263,42 @@ def test_add_advice_keeps_the_reason(reason: str, words: tuple[str, ...]) -> Non
 
 def test_debug_messages_are_removed() -> None:
     messages = (
+        "OpenSSH_9.2p1 Debian-2, OpenSSL 3.0.19\r\n"
         "Failed to connect to the host via ssh: debug1: Connecting\r\n/bin/sh: 1: exec: debug1: Local version 7\r\n"
         "/nonexistent/nc: not found\ndebug1: x\nConnection closed by UNKNOWN port 65535\r\ndebug1: end"
     )
     found = without_debug_messages(messages)
-    assert found == "/bin/sh: 1: exec: /nonexistent/nc: not found Connection closed by UNKNOWN port 65535"
+    assert found == "/bin/sh: 1: exec: /nonexistent/nc: not found\nConnection closed by UNKNOWN port 65535"
     assert not may_be_before_login(found)
 
 
-def test_silent_jump_host_is_recognized() -> None:
-    silent = "kex_exchange_identification: Connection closed by remote host Connection closed by UNKNOWN port 65535"
-    assert is_silent_jump_host(silent)
-    assert not is_silent_jump_host(f"ssh: connect to host jump port 22: Connection refused {silent}")
-    assert not is_silent_jump_host(f"channel 0: open failed: connect failed: Connection refused {silent}")
-    assert "Remove -q" in jump_host_advice(silent)
+def test_jump_host_may_refuse_the_login() -> None:
+    assert may_refuse_login(JUMP_HOST_CLOSED)
+    assert may_refuse_login(f"Login incorrect\n{JUMP_HOST_CLOSED}")
+    assert not may_refuse_login(f"ssh: connect to host jump port 22: Connection refused\n{JUMP_HOST_CLOSED}")
+    assert not may_refuse_login(f"channel 0: open failed: connect failed: Connection refused\n{JUMP_HOST_CLOSED}")
+
+
+def test_jump_host_messages_are_shown() -> None:
+    assert jump_host_messages(JUMP_HOST_CLOSED) == ""
+    assert "Remove -q" in jump_host_advice(JUMP_HOST_CLOSED)
+    evidence = f"Login incorrect\n{JUMP_HOST_CLOSED}"
+    assert jump_host_messages(evidence) == "Login incorrect"
+    assert "'Login incorrect'" in jump_host_advice(evidence)
+    assert "Remove -q" not in jump_host_advice(evidence)
+
+
+@pytest.mark.parametrize(
+    "reason", ["ssh: Could not resolve hostname jump: Name or service not known", *NO_PROXY_COMMAND, *INVALID_ARGUMENTS]
+)
+def test_add_advice_shows_hidden_evidence_once(reason: str) -> None:
+    """With ControlPersist, ssh hides the messages of a ``ProxyCommand``."""
+    evidence = f"{reason}\n{JUMP_HOST_CLOSED}"
+    shown = " ".join(reason.split())
+    for message in (JUMP_HOST_CLOSED, evidence):
+        found = str(add_advice(AnsibleConnectionFailure(message), message, ALIAS, evidence))
+        assert found.count(shown) == 1
+        assert "ProxyCommand" in found
 
 
 @pytest.mark.parametrize("error", [AnsibleConnectionFailure(DENIED), AnsibleAuthenticationFailure(DENIED)])
