@@ -248,6 +248,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination im
     Destination,
     Route,
     check_destination,
+    control_path_option,
 )
 
 #: The age of a connection up to which its proxy may not be ready yet and refuse connections.
@@ -328,8 +329,8 @@ class Connection(SshConnection):  # type: ignore[misc]
         with contextlib.suppress(Exception):
             directory = KeeperClient().control_path_dir_of(self._inventory_name())
             for name in os.listdir(directory) if directory else ():
-                socket = os.path.join(t.cast(str, directory), name)
-                command = [self.get_option("ssh_executable"), "-o", f"ControlPath={socket}", "-O", "stop", "remoteit"]
+                socket = control_path_option(os.path.join(t.cast(str, directory), name))
+                command = [self.get_option("ssh_executable"), socket, "-O", "stop", "remoteit"]
                 subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10)
         self.close()
 

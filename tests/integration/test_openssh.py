@@ -318,7 +318,10 @@ def test_refused_login_is_explained(fleet: Fleet, site: Site, subtests: Any) -> 
 
 @every_engine
 def test_reset_connection_ends_the_login(fleet: Fleet, site: Site) -> None:
-    """A new login is needed afterwards, through the same proxy connection."""
+    """A new login is needed afterwards, through the same proxy connection. The path of the sockets has blanks."""
+    fleet.runtime /= "100% of  it"
+    fleet.runtime.mkdir()
+    fleet.environ["XDG_RUNTIME_DIR"] = str(fleet.runtime)
     run = fleet.run(plays_of(WHO, {"meta": "reset_connection"}, {**WHO, "name": "again"}))
     assert run.rc == 0
     assert_who(run, site)

@@ -13,6 +13,7 @@ that are not options of ``ssh_config``, and a ``ProxyCommand`` with a fixed targ
 from __future__ import annotations
 
 import getopt
+import re
 import subprocess
 import typing as t
 
@@ -47,9 +48,14 @@ class Destination(t.NamedTuple):
             "HostName": self.host,
             "Port": str(self.port),
             "HostKeyAlias": self.alias,
-            "ControlPath": self.control_path.replace("%", "%%"),
         }
-        return [f"-o{name}={value}" for name, value in options.items()]
+        return [*(f"-o{name}={value}" for name, value in options.items()), control_path_option(self.control_path)]
+
+
+def control_path_option(path: str) -> str:
+    """Return the option for a control socket. ssh splits a value at blanks, and expands ``%`` in it."""
+    value = re.sub(r'(["\\])', r"\\\1", path).replace("%", "%%")
+    return f'-oControlPath="{value}"'
 
 
 class Route(t.NamedTuple):

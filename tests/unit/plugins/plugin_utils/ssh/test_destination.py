@@ -128,8 +128,9 @@ def test_check_reads_the_ssh_config(tmp_path: pathlib.Path, text: str, accepted:
             check_destination("ssh", arguments, DESTINATION)
 
 
-def test_check_accepts_a_percent_sign_in_a_control_path() -> None:
-    check(destination=DESTINATION._replace(control_path="/tmp/100%/abc"))
+@pytest.mark.parametrize("name", ["100%h", "a b", "two  blanks", "it's", 'a"b', "a\\b", "#1", "ö"])
+def test_check_accepts_any_control_path(name: str) -> None:
+    check(destination=DESTINATION._replace(control_path=f"/tmp/{name}/abc"))
 
 
 def test_check_accepts_an_ip_address() -> None:
