@@ -199,6 +199,8 @@ SSH_CASES = [
     in_args(ARGS, "-F {proxy_config}", "ProxyCommand"),
     in_args(COMMON_ARGS, "-W {host}:{port}", "-W"),
     in_args(COMMON_ARGS, "{host}", "127.0.0.1"),
+    *(in_args(COMMON_ARGS, text, text[:2]) for text in ("-G", "-V", "-Q cipher")),
+    in_args("ansible_ssh_executable", "/bin/true", "/bin/true"),
     in_args(EXTRA_ARGS, "pi@{host}", "127.0.0.1"),
     in_args(ARGS, "-F /nowhere/ssh_config", "/nowhere/ssh_config"),
 ]

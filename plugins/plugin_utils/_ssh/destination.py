@@ -24,11 +24,14 @@ CONNECTION = "remoteit.fleet.ssh"
 
 CHECK_SECONDS = 30.0
 
-#: The options of sftp and scp (OpenSSH 9.9) as a getopt string: a colon follows each option with a value.
-_FILE_TOOL_OPTIONS = {
+#: The options of each tool (OpenSSH 9.9) as a getopt string: a colon follows each option with a value.
+_OPTIONS = {
+    "ssh": "1246AaCfGgKkMNnqsTtVvXxYyB:b:c:D:E:e:F:I:i:J:L:l:m:O:o:P:p:Q:R:S:W:w:",
     "sftp": "1246AafhNpqrvCc:D:i:l:o:s:S:b:B:F:J:P:R:X:",
     "scp": "12346ABCTdfOpqRrstvD:F:J:M:P:S:c:i:l:o:X:",
 }
+#: The options with which ssh only prints something. It exits with 0, like a command that succeeds.
+_PRINTING_OPTIONS = ("-G", "-Q", "-V")
 #: The options that sftp and scp pass on to ssh.
 _PASSED_TO_SSH = ("-c", "-C", "-F", "-i", "-J", "-o", "-1", "-2", "-4", "-6", "-A")
 
@@ -79,7 +82,15 @@ def check_destination(executable: str, arguments: t.Sequence[str], destination: 
     :param arguments: the command line of ssh without the destination's name and the remote command.
     :raises OptionsError: ssh would connect to another target, or the check failed.
     """
+    printing = _printing_option(arguments)
+    if printing:
+        raise OptionsError(f"the SSH arguments contain {printing}, with which ssh does not connect. Remove it")
     found = _effective_options([executable, "-G", *arguments, destination.alias])
+    if not found.keys() >= {"hostname", "port"}:
+        raise OptionsError(
+            f"the program {executable!r} does not show to which host it connects. Set ansible_ssh_executable to the"
+            " OpenSSH client"
+        )
     expected = {
         "hostname": destination.host,
         "port": str(destination.port),
@@ -89,7 +100,8 @@ def check_destination(executable: str, arguments: t.Sequence[str], destination: 
         "sessiontype": "default",
     }
     for name, value in expected.items():
-        actual = found.get(name, value)  # ssh before 8.7 does not print sessiontype, before 8.9 not host
+        # ssh prints no controlpath for "-S none", before 8.7 no sessiontype, and before 8.9 no host
+        actual = found.get(name, value)
         if actual.lower() != value.lower():
             raise OptionsError(_ERRORS[name].format(actual=actual))
     proxy_command = found.get("proxycommand")
@@ -99,6 +111,15 @@ def check_destination(executable: str, arguments: t.Sequence[str], destination: 
             " device. Use %h and %p in it, or remove it"
         )
     return Route(proxy_command is None and found.get("proxyjump") is None, found.get("loglevel", "INFO"))
+
+
+def _printing_option(arguments: t.Sequence[str]) -> str | None:
+    """Return the first argument with which ssh prints something instead of connecting."""
+    try:
+        options, _rest = getopt.getopt(list(arguments), _OPTIONS["ssh"])
+    except getopt.GetoptError:
+        return None  # ssh knows its options better
+    return next((name for name, _unused in options if name in _PRINTING_OPTIONS), None)
 
 
 def _effective_options(command: list[str]) -> dict[str, str]:
@@ -150,7 +171,7 @@ def ssh_arguments_of(tool: str, arguments: t.Sequence[str]) -> list[str]:
     if tool == "ssh":
         return list(arguments)
     try:
-        options, rest = getopt.getopt(list(arguments), _FILE_TOOL_OPTIONS[tool])
+        options, rest = getopt.getopt(list(arguments), _OPTIONS[tool])
     except getopt.GetoptError as error:
         raise OptionsError(
             f"invalid {tool}_extra_args {' '.join(arguments)!r}: {error}. Correct or remove it"

@@ -44,6 +44,7 @@ def check(*arguments: str, destination: Destination = DESTINATION) -> Route:
         ("-o", "RemoteCommand=none"),
         ("-L", "8080:localhost:80"),
         ("-S", "none"),  # without a control master
+        ("-i", "-G"),
     ],
 )
 def test_check_accepts_arguments_with_the_same_target(arguments: tuple[str, ...]) -> None:
@@ -54,11 +55,17 @@ def test_check_accepts_arguments_with_the_same_target(arguments: tuple[str, ...]
     ("-S", "/tmp/another"), ("another.example",), ("-W", "another.example:22"), ("-N",), ("-s",),
     ("-o", "SessionType=none"), ("-o", "ProxyCommand=ssh -W another.example:22 jump"),
     ("-o", "ProxyCommand=nc another.example %p"), ("-o", "ProxyCommand=nc %h 22"), ("-o", "NoSuchOption=yes"),
-    ("-F", "/dev/null/nowhere"),
+    ("-F", "/dev/null/nowhere"), ("-G",), ("-V",), ("-Q", "cipher"), ("-CG",), ("-i", "-V", "-4V"),
 ])  # fmt: skip
 def test_check_refuses_arguments_with_another_target(arguments: tuple[str, ...]) -> None:
     with pytest.raises(OptionsError):
         check_destination("ssh", [*DESTINATION.arguments, *arguments], DESTINATION)
+
+
+@pytest.mark.parametrize("program", ["true", "echo"])
+def test_check_refuses_a_program_that_shows_no_host(program: str) -> None:
+    with pytest.raises(OptionsError, match="ansible_ssh_executable"):
+        check_destination(program, DESTINATION.arguments, DESTINATION)
 
 
 @pytest.mark.parametrize(
