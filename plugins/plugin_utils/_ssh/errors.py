@@ -68,7 +68,9 @@ _REFUSED_BY_JUMP_HOST = re.compile(
 #: The name for which ssh checks a host key. That of the device is its alias.
 _NAME_OF_KEY = re.compile(r"[Hh]ost key (?:is known )?for (\S+)")
 #: Messages about the recorded key that differs. ssh writes a name instead of a path for KnownHostsCommand.
-_OFFENDING = re.compile(r"Offending (?:\S+ )?key in (.+?):\d+")
+_OFFENDING = re.compile(r"Offending (?:\S+ )?key in (.+):\d+$", re.MULTILINE)
+#: How ssh prints a backslash, and the bytes of a character that is not ASCII.
+_ESCAPED = re.compile(rb"\\(\\|[0-7]{3})")
 _REVOKED = re.compile(r"REVOKED HOST KEY DETECTED|revoked by file")
 #: A message about a file of ``RevokedHostKeys`` that ssh cannot read. It then accepts no key.
 _UNREADABLE_REVOCATIONS = re.compile(r"Error checking host key \S+ \S+ in revoked keys file (.+?): ")
@@ -211,7 +213,7 @@ def _host_key_advice(messages: str, alias: str) -> str:
         return ""
     unreadable = _UNREADABLE_REVOCATIONS.search(messages)
     if unreadable:
-        return _UNCHECKED_KEY.format(path=unreadable[1], arguments=_ARGUMENTS)
+        return _UNCHECKED_KEY.format(path=_path(unreadable[1]), arguments=_ARGUMENTS)
     name = _NAME_OF_KEY.search(messages)
     if _UNKNOWN_PEER in messages or (name and name[1] != alias):
         text = _REFUSED_KEY_OF_JUMP_HOST if is_changed or is_revoked else _UNKNOWN_KEY_OF_JUMP_HOST
@@ -219,11 +221,17 @@ def _host_key_advice(messages: str, alias: str) -> str:
     if is_revoked:
         return _REVOKED_KEY
     if is_changed:
-        return _changed_key_advice(offending[1] if offending else "", alias)
+        return _changed_key_advice(_path(offending[1]) if offending else "", alias)
     certificate = _INVALID_CERTIFICATE.search(messages)
     if certificate:
         return _REFUSED_CERTIFICATE.format(reason=certificate[0].strip(), alias=alias)
     return _UNKNOWN_KEY.format(alias=alias)
+
+
+def _path(text: str) -> str:
+    """Return the path that ssh prints as this text."""
+    path = _ESCAPED.sub(lambda found: b"\\" if found[1] == b"\\" else bytes([int(found[1], 8) & 255]), text.encode())
+    return path.decode(errors="replace")
 
 
 def _changed_key_advice(path: str, alias: str) -> str:
@@ -299,7 +307,7 @@ def _connection_advice(messages: str) -> str:
         return f"A jump host refuses the login. Check ProxyJump and ProxyCommand in {_ARGUMENTS}"
     key = _UNUSABLE_KEY.search(messages)
     if key:
-        path = next(filter(None, key.groups()))
+        path = _path(next(filter(None, key.groups())))
         return (
             f"The device refuses the login, and ssh cannot use the key file {path!r}. Check that it is a private key"
             " that only its owner can read, or set ansible_ssh_private_key_file"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 
 import pytest
@@ -25,7 +26,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, S
 
 ALIAS = "remoteit-80-00-00-00-01-00-40-c5"
 DENIED = "pi@remoteit-x: Permission denied (publickey,password)."
-OFFENDING = f"Offending ED25519 key in /home/me/.ssh/known_hosts:7 Host key for {ALIAS} has changed"
+OFFENDING = f"Offending ED25519 key in /home/me/.ssh/known_hosts:7\nHost key for {ALIAS} has changed"
 BY_JUMP_HOST = (
     "channel 0: open failed: connect failed: Connection refused stdio forwarding failed"
     " Connection closed by UNKNOWN port 65535"
@@ -209,7 +210,7 @@ NOT_VERIFIED = "and you have requested strict checking. Host key verification fa
 CLOSED = "Connection closed by UNKNOWN port 65535"
 JUMP_HOST_CLOSED = f"kex_exchange_identification: Connection closed by remote host\n{CLOSED}"
 FORWARDING_FAILED = "open failed stdio forwarding failed Connection closed by UNKNOWN port 65535"
-CHANGED = f"REMOTE HOST IDENTIFICATION HAS CHANGED! Offending ED25519 key in /k:2 Host key for {ALIAS} has changed"
+CHANGED = f"REMOTE HOST IDENTIFICATION HAS CHANGED! Offending ED25519 key in /k:2\nHost key for {ALIAS} has changed"
 REVOKED = "REVOKED HOST KEY DETECTED! The ED25519 host key for [192.0.2.7]:22 is marked as revoked."
 UNREADABLE = "Error checking host key ED25519 SHA256:x in revoked keys file /k: nope Host key verification failed."
 CERTIFICATE = "Certificate invalid: name is not a listed principal"
@@ -258,7 +259,24 @@ SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be
 )
 def test_add_advice_keeps_the_reason(reason: str, words: tuple[str, ...]) -> None:
     message = str(add_advice(AnsibleConnectionFailure(reason), reason, ALIAS))
-    assert all(word in message for word in (*words, reason))
+    assert all(word in message for word in (*words, " ".join(reason.split())))
+
+
+@pytest.mark.parametrize(
+    ("printed", "path"),
+    [
+        (r"/home/j\303\266rg/kh", "/home/jörg/kh"),
+        ("/a:22/kh", "/a:22/kh"),
+        ("/two  blanks", "/two  blanks"),
+        (r"/a\\303", r"/a\303"),
+    ],
+)
+def test_add_advice_shows_the_path_that_ssh_prints(printed: str, path: str) -> None:
+    changed = f"Offending ED25519 key in {printed}:7\n  remove with:\nHost key for {ALIAS} has changed"
+    refused = f'Load key "{printed}": nope\n{DENIED}'
+    command = shlex.join(["ssh-keygen", "-R", ALIAS, "-f", path])
+    assert f"{command}. " in str(add_advice(AnsibleConnectionFailure(changed), changed, ALIAS))
+    assert repr(path) in str(add_advice(AnsibleConnectionFailure(refused), refused, ALIAS))
 
 
 def test_debug_messages_are_removed() -> None:
