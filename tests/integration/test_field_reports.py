@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socketserver
+import threading
 from typing import Any
 
 import pytest
@@ -76,6 +78,26 @@ def test_jump_host_that_cannot_be_reached_is_named(fleet: Fleet, option: str) ->
     run = fleet.run([play(who())], "--limit", FIRST)
     assert run.status("who") == {FIRST: "unreachable"}
     assert "prints 'ssh: connect to host 127.0.0.1 port 9: Connection refused'" in run.text
+
+
+@pytest.mark.parametrize("response", [b"\x15\x03\x01\x00\x02\x02\x46", b"SSH-1.5-OpenSSH_1.2\r\n"])
+def test_service_of_another_protocol_fails_at_once(fleet: Fleet, response: bytes) -> None:
+    class Respond(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.rfile.readline()
+            self.wfile.write(response)
+
+    fleet.inventory["fleet"]["vars"]["remoteit_wait_timeout"] = 600
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Respond) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        fleet.simulator.device(FIRST, ports={fleet.services[0]: server.server_address[1]})
+        try:
+            run = fleet.run([play(who())], "--limit", FIRST)
+        finally:
+            server.shutdown()
+    assert run.status("who") == {FIRST: "unreachable"}
+    assert "remoteit_service" in run.message("who", FIRST)
+    assert [connection["uses"] for connection in run.connections] == [1]
 
 
 def test_proxy_command_of_another_program_shows_its_reason(fleet: Fleet) -> None:

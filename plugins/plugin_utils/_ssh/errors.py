@@ -38,6 +38,11 @@ _INVALID_ARGUMENTS = re.compile(
 _WRONG_ADDRESS = re.compile(
     r"Cannot assign requested address|no suitable addresses|Address family for hostname not supported"
 )
+#: Messages about a response that is not SSH, or only SSH 1.
+_NOT_SSH = re.compile(
+    r"banner line (?:contains invalid characters|too long)|No SSH version received|Bad remote protocol version"
+    r"|Protocol major versions differ"
+)
 #: Messages of bash, dash and zsh, which ssh uses to start a ``ProxyCommand``. A file of ssh can be missing as well.
 _NO_PROXY_COMMAND = re.compile(
     r"(?:exec|\d): \S+: (?:(?:command )?not found|No such file or directory|cannot execute|Permission denied)"
@@ -53,7 +58,10 @@ _PEER_PORT = re.compile(r"(?:connect to host|by|Connection to) \S+ port (\d+)")
 #: The name that ssh gives to a peer behind a jump host or a ``ProxyCommand``.
 _UNKNOWN_PEER = "UNKNOWN port 65535"
 #: Messages about a peer that ssh has reached, so it is the device.
-_REFUSED_BY_UNKNOWN_PEER = re.compile(rf"(?:negotiate with|disconnect from) {_UNKNOWN_PEER}")
+_RESPONSE_OF_UNKNOWN_PEER = re.compile(
+    rf"(?:negotiate with|disconnect from) {_UNKNOWN_PEER}"
+    rf"|banner exchange: Connection to {_UNKNOWN_PEER}: (?:invalid format|could not read protocol version)"
+)
 #: The lines of ssh about a peer behind a jump host or a ``ProxyCommand``, whatever the reason is.
 _ABOUT_UNKNOWN_PEER = re.compile(rf"^(?:(?:kex|ssh)_exchange_identification: .*|.*{_UNKNOWN_PEER}.*)$", re.MULTILINE)
 #: The messages of -v, also the first one in an error of ansible-core, and the version.
@@ -180,6 +188,7 @@ def _is_curable(reason: str) -> bool:
         and _PERMANENT.search(reason) is None
         and _INVALID_ARGUMENTS.search(reason) is None
         and _WRONG_ADDRESS.search(reason) is None
+        and _NOT_SSH.search(reason) is None
     )
 
 
@@ -291,7 +300,14 @@ def _connection_advice(messages: str) -> str:
         return f"The program in ProxyCommand cannot be executed on this machine. Check ProxyCommand in {_ARGUMENTS}"
     if "administratively prohibited" in messages:
         return "A jump host forbids the connection to the proxy. Check AllowTcpForwarding and PermitOpen on it"
-    by_jump_host = _UNKNOWN_PEER in messages and _REFUSED_BY_UNKNOWN_PEER.search(messages) is None
+    by_jump_host = _UNKNOWN_PEER in messages and _RESPONSE_OF_UNKNOWN_PEER.search(messages) is None
+    if _NOT_SSH.search(messages):
+        if by_jump_host:
+            return f"A jump host responds, but not with SSH 2. Check its address and port in {_ARGUMENTS}"
+        return (
+            "The service responds, but not with SSH 2. Set remoteit_service or remoteit_deviceaddress to an SSH"
+            " service, or check the port of the service"
+        )
     algorithm = _NO_COMMON_ALGORITHM.search(messages)
     if algorithm:
         peer = "A jump host" if by_jump_host else "The device"

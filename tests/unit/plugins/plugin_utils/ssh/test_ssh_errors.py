@@ -48,6 +48,13 @@ NO_PROXY_COMMAND = (
     "/bin/bash: line 1: exec: /tmp: cannot execute: Is a directory",
     "zsh:1: permission denied: /etc/passwd",
 )
+INVALID_BANNER = "\nbanner exchange: Connection to {}: invalid format"
+NOT_SSH = (
+    f"kex_exchange_identification: banner line contains invalid characters{INVALID_BANNER}",
+    f"kex_exchange_identification: banner line too long{INVALID_BANNER}",
+    f"kex_exchange_identification: No SSH version received in first 1024 lines from server{INVALID_BANNER}",
+    "Protocol major versions differ: 2 vs. 1\nbanner exchange: Connection to {}: could not read protocol version",
+)
 INVALID_ARGUMENTS = (
     "Can't open user config file /missing: No such file or directory",
     "Couldn't open logfile /missing/log: No such file or directory",
@@ -197,6 +204,13 @@ def test_is_before_login_excludes_a_missing_proxy_command(reason: str) -> None:
     assert is_before_login(f"{missing_file} {closed}", proxy, direct=False)
 
 
+@pytest.mark.parametrize("reason", NOT_SSH)
+def test_is_before_login_excludes_another_protocol(reason: str) -> None:
+    proxy = connection("http://203.0.113.7:34168")
+    assert not is_before_login(reason.format("203.0.113.7 port 34168"), proxy, direct=True)
+    assert not is_before_login(reason.format("UNKNOWN port 65535"), proxy, direct=False)
+
+
 @pytest.mark.parametrize("reason", INVALID_ARGUMENTS)
 def test_is_before_login_excludes_invalid_arguments(reason: str) -> None:
     closed = "kex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port 65535"
@@ -253,6 +267,9 @@ SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be
         ("Failed to connect to the host via ssh: Shared connection to 127.0.0.1 closed.", ("returned 255",)),
         (f"{DENIED} Connection closed by UNKNOWN port 65535", ("A jump host refuses the login",)),
         *((f"{key} {DENIED}", ("'/k/id'", "ansible_ssh_private_key_file")) for key in UNUSABLE_KEYS),
+        *((reason.format("203.0.113.7 port 34168"), ("remoteit_service",)) for reason in NOT_SSH),
+        *((reason.format("UNKNOWN port 65535"), ("remoteit_service",)) for reason in NOT_SSH),
+        *((f"{reason.format('192.0.2.7 port 22')}\n{CLOSED}", ("A jump host responds",)) for reason in NOT_SSH),
         *((address, ("cannot connect from the address",)) for address in WRONG_ADDRESS),
         *((f"{shell} UNKNOWN port 65535", ("ProxyCommand cannot be executed",)) for shell in NO_PROXY_COMMAND),
     ],
