@@ -71,6 +71,16 @@ def test_ssh_that_can_never_work_fails_at_once(fleet: Fleet, arguments: str, rea
     assert sum(connection["uses"] for connection in run.connections) <= 1
 
 
+def test_jump_host_that_can_never_work_replaces_no_connection(fleet: Fleet) -> None:
+    """Other arguments have connected before."""
+    wrong = {"ansible_ssh_extra_args": "-o ProxyCommand='ssh -p abc -W %h:%p jump'"}
+    run = fleet.run([play(who(), raw("again", "true", vars=wrong))], "--limit", FIRST)
+    assert run.stdout_of("who") == themselves(FIRST)
+    assert run.status("again") == {FIRST: "unreachable"}
+    assert "Bad port 'abc'" in run.message("again", FIRST)
+    assert len(run.connections) == 1
+
+
 @pytest.mark.parametrize("option", ["-J 127.0.0.1:9", "-o ProxyCommand='ssh -W %h:%p -p 9 127.0.0.1'"])
 def test_jump_host_that_cannot_be_reached_is_named(fleet: Fleet, option: str) -> None:
     fleet.inventory["fleet"]["vars"]["ansible_ssh_extra_args"] = option

@@ -267,7 +267,8 @@ def without_debug_messages(messages: str) -> str:
 
 def may_refuse_login(messages: str) -> bool:
     """Return whether a jump host or a ``ProxyCommand`` has failed for an unknown reason. It may refuse the login."""
-    return _UNKNOWN_PEER in messages and _JUMP_HOST_REASON.search(messages) is None
+    has_known_reason = _JUMP_HOST_REASON.search(messages) or not may_be_before_login(messages)
+    return _UNKNOWN_PEER in messages and not has_known_reason
 
 
 def jump_host_messages(messages: str) -> str:

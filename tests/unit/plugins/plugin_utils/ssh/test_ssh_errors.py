@@ -309,6 +309,7 @@ def test_debug_messages_are_removed() -> None:
 
 def test_jump_host_may_refuse_the_login() -> None:
     assert may_refuse_login(JUMP_HOST_CLOSED)
+    assert not may_refuse_login(f"Bad port 'abc'\n{JUMP_HOST_CLOSED}")
     assert may_refuse_login(f"Login incorrect\n{JUMP_HOST_CLOSED}")
     assert not may_refuse_login(f"ssh: connect to host jump port 22: Connection refused\n{JUMP_HOST_CLOSED}")
     assert not may_refuse_login(f"channel 0: open failed: connect failed: Connection refused\n{JUMP_HOST_CLOSED}")
