@@ -167,6 +167,48 @@ def test_skip_fails_if_the_api_fails(fleet: Fleet) -> None:
     assert not run.results("who")
 
 
+def test_skip_fails_if_the_api_fails_beside_an_offline_device(fleet: Fleet) -> None:
+    """The lookup of a device that is offline does not need the part of the API that opens connections."""
+    fleet.simulator.device(fleet.devices[0], online=False)
+    for service in fleet.services[1:]:
+        fleet.simulator.inject_fault(service, call="connect", fault="http", status=503, times="always")
+    run = fleet.session([who()], remoteit_session_on_failure="skip")
+    assert run.rc == 2
+    assert "503" in run.text
+    assert not run.results("who")
+
+
+@pytest.mark.parametrize("entry_point", ["main", "open"])
+@pytest.mark.parametrize("api", ["rest"])
+def test_skip_skips_no_host_whose_connection_may_be_open(fleet: Fleet, entry_point: str) -> None:
+    """The call is not repeated, because each call may open another connection."""
+    fleet.simulator.inject_fault(fleet.services[0], call="connect", fault="lost")
+    fleet.write("on_the_devices.yml", [who()])
+    one = role_play() if entry_point == "main" else plays_of(who())[-1]
+    run = fleet.run([{**one, "vars": {"remoteit_session_on_failure": "skip"}}], leaves_open=1)
+    assert run.rc == 4
+    assert run.status("who")[fleet.devices[0]] == "unreachable"
+    assert run.calls("connect").count(fleet.services[0]) == 1
+
+
+@pytest.mark.every_engine
+@pytest.mark.parametrize("on_failure", ["fail", "skip"])
+@pytest.mark.parametrize("entry_point", ["main", "open"])
+def test_condition_that_excludes_the_first_host_fails(fleet: Fleet, entry_point: str, on_failure: str) -> None:
+    """A static role passes its condition on to its tasks, also to those that run once for all hosts."""
+    role = {
+        "import_role": {"name": ROLE, "tasks_from": entry_point},
+        "when": f"inventory_hostname != '{fleet.devices[0]}'",
+        "vars": {"remoteit_session_tasks": "on_the_devices.yml", "remoteit_session_on_failure": on_failure},
+    }
+    fleet.write("on_the_devices.yml", [who()])
+    run = fleet.run([play(role)])
+    assert run.rc == 2
+    assert run.failures().keys() == set(fleet.devices[1:])
+    assert "include_role" in run.text
+    assert run.connections == []
+
+
 @pytest.mark.parametrize("strategy", ["linear", "free"])
 def test_skip_reports_mistakes_and_silence_as_unreachable(fleet: Fleet, strategy: str) -> None:
     """The API has refused nothing. A host has no ID, an incomplete one, an empty one, or does not respond."""
