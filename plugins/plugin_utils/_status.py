@@ -41,10 +41,12 @@ def table_of(connections: t.Sequence[Entry], sessions: t.Sequence[Entry] | None)
         ]
     if lines:
         lines.insert(0, f"{'DEVICE':<{_MAX_NAME_LENGTH + 2}}  OPENED (UTC)   ENDS BY (UTC)")
+    elif sessions is None:
+        lines.append("no run on this controller has an open connection")
     else:
         lines.append("no open connections")
     if sessions is None:
-        lines.append("only runs on this controller: the account could not be listed")
+        lines.append("the connections of the account are unknown: it could not be listed")
     return lines
 
 

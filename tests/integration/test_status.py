@@ -52,7 +52,7 @@ def test_status_shows_connections_of_a_killed_run_and_of_the_account(fleet: Flee
 def test_status_needs_no_credentials(fleet: Fleet) -> None:
     run = fleet.run(STATUS, environ=dict.fromkeys(fleet.credentials))
     assert run.rc == 0
-    assert "no open connections" in run.stdout
+    assert "no run on this controller has an open connection" in run.stdout
 
 
 @pytest.mark.parametrize("arguments", [("--limit", "pi-0001"), ("--skip-tags", "always")])

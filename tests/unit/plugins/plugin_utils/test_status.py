@@ -46,7 +46,7 @@ def test_table_is_as_documented() -> None:
 
 def test_table_without_connections() -> None:
     assert table_of([], []) == ["no open connections"]
-    assert table_of([], None)[0] == "no open connections"
+    assert table_of([], None)[0] == "no run on this controller has an open connection"
     assert len(table_of([], None)) == 2
 
 
