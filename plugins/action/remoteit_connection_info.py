@@ -16,12 +16,12 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._status import tabl
 
 
 class ActionModule(RemoteItAction):
-    ARGUMENT_SPEC = {**_argspec.AUTH_SPEC, "run_id": {"type": "str"}}
+    ARGUMENT_SPEC = {**_argspec.AUTH_SPEC, "run_id": {"type": "raw"}}
 
     def execute(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         warnings: list[str] = []
         directory = self.ledgers_dir(warnings)
-        connections = list_open_connections(directory, _argspec.check_run_id(options["run_id"]))
+        connections = list_open_connections(directory, _argspec.parse_run_id(options["run_id"]))
         result: dict[str, t.Any] = {"changed": False, "connections": connections, "sessions": None}
         try:
             result["sessions"] = self._sessions(options)

@@ -36,11 +36,14 @@ class ActionModule(RemoteItAction):
             if self._task.check_mode:
                 return _disconnect.result_of(())
             return _disconnect.result_of(disconnect_hosts(options, self.play(task_vars)))
-        if _argspec.check_run_id(options["run_id"]) or options["all"]:
-            return self._close_ended_runs(options, environ)
+        run_id = _argspec.parse_run_id(options["run_id"])
+        if run_id is not None or options["all"]:
+            return self._close_ended_runs(run_id, options, environ)
         return _disconnect.disconnect(options, environ, KeeperClient(), check_mode=self._task.check_mode)
 
-    def _close_ended_runs(self, options: dict[str, t.Any], environ: dict[str, str]) -> dict[str, t.Any]:
+    def _close_ended_runs(
+        self, run_id: str | None, options: dict[str, t.Any], environ: dict[str, str]
+    ) -> dict[str, t.Any]:
         warnings: list[str] = []
         directory = self.ledgers_dir(warnings)
         remove_stale_runtime_dirs(THIS_RUN.runtime_dir)
@@ -48,17 +51,17 @@ class ActionModule(RemoteItAction):
         outcomes = list(
             teardown(
                 directory,
-                options["run_id"],
+                run_id,
                 lambda: _argspec.account_of(options, environ),
                 ProgressBackend(DirectBackend()),
                 check_mode=self._task.check_mode,
                 audit_log=audit_log,
             )
         )
-        others = runs_left_open(directory) if options["run_id"] and not outcomes else []
+        others = runs_left_open(directory) if run_id is not None and not outcomes else []
         if others:
             warnings.append(
-                f"the run {options['run_id']!r} has left nothing open, but other ended runs have: {', '.join(others)}."
+                f"the run {run_id!r} has left nothing open, but other ended runs have: {', '.join(others)}."
                 " Check the ID, or run the playbook remoteit.fleet.teardown without an ID"
             )
         if audit_log is not None and audit_log.error is not None:

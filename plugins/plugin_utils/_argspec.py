@@ -53,12 +53,18 @@ def account_of(
     )
 
 
-def check_run_id(run_id: str | None) -> str | None:
-    """Return the option ``run_id``.
+def parse_run_id(run_id: t.Any) -> str | None:
+    """Return the option ``run_id`` as text. Job IDs of many CI systems are numbers.
 
-    :raises OptionsError: it is blank, for example because a CI system does not set a variable.
+    :raises OptionsError: it is blank, for example because a CI system does not set a variable, or of another type. As
+        text, it would be an ID that no run has.
     """
-    if run_id is not None and not run_id.strip():
+    if run_id is None:
+        return None
+    if isinstance(run_id, bool) or not isinstance(run_id, (str, int)):
+        raise OptionsError(f"run_id must be the ID of one run or CI job, not {run_id!r}. Quote an ID such as '1e3'")
+    run_id = str(run_id)
+    if not run_id.strip():
         raise OptionsError(
             "run_id is empty: set it to the ID of a run or of a CI job. The playbook remoteit.fleet.teardown sets it to"
             " remoteit_teardown_run_id"

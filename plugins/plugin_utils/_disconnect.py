@@ -33,7 +33,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "connectionid": {"type": "str"},
     "connections": {"type": "raw"},
     "hosts": {"type": "list", "elements": "str"},
-    "run_id": {"type": "str"},
+    "run_id": {"type": "raw"},
     "all": {"type": "bool"},
 }
 ARGUMENT_RULES: dict[str, t.Any] = {

@@ -201,6 +201,15 @@ def test_environment_of_a_task_selects_no_ledgers(fleet: Fleet, name: str) -> No
     assert not fleet.simulator.open_connections()
 
 
+@pytest.mark.every_engine
+@pytest.mark.parametrize("value", [["on_the_devices.yml"], {"a": "b"}, 5])
+def test_tasks_file_must_be_a_path(fleet: Fleet, value: Any) -> None:
+    run = fleet.session([who()], remoteit_session_tasks=value)
+    assert run.rc == 2
+    assert "Set remoteit_session_tasks to the path of a tasks file" in run.text
+    assert run.connections == []
+
+
 def test_playbook_is_no_tasks_file(fleet: Fleet) -> None:
     fleet.write("on_the_devices.yml", [])
     run = fleet.session([{"name": "a play", "hosts": "fleet", "tasks": [who()]}])
@@ -303,6 +312,14 @@ def test_blank_run_id_is_refused(fleet: Fleet) -> None:
     ]
     run = fleet.on_localhost(tasks)
     assert run.status("close") == run.status("list") == {"localhost": "ignored"}
+    assert len(fleet.simulator.open_connections()) == 1
+
+
+@pytest.mark.parametrize("run_id", [[], {}, ["a", "b"], True, 1e3])
+@pytest.mark.usefixtures("leftover")
+def test_run_id_of_a_wrong_type_is_refused(fleet: Fleet, run_id: Any) -> None:
+    run = fleet.run("remoteit.fleet.teardown", "-e", json.dumps({"remoteit_teardown_run_id": run_id}))
+    assert run.rc == 2
     assert len(fleet.simulator.open_connections()) == 1
 
 

@@ -13,7 +13,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import DirectBackend
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, OptionsError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import check_run_id
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import parse_run_id
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._disconnect import (
     ARGUMENT_RULES,
     ARGUMENT_SPEC,
@@ -116,9 +116,9 @@ def test_argument_rules_refuse_incomplete_options(given: dict[str, t.Any], messa
 
 
 @pytest.mark.parametrize("run_id", ["", " ", "\n"])
-def test_check_run_id_names_the_variable_of_a_blank_id(run_id: str) -> None:
+def test_parse_run_id_names_the_variable_of_a_blank_id(run_id: str) -> None:
     with pytest.raises(OptionsError, match="remoteit_teardown_run_id"):
-        check_run_id(run_id)
+        parse_run_id(run_id)
 
 
 def test_disconnect_needs_credentials(mock_api: MockApi) -> None:
