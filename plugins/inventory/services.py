@@ -26,6 +26,8 @@ description:
     before 2.19, attributes whose name could be a template are omitted.
   - The name of a host consists of letters, digits, C(.), C(_) and C(-). C(_) replaces all other characters. If several
     devices have the same name, their IDs are appended, with a warning.
+  - Credentials in the source list the devices, and do not connect to them. P(remoteit.fleet.ssh#connection) uses the
+    environment, a credentials file, or the variables of the hosts, for example C(remoteit_access_key_id).
 extends_documentation_fragment:
   - remoteit.fleet._auth.plugin
   - ansible.builtin.constructed
