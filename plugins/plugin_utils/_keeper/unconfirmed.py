@@ -22,7 +22,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_con
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry import Registry
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import known_connections
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import PendingConnect, match_sessions
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import (
+    PendingConnect,
+    SessionList,
+    match_sessions,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 
 
@@ -51,19 +55,25 @@ class Reconciler:
                 continue
             try:
                 sessions = client.api.sessions_of({call.service for call in unconfirmed})
-                ids, rivals = known_connections(os.path.dirname(self._ledger.path), self._ledger.path)
+                ids, pending = known_connections(os.path.dirname(self._ledger.path))
             except Exception as unknown:
                 self._note_failure(unconfirmed.values(), to_remoteit_error(unknown).message)
                 continue
             with self._registry.lock:
-                known_ids = ids | self._registry.connection_ids
-                for call, connectionid in match_sessions(unconfirmed, sessions, known_ids, rivals).items():
+                rivals = [call for call in pending if call.ledger != self._ledger.path]
+                listed = SessionList(sessions, ids | self._registry.connection_ids, rivals)
+                for call, connectionid in match_sessions(unconfirmed, listed).items():
                     self._record(call, unconfirmed[call], connectionid)
 
     def _unconfirmed_of(self, client: AccountClient) -> dict[PendingConnect, ManagedConnection]:
         return {
             PendingConnect(
-                managed.number, managed.service, managed.sent_at or doubt.at, doubt.at, doubt.is_over
+                self._ledger.path,
+                managed.number,
+                managed.service,
+                managed.sent_at or doubt.at,
+                doubt.at,
+                doubt.is_over,
             ): managed
             for managed in self._registry.all
             if managed.state is State.UNCONFIRMED and managed.client is client and (doubt := managed.doubt) is not None

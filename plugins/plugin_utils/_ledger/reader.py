@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, LedgerSnapshot, parse_ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import open_ledgers, try_lock
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import PendingConnect
 
 
 def list_open_connections(directory: str, run_id: str | None) -> list[dict[str, t.Any]]:
@@ -66,23 +67,21 @@ def list_orphans(directory: str, run_id: str, *, only_killed: bool) -> list[Entr
     return found
 
 
-def known_connections(directory: str, exclude: str) -> tuple[set[str], set[str]]:
-    """Return the IDs of all connections in the ledgers, and the services with a connect call that is not confirmed.
+def known_connections(directory: str) -> tuple[set[str], set[PendingConnect]]:
+    """Return the IDs of all connections in the ledgers, in lower case, and the connect calls that are not confirmed.
 
-    :param exclude: the path of a ledger whose connect calls are not returned.
-    :return: the connection IDs in lower case, and the service IDs in upper case.
     :raises RemoteItError: a ledger cannot be read.
     """
     ids: set[str] = set()
-    services: set[str] = set()
+    pending: set[PendingConnect] = set()
     for path, file in open_ledgers(directory):
         with file:
             for entry in parse_ledger(path, file, is_locked=True).entries:
                 if entry.connectionid is not None:
                     ids.add(entry.connectionid.lower())
-                elif not (entry.closed or entry.settling or path == exclude or entry.has_expired):
-                    services.add(entry.service.upper())
-    return ids, services
+                elif not (entry.closed or entry.settling or entry.has_expired):
+                    pending.add(PendingConnect.of(path, entry))
+    return ids, pending
 
 
 def ids_in_use(directory: str, exclude: t.Collection[str]) -> set[str]:

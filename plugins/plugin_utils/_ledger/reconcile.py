@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import ApiSession
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import parse_utc, utc_now
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import SETTLED_SECONDS
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import SETTLED_SECONDS, Entry
 
 #: Seconds by which the start of a session may lie outside of the call: clocks are never equal.
 CLOCK_SKEW_SECONDS = 5
@@ -24,11 +24,16 @@ MAX_CLOCK_SKEW_SECONDS = 300
 class PendingConnect(t.NamedTuple):
     """A connect call without a usable response. It may have opened a connection."""
 
+    ledger: str  # the path of the ledger that contains it
     number: int
     service: str
     sent_at: str
     failed_at: str | None = None  # when this process stopped waiting for the response
     is_over: bool = False  # the API has ended the call, so that it opens nothing later
+
+    @classmethod
+    def of(cls, ledger: str, entry: Entry) -> PendingConnect:
+        return cls(ledger, entry.number, entry.service, entry.intended_at)
 
     @property
     def settles_at(self) -> datetime.datetime:
@@ -44,81 +49,93 @@ class PendingConnect(t.NamedTuple):
         return parse_utc(self.failed_at) if self.failed_at else self.settles_at
 
 
-def match_sessions(
-    pending: t.Collection[PendingConnect],
-    sessions: t.Mapping[str, t.Collection[ApiSession] | None],
-    known_ids: t.Collection[str],
-    contested_services: t.Collection[str],
-) -> dict[PendingConnect, str | None]:
+class SessionList(t.NamedTuple):
+    """The sessions that the API has listed, and the content of the ledgers that makes them unclear.
+
+    :ivar by_service: the open connections to the service of each call; ``None`` if the API has not listed them.
+    :ivar known_ids: the IDs of connections that ledgers contain, in lower case.
+    :ivar rivals: the pending calls that are not matched. A session that one of them may have started is unclear.
+    """
+
+    by_service: t.Mapping[str, t.Collection[ApiSession] | None]
+    known_ids: t.Collection[str] = ()
+    rivals: t.Collection[PendingConnect] = ()
+
+    def candidates(self, call: PendingConnect) -> list[ApiSession] | None:
+        """Return the sessions that the call may have started, or ``None`` if the API has not listed them."""
+        listed = self.by_service[call.service]
+        if listed is None:
+            return None
+        unknown = [session for session in listed if session.id is None or session.id.lower() not in self.known_ids]
+        return [session for session in unknown if _is_possible(session, call)]
+
+    def rivals_for(self, session: ApiSession, service: str) -> list[PendingConnect]:
+        """Return the rivals that may have started a session of the service."""
+        return [
+            rival for rival in self.rivals if rival.service.upper() == service.upper() and _is_possible(session, rival)
+        ]
+
+
+def match_sessions(pending: t.Collection[PendingConnect], listed: SessionList) -> dict[PendingConnect, str | None]:
     """Return the ID of the session that each call started, or ``None`` for a call that started no session.
 
     The result does not contain calls for which this is uncertain. A session belongs to a call if the user and the
-    service are the same, it started during the call, and no ledger contains it.
-
-    :param sessions: the open connections to the service of each call; ``None`` if the API has not listed them.
-    :param known_ids: the IDs of connections that ledgers contain, in lower case.
-    :param contested_services: services for which other runs have pending calls too, in upper case.
+    service are the same, it started during the call, and no ledger contains it. If it may belong to several of these
+    calls, it does not matter to which: the session of each is closed.
     """
     by_service: dict[str, list[PendingConnect]] = collections.defaultdict(list)
     for call in pending:
         by_service[call.service.upper()].append(call)
     matches: dict[PendingConnect, str | None] = {}
-    for service, calls in by_service.items():
-        listed = sessions[calls[0].service]
-        if listed is not None and service not in contested_services:
-            matches.update(_match_service(service, calls, _unknown(listed, known_ids)))
+    for calls in by_service.values():
+        matches.update(_match_service(calls, listed))
     return matches
 
 
-def may_have_session(
-    call: PendingConnect, sessions: t.Mapping[str, t.Collection[ApiSession] | None], known_ids: t.Collection[str]
-) -> bool:
-    """Return whether a session may belong to the call, or the API has not listed the sessions of its service.
+def _match_service(calls: list[PendingConnect], listed: SessionList) -> dict[PendingConnect, str | None]:
+    """Return the matches of one service.
 
-    For the parameters, see ``match_sessions``.
+    A session is unclear if no call is left that certainly started it, or if a rival may have started it. Then all calls
+    that may have started it are uncertain, and become rivals of the others.
     """
-    listed = sessions[call.service]
-    first = parse_utc(call.sent_at)
-    return listed is None or any(_is_possible(session, first) for session in _unknown(listed, known_ids))
-
-
-def _unknown(sessions: t.Collection[ApiSession], known_ids: t.Collection[str]) -> list[ApiSession]:
-    return [session for session in sessions if session.id is None or session.id.lower() not in known_ids]
-
-
-def _match_service(
-    service: str, calls: list[PendingConnect], sessions: t.Collection[ApiSession]
-) -> dict[PendingConnect, str | None]:
-    """Return the matches of one service: none if a session is unclear, or if there are more sessions than calls."""
-    first = min(parse_utc(call.sent_at) for call in calls)
-    last = max(call.latest_start for call in calls)
-    candidates = [session for session in sessions if _is_possible(session, first)]
-    if len(candidates) > len(calls) or not all(_is_certain(session, service, first, last) for session in candidates):
+    if not calls:
         return {}
-    unmatched = calls[len(candidates) :]
-    return {
-        **dict(zip(calls, [session.id for session in candidates])),
-        **{call: None for call in unmatched if call.is_settled},
-    }
+    candidates = listed.candidates(min(calls, key=lambda call: parse_utc(call.sent_at)))
+    if candidates is None:
+        return {}
+    matches: dict[PendingConnect, str | None] = {}
+    left = sorted(calls, key=lambda call: call.latest_start)
+    for session in sorted(candidates, key=lambda session: session.started or ""):
+        owner = next((call for call in left if _is_certain(session, call)), None)
+        if owner is None or listed.rivals_for(session, owner.service):
+            uncertain = [call for call in calls if _is_possible(session, call)]
+            certain = [call for call in calls if call not in uncertain]
+            return _match_service(certain, listed._replace(rivals=[*listed.rivals, *uncertain]))
+        left.remove(owner)
+        matches[owner] = session.id
+    return {**matches, **{call: None for call in left if call.is_settled}}
 
 
-def _is_possible(session: ApiSession, first: datetime.datetime) -> bool:
-    """Return whether nothing excludes the session.
+def _is_possible(session: ApiSession, call: PendingConnect) -> bool:
+    """Return whether nothing excludes that the call started the session.
 
     Missing fields, a late start, another kind of connection and another target do not exclude it: it is in the list of
     the service.
     """
     if session.is_ours is False:
         return False
-    return session.started is None or parse_utc(session.started) >= first - _seconds(MAX_CLOCK_SKEW_SECONDS)
+    earliest = parse_utc(call.sent_at) - _seconds(MAX_CLOCK_SKEW_SECONDS)
+    return session.started is None or parse_utc(session.started) >= earliest
 
 
-def _is_certain(session: ApiSession, service: str, first: datetime.datetime, last: datetime.datetime) -> bool:
-    """Return whether the session has all fields and started between two times."""
-    if None in session[:3] or not (session.is_ours and session.is_proxy) or str(session.service_id).upper() != service:
+def _is_certain(session: ApiSession, call: PendingConnect) -> bool:
+    """Return whether the session has all fields and started during the call."""
+    if None in session[:3] or not (session.is_ours and session.is_proxy):
+        return False
+    if str(session.service_id).upper() != call.service.upper():
         return False
     slack = _seconds(CLOCK_SKEW_SECONDS)
-    return first - slack <= parse_utc(str(session.started)) <= last + slack
+    return parse_utc(call.sent_at) - slack <= parse_utc(str(session.started)) <= call.latest_start + slack
 
 
 def _seconds(number: int) -> datetime.timedelta:

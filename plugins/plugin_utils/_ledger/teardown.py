@@ -23,14 +23,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials im
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_ended_ledgers
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, LedgerSnapshot
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import (
-    ids_in_use,
-    known_connections,
-)
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import ids_in_use, known_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import (
     PendingConnect,
+    SessionList,
     match_sessions,
-    may_have_session,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import sanitize_job_id
@@ -68,12 +65,13 @@ def teardown(
                     # A running run that closes the same connection at this time would leave it to the ended run.
                     ledger.closing(entry.number)
         ids_elsewhere = ids_in_use(directory, [snapshot.path for snapshot, _unused in ledgers])
+        search = _search(directory, [snapshot for snapshot, ledger in ledgers if ledger is not None], get_account)
         for snapshot, ledger in ledgers:
             if ledger is None:
                 for entry in snapshot.open:
                     yield (entry.service, entry.connectionid or ""), _error_still_closing(snapshot)
             else:
-                ended_run = _EndedRun(snapshot, ledger, get_account, backend)
+                ended_run = _EndedRun(snapshot, ledger, get_account, backend, search)
                 for entry, connectionid, outcome in ended_run.finish(ids_elsewhere, check_mode):
                     if audit_log is not None and not check_mode:
                         audit_log.append_teardown(snapshot, entry, connectionid, outcome)
@@ -88,6 +86,42 @@ def teardown(
             yield (path, ""), error
 
 
+class _Search(t.NamedTuple):
+    """The sessions of the unconfirmed calls in all ledgers that this process has locked."""
+
+    found: t.Mapping[PendingConnect, str | None] = {}  # see ``match_sessions``
+    absent: t.Collection[PendingConnect] = ()  # calls without a session up to now
+    error: str = ""  # the reason why the sessions could not be searched
+
+
+def _search(directory: str, snapshots: t.Iterable[LedgerSnapshot], get_account: t.Callable[[], Account]) -> _Search:
+    """Search the sessions of connect calls without a response, for all runs together.
+
+    Two runs may have called the same service. Ask for the sessions of expired calls as well: the clock of this machine
+    may be wrong.
+    """
+    unconfirmed = [
+        (PendingConnect.of(snapshot.path, entry), entry.account)
+        for snapshot in snapshots
+        for entry in snapshot.unfinished
+        if entry.connectionid is None
+    ]
+    if not unconfirmed:
+        return _Search()
+    try:
+        account = get_account()
+        fingerprint = account.credentials.fingerprint()
+        own = [call for call, opened_by in unconfirmed if opened_by == fingerprint]
+        if not own:
+            return _Search()
+        sessions = account.api().sessions_of({call.service for call in own})
+        known_ids, pending = known_connections(directory)
+    except RemoteItError as error:
+        return _Search(error=error.message)
+    listed = SessionList(sessions, known_ids, pending.difference(own))
+    return _Search(match_sessions(own, listed), [call for call in own if listed.candidates(call) == []])
+
+
 class _EndedRun:
     """The teardown of one ended run, whose ledger this process has locked."""
 
@@ -97,14 +131,14 @@ class _EndedRun:
         ledger: Ledger,
         get_account: t.Callable[[], Account],
         backend: ConnectionBackend,
+        search: _Search,
     ) -> None:
         self._snapshot = snapshot
         self._ledger = ledger
         self._get_account = get_account
         self._backend = backend
+        self._search = search
         self._to_close: dict[ConnectionRef, Entry] = {}
-        self._doubtful: set[t.Any] = set()  # calls that may have a session, as far as the search shows
-        self._search_error = ""  # the reason why the sessions could not be searched
         self._left_open = 0  # entries that the ledger must keep
 
     def finish(self, ids_elsewhere: t.Container[str], check_mode: bool) -> t.Iterator[_Outcome]:
@@ -154,42 +188,20 @@ class _EndedRun:
         return error
 
     def _resolve_unconfirmed(self, entries: list[Entry], check_mode: bool) -> t.Iterator[_Outcome]:
-        """Find out which connect calls without a response opened a connection, and yield each call.
-
-        Ask for the sessions of expired calls as well: the clock of this machine may be wrong.
-        """
-        found = self._match_sessions(entries) if entries else {}
+        """Yield each connect call without a response, unless nothing is known to be open."""
         for entry in entries:
-            connectionid = found.get(entry.number)
-            if not entry.has_expired and entry.number not in found:
+            call = PendingConnect.of(self._snapshot.path, entry)
+            connectionid = self._search.found.get(call)
+            if not entry.has_expired and call not in self._search.found:
                 self._left_open += 1
-                if not entry.settling or entry.number in self._doubtful:
-                    yield entry, "", _error_unconfirmed(self._snapshot, entry, self._search_error)
+                if not entry.settling or call not in self._search.absent:
+                    yield entry, "", _error_unconfirmed(self._snapshot, entry, self._search.error)
                 continue
             if connectionid is not None:
                 self._to_close[entry.service, connectionid] = entry
             elif not check_mode:
                 self._ledger.closed(entry.number, "expired" if entry.has_expired else "never opened")
             yield entry, "", None
-
-    def _match_sessions(self, entries: list[Entry]) -> dict[int, str | None]:
-        """Return the connection IDs of connect calls without a response, by their numbers; see ``match_sessions``."""
-        path = self._snapshot.path
-        self._doubtful = {entry.number for entry in entries}
-        try:
-            fingerprint = self._fingerprint()
-            own = [entry for entry in entries if entry.account == fingerprint]
-            if not own:
-                return {}
-            sessions = self._get_account().api().sessions_of({entry.service for entry in own})
-            known_ids, contested_services = known_connections(os.path.dirname(path), path)
-        except RemoteItError as error:
-            self._search_error = error.message
-            return {}
-        pending = [_pending_connect(entry) for entry in own]
-        self._doubtful -= {call.number for call in pending if not may_have_session(call, sessions, known_ids)}
-        matches = match_sessions(pending, sessions, known_ids, contested_services)
-        return {call.number: connectionid for call, connectionid in matches.items()}
 
     def _record(self, entry: Entry, outcome: str | RemoteItError) -> str | RemoteItError:
         """Record the outcome of a disconnect call in the ledger, and return the outcome to report."""
@@ -200,7 +212,7 @@ class _EndedRun:
             outcome = ALREADY_CLOSED
         if isinstance(outcome, RemoteItError):
             self._left_open += 1
-        elif entry.connectionid is None and not _pending_connect(entry).is_settled:
+        elif entry.connectionid is None and not PendingConnect.of(self._snapshot.path, entry).is_settled:
             self._left_open += 1
             self._ledger.settling(entry.number)
         else:
@@ -213,10 +225,6 @@ class _EndedRun:
         :raises RemoteItError: there are no credentials.
         """
         return self._get_account().credentials.fingerprint()
-
-
-def _pending_connect(entry: Entry) -> PendingConnect:
-    return PendingConnect(entry.number, entry.service, entry.intended_at)
 
 
 def _error_still_closing(snapshot: LedgerSnapshot) -> RemoteItError:

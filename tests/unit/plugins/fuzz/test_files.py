@@ -131,7 +131,7 @@ def test_ledger_is_read_or_skipped(tmp_path: pathlib.Path, drawn: bytes) -> None
         assert entry["connectionid"] is None or CONNECTION_ID.fullmatch(entry["connectionid"])
         assert all(isinstance(text, str) and text.isprintable() for text in (entry["run_id"], entry["api_url"]))
         json.dumps(entry)
-    known_connections(str(directory), "another")
+    known_connections(str(directory))
     ids_in_use(str(directory), [])
     for stop, outcome in teardown(str(directory), None, lambda: Account(REST), _FailingBackend(), check_mode=False):  # type: ignore[arg-type]
         assert stop[0] == str(path) or SERVICE_ID.fullmatch(stop[0])
@@ -163,7 +163,7 @@ def test_ledger_must_be_a_file_of_this_user(tmp_path: pathlib.Path, what: str) -
     else:
         path.symlink_to(elsewhere if what == "a link" else path)
     assert list_open_connections(str(directory), None) == []
-    assert known_connections(str(directory), "another") == (set(), set())
+    assert known_connections(str(directory)) == (set(), set())
     assert ids_in_use(str(directory), []) == set()
     with lock_ended_ledgers(str(directory), None, []) as found:
         assert found == []

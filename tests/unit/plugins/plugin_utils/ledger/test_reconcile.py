@@ -12,7 +12,11 @@ import pytest
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import ApiSession
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import PendingConnect, match_sessions
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import (
+    PendingConnect,
+    SessionList,
+    match_sessions,
+)
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import SERVICES
 
 A, B = SERVICES[:2]
@@ -28,17 +32,18 @@ def session(connectionid: str = "id-1", service: str = A, seconds: int = 99, **m
     return ApiSession(connectionid, service, ago(seconds), **fields)
 
 
-SETTLED = PendingConnect(1, A, ago(1000))
-RECENT = PendingConnect(2, A, ago(100))
+LEDGER = "/runs/a-run.jsonl"
+SETTLED = PendingConnect(LEDGER, 1, A, ago(1000))
+RECENT = PendingConnect(LEDGER, 2, A, ago(100))
 
 
 def match(
     calls: list[PendingConnect],
     sessions: list[ApiSession],
     known_ids: t.Collection[str] = (),
-    contested_services: t.Collection[str] = (),
+    rivals: t.Collection[PendingConnect] = (),
 ) -> dict[PendingConnect, str | None]:
-    return match_sessions(calls, {A: sessions}, known_ids, contested_services)
+    return match_sessions(calls, SessionList({A: sessions}, known_ids, rivals))
 
 
 def test_match_finds_the_session_of_a_call() -> None:
@@ -58,7 +63,7 @@ def test_match_ignores_other_sessions(other: ApiSession) -> None:
     """A settled call that started no session opened nothing."""
     assert match([SETTLED], [other], {"id-known"}) == {SETTLED: None}
     now = format_utc(utc_now())  # the tests may run long after this file is imported
-    failed = PendingConnect(3, A, now, now)
+    failed = PendingConnect(LEDGER, 3, A, now, now)
     assert match([failed], [other], {"id-known"}) == {}
     over = failed._replace(is_over=True)
     assert match([over], [other], {"id-known"}) == {over: None}
@@ -85,13 +90,46 @@ def test_match_omits_calls_with_unclear_sessions(unclear: ApiSession) -> None:
 
 def test_match_omits_ambiguous_sessions() -> None:
     assert match([RECENT], [session("id-1"), session("id-2")]) == {}
-    assert match([RECENT], [session()], contested_services={A}) == {}
+
+
+def test_match_omits_sessions_that_a_rival_may_have() -> None:
+    rival = PendingConnect("/runs/another.jsonl", 1, A.lower(), ago(300))
+    assert match([SETTLED, RECENT], [session()], rivals=[rival]) == {}
+    assert match([SETTLED], [], rivals=[rival]) == {SETTLED: None}
+    assert match([SETTLED], [session(seconds=990)], rivals=[rival]) == {SETTLED: "id-1"}  # older than the rival
+    assert match([RECENT], [session()], rivals=[rival._replace(service=B)]) == {RECENT: "id-1"}
+
+
+def test_match_keeps_calls_after_an_unclear_session() -> None:
+    """The older call may have started either session."""
+    unclear = session("id-2", seconds=500, is_proxy=False)
+    assert match([SETTLED, RECENT], [unclear]) == {}
+    over = RECENT._replace(is_over=True)
+    assert match([SETTLED, over], [unclear]) == {over: None}
+    assert match([SETTLED, over], [unclear, session()]) == {}
+
+
+def test_match_omits_sessions_between_two_calls() -> None:
+    """A connection that the user opened with the app of the vendor, hours after an old call."""
+    old, new = SETTLED._replace(sent_at=ago(90000)), RECENT._replace(is_over=True)
+    app = session("id-app", seconds=7200)
+    assert match([old, new], [app]) == {new: None}
+    assert match([old, new], [app, session()]) == {}
 
 
 def test_match_assigns_one_session_to_each_call() -> None:
-    matches = match([SETTLED, RECENT], [session("id-1"), session("id-2")])
+    matches = match([RECENT, SETTLED], [session("id-2"), session("id-1", seconds=990)])
+    assert matches == {SETTLED: "id-1", RECENT: "id-2"}
+
+
+def test_match_assigns_sessions_to_calls_of_two_runs() -> None:
+    """Which session belongs to which call is unknown, and does not matter."""
+    other = RECENT._replace(ledger="/runs/another.jsonl")
+    matches = match([RECENT, other], [session("id-1"), session("id-2")])
+    assert set(matches) == {RECENT, other}
     assert set(matches.values()) == {"id-1", "id-2"}
+    assert match([RECENT, other], [session("id-1"), session("id-2"), session("id-3")]) == {}
 
 
 def test_match_omits_services_that_are_not_listed() -> None:
-    assert match_sessions([SETTLED], {A: None}, (), ()) == {}
+    assert match_sessions([SETTLED], SessionList({A: None})) == {}

@@ -470,3 +470,75 @@ def test_unconfirmed_call_is_not_the_session_of_another_run(
     mock_api.expect_query({"id": [SERVICE]}, started_now())
     assert list(run_teardown(directory, credentials=WITH_ACCESS_KEY)) == [UNCONFIRMED]
     assert os.path.exists(running.path)
+
+
+# -- unconfirmed calls of several runs to one service ------------------------------------------------------------------
+
+
+@pytest.fixture
+def rival(directory: str, unconfirmed: Ledger) -> Ledger:
+    """Return the ledger of a second run that was killed during a connect call to the same service."""
+    return ended_run(directory, "rival-0123456789", WITH_ACCESS_KEY.fingerprint(), connectionid=None)
+
+
+@pytest.mark.parametrize("run_id", [None, RUN])
+def test_empty_list_settles_the_calls_of_all_runs(
+    mock_api: MockApi, directory: str, unconfirmed: Ledger, rival: Ledger, run_id: str | None
+) -> None:
+    for ledger in (unconfirmed, rival):
+        move_to_the_past(ledger, SETTLED_SECONDS + 20)
+    mock_api.expect_query({"id": [SERVICE]}, sessions())
+    assert run_teardown(directory, run_id, credentials=WITH_ACCESS_KEY) == {}
+    assert not os.path.exists(unconfirmed.path)
+    assert os.path.exists(rival.path) is (run_id is not None)
+
+
+def test_empty_list_settles_a_call_despite_a_running_run(
+    mock_api: MockApi, directory: str, unconfirmed: Ledger
+) -> None:
+    running = begin_ledger(directory, "running-0123456789")
+    record_connection(running, 1, None, WITH_ACCESS_KEY.fingerprint())
+    move_to_the_past(unconfirmed, SETTLED_SECONDS + 20)
+    mock_api.expect_query({"id": [SERVICE]}, sessions())
+    assert run_teardown(directory, credentials=WITH_ACCESS_KEY) == {}
+    assert not os.path.exists(unconfirmed.path)
+    assert os.path.exists(running.path)
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_teardown_closes_the_sessions_of_several_runs(
+    mock_api: MockApi, directory: str, unconfirmed: Ledger, rival: Ledger, check_mode: bool
+) -> None:
+    ids = [REF[1], "id-b"]
+    for ledger in (unconfirmed, rival):
+        move_to_the_past(ledger, SETTLED_SECONDS + 20)
+    mock_api.expect_query({"id": [SERVICE]}, sessions(*ids, started=ago(SETTLED_SECONDS + 15)))
+    if not check_mode:
+        for connectionid in ids:
+            stopped = Reply({"data": {"disconnect": True}})
+            mock_api.expect_query({"connectionId": connectionid, "serviceId": SERVICE}, stopped)
+    outcomes = run_teardown(directory, credentials=WITH_ACCESS_KEY, check_mode=check_mode)
+    assert outcomes == {(SERVICE, connectionid): "closed" for connectionid in ids}
+    assert os.path.exists(unconfirmed.path) is os.path.exists(rival.path) is check_mode
+
+
+def test_teardown_closes_no_session_that_another_run_may_have(
+    mock_api: MockApi, directory: str, unconfirmed: Ledger, rival: Ledger
+) -> None:
+    """The teardown of one run does not lock the ledger of the other."""
+    mock_api.expect_query({"id": [SERVICE]}, started_now())
+    assert list(run_teardown(directory, RUN, credentials=WITH_ACCESS_KEY)) == [UNCONFIRMED]
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_teardown_closes_no_session_of_another_login(
+    mock_api: MockApi, directory: str, unconfirmed: Ledger, is_running: bool
+) -> None:
+    """Another login can be the same user."""
+    other = begin_ledger(directory, "another-0123456789")
+    record_connection(other, 1, None, OLD_TOKEN)
+    if not is_running:
+        kill_keeper(other)
+    mock_api.expect_query({"id": [SERVICE]}, started_now())
+    assert list(run_teardown(directory, credentials=WITH_ACCESS_KEY)) == [UNCONFIRMED]
+    assert os.path.exists(unconfirmed.path)
