@@ -467,7 +467,7 @@ def test_timeout_is_a_deadline_for_all_addresses(addresses: list[str]) -> None:
 
 
 def test_timeout_is_a_deadline_for_a_name_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The resolver has timeouts of its own, which are longer."""
+    """The timeouts of the resolver are longer."""
     released = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_unused, **__: released.wait() and [])
     assert check_deadline("http://api.test/", Transport(), retry=False) is ConnectOutcome.NOT_SENT
