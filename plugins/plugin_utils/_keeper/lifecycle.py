@@ -128,6 +128,7 @@ class Lifecycle:
 
     def _complete_connect(self, managed: ManagedConnection, outcome: Outcome) -> None:
         """Record the outcome of a connect call, then hand it to the requests that wait for it, whatever happens."""
+        unrecorded: RemoteItError | None = None
         try:
             with self._lock:
                 if managed.state not in (State.REQUESTED, State.CONNECTING, State.UNCONFIRMED):
@@ -135,7 +136,9 @@ class Lifecycle:
                 elif isinstance(outcome, RemoteItError):
                     self._record_failure(managed, outcome)
                 else:
-                    self._record_opened(managed, outcome)
+                    unrecorded = self._record_opened(managed, outcome)
+            if unrecorded is not None:
+                outcome = self._close_unrecorded(managed, unrecorded)
         finally:
             if isinstance(outcome, RemoteItError):
                 managed.connect_future.set_exception(outcome)
@@ -149,30 +152,65 @@ class Lifecycle:
         if is_late:
             self.disconnect(managed)
 
-    def _record_opened(self, managed: ManagedConnection, connection: Connection) -> None:
-        """Record a connection that the API has opened. Call it with the lock."""
-        if not self._second_connect.merge(managed, connection):
-            managed.connection = connection
-            managed.opened_at = managed.last_used = time.monotonic()
-            managed.apply(Event.OPENED)
-            self._registry.add_opened(managed, connection.connectionid)
+    def _record_opened(self, managed: ManagedConnection, connection: Connection) -> RemoteItError | None:
+        """Record a connection that the API has opened. Call it with the lock.
+
+        :return: the reason why the ledger does not list it, so that it must not be used.
+        """
+        if self._second_connect.merge(managed, connection):
+            return None
+        try:
             self._ledger.opened(managed.number, connection, detached=managed.detach)
+        except Exception as unknown:
+            error = to_remoteit_error(unknown)
+            managed.failure, managed.detach = error, False
+            self.record_unusable(managed, connection.connectionid, Event.OPENED_UNUSABLE, connection.expires_at)
+            return error
+        managed.connection = connection
+        managed.opened_at = managed.last_used = time.monotonic()
+        managed.apply(Event.OPENED)
+        self._registry.add_opened(managed, connection.connectionid)
+        return None
+
+    def _close_unrecorded(self, managed: ManagedConnection, error: RemoteItError) -> RemoteItError:
+        """Close a connection that the ledger does not list, and return the outcome of its connect call."""
+        connectionid = t.cast(Connection, managed.connection).connectionid
+        self.disconnect(managed)
+        if managed.disconnect_future is not None:  # another thread may close it
+            concurrent.futures.wait([managed.disconnect_future])
+        with self._lock:
+            if managed.close_error is None:
+                text = f"the connection {connectionid} was closed again: {error.message}"
+                failure = RemoteItError(text, outcome=ConnectOutcome.REFUSED)
+            else:
+                text = f"the connection {connectionid} could not be closed: {managed.close_error}; {error.message}"
+                failure = RemoteItError(text, connectionid=connectionid)
+            managed.failure = failure
+            self.on_failure(managed, failure)
+        return failure
 
     def record_unusable(
         self, managed: ManagedConnection, connectionid: str, event: Event, expires_at: str | None = None
     ) -> None:
-        """Record a connection that can only be closed. Call it with the lock."""
+        """Record a connection that can only be closed. Call it with the lock.
+
+        :raises RemoteItError: the ledger cannot be written, and that of a killed keeper still lists the connection.
+        """
         unusable = dataclasses.replace(Connection.unusable(managed.service, connectionid), expires_at=expires_at)
+        if managed.state is not State.REQUESTED and self._second_connect.merge(managed, unusable):
+            return
+        try:
+            self._ledger.opened(managed.number, unusable, detached=managed.detach)
+        except Exception:
+            if event is Event.TAKE_OVER:
+                raise
         if managed.state is State.REQUESTED:
             self._second_connect.supersede(managed, connectionid)
-        elif self._second_connect.merge(managed, unusable):
-            return
         managed.connection = unusable
         if managed.opened_at is None:
             managed.opened_at = time.monotonic()
         managed.apply(event)
         self._registry.add_opened(managed, connectionid)
-        self._ledger.opened(managed.number, unusable, detached=managed.detach)
 
     def _record_failure(self, managed: ManagedConnection, error: RemoteItError) -> None:
         """Record a connect call that failed, and what may be open after it. Call it with the lock."""

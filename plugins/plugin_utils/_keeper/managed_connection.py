@@ -53,7 +53,7 @@ class Event(enum.Enum):
 
     SEND = "its connect call is sent next"
     OPENED = "the API returns a connection"
-    OPENED_UNUSABLE = "the API returns a connection that is invalid and could not be closed"
+    OPENED_UNUSABLE = "the API returns a connection that is invalid and could not be closed, or that cannot be recorded"
     SAME_AS_OTHER = "another entry has the same connection"
     NOT_OPENED = "the API refuses, nothing could be sent, or an invalid connection was closed at once"
     NO_OUTCOME = "the call has no clear response, or has not ended when the run ends"

@@ -62,13 +62,14 @@ class Recovery:
         managed.host, managed.sent_at = entry.host, entry.intended_at
         try:
             self._lifecycle.write_intent(managed)
+            if entry.connectionid is None:
+                # The API may still be carrying out the call.
+                self._lifecycle.record_doubt(managed, _KILLED, Event.TAKE_OVER_UNCONFIRMED, is_over=False)
+            else:
+                managed.opened_at = time.monotonic() - entry.age
+                self._lifecycle.record_unusable(managed, entry.connectionid, Event.TAKE_OVER, entry.expires_at)
         except RemoteItError:
+            managed.opened_at = None
             managed.apply(Event.NOT_OPENED)
             raise
-        if entry.connectionid is None:
-            # The API may still be carrying out the call.
-            self._lifecycle.record_doubt(managed, _KILLED, Event.TAKE_OVER_UNCONFIRMED, is_over=False)
-        else:
-            managed.opened_at = time.monotonic() - entry.age
-            self._lifecycle.record_unusable(managed, entry.connectionid, Event.TAKE_OVER, entry.expires_at)
         return managed

@@ -5,8 +5,9 @@
 # PRIVATE to the collection: it may change or vanish in any release.
 """Write a ledger: append one event at a time.
 
-The ``intent`` event must be on disk before a connect call is sent. Later events are written if possible: without them,
-a teardown closes the connection that the intent announces.
+The ``intent`` event must be on disk before a connect call is sent, and the ``opened`` event before the connection is
+used: a teardown assumes that a connection without an ID is idle. Other events are written if possible: without them, a
+teardown finds more than is open, and not less.
 """
 
 from __future__ import annotations
@@ -91,15 +92,10 @@ class Ledger:
         :raises RemoteItError: the event cannot be written, so the call must not be sent.
         """
         call = {"number": number, "service": service, "api_url": api_url, "account": account, "host": host}
-        event = {"event": "intent", **call, **({} if at is None else {"at": at})}
         try:
-            if os.fstat(self._file.fileno()).st_nlink == 0:
-                raise RemoteItError(
-                    f"nothing was opened: the ledger {self.path!r} was removed during the run. Run the playbook again"
-                )
-            self._write(event)
-        except OSError as error:
-            raise self._cannot_write(error) from error
+            self._write_to_file({"event": "intent", **call, **({} if at is None else {"at": at})})
+        except RemoteItError as error:
+            raise error.reworded(f"nothing was opened: {error.message}") from error
 
     def sync(self) -> None:
         """Wait until the events are on disk, where they outlive this machine. It can take some milliseconds.
@@ -109,16 +105,14 @@ class Ledger:
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise self._cannot_write(error) from error
-
-    def _cannot_write(self, error: OSError) -> RemoteItError:
-        return RemoteItError(
-            f"nothing was opened: the ledger {self.path!r} cannot be written: {error.strerror}. Free disk space, or set"
-            " REMOTEIT_STATE_DIR to a writable directory"
-        )
+            raise RemoteItError(f"nothing was opened: {self._cannot_write(error)}") from error
 
     def opened(self, number: int, connection: Connection, *, detached: bool) -> None:
-        self._try_to_write(
+        """Record the ID of a connection.
+
+        :raises RemoteItError: the event cannot be written, so the connection must not be used.
+        """
+        self._write_to_file(
             {
                 "event": "opened",
                 "number": number,
@@ -156,8 +150,26 @@ class Ledger:
         with contextlib.suppress(OSError):
             os.unlink(self.path)
 
+    def _write_to_file(self, event: dict[str, t.Any]) -> None:
+        """Append an event that a teardown must find.
+
+        :raises RemoteItError: it cannot be written, or the file has been removed.
+        """
+        try:
+            if os.fstat(self._file.fileno()).st_nlink == 0:
+                raise RemoteItError(f"the ledger {self.path!r} was removed during the run. Run the playbook again")
+            self._write(event)
+        except OSError as error:
+            raise RemoteItError(self._cannot_write(error)) from error
+
+    def _cannot_write(self, error: OSError) -> str:
+        return (
+            f"the ledger {self.path!r} cannot be written: {error.strerror}. Free disk space, or set REMOTEIT_STATE_DIR"
+            " to a writable directory"
+        )
+
     def _try_to_write(self, event: dict[str, t.Any]) -> None:
-        """Append an event that may be missing: the keeper knows it while it is running, and the intent is on disk."""
+        """Append an event that may be missing: without it, a teardown finds more than is open."""
         with contextlib.suppress(OSError):
             self._write(event)
 

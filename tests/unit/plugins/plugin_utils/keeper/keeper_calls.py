@@ -33,6 +33,8 @@ ACCOUNT = account()
 A, B, C, D = SERVICES[:4]
 OFFLINE = refused("service is inactive", 200)
 WRONG_KEY = refused("api key failed validation")
+#: Room on a disk for the ``intent`` event of a connect call, but not for its ``opened`` event.
+INTENT_BYTES = 230
 
 Outcome = Connection | RemoteItError
 

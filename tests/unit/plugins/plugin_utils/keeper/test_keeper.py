@@ -19,6 +19,7 @@ from support import wait_until
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import DEFAULT_API_URL, Credentials
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import ConnectOutcome
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Transport
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import State
@@ -43,6 +44,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
 )
 from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeper_calls import (
     ACCOUNT,
+    INTENT_BYTES,
     OFFLINE,
     WRONG_KEY,
     A,
@@ -184,6 +186,36 @@ def test_connect_sends_nothing_without_a_ledger(
         assert connect_error(keeper).code == "api"
     assert mock_api.sent == []
     assert states(keeper) == [State.FAILED]
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_connect_closes_what_it_cannot_record(
+    keeper: Keeper,
+    mock_api: MockApi,
+    ledger: Ledger,
+    full_disk: t.Callable[..., t.ContextManager[None]],
+    detach: bool,
+) -> None:
+    """The intent fits on the disk. A teardown would believe that the connection has been idle."""
+    mock_api.expect_connect(A, opened(A, "id-a"))
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
+    with full_disk(ledger.path, room=INTENT_BYTES):
+        error = connect_error(keeper, detach=detach)
+    assert (error.outcome, error.connectionid) == (ConnectOutcome.REFUSED, None)
+    assert states(keeper) == [State.CLOSED]
+    assert keeper.finish() == Recap(opened=1, closed=1)
+
+
+def test_connect_reports_what_it_cannot_record_and_close(
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, full_disk: t.Callable[..., t.ContextManager[None]]
+) -> None:
+    mock_api.expect_connect(A, opened(A, "id-a"))
+    mock_api.expect_disconnect(A, "id-a", WRONG_KEY, WRONG_KEY)
+    with full_disk(ledger.path, room=INTENT_BYTES):
+        error = connect_error(keeper, detach=True)
+        assert (error.outcome, error.connectionid) == (ConnectOutcome.OPENED, "id-a")
+        assert [left.connectionid for left in keeper.finish().left_open] == ["id-a"]
+    assert os.path.exists(ledger.path)
 
 
 def test_ledger_has_no_call_before_the_login(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
@@ -471,14 +503,25 @@ def test_disconnect_ends_if_the_ledger_fails(keeper: Keeper, mock_api: MockApi, 
     assert keeper.finish() == Recap(opened=1, closed=1)
 
 
-def test_connect_keeps_the_connection_if_the_ledger_fails(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
+def test_connect_closes_a_connection_of_a_removed_ledger(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
+    def respond(request: requests.PreparedRequest) -> Reply:
+        os.unlink(ledger.path)
+        return opened(A, "id-1")
+
+    mock_api.expect_connect(A, respond)
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
+    assert connect_error(keeper).outcome is ConnectOutcome.REFUSED
+    assert states(keeper) == [State.CLOSED]
+
+
+def test_connect_hands_out_nothing_if_the_ledger_fails(keeper: Keeper, mock_api: MockApi, ledger: Ledger) -> None:
     def respond(request: requests.PreparedRequest) -> Reply:
         ledger._file.close()
         return opened(A, "id-1")
 
     mock_api.expect_connect(A, respond)
-    connect(keeper)
-    assert states(keeper) == [State.OPEN]
+    assert connect_error(keeper).connectionid == "id-1"
+    assert states(keeper) == [State.CLOSE_FAILED]
 
 
 # -- a connection that cannot be used ----------------------------------------------------------------------------------

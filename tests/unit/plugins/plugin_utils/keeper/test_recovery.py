@@ -27,6 +27,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
 )
 from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeper_calls import (
     ACCOUNT,
+    INTENT_BYTES,
     A,
     B,
     C,
@@ -123,15 +124,16 @@ def test_recovery_leaves_other_accounts(successor: Successor, mock_api: MockApi,
     assert pathlib.Path(ledger.path).exists()
 
 
+@pytest.mark.parametrize("room", [0, INTENT_BYTES])
 def test_recovery_leaves_the_ledger_if_its_own_cannot_be_written(
-    ledger: Ledger, run: Run, mock_api: MockApi, full_disk: t.Callable[..., t.ContextManager[None]]
+    ledger: Ledger, run: Run, mock_api: MockApi, full_disk: t.Callable[..., t.ContextManager[None]], room: int
 ) -> None:
     """A teardown finds the entry there."""
     note(ledger, 1, A, "id-old")
     kill_keeper(ledger)
     new, predecessors = Ledger.begin(os.path.dirname(ledger.path), run.id)
     keeper = Keeper(run, new, predecessors)
-    with full_disk(new.path):
+    with full_disk(new.path, room):
         release(keeper, accounts=[ACCOUNT])
     assert states(keeper) == [State.FAILED]
     assert keeper.finish() == Recap()

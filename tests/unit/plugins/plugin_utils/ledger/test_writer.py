@@ -93,7 +93,8 @@ def test_threads_write_whole_lines(ledger: Ledger) -> None:
 def test_ledger_on_a_full_disk_has_whole_lines(ledger: Ledger, full_disk: FullDisk, room: int) -> None:
     write_intent(ledger)
     with full_disk(ledger.path, room):
-        ledger.opened(1, CONNECTION, detached=False)
+        with pytest.raises(RemoteItError, match=r"the ledger .* cannot"):
+            ledger.opened(1, CONNECTION, detached=False)
         with pytest.raises(RemoteItError, match=r"nothing was opened: the ledger .* cannot"):
             write_intent(ledger, 2)
     ledger.closed(1, "closed")
