@@ -43,7 +43,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_con
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry import Registry
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.second_connect import SecondConnect
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import is_used_by_another
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger, not_announced_error
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import stop_control_masters
 
@@ -328,8 +328,10 @@ class Lifecycle:
         :raises RemoteItError: it may still be open.
         """
         stop_control_masters(self._run.control_path_dir(connection.connectionid))
-        self._ledger.closing(managed.number)
+        is_announced = self._ledger.closing(managed.number)
         if is_used_by_another(self._ledger.path, connection.connectionid):
+            if not is_announced:  # the other run would leave it to this one
+                raise not_announced_error(self._ledger.path)
             return STILL_USED
         outcome = disconnect_one(managed.client.api, (managed.service, connection.connectionid))
         with self._lock:

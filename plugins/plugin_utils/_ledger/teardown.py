@@ -29,7 +29,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile i
     SessionList,
     match_sessions,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger, not_announced_error
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import sanitize_job_id
 
 if t.TYPE_CHECKING:
@@ -63,7 +63,7 @@ def teardown(
             if ledger is not None and not check_mode:
                 for entry in snapshot.unfinished:
                     # A running run that closes the same connection at this time would leave it to the ended run.
-                    ledger.closing(entry.number)
+                    entry.closing = ledger.closing(entry.number)
         ids_elsewhere = ids_in_use(directory, [snapshot.path for snapshot, _unused in ledgers])
         search = _search(directory, [snapshot for snapshot, ledger in ledgers if ledger is not None], get_account)
         for snapshot, ledger in ledgers:
@@ -173,6 +173,9 @@ class _EndedRun:
         A connection that has expired is closed as well: the clock of this machine may be wrong.
         """
         if entry.connectionid in ids_elsewhere:  # the API returned it to another run too, which closes it
+            if not check_mode and not entry.closing:
+                self._left_open += 1
+                return not_announced_error(self._snapshot.path)
             if not check_mode:
                 self._ledger.closed(entry.number, STILL_USED)
             return STILL_USED

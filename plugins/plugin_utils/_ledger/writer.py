@@ -125,9 +125,9 @@ class Ledger:
     def detached(self, number: int) -> None:
         self._try_to_write({"event": "detached", "number": number})
 
-    def closing(self, number: int) -> None:
-        """Record that this run does not need the connection any more."""
-        self._try_to_write({"event": "closing", "number": number})
+    def closing(self, number: int) -> bool:
+        """Record that this run does not need the connection any more, and return whether other runs can see that."""
+        return self._try_to_write({"event": "closing", "number": number})
 
     def settling(self, number: int) -> None:
         """Record that a session was closed as the connection of a call that may still open one."""
@@ -168,10 +168,13 @@ class Ledger:
             " to a writable directory"
         )
 
-    def _try_to_write(self, event: dict[str, t.Any]) -> None:
-        """Append an event that may be missing: without it, a teardown finds more than is open."""
-        with contextlib.suppress(OSError):
+    def _try_to_write(self, event: dict[str, t.Any]) -> bool:
+        """Append an event that may be missing, and return whether it is there."""
+        try:
             self._write(event)
+        except OSError:
+            return False
+        return True
 
     def _write(self, event: dict[str, t.Any]) -> None:
         line = encode_event(event)
@@ -181,3 +184,11 @@ class Ledger:
                 size = os.fstat(self._file.fileno()).st_size
                 os.ftruncate(self._file.fileno(), size - written)  # an incomplete line would spoil the next one
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def not_announced_error(path: str) -> RemoteItError:
+    """Return the error for a connection that two runs would leave to each other."""
+    return RemoteItError(
+        f"another run uses the connection too, and the ledger {path!r} cannot be written. Free disk space, and run the"
+        " playbook remoteit.fleet.teardown"
+    )

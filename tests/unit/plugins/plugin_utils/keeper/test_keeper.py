@@ -345,6 +345,20 @@ def test_disconnect_leaves_what_another_run_uses(keeper: Keeper, mock_api: MockA
     assert os.listdir(os.path.dirname(ledger.path)) == [os.path.basename(another.path)]
 
 
+def test_two_runs_on_a_full_disk_do_not_leave_it_to_each_other(
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, full_disk: t.Callable[..., t.ContextManager[None]]
+) -> None:
+    """The other run cannot see that this one does not need the connection any more."""
+    open_connection(keeper, mock_api, "id-a")
+    another = ledger_of_another_run("id-a", ledger)
+    with full_disk(ledger.path):
+        assert disconnect(keeper, "id-a") == "api"
+        assert states(keeper) == [State.CLOSE_FAILED]
+    another.closing(7)
+    mock_api.expect_disconnect(A, "id-a", STOPPED)
+    assert keeper.finish() == Recap(opened=1, closed=1)
+
+
 @pytest.mark.parametrize("other_run", ["closing", "closed", "killed", "unreadable"])
 def test_disconnect_closes_what_no_other_run_uses(
     keeper: Keeper, mock_api: MockApi, ledger: Ledger, other_run: str

@@ -155,6 +155,18 @@ def test_two_runs_do_not_leave_a_connection_to_each_other(mock_api: MockApi, dir
     assert list(outcomes) == [(other, "still_used")]
 
 
+def test_teardown_on_a_full_disk_leaves_nothing_to_a_running_run(
+    mock_api: MockApi, directory: str, full_disk: t.Callable[..., t.ContextManager[None]]
+) -> None:
+    """The running run would leave the connection to the ended one."""
+    running = running_run(directory, RUN)
+    ended = ended_run(directory, "ended-0123456789")
+    with full_disk(ended.path):
+        assert isinstance(run_teardown(directory)[REF], RemoteItError)
+    assert os.path.exists(ended.path)
+    assert os.path.exists(running.path)
+
+
 def test_teardown_closes_connections_a_running_run_released(mock_api: MockApi, directory: str) -> None:
     running = running_run(directory, "41-0123456789", FOREIGN_CONTROLLER)
     running.closing(1)
