@@ -21,8 +21,10 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import is_same_account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import sanitize
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_ended_ledgers
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, LedgerSnapshot
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import SUFFIX
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import ids_in_use, known_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import (
     PendingConnect,
@@ -91,7 +93,12 @@ class _Search(t.NamedTuple):
 
     found: t.Mapping[PendingConnect, str | None] = {}  # see ``match_sessions``
     absent: t.Collection[PendingConnect] = ()  # calls without a session up to now
+    unclear: t.Mapping[PendingConnect, str] = {}  # the reason why a session that is listed matches no call
     error: str = ""  # the reason why the sessions could not be searched
+
+    def reason_of(self, call: PendingConnect) -> str:
+        """Return the sentences that explain why a call is still unconfirmed, or an empty text."""
+        return f"The sessions could not be searched: {self.error}" if self.error else self.unclear.get(call, "")
 
 
 def _search(directory: str, snapshots: t.Iterable[LedgerSnapshot], get_account: t.Callable[[], Account]) -> _Search:
@@ -119,7 +126,27 @@ def _search(directory: str, snapshots: t.Iterable[LedgerSnapshot], get_account: 
     except RemoteItError as error:
         return _Search(error=error.message)
     listed = SessionList(sessions, known_ids, pending.difference(own))
-    return _Search(match_sessions(own, listed), [call for call in own if listed.candidates(call) == []])
+    return _Search(
+        match_sessions(own, listed),
+        [call for call in own if listed.candidates(call) == []],
+        {call: _why_unclear(call, listed) for call in own if listed.candidates(call)},
+    )
+
+
+def _why_unclear(call: PendingConnect, listed: SessionList) -> str:
+    """Return why the sessions that a call may have started are not closed."""
+    candidates = listed.candidates(call) or ()
+    rivals = {rival.ledger for session in candidates for rival in listed.rivals_for(session, call.service)}
+    if rivals:
+        runs = ", ".join(repr(sanitize(os.path.basename(path).removesuffix(SUFFIX))) for path in sorted(rivals))
+        return (
+            f"An open session may belong to this call, or to a call of the run {runs}. When that run has ended, tear"
+            " down both runs together, with the same login"
+        )
+    return (
+        "The open sessions of the service cannot be matched with the calls: another client may have started them. Close"
+        " them in the remote.it app if you do not need them"
+    )
 
 
 class _EndedRun:
@@ -198,7 +225,7 @@ class _EndedRun:
             if not entry.has_expired and call not in self._search.found:
                 self._left_open += 1
                 if not entry.settling or call not in self._search.absent:
-                    yield entry, "", _error_unconfirmed(self._snapshot, entry, self._search.error)
+                    yield entry, "", _error_unconfirmed(self._snapshot, entry, self._search.reason_of(call))
                 continue
             if connectionid is not None:
                 self._to_close[entry.service, connectionid] = entry
@@ -245,14 +272,14 @@ def _error_damaged(snapshot: LedgerSnapshot) -> RemoteItError:
     )
 
 
-def _error_unconfirmed(snapshot: LedgerSnapshot, entry: Entry, search_error: str) -> RemoteItError:
+def _error_unconfirmed(snapshot: LedgerSnapshot, entry: Entry, reason: str) -> RemoteItError:
     if snapshot.was_killed:
         call = f"the run {snapshot.run_id!r} was killed during its connect call of {entry.intended_at}, which"
     else:
         call = f"the connect call of the run {snapshot.run_id!r} at {entry.intended_at} got no clear response, and"
     return RemoteItError(
         f"{call} may have opened a connection. If so, it ends by itself at {entry.expires_by}. Run the teardown again"
-        f" after {entry.gone_at}{f'. The sessions could not be searched: {search_error}' if search_error else ''}"
+        f" after {entry.gone_at}{f'. {reason}' if reason else ''}"
     )
 
 

@@ -539,7 +539,16 @@ def test_teardown_closes_no_session_that_another_run_may_have(
 ) -> None:
     """The teardown of one run does not lock the ledger of the other."""
     mock_api.expect_query({"id": [SERVICE]}, started_now())
-    assert list(run_teardown(directory, RUN, credentials=WITH_ACCESS_KEY)) == [UNCONFIRMED]
+    outcomes = run_teardown(directory, RUN, credentials=WITH_ACCESS_KEY)
+    assert list(outcomes) == [UNCONFIRMED]
+    assert "'rival-0123456789'" in outcomes[UNCONFIRMED].message
+
+
+def test_teardown_explains_more_sessions_than_calls(mock_api: MockApi, directory: str, unconfirmed: Ledger) -> None:
+    mock_api.expect_query({"id": [SERVICE]}, sessions(REF[1], "id-b", started=format_utc(utc_now())))
+    outcomes = run_teardown(directory, credentials=WITH_ACCESS_KEY)
+    assert list(outcomes) == [UNCONFIRMED]
+    assert "cannot be matched" in outcomes[UNCONFIRMED].message
 
 
 @pytest.mark.parametrize("is_running", [True, False])
