@@ -59,19 +59,19 @@ def _proxies(variables: t.Mapping[str, str], url: str) -> dict[str, str]:
 
     :raises OptionsError: it is not the URL of a proxy.
     """
-    schemes = [scheme for scheme in (url.split(":")[0], "all") if f"{scheme}_proxy" in variables]
-    if not schemes or _bypasses_proxies(url, variables.get("no_proxy", "")):
+    # like requests, ignore all_proxy beside the variable of the scheme: desktops set it to URLs that cannot be used
+    scheme = next((scheme for scheme in (url.split(":")[0], "all") if f"{scheme}_proxy" in variables), None)
+    if scheme is None or _bypasses_proxies(url, variables.get("no_proxy", "")):
         return {}
-    proxies = {}
-    for scheme in schemes:
-        proxy = variables[f"{scheme}_proxy"]
-        proxies[scheme] = proxy = proxy if "://" in proxy else f"http://{proxy}"
-        if not re.match(r"https?://|socks[45][ah]?://", proxy, re.IGNORECASE) or not _is_origin(proxy):
-            raise OptionsError(  # without the value, which may contain a password
-                f"the environment's {scheme.upper()}_PROXY is not the URL of a proxy, such as"
-                " http://proxy.example.com:3128; percent-encode special characters in the user name and password"
-            )
-    return proxies
+    proxy = variables[f"{scheme}_proxy"]
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if not re.match(r"https?://|socks[45][ah]?://", proxy, re.IGNORECASE) or not _is_proxy_url(proxy):
+        raise OptionsError(  # without the value, which may contain a password
+            f"the environment's {scheme.upper()}_PROXY is not the URL of a proxy, such as"
+            " http://proxy.example.com:3128 or socks5h://proxy.example.com:1080; percent-encode special characters in"
+            " the user name and password"
+        )
+    return {scheme: proxy}
 
 
 def _bypasses_proxies(url: str, no_proxy: str) -> bool:
@@ -82,9 +82,9 @@ def _bypasses_proxies(url: str, no_proxy: str) -> bool:
     return bool(requests.utils.should_bypass_proxies(url, no_proxy=no_proxy))
 
 
-def _is_origin(url: str) -> bool:
-    """Return whether the URL has nothing after its port. A password with ``#`` ends there."""
-    return is_valid_url(url) and "".join(urlsplit(url)[2:]) in ("", "/")
+def _is_proxy_url(url: str) -> bool:
+    """Return whether the URL is valid, without a password that ends the name of the host by a ``#``."""
+    return is_valid_url(url) and "@" not in "".join(urlsplit(url)[2:])
 
 
 def is_valid_url(url: str) -> bool:

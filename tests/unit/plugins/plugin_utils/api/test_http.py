@@ -103,6 +103,7 @@ def test_request_does_not_follow_redirects(mock_api: MockApi, status: int) -> No
         ({"HTTPS_PROXY": "http://p:1", "no_proxy": "*"}, {}),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "api.remote.it"}, {"https": "http://p:1"}),
         ({"HTTPS_PROXY": ""}, {}),
+        ({"HTTPS_PROXY": "http://p:1", "all_proxy": "socks://q:2/"}, {"https": "http://p:1"}),
         ({"https_proxy": "http://p:1", "HTTPS_PROXY": "http://p:2"}, {"https": "http://p:1"}),
         ({"https_proxy": "", "HTTPS_PROXY": "http://p:2"}, {}),
         ({"HTTPS_PROXY": "http://p:1", "no_proxy": "", "NO_PROXY": "*"}, {}),
