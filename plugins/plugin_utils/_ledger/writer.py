@@ -75,7 +75,7 @@ class Ledger:
         with contextlib.suppress(OSError):
             try:
                 json.loads(last or b"{}")
-            except ValueError:
+            except (RecursionError, ValueError):
                 os.ftruncate(file.fileno(), file.seek(-len(last), os.SEEK_END))
             else:
                 file.write(b"\n" if last else b"")
