@@ -152,7 +152,9 @@ def test_recipe_fails_without_a_device(project: Fleet, system: str) -> None:
     assert "The inventory contains no device" in update.output
 
 
-@pytest.mark.parametrize("arguments", [(), ("--tags", "x"), ("--skip-tags", "always"), ("--limit", "kiosks")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("--tags", "x"), *(("--skip-tags", tag) for tag in ("untagged", "always")), ("--limit", "kiosks")]
+)
 def test_update_fails_without_a_device(fleet: Fleet, arguments: tuple[str, ...]) -> None:
     fleet.inventory = {}
     fleet.write("tasks.yml", [])
