@@ -321,10 +321,11 @@ def test_damaged_ledger_of_a_second_keeper_belongs_to_its_run(directory: str) ->
     assert list(run_teardown(directory, RUN)) == [(str(ledger), "")]
 
 
-def test_last_line_of_a_ledger_may_be_incomplete(mock_api: MockApi, directory: str) -> None:
+@pytest.mark.parametrize("line", [b'{"event": "clo', b"[" * 100_000], ids=["cut", "nested too deeply"])
+def test_last_line_of_a_ledger_may_be_incomplete(mock_api: MockApi, directory: str, line: bytes) -> None:
     ledger = pathlib.Path(ended_run(directory).path)
     with ledger.open("ab") as file:
-        file.write(b'{"event": "clo')
+        file.write(line)
     mock_api.expect_disconnect(*REF, refused("api key failed validation"))
     assert list(run_teardown(directory)) == [REF]
     mock_api.expect_disconnect(*REF, STOPPED)
