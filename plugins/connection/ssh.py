@@ -395,7 +395,7 @@ class Connection(SshConnection):  # type: ignore[misc]
                 return acquire()
             except OfflineError as error:
                 remaining = deadline - time.monotonic()
-                if remaining <= 0 or (error.outcome is not None and error.outcome.is_unclear):
+                if remaining <= 0 or error.may_be_open:
                     raise
             time.sleep(min(OFFLINE_RETRY_SECONDS, remaining))
 

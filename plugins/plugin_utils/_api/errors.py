@@ -53,12 +53,17 @@ class RemoteItError(Exception):
         self.is_ambiguous = False
         self.first: str | None = None
 
+    @property
+    def may_be_open(self) -> bool:
+        """Return whether it is unclear if the failed connect call has opened a connection."""
+        return self.outcome is not None and self.outcome.is_unclear
+
     def as_failure(self) -> dict[str, t.Any]:
         """Return an entry of ``failures``, in plain types."""
         failure: dict[str, t.Any] = {"code": self.code, "message": self.message}
         if self.connectionid is not None:
             failure["connectionid"] = self.connectionid
-        if self.outcome is not None and self.outcome.is_unclear:
+        if self.may_be_open:
             failure["may_be_open"] = True
         return failure
 

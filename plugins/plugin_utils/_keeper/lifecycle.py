@@ -221,7 +221,7 @@ class Lifecycle:
         elif error.connectionid is not None:  # it could be neither used nor closed; the end of the run tries again
             managed.detach = False
             self.record_unusable(managed, error.connectionid, Event.OPENED_UNUSABLE)
-        elif error.outcome is not None and error.outcome.is_unclear:
+        elif error.may_be_open:
             is_over = error.outcome is ConnectOutcome.UNKNOWN
             reason = error.message.removesuffix(f"; {MAY_BE_OPEN}")  # the recap says it in other words
             self.record_doubt(managed, reason, Event.NO_OUTCOME, is_over=is_over)
