@@ -250,10 +250,11 @@ def _outcome_of_refusal(response: Response, content: dict[str, t.Any]) -> Connec
         return ConnectOutcome.OPENED
     reason = sanitize(_reason(content))
     if _says_false(content):
-        is_client_error = 400 <= response.status < 500
-        is_refusal = is_client_error or _known_reason(response.status, content) is not None
         if response.status < 400:
-            is_refusal |= not reason or re.search(NUMBERED_REASON, reason) is not None
+            is_refusal = not reason or re.search(NUMBERED_REASON, reason) is not None
+        else:
+            is_refusal = response.status < 500
+        is_refusal = is_refusal or _known_reason(response.status, content) is not None
     else:
         is_refusal = is_refusal_by_gateway(response.status, reason)
     return outcome_of_response(response.status, reason, is_refusal=is_refusal or None)

@@ -47,11 +47,9 @@ def _proxy_variables(environ: t.Mapping[str, str]) -> dict[str, str]:
 
     An empty one unsets it, except ``no_proxy``.
     """
-    variables = {name.lower(): value for name, value in environ.items() if value}
-    for name, value in environ.items():
-        if name.islower() and (value or name != "no_proxy"):
-            variables[name] = value
-    return {name: value for name, value in variables.items() if value}
+    upper = {name.lower(): value for name, value in environ.items() if value}
+    lower = {name: value for name, value in environ.items() if name.islower() and (value or name != "no_proxy")}
+    return {name: value for name, value in {**upper, **lower}.items() if value}
 
 
 def _proxies(variables: t.Mapping[str, str], url: str) -> dict[str, str]:
