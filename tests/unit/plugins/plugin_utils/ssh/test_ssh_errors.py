@@ -25,6 +25,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.errors import 
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import ID, SERVICE
 
 ALIAS = "remoteit-80-00-00-00-01-00-40-c5"
+CLOSED = "Connection closed by UNKNOWN port 65535"
+JUMP_HOST_CLOSED = f"kex_exchange_identification: Connection closed by remote host\n{CLOSED}"
 DENIED = "pi@remoteit-x: Permission denied (publickey,password)."
 OFFENDING = f"Offending ED25519 key in /home/me/.ssh/known_hosts:7\nHost key for {ALIAS} has changed"
 BY_JUMP_HOST = (
@@ -213,16 +215,13 @@ def test_is_before_login_excludes_another_protocol(reason: str) -> None:
 
 @pytest.mark.parametrize("reason", INVALID_ARGUMENTS)
 def test_is_before_login_excludes_invalid_arguments(reason: str) -> None:
-    closed = "kex_exchange_identification: Connection closed by remote host\nConnection closed by UNKNOWN port 65535"
     proxy = connection("http://203.0.113.7:34168")
-    assert not is_before_login(f"{reason}\n{closed}", proxy, direct=False)
+    assert not is_before_login(f"{reason}\n{JUMP_HOST_CLOSED}", proxy, direct=False)
     harmless = 'command-line line 0: Deprecated option "useroaming"\nUsage: ask Bad Usage'
-    assert is_before_login(f"{harmless}\n{closed}", proxy, direct=False)
+    assert is_before_login(f"{harmless}\n{JUMP_HOST_CLOSED}", proxy, direct=False)
 
 
 NOT_VERIFIED = "and you have requested strict checking. Host key verification failed."
-CLOSED = "Connection closed by UNKNOWN port 65535"
-JUMP_HOST_CLOSED = f"kex_exchange_identification: Connection closed by remote host\n{CLOSED}"
 FORWARDING_FAILED = "open failed stdio forwarding failed Connection closed by UNKNOWN port 65535"
 CHANGED = f"REMOTE HOST IDENTIFICATION HAS CHANGED! Offending ED25519 key in /k:2\nHost key for {ALIAS} has changed"
 REVOKED = "REVOKED HOST KEY DETECTED! The ED25519 host key for [192.0.2.7]:22 is marked as revoked."
