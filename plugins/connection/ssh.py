@@ -171,7 +171,7 @@ options:
       - name: remoteit_graphql_url
   api_timeout:
     description:
-      - The limit for an API call in seconds, from connecting to the last byte of the response.
+      - The limit for an API call in seconds, from connecting to the last byte of the response. At most V(180).
     type: int
     default: 60
     vars:

@@ -80,8 +80,9 @@ options:
   timeout:
     description:
       - The limit for an API call in seconds, from connecting to the last byte of the response.
-      - It does not limit the resolution of the API's name. From a SOCKS proxy, it limits the wait for each part of
-        the handshake. The same applies to TLS through a proxy whose URL begins with C(https://), also for the response.
+      - At most V(180).
+      - With TLS through a proxy whose URL begins with C(https://), it limits the wait for each part of the handshake
+        and of the response.
       - A call that opens a connection takes several seconds. The vendor's clients wait for 40 seconds.
     type: int
     default: 60
@@ -167,8 +168,9 @@ options:
   timeout:
     description:
       - The limit for an API call in seconds, from connecting to the last byte of the response.
-      - It does not limit the resolution of the API's name. From a SOCKS proxy, it limits the wait for each part of
-        the handshake. The same applies to TLS through a proxy whose URL begins with C(https://), also for the response.
+      - At most V(180).
+      - With TLS through a proxy whose URL begins with C(https://), it limits the wait for each part of the handshake
+        and of the response.
     type: int
     default: 60
 notes:

@@ -15,6 +15,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.transport import Transport
 
+#: The largest ``timeout``. A teardown counts on it: see ``SETTLED_SECONDS``.
+_MAX_TIMEOUT = 180
 #: The doc fragment ``_auth`` documents these options.
 AUTH_SPEC: dict[str, t.Any] = {
     "token": {"type": "str", "no_log": True},
@@ -44,6 +46,8 @@ def account_of(
     for name in ("concurrency", "timeout"):
         if options[name] < 1:
             raise OptionsError(f"{name} must be at least 1, not {options[name]}")
+    if options["timeout"] > _MAX_TIMEOUT:
+        raise OptionsError(f"timeout must be at most {_MAX_TIMEOUT} seconds, not {options['timeout']}")
     credentials = _credentials.load_credentials(options, environ, variables)
     return Account(
         credentials,

@@ -458,6 +458,7 @@ def test_wrong_option_is_reported(account: Account) -> None:
         ({"state": "inactive", "include_offline": False}, "leave nothing to list"),
         ({"token": "x", "access_key_id": "y", "secret_access_key": "z"}, "mix two sets of credentials"),
         ({"timeout": 0}, "timeout must be at least 1"),
+        ({"timeout": 181}, "timeout must be at most 180 seconds"),
         ({"token": "not-a-token", "developer_key": "not-a-key"}, "api key failed validation"),  # before the environment
         ({"organisation": "Nobody's"}, "not a member of an organization"),
         ({"device": ["pi-0001"], "hostnames": ["remoteit_attributes.hostname"], "strict": True}, "attributes.hostname"),

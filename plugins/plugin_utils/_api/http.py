@@ -53,8 +53,8 @@ VERSION = "1.1.0"
 
 #: Attempts of a call that may be repeated.
 MAX_ATTEMPTS = 5
-#: The longest total time for which a call waits because the API responds with HTTP 429 and ``Retry-After``.
-MAX_THROTTLE_SECONDS = 60.0
+#: Seconds after its first attempt in which a call is repeated because the API has refused it.
+MAX_REPEAT_SECONDS = 60.0
 #: The longest pause between two attempts.
 MAX_BACKOFF_SECONDS = 30.0
 #: Twice the size of the largest response, REST's list of ten thousand devices with three services each.
@@ -153,7 +153,7 @@ class HttpClient:
             pause = _backoff(refusals, retry_after)
             refusals, waited = refusals + 1, max(waited, time.monotonic() - start) + pause
             is_last = refusals >= MAX_ATTEMPTS and (retry_after is None or retry_after < 1)
-            if is_last or round(waited) > MAX_THROTTLE_SECONDS or not self.wait_for_limit(pause, retry):
+            if is_last or round(waited) > MAX_REPEAT_SECONDS or not self.wait_for_limit(pause, retry):
                 raise ThrottledError("rate limit exceeded (HTTP 429); retry later or lower the concurrency")
 
     def wait_for_limit(self, seconds: float, retry: bool) -> bool:

@@ -31,7 +31,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     Reason,
     RemoteItError,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient, Response
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import (
+    MAX_REPEAT_SECONDS,
+    HttpClient,
+    Response,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import sanitize, truthy
 
 #: Reasons for which the connection or the service of a call can be the cause, instead of the credentials.
@@ -170,7 +174,11 @@ class RestApi:
     # -- requests ------------------------------------------------------------------------------------------------------
 
     def _call(self, method: str, path: str, body: t.Any = None, *, retry: bool = False) -> dict[str, t.Any]:
-        """Send a request with the token. If the token of a login has expired, log in again and repeat the request."""
+        """Send a request with the token. If the token of a login has expired, log in again and repeat the request.
+
+        A connect call is only repeated in the first minute. A teardown counts on that.
+        """
+        start = time.monotonic()
         token = self._get_token(retry=retry)
         try:
             return self._send(method, path, body, token, retry)
@@ -181,7 +189,11 @@ class RestApi:
                 or error.is_ambiguous
             ):
                 raise
-        return self._send(method, path, body, self._get_token(retry=retry, expired=token), retry)
+            refusal = error
+        token = self._get_token(retry=retry, expired=token)
+        if path == _CONNECT and time.monotonic() - start > MAX_REPEAT_SECONDS:
+            raise refusal
+        return self._send(method, path, body, token, retry)
 
     def _send(self, method: str, path: str, body: t.Any, token: str | None, retry: bool) -> dict[str, t.Any]:
         headers = {"developerkey": self._credentials.developer_key or ""}

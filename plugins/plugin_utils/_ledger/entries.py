@@ -41,8 +41,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes impo
 
 #: Seconds after its expiry until a connection counts as closed. They allow for clock skew.
 _GRACE_SECONDS = 60
-#: Seconds after which a connect call has opened its connection, or never will. They include the minute for which it may
-#: wait for the rate limit of the API.
+#: Seconds after which a connect call has opened its connection, or never will: the minute in which it may be repeated,
+#: and the largest ``timeout``.
 SETTLED_SECONDS = 240
 #: The form of a run ID.
 _RUN_ID = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,99}")

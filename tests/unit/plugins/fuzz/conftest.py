@@ -40,7 +40,7 @@ def fuzzed_api(monkeypatch: pytest.MonkeyPatch) -> FuzzedApi:
     monkeypatch.setattr(urllib3.util.connection, "create_connection", fuzzed_api.connect)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(_http, "MAX_BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(_http, "MAX_THROTTLE_SECONDS", 0.0)
+    monkeypatch.setattr(_http, "MAX_REPEAT_SECONDS", 0.0)
     monkeypatch.setattr(socket, "create_connection", _refuse)
     return fuzzed_api
 

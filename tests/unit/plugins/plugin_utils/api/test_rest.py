@@ -411,6 +411,26 @@ def test_token_is_renewed_only_once_for_a_call(mock_api: MockApi) -> None:
         api(WITH_PASSWORD).connect(SERVICE)
 
 
+def test_connect_is_not_repeated_after_a_slow_login(mock_api: MockApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A teardown counts on the time in which a connect call is sent."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def log_in_slowly(request: requests.PreparedRequest) -> Reply:
+        nonlocal now
+        now += 61
+        return LOGGED_IN
+
+    mock_api.expect("POST", LOGIN, LOGGED_IN)
+    mock_api.expect("POST", CONNECT, refused("api token missing"))
+    mock_api.expect("POST", LOGIN, log_in_slowly)
+    rest = api(WITH_PASSWORD)
+    rest.log_in()
+    with pytest.raises(AuthError) as caught:
+        rest.connect(SERVICE)
+    assert caught.value.outcome is ConnectOutcome.REFUSED
+
+
 def test_changed_password_is_sent_once(mock_api: MockApi) -> None:
     mock_api.expect("POST", LOGIN, LOGGED_IN)
     mock_api.expect("POST", CONNECT, refused("api token missing"))
