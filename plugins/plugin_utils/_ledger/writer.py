@@ -110,6 +110,8 @@ class Ledger:
     def opened(self, number: int, connection: Connection, *, detached: bool) -> None:
         """Record the ID of a connection.
 
+        That of a detached one is on disk afterward: it stays open if this machine loses power, and others may use it.
+
         :raises RemoteItError: the event cannot be written, so the connection must not be used.
         """
         self._write_to_file(
@@ -119,11 +121,13 @@ class Ledger:
                 "connectionid": connection.connectionid,
                 "expires_at": connection.expires_at,
                 "detached": detached,
-            }
+            },
+            sync=detached,
         )
 
     def detached(self, number: int) -> None:
-        self._try_to_write({"event": "detached", "number": number})
+        with contextlib.suppress(RemoteItError):
+            self._write_to_file({"event": "detached", "number": number}, sync=True)
 
     def closing(self, number: int) -> bool:
         """Record that this run does not need the connection any more, and return whether other runs can see that."""
@@ -150,15 +154,18 @@ class Ledger:
         with contextlib.suppress(OSError):
             os.unlink(self.path)
 
-    def _write_to_file(self, event: dict[str, t.Any]) -> None:
+    def _write_to_file(self, event: dict[str, t.Any], *, sync: bool = False) -> None:
         """Append an event that a teardown must find.
 
+        :param sync: wait until it is on disk.
         :raises RemoteItError: it cannot be written, or the file has been removed.
         """
         try:
             if os.fstat(self._file.fileno()).st_nlink == 0:
                 raise RemoteItError(f"the ledger {self.path!r} was removed during the run. Run the playbook again")
             self._write(event)
+            if sync:
+                os.fsync(self._file.fileno())
         except OSError as error:
             raise RemoteItError(self._cannot_write(error)) from error
 

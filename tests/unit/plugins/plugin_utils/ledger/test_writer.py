@@ -58,6 +58,18 @@ def test_ledger_contains_each_event(ledger: Ledger) -> None:
     ]
 
 
+def test_detached_connection_is_on_disk(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(len(events(ledger))))
+    write_intent(ledger)
+    ledger.opened(1, CONNECTION, detached=False)
+    assert synced == []
+    ledger.detached(1)
+    write_intent(ledger, 2)
+    ledger.opened(2, CONNECTION, detached=True)
+    assert synced == [4, 6]
+
+
 def test_ledger_is_private_and_removed(ledger: Ledger, directory: str) -> None:
     assert ledger.path == os.path.join(directory, f"{RUN}.jsonl")
     assert stat.S_IMODE(os.stat(ledger.path).st_mode) == 0o600
