@@ -21,7 +21,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import is_same_account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import sanitize
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, sanitize
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_ended_ledgers
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, LedgerSnapshot
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import SUFFIX
@@ -225,7 +225,7 @@ class _EndedRun:
             if not entry.has_expired and call not in self._search.found:
                 self._left_open += 1
                 if not entry.settling or call not in self._search.absent:
-                    yield entry, "", _error_unconfirmed(self._snapshot, entry, self._search.reason_of(call))
+                    yield entry, "", _error_unconfirmed(self._snapshot, entry, call, self._search)
                 continue
             if connectionid is not None:
                 self._to_close[entry.service, connectionid] = entry
@@ -272,14 +272,18 @@ def _error_damaged(snapshot: LedgerSnapshot) -> RemoteItError:
     )
 
 
-def _error_unconfirmed(snapshot: LedgerSnapshot, entry: Entry, reason: str) -> RemoteItError:
+def _error_unconfirmed(
+    snapshot: LedgerSnapshot, entry: Entry, pending: PendingConnect, search: _Search
+) -> RemoteItError:
+    reason = search.reason_of(pending)
+    resolved_at = format_utc(pending.settles_at) if pending in search.absent else entry.gone_at
     if snapshot.was_killed:
         call = f"the run {snapshot.run_id!r} was killed during its connect call of {entry.intended_at}, which"
     else:
         call = f"the connect call of the run {snapshot.run_id!r} at {entry.intended_at} got no clear response, and"
     return RemoteItError(
         f"{call} may have opened a connection. If so, it ends by itself at {entry.expires_by}. Run the teardown again"
-        f" after {entry.gone_at}{f'. {reason}' if reason else ''}"
+        f" after {resolved_at}{f'. {reason}' if reason else ''}"
     )
 
 

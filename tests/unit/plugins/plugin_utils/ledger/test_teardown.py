@@ -20,7 +20,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Co
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import IDLE_SECONDS, MAX_SECONDS
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, parse_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import SETTLED_SECONDS
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import (
     is_used_by_another,
@@ -402,6 +402,19 @@ def test_unconfirmed_call_fails_without_its_session(
     mock_api.expect_query({"id": [SERVICE]}, reply)
     assert list(run_teardown(directory, credentials=WITH_ACCESS_KEY)) == [UNCONFIRMED]
     assert os.path.exists(unconfirmed.path)
+
+
+@pytest.mark.parametrize(
+    ("reply", "seconds"), [(sessions(), SETTLED_SECONDS), (refused("no", 403), SETTLED_SECONDS + IDLE_SECONDS + 60)]
+)
+def test_unconfirmed_call_names_the_time_of_the_next_teardown(
+    mock_api: MockApi, directory: str, unconfirmed: Ledger, reply: Reply, seconds: int
+) -> None:
+    with open(unconfirmed.path, encoding="utf-8") as file:
+        sent_at = parse_utc([json.loads(line) for line in file][1]["at"])
+    mock_api.expect_query({"id": [SERVICE]}, reply)
+    error = run_teardown(directory, credentials=WITH_ACCESS_KEY)[UNCONFIRMED]
+    assert f"after {format_utc(sent_at + datetime.timedelta(seconds=seconds))}" in error.message
 
 
 def ago(seconds: int) -> str:
