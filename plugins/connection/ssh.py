@@ -429,22 +429,22 @@ class Connection(SshConnection):  # type: ignore[misc]
 
         :raises AnsibleError: a limit is reached, waiting does not help, or something may have been executed.
         """
-        messages = _ssh_errors.to_lines(self._ssh_messages or str(error))
+        messages = _ssh_errors.without_debug_messages(self._ssh_messages or str(error))
         evidence = self._evidence(messages)
+        alias = host_key_alias(lease.connection.deviceaddress)
+        failure = _ssh_errors.add_advice(error, messages, alias, "" if self._route.is_direct else evidence)
         # Such a jump host may lock the account after several attempts.
         may_refuse_login = not self._route.is_direct and _ssh_errors.may_refuse_login(evidence)
         is_lost = may_refuse_login and lease.has_responded
         if is_lost or _ssh_errors.is_refused(evidence, lease.connection, direct=self._route.is_direct):
             is_starting = not lease.has_responded and lease.age < STARTUP_SECONDS and not limits.timed_out
             if not is_starting:
-                self._replace_connection(error, lease, limits)
+                self._replace_connection(failure, lease, limits)
                 return
         elif lease.has_responded or not _ssh_errors.is_before_login(
             evidence, lease.connection, direct=self._route.is_direct
         ):
-            alias = host_key_alias(lease.connection.deviceaddress)
-            found = "" if self._route.is_direct else evidence
-            raise _ssh_errors.add_advice(error, messages, alias, found) from None
+            raise failure from None
         elif limits.timed_out:
             raise AnsibleConnectionFailure(
                 f"The connection is open, but the device did not respond over SSH within {limits.wait_timeout} seconds"
@@ -462,10 +462,10 @@ class Connection(SshConnection):  # type: ignore[misc]
             return ""
         return "The proxy accepts only the address in remoteit_hostip. Check that ssh connects from it. "
 
-    def _replace_connection(self, error: AnsibleError, lease: ProxyLease, limits: RetryLimits) -> None:
-        """Replace a connection whose proxy refuses to connect, or raise the error of ssh if the limit is reached."""
+    def _replace_connection(self, failure: Exception, lease: ProxyLease, limits: RetryLimits) -> None:
+        """Replace a connection whose proxy refuses to connect, or raise the failure if the limit is reached."""
         if not limits.replacements:
-            raise error
+            raise failure from None
         self._wait_for_online(lease.replace)
         _require_ssh_service(lease)
         limits.count_replacement()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socketserver
 import threading
@@ -88,6 +89,17 @@ def test_jump_host_that_cannot_be_reached_is_named(fleet: Fleet, option: str) ->
     run = fleet.run([play(who())], "--limit", FIRST)
     assert run.status("who") == {FIRST: "unreachable"}
     assert "prints 'ssh: connect to host 127.0.0.1 port 9: Connection refused'" in run.text
+
+
+def test_jump_host_that_the_proxies_refuse_is_named(fleet: Fleet) -> None:
+    messages = ("channel 0: open failed: connect failed: Connection refused", "stdio forwarding failed")
+    command = f"sh -c \"printf '%%s\\\\n' '{messages[0]}' '{messages[1]}' >&2\" %h %p"
+    arguments = f"-o ProxyCommand={shlex.quote(command)}"
+    fleet.inventory["fleet"]["vars"] |= {"ansible_ssh_extra_args": arguments, "remoteit_wait_timeout": 1}
+    run = fleet.run([play(who())], "--limit", FIRST)
+    assert run.status("who") == {FIRST: "unreachable"}
+    assert "A jump host or a ProxyCommand failed" in run.message("who", FIRST)
+    assert messages[0] in run.message("who", FIRST)
 
 
 @pytest.mark.parametrize("response", [b"\x15\x03\x01\x00\x02\x02\x46", b"SSH-1.5-OpenSSH_1.2\r\n"])

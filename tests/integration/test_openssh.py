@@ -296,6 +296,7 @@ def test_refused_login_is_explained(fleet: Fleet, site: Site, subtests: Any) -> 
         "cipher": ("-q -o Ciphers=3des-cbc", ("have no cipher in common", "check Ciphers in")),
         "keys": (other_keys, ("before ssh has tried all keys", "IdentitiesOnly=yes")),
         "quiet": (f"-q -o IdentityFile={site.directory}/other0", ("Check ansible_user", "Permission denied")),
+        "verbose": (f"-vvv -o IdentityFile={site.directory}/other0", ("Check ansible_user", "Permission denied")),
         "passphrase": (f"-o IdentityFile={site.directory}/encrypted", ("add the key to ssh-agent",)),
     }  # fmt: skip
     variables = fleet.inventory["fleet"]["vars"]
