@@ -73,7 +73,10 @@ class Call:
             except Exception as error:
                 future.set_exception(error)
 
-        threading.Thread(target=run, daemon=True).start()
+        try:
+            threading.Thread(target=run, daemon=True).start()
+        except RuntimeError:  # the system has no more threads
+            run()
         try:
             return future.result(self.remaining())
         except concurrent.futures.TimeoutError:

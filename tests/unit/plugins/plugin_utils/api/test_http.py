@@ -475,6 +475,16 @@ def test_timeout_is_a_deadline_for_a_name_lookup(monkeypatch: pytest.MonkeyPatch
     released.set()
 
 
+def test_call_needs_no_further_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may have no more of them when the connections are closed."""
+
+    def fail(_unused: threading.Thread) -> t.NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    assert Call(time.monotonic() + 60).wait_for(lambda: "address") == "address"
+
+
 def test_timeout_is_a_deadline_for_a_socks_proxy() -> None:
     """PySocks applies the timeout to each operation, so a proxy can send one byte at a time."""
     released = threading.Event()
