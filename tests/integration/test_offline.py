@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import shlex
 
 import pytest
@@ -95,6 +96,17 @@ def test_offline_file_that_cannot_be_written_is_a_warning(fleet: Fleet) -> None:
     run = fleet.run([play(who())], environ={"REMOTEIT_OFFLINE_FILE": "missing/offline.txt"})
     assert "could not be written to 'missing/offline.txt': No such file or directory" in run.stderr
     assert run.recap == "opened 2, closed 2, left open 0"
+
+
+def test_offline_file_that_is_a_pipe_stays(fleet: Fleet) -> None:
+    """Only a file is written or removed. A pipe would block the end of the run."""
+    pipe = fleet.project / "pipe"
+    os.mkfifo(pipe)
+    for online in (True, False):
+        fleet.simulator.device("pi-0002", online=online)
+        run = fleet.run([play(who())], environ={"REMOTEIT_OFFLINE_FILE": "pipe"})
+        assert "could not be written to 'pipe': It is not a file" in run.stderr
+        assert pipe.is_fifo()
 
 
 @pytest.mark.each_api

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import errno
 import functools
 import os
 import signal
@@ -142,12 +143,14 @@ def _write_offline_hosts(hosts: list[str]) -> None:
     if not path:
         return
     try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a device must not be removed, and a pipe can block
+            raise OSError(errno.EINVAL, "It is not a file")
         if hosts:
             with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.writelines(f"{host}\n" for host in hosts)
         else:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+                os.unlink(os.path.realpath(path))
     except OSError as error:
         print(
             f"[WARNING]: remote.it: the hosts that were offline could not be written to {path!r}: {error.strerror}. Set"
