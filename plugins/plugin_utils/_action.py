@@ -19,8 +19,10 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.remoteit.fleet.plugins.plugin_utils import _results
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import credentials as _credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import has_ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, to_plain_types
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, runs_dir
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, fallback_state_dir, runs_dir
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import is_private_dir
 
 #: The variables that only the environment of ``ansible-playbook`` sets: all processes of a run use its ledger.
 _VARIABLES_OF_THE_RUN = ("REMOTEIT_STATE_DIR", "REMOTEIT_RUN_ID")
@@ -69,8 +71,9 @@ class RemoteItAction(ActionBase):
     def ledgers_dir(self, warnings: list[str]) -> str:
         """Return the directory of the ledgers.
 
-        :param warnings: gets a warning if ``REMOTEIT_STATE_DIR`` is set and does not contain that directory.
-        :raises OptionsError: the environment of the task selects another directory or run than that of this process.
+        :param warnings: gets a warning if the directory does not exist.
+        :raises OptionsError: the environment of the task selects another directory or run than that of this process, or
+            there are ledgers in two directories.
         """
         of_task = self._task_environment()
         for name in _VARIABLES_OF_THE_RUN:
@@ -81,7 +84,14 @@ class RemoteItAction(ActionBase):
                     " in the environment of ansible-playbook"
                 )
         directory = runs_dir()
-        if os.environ.get("REMOTEIT_STATE_DIR") and not os.path.lexists(directory):
+        fallback = fallback_state_dir()
+        is_default = not os.environ.get("REMOTEIT_STATE_DIR") and not directory.startswith(f"{fallback}/")
+        if is_default and is_private_dir(fallback) and has_ledger(os.path.join(fallback, "runs")):
+            raise OptionsError(
+                f"there are ledgers in {fallback!r} too: a run could not use {os.path.dirname(directory)!r}. Run this"
+                " playbook once with each of these paths as REMOTEIT_STATE_DIR"
+            )
+        if not os.path.lexists(directory):
             warnings.append(f"there are no ledgers, because {directory!r} does not exist. Check REMOTEIT_STATE_DIR")
         return directory
 

@@ -316,6 +316,38 @@ def test_wrong_state_directory_is_reported(fleet: Fleet, playbook: str) -> None:
     assert "does not exist" not in fleet.run(f"remoteit.fleet.{playbook}").text
 
 
+@pytest.mark.parametrize("playbook", ["teardown", "status"])
+def test_ledgers_in_two_directories_are_reported(fleet: Fleet, playbook: str) -> None:
+    """A run could not use the home of its user, and a teardown can."""
+    fleet.environ.pop("REMOTEIT_STATE_DIR")
+    fleet.environ["XDG_STATE_HOME"] = ""
+    state = fleet.home / ".local" / "state"
+    state.parent.mkdir(parents=True, exist_ok=True)
+    state.touch()
+    fleet.simulator.inject_fault(call="stop", fault="http", status=500, times="always")
+    fleet.ad_hoc(FIRST, "-m", "ansible.builtin.raw", "-a", "true", leaves_open=1)
+    fleet.simulator.clear_faults()
+    state.unlink()
+    run = fleet.run(f"remoteit.fleet.{playbook}")
+    fallback = str(fleet.tmp / f"remoteit-fleet-{os.getuid()}")
+    assert run.rc == 2
+    assert f"there are ledgers in '{fallback}' too" in run.text
+    assert fleet.run("remoteit.fleet.teardown", environ={"REMOTEIT_STATE_DIR": fallback}).rc == 0
+    assert not fleet.simulator.open_connections()
+
+
+def test_state_directory_that_cannot_be_used_fails(fleet: Fleet) -> None:
+    """Neither a run nor a teardown uses another directory."""
+    fleet.environ.pop("REMOTEIT_STATE_DIR")
+    fleet.environ["XDG_STATE_HOME"] = str(fleet.project / "ansible.cfg")
+    run = fleet.run([play(who())])
+    assert set(run.status("who").values()) == {"unreachable"}
+    assert not run.connections
+    run = fleet.run("remoteit.fleet.teardown")
+    assert run.rc == 2
+    assert "cannot be read: Not a directory" in run.text
+
+
 @pytest.mark.usefixtures("leftover")
 def test_blank_run_id_is_refused(fleet: Fleet) -> None:
     tasks = [

@@ -11,7 +11,7 @@ ledger of an ended run. Other processes take the shared lock briefly, to find ou
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -31,7 +31,7 @@ def open_ledgers(
 ) -> t.Iterator[tuple[str, t.BinaryIO]]:
     """Yield the path and the open file of each ledger in a directory. The caller closes the files.
 
-    Only regular files count: opening a symbolic link or a pipe could block, or damage another file.
+    Only a regular file can be read: opening a symbolic link or a pipe could block, or damage another file.
 
     :param unreadable: collects an error for each ledger that cannot be read. Without it, the first error is raised.
     :param exclude: the path of a ledger that is not opened.
@@ -54,9 +54,11 @@ def open_ledgers(
     flags = (os.O_RDONLY if mode == "rb" else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     for name in names:
         path = os.path.join(directory, name)
-        if not name.endswith(SUFFIX) or path == exclude or not _is_file(path):
+        if not name.endswith(SUFFIX) or path == exclude:
             continue
         try:
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                raise OSError(errno.EINVAL, "It is not a regular file")
             file = open(os.open(path, flags), mode, buffering=0)  # noqa: SIM115 - the caller closes it
         except FileNotFoundError:
             continue  # the run has just removed it
@@ -78,14 +80,8 @@ def _next_step(error: OSError) -> str:
     return "Check the file system, which must be writable"
 
 
-def _is_file(path: str) -> bool:
-    with contextlib.suppress(FileNotFoundError):
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    return False
-
-
-def has_ledger(directory: str, run_id: str) -> bool:
-    """Return whether the directory contains a ledger of this run."""
+def has_ledger(directory: str, run_id: str = "") -> bool:
+    """Return whether the directory contains a ledger, of this run if there is an ID."""
     try:
         return any(name.startswith(run_id) and name.endswith(SUFFIX) for name in os.listdir(directory))
     except OSError:

@@ -92,24 +92,35 @@ def _runtime_base() -> str:
 def state_dir(environ: t.Mapping[str, str]) -> str:
     """Return the state directory: ``REMOTEIT_STATE_DIR``, else a directory in the user's state directory.
 
-    If neither can be used, return a directory of this user in the temporary directory.
+    If it does not exist and cannot be created, return ``fallback_state_dir``. A directory that exists is used even if it
+    cannot be written at the moment: a teardown must not miss the ledgers in it.
     """
     explicit = environ.get("REMOTEIT_STATE_DIR")
     if explicit:
         return os.path.abspath(os.path.expanduser(explicit))
+    base = environ.get("XDG_STATE_HOME", "")
+    # A relative path is invalid and must be ignored: https://specifications.freedesktop.org/basedir/latest/
+    if os.path.isabs(base):
+        return os.path.join(base, "remoteit-fleet")
     home = os.path.expanduser("~")
-    candidates = [environ.get("XDG_STATE_HOME", ""), os.path.join(home, ".local", "state") if home != "/" else ""]
-    # Relative paths are invalid and must be ignored: https://specifications.freedesktop.org/basedir/latest/
-    for candidate in filter(os.path.isabs, candidates):
-        directory = os.path.join(candidate, "remoteit-fleet")
-        try:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(directory, os.W_OK | os.X_OK):
-            return directory
-    # There is no usable home, for example in a container with a random user ID.
+    directory = os.path.join(home, ".local", "state", "remoteit-fleet")
+    if home != "/" and os.path.isabs(home) and (os.path.lexists(directory) or _can_create(directory)):
+        return directory
+    return fallback_state_dir()
+
+
+def fallback_state_dir() -> str:
+    """Return the directory for a user without a usable home, for example in a container with a random user ID."""
     return os.path.join(tempfile.gettempdir(), f"remoteit-fleet-{os.getuid()}")
+
+
+def _can_create(directory: str) -> bool:
+    """Create a private directory, and return whether that succeeded."""
+    try:
+        os.makedirs(directory, mode=0o700)
+    except OSError:
+        return False
+    return True
 
 
 def runs_dir() -> str:

@@ -162,11 +162,14 @@ def test_ledger_must_be_a_file_of_this_user(tmp_path: pathlib.Path, what: str) -
         os.mkfifo(path)
     else:
         path.symlink_to(elsewhere if what == "a link" else path)
-    assert list_open_connections(str(directory), None) == []
-    assert known_connections(str(directory)) == (set(), set())
+    for read in (lambda: list_open_connections(str(directory), None), lambda: known_connections(str(directory))):
+        with pytest.raises(RemoteItError, match="It is not a regular file"):
+            read()
     assert ids_in_use(str(directory), []) == set()
-    with lock_ended_ledgers(str(directory), None, []) as found:
+    unreadable: list[RemoteItError] = []
+    with lock_ended_ledgers(str(directory), None, unreadable) as found:
         assert found == []
+    assert [error.details["path"] for error in unreadable] == [str(path)]
     assert elsewhere.read_text() == before
     assert os.path.lexists(path)
 

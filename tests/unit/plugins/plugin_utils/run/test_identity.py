@@ -168,13 +168,20 @@ def test_state_dir_uses_the_state_directory_of_the_user(tmp_path: pathlib.Path) 
         assert state_dir({"XDG_STATE_HOME": invalid}) == str(tmp_path / "home" / ".local" / "state" / "remoteit-fleet")
 
 
-def test_state_dir_skips_directories_it_cannot_create(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_dir_is_used_although_it_cannot_be_written(tmp_path: pathlib.Path) -> None:
+    """A teardown fails then. In another directory it would find no ledger, and succeed."""
     (tmp_path / "file").touch()
-    in_home = str(tmp_path / "home" / ".local" / "state" / "remoteit-fleet")
-    in_temporary = str(tmp_path / "tmp" / f"remoteit-fleet-{os.getuid()}")
-    assert state_dir({"XDG_STATE_HOME": str(tmp_path / "file")}) == in_home
+    assert state_dir({"XDG_STATE_HOME": str(tmp_path / "file")}) == str(tmp_path / "file" / "remoteit-fleet")
+    in_home = tmp_path / "home" / ".local" / "state" / "remoteit-fleet"
+    in_home.parent.mkdir(parents=True)
+    in_home.touch()
+    assert state_dir({}) == str(in_home)
+
+
+def test_state_dir_that_cannot_be_created_is_temporary(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
-    assert state_dir({"XDG_STATE_HOME": str(tmp_path / "file")}) == in_temporary
+    assert state_dir({}) == str(tmp_path / "tmp" / f"remoteit-fleet-{os.getuid()}")
 
 
 @pytest.mark.parametrize("home", ["/", "relative"])
