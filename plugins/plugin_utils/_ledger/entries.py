@@ -169,6 +169,11 @@ class LedgerSnapshot:
         return {entry.connectionid for entry in self.open if self.alive and not entry.closing and entry.connectionid}
 
 
+def is_lost_block(line: bytes) -> bool:
+    """Return whether a file system has lost the content of a line, which is zeros then."""
+    return b"\0" in line
+
+
 def encode_event(event: dict[str, t.Any]) -> bytes:
     """Return the line of an event, by default with the current time."""
     return json.dumps({"at": format_utc(utc_now()), **event}).encode() + b"\n"
@@ -177,7 +182,7 @@ def encode_event(event: dict[str, t.Any]) -> bytes:
 def parse_ledger(path: str, file: t.IO[bytes], *, is_locked: bool) -> LedgerSnapshot:
     """Read a ledger from the current position of the file. Skip lines that are incomplete or invalid.
 
-    The last line is incomplete if its writer was killed. Any other invalid line is a damage.
+    The last line is incomplete if its writer was killed. Any other invalid line is a damage, and so is a lost block.
 
     :param is_locked: another process, the keeper, holds the exclusive lock. A run can also be running without a keeper.
     """
@@ -196,7 +201,7 @@ def parse_ledger(path: str, file: t.IO[bytes], *, is_locked: bool) -> LedgerSnap
             else:
                 _apply_to_entry(event, entries[event["number"]])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            snapshot.is_damaged |= number < len(lines)
+            snapshot.is_damaged |= number < len(lines) or is_lost_block(line)
     snapshot.is_damaged |= not snapshot.has_first_line
     snapshot.entries = list(entries.values())
     return snapshot

@@ -24,6 +24,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import (
     LedgerSnapshot,
     encode_event,
+    is_lost_block,
     parse_ledger,
     reload_ledger,
 )
@@ -75,10 +76,13 @@ class Ledger:
         with contextlib.suppress(OSError):
             try:
                 json.loads(last or b"{}")
+                is_complete = True
             except (RecursionError, ValueError):
+                is_complete = is_lost_block(last)  # the damage stays visible
+            if not is_complete:
                 os.ftruncate(file.fileno(), file.seek(-len(last), os.SEEK_END))
-            else:
-                file.write(b"\n" if last else b"")
+            elif last:
+                file.write(b"\n")
         return cls(file, path)
 
     def intent(

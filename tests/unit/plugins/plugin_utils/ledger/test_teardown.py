@@ -274,6 +274,7 @@ def test_expired_connection_is_closed_if_possible(
 DAMAGES: dict[str, t.Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",
     "zeros": lambda content: bytes(len(content)) + b"\n",
+    "zeros at the end": lambda content: content.split(b"\n", 1)[0] + b"\n" + bytes(100),
     "a byte of the intent": lambda content: content.replace(b'"intent"', b'"int\xffent"'),
     "UTF-16": lambda content: content.decode().encode("utf-16"),
     "no first line": lambda content: content.split(b"\n", 1)[1],
