@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -243,8 +244,14 @@ class RestApi:
         return sanitize(reason, (*self._credentials.secrets(), self._token))
 
 
-def _reason(content: t.Mapping[str, t.Any]) -> t.Any:
-    return content.get("reason") or content.get("message") or content.get("Error")
+def _reason(content: t.Mapping[str, t.Any]) -> str:
+    """Return the reason of a refusal. If it is not in the documented fields, return the others as JSON."""
+    reason = content.get("reason") or content.get("message") or content.get("Error")
+    if isinstance(reason, str):
+        return reason
+    nothing = (None, "", "GENERAL_ERROR")  # the code of most refusals
+    fields = {name: value for name, value in content.items() if name != "status" and value not in nothing}
+    return json.dumps(fields) if fields else ""
 
 
 def _known_reason(status: int, content: t.Mapping[str, t.Any]) -> Reason | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import json
 import sys
 import threading
 import time
@@ -240,11 +241,34 @@ def test_auth_error_names_the_sources_of_the_credentials(mock_api: MockApi) -> N
         api(dataclasses.replace(WITH_TOKEN, sources="token from the option token")).connect(SERVICE)
 
 
-@pytest.mark.parametrize("reason", [None, [None], {"a": 1}, 7, True])
-def test_refusal_ignores_reason_that_is_not_text(mock_api: MockApi, reason: t.Any) -> None:
-    mock_api.expect("POST", CONNECT, refused(reason, 400))
-    with pytest.raises(RemoteItError, match="without a reason"):
+@pytest.mark.parametrize("reason", [None, ""])
+def test_refusal_without_a_reason(mock_api: MockApi, reason: str | None) -> None:
+    mock_api.expect("POST", CONNECT, refused(reason))
+    with pytest.raises(RemoteItError, match="without a reason") as caught:
         api().connect(SERVICE)
+    assert caught.value.outcome is ConnectOutcome.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome"),
+    [
+        ({"reason": [None]}, ConnectOutcome.UNKNOWN),
+        ({"reason": 504}, ConnectOutcome.UNKNOWN),
+        ({"reason": {"message": "Endpoint request timed out"}}, ConnectOutcome.LOST),
+        ({"error": "Endpoint request timed out"}, ConnectOutcome.LOST),
+        ({"errors": [{"message": "database"}]}, ConnectOutcome.UNKNOWN),
+        ({"code": "ESOMETHING"}, ConnectOutcome.UNKNOWN),
+    ],
+)
+def test_refusal_with_an_unusual_reason_is_unclear(
+    mock_api: MockApi, fields: dict[str, t.Any], outcome: ConnectOutcome
+) -> None:
+    """The API may have opened a connection. The message contains what it said."""
+    mock_api.expect("POST", CONNECT, Reply({"status": "false", **fields}))
+    with pytest.raises(RemoteItError) as caught:
+        api().connect(SERVICE)
+    assert caught.value.outcome is outcome
+    assert f"the API says: {json.dumps(fields)}" in caught.value.message
 
 
 @pytest.mark.parametrize("credentials", [WITH_TOKEN, WITH_PASSWORD])
