@@ -87,12 +87,16 @@ class Recap:
         lines = [
             f"remote.it: opened {self.opened}, closed {self.closed}, left open {self.opened - self.closed}",
             *([_offline_text(self.offline)] if self.offline else []),
-            *map(_left_open_text, self.left_open),
-            *map(_may_be_open_text, self.may_be_open),
+            *lines_of_open(self.left_open, self.may_be_open),
             *map(_ended_early_text, self.ended_early),
             *([f"[WARNING]: remote.it: {self.audit_error}"] if self.audit_error else []),
         ]
         return "\n".join(lines)
+
+
+def lines_of_open(left_open: t.Iterable[LeftOpen], may_be_open: t.Iterable[MayBeOpen]) -> list[str]:
+    """Return a warning for each connection that is open, and for each that may be."""
+    return [*map(_left_open_text, left_open), *map(_may_be_open_text, may_be_open)]
 
 
 def _offline_text(offline: t.Sequence[Offline]) -> str:

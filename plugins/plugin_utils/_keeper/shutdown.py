@@ -23,7 +23,12 @@ from ansible.plugins.loader import connection_loader
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.client import KeeperClient
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import LeftOpen, MayBeOpen, Recap
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import (
+    LeftOpen,
+    MayBeOpen,
+    Recap,
+    lines_of_open,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import has_ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_orphans
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, runs_dir
@@ -31,6 +36,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_master
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION
 
 _NO_KEEPER = "the keeper that opened it ended before the run; run the playbook remoteit.fleet.teardown"
+_STILL_CLOSING = "its keeper has not reported in time; run the playbook remoteit.fleet.teardown"
 _NO_OUTCOME = "the keeper ended before the run, without the outcome; run the playbook remoteit.fleet.teardown"
 
 
@@ -122,7 +128,10 @@ def _finish() -> None:
         if recap is None:
             remove_runtime_dir(THIS_RUN.runtime_dir)  # its keeper was killed, or could not be started
     except (TimeoutError, KeyboardInterrupt):
-        print("remote.it: connections are still being closed in the background", file=sys.stderr)
+        lines = ["remote.it: connections are still being closed in the background"]
+        lines += lines_of_open(*_orphans(only_killed=False, reason=_STILL_CLOSING))
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+        _write_offline_hosts([])  # the keeper has not named them, and those of an earlier run are not theirs
         return
     except RemoteItError as error:
         print(f"[WARNING]: remote.it: {error.message}", file=sys.stderr)
@@ -159,7 +168,7 @@ def _write_offline_hosts(hosts: list[str]) -> None:
         )
 
 
-def _orphans(*, only_killed: bool) -> tuple[list[LeftOpen], list[MayBeOpen]]:
+def _orphans(*, only_killed: bool, reason: str = "") -> tuple[list[LeftOpen], list[MayBeOpen]]:
     """Return the connections and calls of this run's keepers that no later keeper has taken over or reported."""
     left_open: list[LeftOpen] = []
     may_be_open: list[MayBeOpen] = []
@@ -172,7 +181,9 @@ def _orphans(*, only_killed: bool) -> tuple[list[LeftOpen], list[MayBeOpen]]:
         return left_open, may_be_open
     for entry in entries:
         if entry.connectionid is None:
-            may_be_open.append(MayBeOpen(entry.service, entry.host, entry.intended_at, _NO_OUTCOME))
+            may_be_open.append(MayBeOpen(entry.service, entry.host, entry.intended_at, reason or _NO_OUTCOME))
         else:
-            left_open.append(LeftOpen(entry.service, entry.host, entry.connectionid, entry.expires_by, _NO_KEEPER))
+            left_open.append(
+                LeftOpen(entry.service, entry.host, entry.connectionid, entry.expires_by, reason or _NO_KEEPER)
+            )
     return left_open, may_be_open
