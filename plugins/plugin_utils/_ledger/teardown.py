@@ -95,6 +95,7 @@ class _Search(t.NamedTuple):
     absent: t.Collection[PendingConnect] = ()  # calls without a session up to now
     unclear: t.Mapping[PendingConnect, str] = {}  # the reason why a session that is listed matches no call
     error: str = ""  # the reason why the sessions could not be searched
+    failed: t.Collection[PendingConnect] = ()  # calls of this account whose sessions could not be searched
 
     def reason_of(self, call: PendingConnect) -> str:
         """Return the sentences that explain why a call is still unconfirmed, or an empty text."""
@@ -117,14 +118,17 @@ def _search(directory: str, snapshots: t.Iterable[LedgerSnapshot], get_account: 
         return _Search()
     try:
         account = get_account()
-        fingerprint = account.credentials.fingerprint()
-        own = [call for call, opened_by in unconfirmed if opened_by == fingerprint]
-        if not own:
-            return _Search()
+    except RemoteItError as error:
+        return _Search(error=error.message)
+    fingerprint = account.credentials.fingerprint()
+    own = [call for call, opened_by in unconfirmed if opened_by == fingerprint]
+    if not own:
+        return _Search()
+    try:
         sessions = account.api().sessions_of({call.service for call in own})
         known_ids, pending = known_connections(directory)
     except RemoteItError as error:
-        return _Search(error=error.message)
+        return _Search(error=error.message, failed=own)
     listed = SessionList(sessions, known_ids, pending.difference(own))
     return _Search(
         match_sessions(own, listed),
@@ -222,7 +226,8 @@ class _EndedRun:
         for entry in entries:
             call = PendingConnect.of(self._snapshot.path, entry)
             connectionid = self._search.found.get(call)
-            if not entry.has_expired and call not in self._search.found:
+            is_over = entry.has_expired and call not in self._search.failed
+            if not is_over and call not in self._search.found:
                 self._left_open += 1
                 if not entry.settling or call not in self._search.absent:
                     yield entry, "", _error_unconfirmed(self._snapshot, entry, call, self._search)
@@ -235,11 +240,9 @@ class _EndedRun:
 
     def _record(self, entry: Entry, outcome: str | RemoteItError) -> str | RemoteItError:
         """Record the outcome of a disconnect call in the ledger, and return the outcome to report."""
-        if outcome == ALREADY_CLOSED and entry.account != self._fingerprint():
+        if outcome == ALREADY_CLOSED and entry.account != self._fingerprint() and not entry.has_expired:
             # A new token, or another user with the same developer key, for whom the API reports the same.
             outcome = _error_unknown_to_login(self._snapshot, entry)
-        if isinstance(outcome, RemoteItError) and entry.connectionid is not None and entry.has_expired:
-            outcome = ALREADY_CLOSED
         if isinstance(outcome, RemoteItError):
             self._left_open += 1
         elif entry.connectionid is None and not PendingConnect.of(self._snapshot.path, entry).is_settled:
@@ -283,7 +286,7 @@ def _error_unconfirmed(
         call = f"the connect call of the run {snapshot.run_id!r} at {entry.intended_at} got no clear response, and"
     return RemoteItError(
         f"{call} may have opened a connection. If so, it ends by itself at {entry.expires_by}. Run the teardown again"
-        f" after {resolved_at}{f'. {reason}' if reason else ''}"
+        f"{'' if entry.has_expired else f' after {resolved_at}'}{f'. {reason}' if reason else ''}"
     )
 
 
