@@ -50,10 +50,15 @@ def outcome_of_response(status: int, reason: str = "", *, is_refusal: bool | Non
     """
     if status in _REFUSED_STATUSES and is_refusal is not False:
         return ConnectOutcome.REFUSED
-    if status in _GIVEN_UP_STATUSES or status > 500 or _GIVEN_UP_REASON.search(reason):
+    if is_given_up(status, reason):
         return ConnectOutcome.LOST
     is_clear = status != _CONFLICT and _UNCLEAR_REASON.search(reason) is None
     return ConnectOutcome.REFUSED if is_refusal and is_clear else ConnectOutcome.UNKNOWN
+
+
+def is_given_up(status: int, reason: str) -> bool:
+    """Return whether a gateway, or a part of the API, has stopped waiting for another part."""
+    return status in _GIVEN_UP_STATUSES or status > 500 or _GIVEN_UP_REASON.search(reason) is not None
 
 
 def is_refusal_by_gateway(status: int, reason: str) -> bool:
@@ -75,7 +80,8 @@ def outcome_of_error(error: RemoteItError) -> ConnectOutcome:
     """Return the outcome of a call without a JSON response, or of one that was not sent."""
     if isinstance(error, BadAnswerError):  # the page of a gateway, or a success without a connection
         status = error.details.get("http_status", 200)
-        outcome = outcome_of_response(status, is_refusal=400 <= status < 500)
+        is_refusal = is_refusal_by_gateway(status, error.reason) or None
+        outcome = outcome_of_response(status, error.reason, is_refusal=is_refusal)
         return outcome if outcome is ConnectOutcome.REFUSED else ConnectOutcome.LOST
     is_lost = isinstance(error, (CallTimeoutError, NetworkError))
     return ConnectOutcome.LOST if is_lost else ConnectOutcome.REFUSED

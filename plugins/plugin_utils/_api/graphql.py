@@ -356,8 +356,8 @@ class GraphQlApi:
         reason = sanitize(messages_in(content), self._secrets)
         if _FORBIDDEN.search(reason):
             return self._forbidden(response, content, document, reason)
-        # nothing was executed that could have a path
-        if _VALIDATION_ERROR.search(reason) and not fields_with_errors(content):
+        # nothing was executed that could have a path or a result
+        if _VALIDATION_ERROR.search(reason) and not fields_with_errors(content) and not content.get("data"):
             return RemoteItError(
                 f"the API says: {reason} (it did not execute the request)",
                 outcome=ConnectOutcome.REFUSED,

@@ -93,7 +93,9 @@ class Response:
             found = f"a JSON {type(self.body).__name__} instead of an object"
         else:
             found = f"{len(self.text)} characters that are not JSON"
-        raise BadAnswerError(f"the API responded with HTTP {self.status} and {found}", http_status=self.status)
+        error = BadAnswerError(f"the API responded with HTTP {self.status} and {found}", http_status=self.status)
+        error.reason = sanitize(self.text)
+        raise error
 
 
 class HttpClient:

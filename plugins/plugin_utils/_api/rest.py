@@ -16,6 +16,7 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import (
     NUMBERED_REASON,
     find_reason,
+    is_given_up,
     is_refusal_by_gateway,
     outcome_of_response,
 )
@@ -39,8 +40,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import (
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import sanitize, truthy
 
-#: Reasons for which the connection or the service of a call can be the cause, instead of the credentials.
-_RESOURCE_REASON = re.compile(r"connection|session|unknown|not found|no such|expired|already|incorrect", re.IGNORECASE)
+#: Reasons that an unknown connection can have, although the HTTP status is not the documented one.
+_UNKNOWN_CONNECTION = re.compile(r"unknown|not found|no such|expired|already|incorrect", re.IGNORECASE)
 #: Reasons that do not show that a connection is closed, whatever HTTP status they have.
 _NOT_CLOSED_REASON = re.compile(
     r"authori[sz]ed|forbidden|permission|denied|not allowed|unknown error|try again|progress|could not|cannot|failed",
@@ -231,12 +232,11 @@ class RestApi:
         error_class = AuthError if status in (401, 403) else RemoteItError
         error = error_class(f"{message} (HTTP {status})", http_status=status)
         error.reason = reason
-        is_given_up = outcome_of_response(status, reason) is ConnectOutcome.LOST
         error.is_ambiguous = (
             status < 500
-            and not is_given_up
+            and not is_given_up(status, reason)
             and _says_false(content)  # otherwise a gateway has refused the call, which the API has not received
-            and (status in (401, 403, 404) or bool(_RESOURCE_REASON.search(reason)))
+            and (status in (401, 403, 404) or bool(_UNKNOWN_CONNECTION.search(reason)))
         )
         return error
 

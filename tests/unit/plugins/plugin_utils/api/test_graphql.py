@@ -344,6 +344,8 @@ def outcome_of_connect(mock_api: MockApi, reply: t.Any) -> ConnectOutcome | None
         errors("session store: permission denied"),
         errors("Maximum number of connections reached"),
         errors("Forbidden"),
+        Reply({"data": {"connect": None}, "errors": [{"message": "Unknown type of proxy"}]}),
+        Reply({"data": {"connect": {"host": "p"}}, "errors": [{"message": "Expected type ID"}]}),
     ],
 )
 def test_connect_one_has_outcome_unknown(mock_api: MockApi, reply: t.Any) -> None:
@@ -358,6 +360,8 @@ GIVEN_UP = [408, 499, 502, 503, 504, *range(520, 528)]
     "reply",
     [
         *FAILURES,
+        Reply("", 400),
+        Reply("<h1>502 Bad Gateway</h1>", 400),
         *(Reply(body, status) for status in GIVEN_UP for body in ("", "<h1>", {"message": "x"}, {"errors": [{}]})),
         *(errors("inactive", status=status) for status in GIVEN_UP),
         Reply("<h1>Slim Application Error</h1>", 500),

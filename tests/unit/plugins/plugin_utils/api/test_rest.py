@@ -541,6 +541,11 @@ def test_disconnect_repeats_an_ambiguous_refusal(mock_api: MockApi, reply: Reply
     "reply",
     [
         refused("database is down", 200),
+        refused("session busy", 200),
+        refused("connection in use", 200),
+        refused("upstream timed out", 404),
+        Reply({"status": "false", "error": "permission denied"}, 401),
+        Reply({"status": "false", "reason": {"message": "could not stop"}}, 404),
         refused("try again", 400),
         Reply({}, 409),
         Reply({"status": "false"}),  # not about the connection
