@@ -92,8 +92,8 @@ def _runtime_base() -> str:
 def state_dir(environ: t.Mapping[str, str]) -> str:
     """Return the state directory: ``REMOTEIT_STATE_DIR``, else a directory in the user's state directory.
 
-    If it does not exist and cannot be created, return ``fallback_state_dir``. A directory that exists is used even if it
-    cannot be written at the moment: a teardown must not miss the ledgers in it.
+    If it does not exist and cannot be created, return ``fallback_state_dir``. A directory that exists is used even if
+    it cannot be written at the moment: a teardown must not miss the ledgers in it.
     """
     explicit = environ.get("REMOTEIT_STATE_DIR")
     if explicit:
