@@ -148,16 +148,20 @@ def load_credentials(
             developer_key = from_file.get("R3_DEVELOPER_API_KEY")
             developer_key_source = f"R3_DEVELOPER_API_KEY {in_file}"
         if not chosen or not developer_key:
-            raise NoCredentialsError(_missing_credentials(bool(chosen), options, environ, from_file))
+            raise NoCredentialsError(_missing_credentials(_list_sources(sources), options, environ, from_file))
         chosen["developer_key"] = developer_key
         sources["developer_key"] = developer_key_source
     _check_characters(chosen, sources)
     return Credentials(
         api_url=_url("api_url", DEFAULT_API_URL, options, environ),
         graphql_url=_url("graphql_url", DEFAULT_GRAPHQL_URL, options, environ),
-        sources=", ".join(f"{name} from {source}" for name, source in sources.items()),
+        sources=_list_sources(sources),
         **chosen,
     )
+
+
+def _list_sources(sources: t.Mapping[str, str]) -> str:
+    return ", ".join(f"{name} from {source}" for name, source in sources.items())
 
 
 def _find_developer_key(
@@ -181,8 +185,8 @@ def _set_from_options(options: t.Mapping[str, t.Any], given_as: t.Mapping[str, s
     started = [names for names in _CREDENTIAL_SETS if any(name in given for name in names)]
     if len(started) > 1:
         raise OptionsError(
-            "the options mix two sets of credentials: give either access_key_id and secret_access_key, or token, or"
-            " username and password"
+            f"the options mix two sets of credentials ({', '.join(given_as[name] for name in given)}): give either"
+            " access_key_id and secret_access_key, or token, or username and password"
         )
     for names in started:
         for name in names:
@@ -247,16 +251,19 @@ def _url(name: str, default: str, options: t.Mapping[str, t.Any], environ: t.Map
 
 
 def _missing_credentials(
-    has_login: bool,
+    login: str,
     options: t.Mapping[str, t.Any],
     environ: t.Mapping[str, str],
     from_file: t.Mapping[str, str],
 ) -> str:
-    """Return the message that credentials are missing. It lists halves of access keys."""
+    """Return the message that credentials are missing. It lists halves of access keys.
+
+    :param login: the sources of a login that lacks the developer key only.
+    """
     path, profile = file_and_profile(options, environ)
     help_text = _MISSING_CREDENTIALS_HELP.format(profile=profile, file=path)
-    if has_login:
-        return f"the developer key is missing: {help_text}"
+    if login:
+        return f"the developer key is missing for the {login}: {help_text}"
     places = ((environ, "in the environment"), (from_file, f"in the profile {sanitize(profile)} of {path}"))
     hints = [
         f"; {key} is there without {other} {place}"

@@ -152,7 +152,7 @@ def test_load_credentials_reads_default_file_only_if_needed(home: pathlib.Path) 
         ({"secret_access_key": "s"}, "the option access_key_id is missing"),
         ({"username": "u"}, "the option password is missing"),
         ({"password": "p"}, "the option username is missing"),
-        ({"access_key_id": "a", "token": "t"}, "mix two sets"),
+        ({"access_key_id": "a", "token": "t"}, "the option access_key_id, the option token"),
         ({**O_KEY, "password": "p"}, "mix two sets"),
         ({"token": "t", "username": "u", "password": "p"}, "mix two sets"),
     ],
@@ -176,7 +176,7 @@ def test_load_credentials_lists_all_ways_if_none_is_complete(environ: dict[str, 
 
 
 def test_load_credentials_reports_missing_developer_key() -> None:
-    with pytest.raises(AuthError, match="the developer key is missing"):
+    with pytest.raises(AuthError, match="the developer key is missing for the token from"):
         load_credentials({"token": "t"}, {"REMOTEIT_PROFILE": ""})
 
 
