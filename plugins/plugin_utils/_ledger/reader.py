@@ -55,15 +55,21 @@ def _snapshots(directory: str, unreadable: list[RemoteItError] | None = None) ->
 def list_orphans(directory: str, run_id: str, *, only_killed: bool) -> list[Entry]:
     """Return the open connections and unconfirmed calls of a run's keepers, without detached connections.
 
+    Ignore ledgers of other runs that cannot be read.
+
     :param only_killed: omit those of keepers that have ended in order.
-    :raises RemoteItError: a ledger cannot be read.
+    :raises RemoteItError: a ledger of the run cannot be read.
     """
     found: list[Entry] = []
-    for path, file in open_ledgers(directory):
+    unreadable: list[RemoteItError] = []
+    for path, file in open_ledgers(directory, unreadable=unreadable):
         with file:
             snapshot = parse_ledger(path, file, is_locked=False)
             if snapshot.run_id == run_id and (snapshot.was_killed or not only_killed):
                 found += [entry for entry in snapshot.open if not entry.detached]
+    for error in unreadable:
+        if os.path.basename(error.details["path"]).startswith(run_id):
+            raise error
     return found
 
 

@@ -66,6 +66,15 @@ def test_orphans_are_those_of_killed_keepers(ledger: Ledger, directory: str) -> 
     assert list_orphans(directory, "no-run", only_killed=False) == []
 
 
+def test_orphans_are_listed_beside_unreadable_ledgers(ledger: Ledger, directory: str) -> None:
+    record_connection(ledger)
+    os.mkdir(os.path.join(directory, "another-run.jsonl"))
+    assert [entry.connectionid for entry in list_orphans(directory, RUN, only_killed=True)] == [ID]
+    os.mkdir(os.path.join(directory, f"{RUN}-2.jsonl"))
+    with pytest.raises(RemoteItError):
+        list_orphans(directory, RUN, only_killed=True)
+
+
 def test_own_ledger_does_not_count_as_another_run(ledger: Ledger, directory: str) -> None:
     record_connection(ledger)
     assert not is_used_by_another(ledger.path, ID)
