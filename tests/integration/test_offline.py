@@ -98,15 +98,20 @@ def test_offline_file_that_cannot_be_written_is_a_warning(fleet: Fleet) -> None:
     assert run.recap == "opened 2, closed 2, left open 0"
 
 
-def test_offline_file_that_is_a_pipe_stays(fleet: Fleet) -> None:
-    """Only a file is written or removed. A pipe would block the end of the run."""
-    pipe = fleet.project / "pipe"
-    os.mkfifo(pipe)
+@pytest.mark.parametrize("what", ["pipe", "link"])
+def test_offline_file_must_be_a_regular_file(fleet: Fleet, what: str) -> None:
+    """Nothing else is written or removed. A pipe would block the end of the run."""
+    path, log = fleet.project / what, fleet.write("log", "content")
+    if what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(log)
     for online in (True, False):
         fleet.simulator.device("pi-0002", online=online)
-        run = fleet.run([play(who())], environ={"REMOTEIT_OFFLINE_FILE": "pipe"})
-        assert "could not be written to 'pipe': It is not a file" in run.stderr
-        assert pipe.is_fifo()
+        run = fleet.run([play(who())], environ={"REMOTEIT_OFFLINE_FILE": what})
+        assert f"could not be written to '{what}': It is not a regular file" in run.stderr
+        assert path.is_fifo() or path.is_symlink()
+    assert log.read_text() == "content"
 
 
 @pytest.mark.each_api

@@ -14,6 +14,7 @@ import errno
 import functools
 import os
 import signal
+import stat
 import sys
 import threading
 import typing as t
@@ -152,14 +153,15 @@ def _write_offline_hosts(hosts: list[str]) -> None:
     if not path:
         return
     try:
-        if os.path.exists(path) and not os.path.isfile(path):  # a device must not be removed, and a pipe can block
-            raise OSError(errno.EINVAL, "It is not a file")
+        # A device must not be removed, a pipe can block, and /dev/stdout is a link that can lead to a log.
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+            raise OSError(errno.EINVAL, "It is not a regular file")
         if hosts:
             with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.writelines(f"{host}\n" for host in hosts)
         else:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.realpath(path))
+                os.unlink(path)
     except OSError as error:
         print(
             f"[WARNING]: remote.it: the hosts that were offline could not be written to {path!r}: {error.strerror}. Set"
@@ -177,7 +179,8 @@ def _orphans(*, only_killed: bool, reason: str = "") -> tuple[list[LeftOpen], li
         if not has_ledger(directory, THIS_RUN.id):
             return left_open, may_be_open
         entries = list_orphans(directory, THIS_RUN.id, only_killed=only_killed)
-    except RemoteItError:
+    except RemoteItError as error:
+        print(f"[WARNING]: remote.it: {error.message}", file=sys.stderr)
         return left_open, may_be_open
     for entry in entries:
         if entry.connectionid is None:
