@@ -115,9 +115,9 @@ def fallback_state_dir() -> str:
 
 
 def _can_create(directory: str) -> bool:
-    """Create a private directory, and return whether that succeeded."""
+    """Create a private directory, and return whether that succeeded. Another process may create it at the same time."""
     try:
-        os.makedirs(directory, mode=0o700)
+        os.makedirs(directory, mode=0o700, exist_ok=True)
     except OSError:
         return False
     return True

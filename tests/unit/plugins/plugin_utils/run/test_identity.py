@@ -178,6 +178,12 @@ def test_state_dir_is_used_although_it_cannot_be_written(tmp_path: pathlib.Path)
     assert state_dir({}) == str(in_home)
 
 
+def test_state_dir_is_the_same_for_concurrent_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run creates the directory after this one has found none."""
+    monkeypatch.setattr(os.path, "lexists", lambda path: False)
+    assert state_dir({}) == state_dir({}) == str(tmp_path / "home" / ".local" / "state" / "remoteit-fleet")
+
+
 def test_state_dir_that_cannot_be_created_is_temporary(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
