@@ -115,9 +115,11 @@ options:
       - The groups to create automatically. V(tag) creates one group for each tag, such as C(remoteit_tag_kiosk).
         V(state) creates the groups C(remoteit_state_active) and C(remoteit_state_inactive).
       - C(_) replaces all characters that are not allowed in the name of a group. If several tags have the same group,
-        the plugin warns, but the group contains the devices of all of them. The same applies to O(keyed_groups).
+        the plugin warns, but the group contains the devices of all of them. The same applies to O(keyed_groups)
+        of one source.
       - If another source has a group of that name, the two groups are one group. The plugin warns only if
-        ansible-core reads that source first. Set O(group_prefix) to separate them.
+        ansible-core reads that source first. Set O(group_prefix) to separate them. For O(keyed_groups), it does not
+        warn, because a user may want to extend a group.
     type: list
     elements: str
     choices: [tag, state]
