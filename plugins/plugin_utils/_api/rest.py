@@ -228,15 +228,21 @@ class RestApi:
         if known is not None:
             _unused, error_class, advice = known
             return error_class(f"the API says: {reason} ({advice})", http_status=status)
-        message = f"the API says: {reason}" if reason else "the API refused the request without a reason"
+        fields = ", ".join(map(sanitize, _other_fields(content)))
+        if reason:
+            message = f"the API says: {reason}"
+        elif fields:
+            message = f"the API refused the request without a documented reason; its response has the fields {fields}"
+        else:
+            message = "the API refused the request without a reason"
         error_class = AuthError if status in (401, 403) else RemoteItError
         error = error_class(f"{message} (HTTP {status})", http_status=status)
-        error.reason = reason
+        error.reason = _reason_or_fields(content)
         error.is_ambiguous = (
             status < 500
-            and not is_given_up(status, reason)
+            and not is_given_up(status, error.reason)
             and _says_false(content)  # otherwise a gateway has refused the call, which the API has not received
-            and (status in (401, 403, 404) or bool(_UNKNOWN_CONNECTION.search(reason)))
+            and (status in (401, 403, 404) or bool(_UNKNOWN_CONNECTION.search(error.reason)))
         )
         return error
 
@@ -245,13 +251,21 @@ class RestApi:
 
 
 def _reason(content: t.Mapping[str, t.Any]) -> str:
-    """Return the reason of a refusal. If it is not in the documented fields, return the others as JSON."""
+    """Return the reason of a refusal in the documented fields."""
     reason = content.get("reason") or content.get("message") or content.get("Error")
-    if isinstance(reason, str):
-        return reason
+    return reason if isinstance(reason, str) else ""
+
+
+def _other_fields(content: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the fields that may contain the reason instead. They may also contain secrets, and are not shown."""
     nothing = (None, "", "GENERAL_ERROR")  # the code of most refusals
-    fields = {name: value for name, value in content.items() if name != "status" and value not in nothing}
-    return json.dumps(fields) if fields else ""
+    return {name: value for name, value in content.items() if name != "status" and value not in nothing}
+
+
+def _reason_or_fields(content: t.Mapping[str, t.Any]) -> str:
+    """Return the reason, else the other fields as JSON, else an empty text."""
+    fields = _other_fields(content)
+    return sanitize(_reason(content) or (json.dumps(fields) if fields else ""))
 
 
 def _known_reason(status: int, content: t.Mapping[str, t.Any]) -> Reason | None:
@@ -267,7 +281,7 @@ def _outcome_of_refusal(response: Response, content: dict[str, t.Any]) -> Connec
     """
     if find_connection_id(content) is not None:
         return ConnectOutcome.OPENED
-    reason = sanitize(_reason(content))
+    reason = _reason_or_fields(content)
     if _says_false(content):
         if response.status < 400:
             is_refusal = not reason or re.search(NUMBERED_REASON, reason) is not None
