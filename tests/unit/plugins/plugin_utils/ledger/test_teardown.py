@@ -260,6 +260,14 @@ def test_expired_connection_needs_no_credentials(directory: str) -> None:
     assert not os.path.exists(ledger.path)
 
 
+def test_expired_connection_of_a_lost_service_is_closed(mock_api: MockApi, directory: str) -> None:
+    ledger = ended_run(directory, account=WITH_ACCESS_KEY.fingerprint(), hours=-1)
+    mock_api.expect_query({"connectionId": REF[1], "serviceId": SERVICE}, Reply({"data": {"disconnect": False}}))
+    mock_api.expect_query({"id": [SERVICE]}, Reply({"data": {"login": {"id": "me", "service": []}}}))
+    assert run_teardown(directory, credentials=WITH_ACCESS_KEY) == {REF: "already_closed"}
+    assert not os.path.exists(ledger.path)
+
+
 def test_expired_connection_is_closed(mock_api: MockApi, directory: str) -> None:
     """The clock of this machine may be wrong."""
     ledger = ended_run(directory, hours=-1)
