@@ -21,7 +21,12 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import credent
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import has_ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, to_plain_types
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, fallback_state_dir, runs_dir
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import (
+    THIS_RUN,
+    fallback_state_dir,
+    has_home,
+    runs_dir,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import is_private_dir
 
 #: The variables that only the environment of ``ansible-playbook`` sets: all processes of a run use its ledger.
@@ -73,7 +78,7 @@ class RemoteItAction(ActionBase):
 
         :param warnings: gets a warning if the directory does not exist.
         :raises OptionsError: the environment of the task selects another directory or run than that of this process, or
-            there are ledgers in two directories.
+            the default directory is uncertain.
         """
         of_task = self._task_environment()
         for name in _VARIABLES_OF_THE_RUN:
@@ -84,13 +89,8 @@ class RemoteItAction(ActionBase):
                     " in the environment of ansible-playbook"
                 )
         directory = runs_dir()
-        fallback = fallback_state_dir()
-        is_default = not os.environ.get("REMOTEIT_STATE_DIR") and not directory.startswith(f"{fallback}/")
-        if is_default and is_private_dir(fallback) and has_ledger(os.path.join(fallback, "runs")):
-            raise OptionsError(
-                f"there are ledgers in {fallback!r} too: a run could not use {os.path.dirname(directory)!r}. Run this"
-                " playbook once with each of these paths as REMOTEIT_STATE_DIR"
-            )
+        if not os.environ.get("REMOTEIT_STATE_DIR"):
+            _check_default_directory(os.path.dirname(directory))
         if not os.path.lexists(directory):
             warnings.append(f"there are no ledgers, because {directory!r} does not exist. Check REMOTEIT_STATE_DIR")
         return directory
@@ -115,6 +115,24 @@ class RemoteItAction(ActionBase):
                 f"{self._task.action} runs on the controller and cannot be delegated to {host!r}; to let that machine"
                 " use the proxy, set hostip to its public IPv4 address"
             )
+
+
+def _check_default_directory(directory: str) -> None:
+    """Raise an error if a run may have used another state directory, because its home could not be used.
+
+    :raises OptionsError: the message names the directories.
+    """
+    fallback = fallback_state_dir()
+    if directory == fallback and has_home():
+        raise OptionsError(
+            f"the home {os.path.expanduser('~')!r} cannot be used, so it is not known where the ledgers are. Set"
+            f" REMOTEIT_STATE_DIR, for example to {fallback!r} if the runs could not use it either"
+        )
+    if directory != fallback and is_private_dir(fallback) and has_ledger(os.path.join(fallback, "runs")):
+        raise OptionsError(
+            f"there are ledgers in {fallback!r} too: a run could not use {directory!r}. Run this playbook once with"
+            " each of these paths as REMOTEIT_STATE_DIR"
+        )
 
 
 def _describe(error: AnsibleValidationError) -> str:

@@ -330,6 +330,9 @@ def test_ledgers_in_two_directories_are_reported(fleet: Fleet, playbook: str) ->
     fleet.simulator.inject_fault(call="stop", fault="http", status=500, times="always")
     fleet.ad_hoc(FIRST, "-m", "ansible.builtin.raw", "-a", "true", leaves_open=1)
     fleet.simulator.clear_faults()
+    run = fleet.run(f"remoteit.fleet.{playbook}")
+    assert run.rc == 2
+    assert f"the home '{fleet.home}' cannot be used" in run.text
     state.unlink()
     run = fleet.run(f"remoteit.fleet.{playbook}")
     fallback = str(fleet.tmp / f"remoteit-fleet-{os.getuid()}")

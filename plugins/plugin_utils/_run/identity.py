@@ -93,7 +93,7 @@ def state_dir(environ: t.Mapping[str, str]) -> str:
     """Return the state directory: ``REMOTEIT_STATE_DIR``, else a directory in the user's state directory.
 
     If it does not exist and cannot be created, return ``fallback_state_dir``. A directory that exists is used even if
-    it cannot be written at the moment: a teardown must not miss the ledgers in it.
+    it cannot be written now: a teardown must not miss the ledgers in it.
     """
     explicit = environ.get("REMOTEIT_STATE_DIR")
     if explicit:
@@ -102,11 +102,17 @@ def state_dir(environ: t.Mapping[str, str]) -> str:
     # A relative path is invalid and must be ignored: https://specifications.freedesktop.org/basedir/latest/
     if os.path.isabs(base):
         return os.path.join(base, "remoteit-fleet")
-    home = os.path.expanduser("~")
-    directory = os.path.join(home, ".local", "state", "remoteit-fleet")
-    if home != "/" and os.path.isabs(home) and (os.path.lexists(directory) or _can_create(directory)):
-        return directory
+    if has_home():
+        directory = os.path.join(os.path.expanduser("~"), ".local", "state", "remoteit-fleet")
+        if os.path.lexists(directory) or _can_create(directory):
+            return directory
     return fallback_state_dir()
+
+
+def has_home() -> bool:
+    """Return whether this user has a home, even if it cannot be used at the moment."""
+    home = os.path.expanduser("~")
+    return home != "/" and os.path.isabs(home)
 
 
 def fallback_state_dir() -> str:
