@@ -153,7 +153,7 @@ def _write_offline_hosts(hosts: list[str]) -> None:
     if not path:
         return
     try:
-        # A device must not be removed, a pipe can block, and /dev/stdout is a link that can lead to a log.
+        # A device must not be removed, a pipe can block, and /dev/stdout is a link that can point to a log.
         if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
             raise OSError(errno.EINVAL, "It is not a regular file")
         if hosts:
