@@ -108,6 +108,7 @@ options:
       - Whether to keep the connection open when the run ends. M(remoteit.fleet.remoteit_disconnect) or the playbook
         C(remoteit.fleet.teardown) closes it, otherwise the vendor does when it is idle or expires. Nothing prevents it
         from becoming idle.
+      - If the API returns the same connection to another run that connects to the service, that run closes it as well.
     type: bool
     default: false
   fail_on:
