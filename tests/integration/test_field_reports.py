@@ -348,6 +348,7 @@ def test_state_directory_that_cannot_be_used_fails(fleet: Fleet) -> None:
     fleet.environ["XDG_STATE_HOME"] = str(fleet.project / "ansible.cfg")
     run = fleet.run([play(who())])
     assert set(run.status("who").values()) == {"unreachable"}
+    assert "Set REMOTEIT_STATE_DIR to a writable directory" in run.text
     assert not run.connections
     run = fleet.run("remoteit.fleet.teardown")
     assert run.rc == 2
