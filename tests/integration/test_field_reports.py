@@ -239,6 +239,7 @@ def test_playbook_is_no_tasks_file(fleet: Fleet) -> None:
         ("- {hosts: fleet, tasks: []}\n", "is a playbook"),
         ("# night\n-   name: a play\n\n    # all\n    hosts: fleet\n", "is a playbook"),
         ("---\n  - name: a play\n    become: true\n    hosts: fleet\n", "is a playbook"),
+        ("- name: a play\n" + "  # a comment\n" * 40 + "  hosts: fleet\n", "is a playbook"),
         ("---\n# soon\n", "contains no tasks"),
         ("", "contains no tasks"),
     ],
