@@ -136,9 +136,6 @@ class OtherServiceError(BadAnswerError):
     """The response is about another service than the call, whose own connection may be open."""
 
 
-#: Errors that show nothing about the service or the connection of the call.
-NO_ANSWER = (AuthError, ThrottledError, CallTimeoutError, NetworkError, BadAnswerError)
-
 _CLASSES: tuple[type[RemoteItError], ...] = (RemoteItError, *RemoteItError.__subclasses__())
 
 #: The class of each code. All but ``options`` can be the failure of one service of a bulk call.

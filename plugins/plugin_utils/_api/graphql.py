@@ -172,7 +172,11 @@ class GraphQlApi:
             return True
         if refusal is not None and (isinstance(refusal, AuthError) or refusal.details["http_status"] >= 500):
             raise refusal
-        sessions = self.sessions_of([service_id])[service_id]
+        listed = self._ask_for_sessions([service_id.upper()])
+        found = self._sessions_in(listed)
+        sessions = found.get(service_id.upper())
+        if listed.error is None and dict_or_empty(listed.data.get("login")).get("service") == []:
+            raise NotFoundError("the account does not have the service any more, so it cannot close its connections")
         if sessions is None or any(
             session.id is None or session.id.lower() == connectionid.lower() for session in sessions
         ):
@@ -202,15 +206,17 @@ class GraphQlApi:
         ids = sorted({service_id.upper() for service_id in service_ids})
         by_id: dict[str, list[ApiSession] | None] = {}
         for start in range(0, len(ids), MAX_SERVICES_PER_QUERY):
-            by_id |= self._query_service_sessions(ids[start : start + MAX_SERVICES_PER_QUERY])
+            by_id |= self._sessions_in(self._ask_for_sessions(ids[start : start + MAX_SERVICES_PER_QUERY]))
         return {service_id: by_id.get(service_id.upper()) for service_id in service_ids}
 
-    def _query_service_sessions(self, service_ids: list[str]) -> dict[str, list[ApiSession] | None]:
-        """Return the sessions of the services in the response, by their IDs in capitals. Without a list, ``None``."""
+    def _ask_for_sessions(self, service_ids: list[str]) -> Reply:
         variables = {"id": service_ids}
         fields = f"service{_field_arguments(variables)} {{ id owner {{ id }} sessions {{ {_SESSION} }} }}"
         document = f"query ServiceSessions{_variable_declarations(variables)} {{ login {{ id {fields} }} }}"
-        reply = self._send(document, variables, retry=True)
+        return self._send(document, variables, retry=True)
+
+    def _sessions_in(self, reply: Reply) -> dict[str, list[ApiSession] | None]:
+        """Return the sessions of the services in a response, by their IDs in capitals. Without a list, ``None``."""
         login = self._login_of(reply, lambda warning: None)  # a missing list is not an empty one
         services = login.get("service")
         found: dict[str, list[ApiSession] | None] = {}

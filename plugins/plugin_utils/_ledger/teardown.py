@@ -20,7 +20,12 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
     DisconnectResult,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import is_same_account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NO_ANSWER, AuthError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    AuthError,
+    NotFoundError,
+    NotSharedError,
+    RemoteItError,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, sanitize
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_ended_ledgers
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, LedgerSnapshot
@@ -243,8 +248,8 @@ class _EndedRun:
         if outcome == ALREADY_CLOSED and entry.account != self._fingerprint() and not entry.has_expired:
             # A new token, or another user with the same developer key, for whom the API reports the same.
             outcome = _error_unknown_to_login(self._snapshot, entry)
-        if isinstance(outcome, RemoteItError) and entry.has_expired and not isinstance(outcome, NO_ANSWER):
-            outcome = ALREADY_CLOSED  # for example because the account has lost the service
+        if isinstance(outcome, (NotFoundError, NotSharedError)) and entry.has_expired:
+            outcome = ALREADY_CLOSED  # the account has lost the service, so that no later teardown can close it
         if isinstance(outcome, RemoteItError):
             self._left_open += 1
         elif entry.connectionid is None and not PendingConnect.of(self._snapshot.path, entry).is_settled:
