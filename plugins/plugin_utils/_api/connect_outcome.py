@@ -50,15 +50,10 @@ def outcome_of_response(status: int, reason: str = "", *, is_refusal: bool | Non
     """
     if status in _REFUSED_STATUSES and is_refusal is not False:
         return ConnectOutcome.REFUSED
-    if is_given_up(status, reason):
+    if status in _GIVEN_UP_STATUSES or status > 500 or _GIVEN_UP_REASON.search(reason):
         return ConnectOutcome.LOST
     is_clear = status != _CONFLICT and _UNCLEAR_REASON.search(reason) is None
     return ConnectOutcome.REFUSED if is_refusal and is_clear else ConnectOutcome.UNKNOWN
-
-
-def is_given_up(status: int, reason: str) -> bool:
-    """Return whether a gateway, or a part of the API, has stopped waiting for another part."""
-    return status in _GIVEN_UP_STATUSES or status > 500 or _GIVEN_UP_REASON.search(reason) is not None
 
 
 def is_refusal_by_gateway(status: int, reason: str) -> bool:

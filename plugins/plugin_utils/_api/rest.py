@@ -16,7 +16,6 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import (
     NUMBERED_REASON,
     find_reason,
-    is_given_up,
     is_refusal_by_gateway,
     outcome_of_response,
 )
@@ -44,7 +43,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import 
 _UNKNOWN_CONNECTION = re.compile(r"unknown|not found|no such|expired|already|incorrect", re.IGNORECASE)
 #: Reasons that do not show that a connection is closed, whatever HTTP status they have.
 _NOT_CLOSED_REASON = re.compile(
-    r"authori[sz]ed|forbidden|permission|denied|not allowed|unknown error|try again|progress|could not|cannot|failed",
+    r"authori[sz]ed|forbidden|permission|denied|not allowed|unknown error|try again|progress|could not|cannot|failed"
+    r"|time[ds]?[ -]?out|gateway|upstream|unavailable",
     re.IGNORECASE,
 )
 _CONNECT = "/device/connect"
@@ -240,7 +240,7 @@ class RestApi:
         error.reason = _reason_or_fields(content)
         error.is_ambiguous = (
             status < 500
-            and not is_given_up(status, error.reason)
+            and outcome_of_response(status, error.reason) is not ConnectOutcome.LOST
             and _says_false(content)  # otherwise a gateway has refused the call, which the API has not received
             and (status in (401, 403, 404) or bool(_UNKNOWN_CONNECTION.search(error.reason)))
         )

@@ -489,6 +489,8 @@ def test_wrong_password_is_sent_once(mock_api: MockApi) -> None:
 AMBIGUOUS = [
     refused("<error message>"),
     refused("connectionid incorrect", 400),
+    refused("the connection was closed"),
+    refused("session terminated", 404),
     Reply({"status": "false"}, 401),
 ]
 
