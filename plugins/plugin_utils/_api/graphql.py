@@ -50,6 +50,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.graphql_reply import (
     Reply,
+    codes_in,
     fields_with_errors,
     is_below_root,
     messages_in,
@@ -95,6 +96,8 @@ _VALIDATION_ERROR = re.compile(
     r"^Cannot query field|^Unknown (argument|directive|field|fragment|operation|type)\b|^Syntax Error|^Expected type\b"
     r"|^Variable \"?\$|^Field \"[^\"]*\" (argument|must|of type)|^Argument \"[^\"]*\" |^Must provide\b"
 )
+#: The codes of such errors, as Apollo Server writes them: https://www.apollographql.com/docs/apollo-server/data/errors
+_VALIDATION_CODES = ("GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED")
 
 #: Errors about the rights of the account. In a response with data they are about a part of the request.
 _UNAUTHORIZED = re.compile(r"^unauthori[sz]ed\b", re.IGNORECASE)
@@ -363,7 +366,8 @@ class GraphQlApi:
         if _FORBIDDEN.search(reason):
             return self._forbidden(response, content, document, reason)
         # nothing was executed that could have a path or a result
-        if _VALIDATION_ERROR.search(reason) and not fields_with_errors(content) and not content.get("data"):
+        is_invalid = _VALIDATION_ERROR.search(reason) or any(code in _VALIDATION_CODES for code in codes_in(content))
+        if is_invalid and not fields_with_errors(content) and not content.get("data"):
             return RemoteItError(
                 f"the API says: {reason} (it did not execute the request)",
                 outcome=ConnectOutcome.REFUSED,
@@ -484,7 +488,9 @@ def _outcome_of_refusal(reply: Reply, error: RemoteItError, service_id: str) -> 
         return outcome_of_response(reply.status, reason, is_refusal=False)
     if reply.status < 400 or reply.content.get("errors"):
         text = re.sub(re.escape(service_id), "<ID>", reason, flags=re.IGNORECASE)
-        is_refusal = reply.status < 500 and (isinstance(error, OfflineError) or _KNOWN_REFUSAL.search(text) is not None)
+        is_wrong_key = isinstance(error, AuthError) and not reply.data and not fields_with_errors(reply.content)
+        is_known = is_wrong_key or isinstance(error, OfflineError) or _KNOWN_REFUSAL.search(text) is not None
+        is_refusal = reply.status < 500 and is_known
     else:
         is_refusal = is_refusal_by_gateway(reply.status, reason)
     return outcome_of_response(reply.status, reason, is_refusal=is_refusal or None)

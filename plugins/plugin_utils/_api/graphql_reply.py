@@ -60,6 +60,13 @@ def messages_in(content: dict[str, t.Any]) -> str:
     return "; ".join(dict.fromkeys(message for message in messages if isinstance(message, str) and message))
 
 
+def codes_in(content: dict[str, t.Any]) -> list[t.Any]:
+    """Return the code of each error of a response, or ``None`` for an error without a code."""
+    errors = content.get("errors")
+    listed = [dict_or_empty(error) for error in (errors if isinstance(errors, list) else [])]
+    return [dict_or_empty(error.get("extensions")).get("code") for error in listed]
+
+
 def error_paths_in(content: dict[str, t.Any]) -> list[ErrorPath]:
     """Return the path of each error of a response."""
     errors = content.get("errors") or []

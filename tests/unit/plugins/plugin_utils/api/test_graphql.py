@@ -403,6 +403,11 @@ VALIDATION_ERRORS = [
         errors(f"{SERVICE} is not shared with you"),
         *(Reply(body, status) for status in (401, 403, 404) for body in ("", "<h1>")),
         errors("timed out", status=404),
+        errors("Unauthorized"),
+        *(
+            Reply({"errors": [{"message": "x", "extensions": {"code": f"GRAPHQL_{code}_FAILED"}}]}, 400)
+            for code in ("PARSE", "VALIDATION")
+        ),
         Reply({"message": "Bad Request"}, 400),
         *(errors(message, status=status) for message in VALIDATION_ERRORS for status in (200, 400)),
     ],
