@@ -10,11 +10,9 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
-import errno
 import functools
 import os
 import signal
-import stat
 import sys
 import threading
 import typing as t
@@ -33,6 +31,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap impor
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import has_ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import list_orphans
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, runs_dir
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import require_regular_file
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.control_masters import remove_runtime_dir
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION
 
@@ -154,8 +153,8 @@ def _write_offline_hosts(hosts: list[str]) -> None:
         return
     try:
         # A device must not be removed, a pipe can block, and /dev/stdout is a link that can point to a log.
-        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-            raise OSError(errno.EINVAL, "It is not a regular file")
+        with contextlib.suppress(FileNotFoundError):
+            require_regular_file(path)
         if hosts:
             with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.writelines(f"{host}\n" for host in hosts)

@@ -11,14 +11,15 @@ ledger of an ended run. Other processes take the shared lock briefly, to find ou
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
-import stat
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import private_dir_problem
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.private_files import (
+    private_dir_problem,
+    require_regular_file,
+)
 
 SUFFIX = ".jsonl"
 
@@ -57,8 +58,7 @@ def open_ledgers(
         if not name.endswith(SUFFIX) or path == exclude:
             continue
         try:
-            if not stat.S_ISREG(os.lstat(path).st_mode):
-                raise OSError(errno.EINVAL, "It is not a regular file")
+            require_regular_file(path)
             file = open(os.open(path, flags), mode, buffering=0)  # noqa: SIM115 - the caller closes it
         except FileNotFoundError:
             continue  # the run has just removed it

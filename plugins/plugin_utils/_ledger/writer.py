@@ -74,12 +74,7 @@ class Ledger:
         file.seek(0)
         *_unused, last = file.read().split(b"\n")
         with contextlib.suppress(OSError):
-            try:
-                json.loads(last or b"{}")
-                is_complete = True
-            except (RecursionError, ValueError):
-                is_complete = is_lost_block(last)  # the damage stays visible
-            if not is_complete:
+            if _is_cut(last):
                 os.ftruncate(file.fileno(), file.seek(-len(last), os.SEEK_END))
             elif last:
                 file.write(b"\n")
@@ -195,6 +190,15 @@ class Ledger:
                 size = os.fstat(self._file.fileno()).st_size
                 os.ftruncate(self._file.fileno(), size - written)  # an incomplete line would spoil the next one
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _is_cut(line: bytes) -> bool:
+    """Return whether the writer of the last line was killed. A lost block is a damage, which must stay visible."""
+    try:
+        json.loads(line or b"{}")
+    except (RecursionError, ValueError):
+        return not is_lost_block(line)
+    return False
 
 
 def not_announced_error(path: str) -> RemoteItError:

@@ -68,6 +68,15 @@ def is_safe_parent_dir(base: str) -> bool:
     return bool(safe) and os.access(base, os.W_OK | os.X_OK)
 
 
+def require_regular_file(path: str) -> None:
+    """Check that a path is a file, and not a link, a directory, a pipe or a device.
+
+    :raises OSError: it is one of these, or it does not exist.
+    """
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise OSError(errno.EINVAL, "It is not a regular file")
+
+
 def create_locked(path: str, first_line: bytes) -> t.BinaryIO:
     """Create a file, lock it, write its first line, and only then give it its name.
 
