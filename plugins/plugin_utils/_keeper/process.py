@@ -193,10 +193,8 @@ def _main() -> None:
     try:
         serve(Run(**parameters["run"]), parameters["runs_dir"], parameters["audit_path"], ready)
     except OSError as error:
-        path, directory = str(error.filename or ""), parameters["runs_dir"]
-        is_of_ledger = path and (path.startswith(directory) or directory.startswith(path))
-        hint = ". Set REMOTEIT_STATE_DIR to a writable directory" if is_of_ledger else ""
-        print(json.dumps({"error": f"{error.strerror or error}{path and f': {path}'}{hint}"}), flush=True)
+        path = f": {error.filename}" if error.filename else ""
+        print(json.dumps({"error": f"{error.strerror or error}{path}"}), flush=True)
         sys.exit(1)
 
 

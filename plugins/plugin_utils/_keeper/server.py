@@ -207,7 +207,13 @@ def serve(run: Run, runs_dir: str, audit_path: str | None, ready: t.Callable[[],
     :raises OSError: the ledger or the socket cannot be created.
     """
     alive = lock_runtime_dir(run.runtime_dir, run.controller)
-    ledger, predecessors = Ledger.begin(runs_dir, run.id, run.controller, run.job)
+    try:
+        ledger, predecessors = Ledger.begin(runs_dir, run.id, run.controller, run.job)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        hint = "Set REMOTEIT_STATE_DIR to a writable directory"
+        raise OSError(error.errno, f"{error.strerror}: {error.filename}. {hint}") from error
     keeper = Keeper(run, ledger, predecessors, audit_path)
     server = _Server(keeper, run.socket)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
