@@ -176,10 +176,9 @@ class GraphQlApi:
         if refusal is not None and (isinstance(refusal, AuthError) or refusal.details["http_status"] >= 500):
             raise refusal
         listed = self._ask_for_sessions([service_id.upper()])
-        found = self._sessions_in(listed)
-        sessions = found.get(service_id.upper())
         if listed.error is None and dict_or_empty(listed.data.get("login")).get("service") == []:
             raise NotFoundError("the account does not have the service any more, so it cannot close its connections")
+        sessions = self._sessions_in(listed).get(service_id.upper())
         if sessions is None or any(
             session.id is None or session.id.lower() == connectionid.lower() for session in sessions
         ):

@@ -59,6 +59,8 @@ MAX_REPEAT_SECONDS = 60.0
 MAX_BACKOFF_SECONDS = 30.0
 #: Twice the size of the largest response, REST's list of ten thousand devices with three services each.
 MAX_BODY_BYTES = 64 * 1024 * 1024
+#: Characters of a body without JSON that are searched for a reason. It can be as large as ``MAX_BODY_BYTES``.
+_MAX_REASON_LENGTH = 65536
 #: Shorter texts are not masked in responses: all keys of the vendor are longer, and short texts occur by chance.
 MIN_SECRET_LENGTH = 8
 #: Alerts that end a handshake. With TLS 1.3 they can arrive after the request, which the server has not read then.
@@ -94,7 +96,7 @@ class Response:
         else:
             found = f"{len(self.text)} characters that are not JSON"
         error = BadAnswerError(f"the API responded with HTTP {self.status} and {found}", http_status=self.status)
-        error.reason = sanitize(self.text)
+        error.reason = sanitize(self.text[:_MAX_REASON_LENGTH])
         raise error
 
 
