@@ -36,7 +36,29 @@ _GIVEN_UP_REASON = re.compile(
     re.IGNORECASE,
 )
 #: The vendor's number of a reason, for example ``[0861]``. It comes from the API itself, before it opens anything.
-NUMBERED_REASON = r"\[[0-9]{4}\]"
+_NUMBERED_REASON = re.compile(r"\[[0-9]{4}\]")
+#: What a reason is about: a device, a service, or the service ID of the call.
+_TARGET = r"(?:(?:the|this|your|target) )?(?:(?:device|service|target)(?: (?:<ID>|\"[^\"]*\"|'[^']*'))?|<ID>)"
+_CONNECTIONS = "(?:(?:open|active|concurrent) )*(?:connection|session)s?"
+_EXCEEDED = "(?:(?:was|is|has been) )?(?:reached|exceeded)"
+#: Reasons, whole, with which the API refuses a call before it opens anything. A longer text with the same words can be
+#: about a connection that was opened, for example "the proxy session became inactive".
+_REFUSALS = re.compile(
+    "|".join(
+        (
+            rf"(?:{_TARGET} )?(?:(?:is|was) )?(?:(?:currently|now) )?(?:inactive|offline|not (?:online|active))",
+            rf"{_TARGET} (?:was not found|is unknown|does not exist)|unknown (?:device|service)(?: <ID>)?",
+            rf"{_TARGET} is not shared(?: with (?:you|this account))?",
+            rf"(?:(?:the|api) )*rate limit {_EXCEEDED}|too many requests",
+            rf"(?:(?:there are|you have) )?too many {_CONNECTIONS}",
+            rf"(?:the )?(?:maximum(?: number)?|limit) of {_CONNECTIONS} {_EXCEEDED}",
+            rf"(?:the )?{_CONNECTIONS} (?:limit|quota) {_EXCEEDED}",
+            "api key failed validation|missing user|invalid date",
+            "missing api token|api token missing|auth token expired",
+        )
+    ),
+    re.IGNORECASE,
+)
 #: Reasons that do not show what the API has done.
 _UNCLEAR_REASON = re.compile(r"\binternal\b|unknown error|unexpected|try again|in progress", re.IGNORECASE)
 
@@ -54,6 +76,12 @@ def outcome_of_response(status: int, reason: str = "", *, is_refusal: bool | Non
         return ConnectOutcome.LOST
     is_clear = status != _CONFLICT and _UNCLEAR_REASON.search(reason) is None
     return ConnectOutcome.REFUSED if is_refusal and is_clear else ConnectOutcome.UNKNOWN
+
+
+def is_known_refusal(reason: str, service_id: str) -> bool:
+    """Return whether the API's reason proves that a connect call for the service has opened nothing."""
+    text = re.sub(re.escape(service_id), "<ID>", reason.rstrip(".! "), flags=re.IGNORECASE)
+    return _NUMBERED_REASON.search(text) is not None or _REFUSALS.fullmatch(text) is not None
 
 
 def is_refusal_by_gateway(status: int, reason: str) -> bool:

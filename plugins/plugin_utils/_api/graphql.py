@@ -15,8 +15,8 @@ import re
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import (
-    NUMBERED_REASON,
     find_reason,
+    is_known_refusal,
     is_refusal_by_gateway,
     outcome_of_response,
 )
@@ -43,7 +43,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     ConnectOutcome,
     NotFoundError,
     NotSharedError,
-    OfflineError,
     OptionsError,
     Reason,
     RemoteItError,
@@ -83,13 +82,6 @@ _REASONS: tuple[Reason, ...] = (
 )
 
 _TIMEOUT = re.compile(r"time[ds]?[ -]?out", re.IGNORECASE)
-
-#: Reasons that prove that nothing was opened: a number of the vendor, the service as unknown, or a limit of requests.
-_KNOWN_REFUSAL = re.compile(
-    rf"{NUMBERED_REASON}|<ID> (was not found|is unknown|does not exist|is not shared)\b"
-    r"|\bunknown (service|device) <ID>|\brate limit exceeded|\btoo many requests",
-    re.IGNORECASE,
-)
 
 #: Errors of the validation, as graphql-js writes them. They come with HTTP 200 or 400, and nothing was executed.
 _VALIDATION_ERROR = re.compile(
@@ -146,7 +138,7 @@ class GraphQlApi:
             if is_connection_id(connectionid):
                 reply.error.outcome, reply.error.connectionid = ConnectOutcome.OPENED, connectionid
             elif reply.error.outcome is None:
-                reply.error.outcome = _outcome_of_refusal(reply, reply.error, service_id)
+                reply.error.outcome = _outcome_of_refusal(reply, service_id)
             raise reply.error
         if not isinstance(content, dict):
             raise BadAnswerError("the API's response has no connection")
@@ -475,21 +467,20 @@ def _filters(wanted: DeviceFilter) -> dict[str, t.Any]:
     }
 
 
-def _outcome_of_refusal(reply: Reply, error: RemoteItError, service_id: str) -> ConnectOutcome:
+def _outcome_of_refusal(reply: Reply, service_id: str) -> ConnectOutcome:
     """Return the outcome of a connect call with an error.
 
     An error below the mutation, or its result, shows that it was executed. Other errors of the API prove with a known
-    reason that nothing was opened. The other patterns of ``_REASONS`` also match errors that occur later.
+    reason that nothing was opened. The patterns of ``_REASONS`` also match errors that occur later.
     """
     reason = messages_in(reply.content)
     has_result = isinstance(reply.data.get("connect"), dict) or (reply.status >= 400 and "connect" in reply.data)
     if has_result or is_below_root(reply.content):
         return outcome_of_response(reply.status, reason, is_refusal=False)
     if reply.status < 400 or reply.content.get("errors"):
-        text = re.sub(re.escape(service_id), "<ID>", reason, flags=re.IGNORECASE)
-        is_wrong_key = isinstance(error, AuthError) and not reply.data and not fields_with_errors(reply.content)
-        is_known = is_wrong_key or isinstance(error, OfflineError) or _KNOWN_REFUSAL.search(text) is not None
-        is_refusal = reply.status < 500 and is_known
+        is_about_key = not reply.data and not fields_with_errors(reply.content)
+        is_wrong_key = is_about_key and _UNAUTHORIZED.search(reason) is not None
+        is_refusal = reply.status < 500 and (is_wrong_key or is_known_refusal(reason, service_id))
     else:
         is_refusal = is_refusal_by_gateway(reply.status, reason)
     return outcome_of_response(reply.status, reason, is_refusal=is_refusal or None)

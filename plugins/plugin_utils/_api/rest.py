@@ -14,8 +14,8 @@ import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import (
-    NUMBERED_REASON,
     find_reason,
+    is_known_refusal,
     is_refusal_by_gateway,
     outcome_of_response,
 )
@@ -209,7 +209,7 @@ class RestApi:
                 refusal = refusal.reworded(self._credentials.explain(refusal.message))
             if path == _CONNECT:
                 refusal.connectionid = find_connection_id(content)
-                refusal.outcome = _outcome_of_refusal(response, content)
+                refusal.outcome = _outcome_of_refusal(response, content, body["deviceaddress"])
             raise refusal
         self._last_success = time.monotonic()
         return content
@@ -273,21 +273,18 @@ def _known_reason(status: int, content: t.Mapping[str, t.Any]) -> Reason | None:
     return find_reason(REASONS, status, f"{sanitize(_reason(content))} {sanitize(content.get('code'))}")
 
 
-def _outcome_of_refusal(response: Response, content: dict[str, t.Any]) -> ConnectOutcome:
+def _outcome_of_refusal(response: Response, content: dict[str, t.Any], service_id: str) -> ConnectOutcome:
     """Return the outcome that a refused connect call shows.
 
     The API refuses with any HTTP status, and most reasons are not documented. Without a status of HTTP that refuses,
-    only a known reason counts, a number of the vendor, and the documented refusal without a reason.
+    only a known reason counts, and the documented refusal without a reason.
     """
     if find_connection_id(content) is not None:
         return ConnectOutcome.OPENED
     reason = _reason_or_fields(content)
     if _says_false(content):
-        if response.status < 400:
-            is_refusal = not reason or re.search(NUMBERED_REASON, reason) is not None
-        else:
-            is_refusal = response.status < 500
-        is_refusal = is_refusal or _known_reason(response.status, content) is not None
+        is_refusal = not reason if response.status < 400 else response.status < 500
+        is_refusal = is_refusal or is_known_refusal(reason, service_id)
     else:
         is_refusal = is_refusal_by_gateway(response.status, reason)
     return outcome_of_response(response.status, reason, is_refusal=is_refusal or None)

@@ -324,6 +324,18 @@ def outcome_of_connect(mock_api: MockApi, reply: t.Any) -> ConnectOutcome | None
     return caught.value.outcome
 
 
+#: Errors that can occur after the connection was opened, with the words of a refusal.
+LATER_ERRORS = [
+    "the proxy session became inactive before it was ready",
+    "Connection lost: the device went offline while connecting",
+    "connection is inactive",
+    "could not store the connection: rate limit exceeded",
+    "the monitor of the proxy got too many requests",
+    "too many sessions to list",
+    "api key usage could not be stored",
+]
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -342,8 +354,9 @@ def outcome_of_connect(mock_api: MockApi, reply: t.Any) -> ConnectOutcome | None
         errors(f"device proxy of {SERVICE}: endpoint not found after start"),
         errors("service 80:00:00:00:01:FF:FF:F1 was not found"),
         errors("session store: permission denied"),
-        errors("Maximum number of connections reached"),
         errors("Forbidden"),
+        *(errors(message) for message in LATER_ERRORS),
+        *(Reply({"data": {"connect": None}, "errors": [{"message": m, "path": ["connect"]}]}) for m in LATER_ERRORS),
         Reply({"data": {"connect": None}, "errors": [{"message": "Unknown type of proxy"}]}),
         Reply({"data": {"connect": {"host": "p"}}, "errors": [{"message": "Expected type ID"}]}),
     ],
@@ -396,6 +409,8 @@ VALIDATION_ERRORS = [
     [
         errors("inactive"),
         errors(f"{SERVICE} is offline"),
+        errors('The device "kiosk 1" is currently not online.'),
+        errors("Maximum number of connections reached"),
         errors("Rate limit exceeded"),
         errors("[0861] x"),
         errors("[0405] x is not available for public access and is not shared with you."),
