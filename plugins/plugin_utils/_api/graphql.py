@@ -87,9 +87,18 @@ _TIMEOUT = re.compile(r"time[ds]?[ -]?out", re.IGNORECASE)
 _VALIDATION_ERROR = re.compile(
     r"^Cannot query field|^Unknown (argument|directive|field|fragment|operation|type)\b|^Syntax Error|^Expected type\b"
     r"|^Variable \"?\$|^Field \"[^\"]*\" (argument|must|of type)|^Argument \"[^\"]*\" |^Must provide\b"
+    r"|^Value \"[^\"]*\" does not exist in\b|^There can be only one\b"
 )
 #: The codes of such errors, as Apollo Server writes them: https://www.apollographql.com/docs/apollo-server/data/errors
-_VALIDATION_CODES = ("GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED")
+_VALIDATION_CODES = (
+    "GRAPHQL_VALIDATION_FAILED",
+    "GRAPHQL_PARSE_FAILED",
+    "BAD_REQUEST",
+    "BAD_USER_INPUT",
+    "OPERATION_RESOLUTION_FAILURE",
+    "PERSISTED_QUERY_NOT_FOUND",
+    "PERSISTED_QUERY_NOT_SUPPORTED",
+)
 
 #: Errors about the rights of the account. In a response with data they are about a part of the request.
 _UNAUTHORIZED = re.compile(r"^unauthori[sz]ed\b", re.IGNORECASE)

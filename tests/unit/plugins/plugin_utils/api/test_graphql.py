@@ -401,6 +401,8 @@ VALIDATION_ERRORS = [
     'Variable "$serviceId" of required type "String!" was not provided.',
     'Field "connect" argument "serviceId" of type "String!" is required, but it was not provided.',
     "Syntax Error: Expected Name, found <EOF>.",
+    'Value "FAST" does not exist in "ProxyType" enum.',
+    'There can be only one argument named "hostIP".',
 ]
 
 
@@ -420,8 +422,8 @@ VALIDATION_ERRORS = [
         errors("timed out", status=404),
         errors("Unauthorized"),
         *(
-            Reply({"errors": [{"message": "x", "extensions": {"code": f"GRAPHQL_{code}_FAILED"}}]}, 400)
-            for code in ("PARSE", "VALIDATION")
+            Reply({"errors": [{"message": "x", "extensions": {"code": code}}]}, 400)
+            for code in ("GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT")
         ),
         Reply({"message": "Bad Request"}, 400),
         *(errors(message, status=status) for message in VALIDATION_ERRORS for status in (200, 400)),
