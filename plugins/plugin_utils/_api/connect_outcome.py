@@ -47,7 +47,8 @@ _REFUSALS = re.compile(
     "|".join(
         (
             rf"(?:{_TARGET} )?(?:(?:is|was) )?(?:(?:currently|now) )?(?:inactive|offline|not (?:online|active))",
-            rf"{_TARGET} (?:was not found|is unknown|does not exist)|unknown (?:device|service)(?: <ID>)?",
+            rf"{_TARGET} (?:(?:was )?not found|is unknown|does not exist)",
+            "(?:unknown|invalid|no such) (?:device|service)(?: ID)?(?: <ID>)?",
             rf"{_TARGET} is not shared(?: with (?:you|this account))?",
             rf"(?:(?:the|api) )*rate limit {_EXCEEDED}|too many requests",
             rf"(?:(?:there are|you have) )?too many {_CONNECTIONS}",

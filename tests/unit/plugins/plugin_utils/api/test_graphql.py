@@ -412,6 +412,8 @@ VALIDATION_ERRORS = [
         errors("inactive"),
         errors(f"{SERVICE} is offline"),
         errors('The device "kiosk 1" is currently not online.'),
+        errors("Service not found"),
+        errors(f"Unknown device {SERVICE}"),
         errors("Maximum number of connections reached"),
         errors("Rate limit exceeded"),
         errors("[0861] x"),
