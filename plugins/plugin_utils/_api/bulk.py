@@ -109,7 +109,7 @@ def connect_one(api: Api, service: str, request: ConnectRequest) -> Connection:
     except RemoteItError as error:
         failure = error
     failure.outcome = failure.outcome or outcome_of_error(failure)
-    if failure.outcome.is_unclear:
+    if failure.may_be_open:
         ending = MAY_BE_OPEN
     elif failure.connectionid is None:
         raise failure
@@ -125,7 +125,7 @@ def _close_unusable(api: Api, service: str, connectionid: str, failure: RemoteIt
     except RemoteItError as error:
         return f"the connection {connectionid} could not be closed: {error.message}"
     failure.connectionid = None
-    failure.outcome = ConnectOutcome.UNKNOWN
+    failure.outcome = ConnectOutcome.UNCLEAR
     if not is_closed:
         return f"the API does not know the connection {connectionid} that it has returned; {MAY_BE_OPEN}"
     ending = f"the connection {connectionid} was closed again"
@@ -159,5 +159,5 @@ def to_remoteit_error(error: Exception) -> RemoteItError:
     if isinstance(error, RemoteItError):
         return error
     return RemoteItError(
-        f"unexpected error (please report it): {type(error).__name__}: {error}", outcome=ConnectOutcome.LOST
+        f"unexpected error (please report it): {type(error).__name__}: {error}", outcome=ConnectOutcome.UNCLEAR
     )

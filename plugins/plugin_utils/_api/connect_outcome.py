@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""The outcome of a connect call that failed: whether it proves that nothing was opened, or that the call is over.
+"""The outcome of a connect call that failed: whether it proves that nothing was opened.
 
-An error can hide a connection: the API may open one and fail afterward, or open one after a gateway has given up. So
+An error can hide a connection: the API may open one and fail afterward, or open one after a part of it has given up. So
 only known refusals prove that nothing was opened.
 """
 
@@ -73,10 +73,15 @@ def outcome_of_response(status: int, reason: str = "", *, is_refusal: bool | Non
     """
     if status in _REFUSED_STATUSES and is_refusal is not False:
         return ConnectOutcome.REFUSED
-    if status in _GIVEN_UP_STATUSES or status > 500 or _GIVEN_UP_REASON.search(reason):
-        return ConnectOutcome.LOST
-    is_clear = status != _CONFLICT and _UNCLEAR_REASON.search(reason) is None
-    return ConnectOutcome.REFUSED if is_refusal and is_clear else ConnectOutcome.UNKNOWN
+    is_clear = status != _CONFLICT and not has_given_up(status, reason) and _UNCLEAR_REASON.search(reason) is None
+    return ConnectOutcome.REFUSED if is_refusal and is_clear else ConnectOutcome.UNCLEAR
+
+
+def has_given_up(status: int, reason: str) -> bool:
+    """Return whether a gateway or a part of the API did not wait for another part, which may continue."""
+    if status in _REFUSED_STATUSES:
+        return False
+    return status in _GIVEN_UP_STATUSES or status > 500 or _GIVEN_UP_REASON.search(reason) is not None
 
 
 def is_known_refusal(reason: str, service_id: str) -> bool:
@@ -95,7 +100,7 @@ def find_reason(reasons: t.Iterable[Reason], status: int, text: str) -> Reason |
 
     Return ``None`` for a part that did not wait for the API: it can be "offline" itself, which is not about a device.
     """
-    if outcome_of_response(status, text) is ConnectOutcome.LOST:
+    if has_given_up(status, text):
         return None
     return next((known for known in reasons if re.search(known[0], text, re.IGNORECASE)), None)
 
@@ -105,7 +110,6 @@ def outcome_of_error(error: RemoteItError) -> ConnectOutcome:
     if isinstance(error, BadAnswerError):  # the page of a gateway, or a success without a connection
         status = error.details.get("http_status", 200)
         is_refusal = is_refusal_by_gateway(status, error.reason) or None
-        outcome = outcome_of_response(status, error.reason, is_refusal=is_refusal)
-        return outcome if outcome is ConnectOutcome.REFUSED else ConnectOutcome.LOST
+        return outcome_of_response(status, error.reason, is_refusal=is_refusal)
     is_lost = isinstance(error, (CallTimeoutError, NetworkError))
-    return ConnectOutcome.LOST if is_lost else ConnectOutcome.REFUSED
+    return ConnectOutcome.UNCLEAR if is_lost else ConnectOutcome.REFUSED

@@ -19,13 +19,8 @@ class ConnectOutcome(enum.Enum):
 
     NOT_SENT = "not sent"  # the request did not leave this machine
     REFUSED = "refused"  # the API opened nothing, or the connection is closed again
-    UNKNOWN = "unknown"  # the call is over, and may have opened a connection
-    LOST = "lost"  # a connection may be open, or the API may still be opening one
+    UNCLEAR = "unclear"  # a connection may be open, or the API may still be opening one
     OPENED = "opened"  # a connection is open and could not be closed: ``connectionid``
-
-    @property
-    def is_unclear(self) -> bool:
-        return self in (ConnectOutcome.UNKNOWN, ConnectOutcome.LOST)
 
 
 class RemoteItError(Exception):
@@ -56,7 +51,7 @@ class RemoteItError(Exception):
     @property
     def may_be_open(self) -> bool:
         """Return whether it is unclear if the failed connect call has opened a connection."""
-        return self.outcome is not None and self.outcome.is_unclear
+        return self.outcome is ConnectOutcome.UNCLEAR
 
     def as_failure(self) -> dict[str, t.Any]:
         """Return an entry of ``failures``, in plain types."""
@@ -146,7 +141,7 @@ def from_failure(failure: t.Mapping[str, t.Any]) -> RemoteItError:
     """Return the error that ``as_failure`` described, for example in another process."""
     return BY_CODE.get(failure["code"], RemoteItError)(
         failure["message"],
-        outcome=ConnectOutcome.UNKNOWN if failure.get("may_be_open") else None,
+        outcome=ConnectOutcome.UNCLEAR if failure.get("may_be_open") else None,
         connectionid=failure.get("connectionid"),
     )
 

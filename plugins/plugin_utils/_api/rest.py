@@ -15,6 +15,7 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import (
     find_reason,
+    has_given_up,
     is_known_refusal,
     is_refusal_by_gateway,
     outcome_of_response,
@@ -240,7 +241,7 @@ class RestApi:
         error.reason = _reason_or_fields(content)
         error.is_ambiguous = (
             status < 500
-            and outcome_of_response(status, error.reason) is not ConnectOutcome.LOST
+            and not has_given_up(status, error.reason)
             and _says_false(content)  # otherwise a gateway has refused the call, which the API has not received
             and (status in (401, 403, 404) or bool(_UNKNOWN_CONNECTION.search(error.reason)))
         )

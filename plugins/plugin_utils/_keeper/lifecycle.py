@@ -222,21 +222,17 @@ class Lifecycle:
             managed.detach = False
             self.record_unusable(managed, error.connectionid, Event.OPENED_UNUSABLE)
         elif error.may_be_open:
-            is_over = error.outcome is ConnectOutcome.UNKNOWN
             reason = error.message.removesuffix(f"; {MAY_BE_OPEN}")  # the recap says it in other words
-            self.record_doubt(managed, reason, Event.NO_OUTCOME, is_over=is_over)
+            self.record_doubt(managed, reason, Event.NO_OUTCOME)
         else:
             managed.apply(Event.NOT_OPENED)
             self._ledger.closed(managed.number, "refused")
         if not isinstance(error, ShuttingDownError):
             self.on_failure(managed, error)
 
-    def record_doubt(self, managed: ManagedConnection, reason: str, event: Event, *, is_over: bool = False) -> None:
-        """Record that a connect call may have opened a connection. Call it with the lock.
-
-        :param is_over: the API does not open one later.
-        """
-        managed.doubt = Doubt(format_utc(utc_now()), reason, is_over)
+    def record_doubt(self, managed: ManagedConnection, reason: str, event: Event) -> None:
+        """Record that a connect call may have opened a connection, or still open one. Call it with the lock."""
+        managed.doubt = Doubt(format_utc(utc_now()), reason)
         managed.apply(event)
 
     def _record_late_response(self, managed: ManagedConnection, outcome: Outcome) -> None:

@@ -175,7 +175,6 @@ class Doubt:
 
     at: str  # when this became known
     reason: str
-    is_over: bool  # the API has ended the call, so that nothing can be opened later
 
 
 @dataclasses.dataclass(eq=False)  # two connections are never equal, and comparing the fields is slow

@@ -64,7 +64,7 @@ class Recovery:
             self._lifecycle.write_intent(managed)
             if entry.connectionid is None:
                 # The API may still be carrying out the call.
-                self._lifecycle.record_doubt(managed, _KILLED, Event.TAKE_OVER_UNCONFIRMED, is_over=False)
+                self._lifecycle.record_doubt(managed, _KILLED, Event.TAKE_OVER_UNCONFIRMED)
             else:
                 managed.opened_at = time.monotonic() - entry.age
                 self._lifecycle.record_unusable(managed, entry.connectionid, Event.TAKE_OVER, entry.expires_at)

@@ -73,7 +73,6 @@ class Reconciler:
                 managed.service,
                 managed.sent_at or doubt.at,
                 doubt.at,
-                doubt.is_over,
             ): managed
             for managed in self._registry.all
             if managed.state is State.UNCONFIRMED and managed.client is client and (doubt := managed.doubt) is not None
@@ -110,4 +109,4 @@ class Reconciler:
         for managed in unconfirmed:
             doubt = t.cast(Doubt, managed.doubt)
             reason = f"{doubt.reason}; it could not be found out whether it did: {message}"
-            managed.doubt = Doubt(doubt.at, reason, doubt.is_over)
+            managed.doubt = Doubt(doubt.at, reason)

@@ -29,7 +29,6 @@ class PendingConnect(t.NamedTuple):
     service: str
     sent_at: str
     failed_at: str | None = None  # when this process stopped waiting for the response
-    is_over: bool = False  # the API has ended the call, so that it opens nothing later
 
     @classmethod
     def of(cls, ledger: str, entry: Entry) -> PendingConnect:
@@ -41,7 +40,7 @@ class PendingConnect(t.NamedTuple):
 
     @property
     def is_settled(self) -> bool:
-        return self.is_over or self.settles_at < utc_now()
+        return self.settles_at < utc_now()
 
     @property
     def latest_start(self) -> datetime.datetime:

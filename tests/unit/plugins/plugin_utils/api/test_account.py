@@ -90,7 +90,7 @@ def test_connect_one_reports_lost_outcome(mock_api: MockApi, reply: Script) -> N
     mock_api.expect_connect(SERVICE, reply)
     with pytest.raises(RemoteItError, match="a connection may be open; it expires 15 minutes after") as caught:
         connect_one(account().api(), SERVICE, REQUEST)
-    assert caught.value.outcome is ConnectOutcome.LOST
+    assert caught.value.outcome is ConnectOutcome.UNCLEAR
 
 
 def test_open_keeps_results_if_one_service_fails(mock_api: MockApi) -> None:

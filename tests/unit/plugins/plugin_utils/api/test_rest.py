@@ -188,29 +188,29 @@ GIVEN_UP = [408, 499, 502, 503, 504, *range(520, 528)]
         (Reply({"message": "bad request"}, 400), ConnectOutcome.REFUSED),
         *((refused("time-out", status), ConnectOutcome.REFUSED) for status in (401, 403, 404)),
         *((Reply("<h1>", status), ConnectOutcome.REFUSED) for status in (400, 401, 403, 404)),
-        (refused("the line is down", 500), ConnectOutcome.UNKNOWN),
-        (refused("database error", 200), ConnectOutcome.UNKNOWN),
-        (refused("device busy", 200), ConnectOutcome.UNKNOWN),
-        (refused("device is busy", 409), ConnectOutcome.UNKNOWN),
-        (refused("unknown error", 200), ConnectOutcome.UNKNOWN),
-        (refused("the proxy session became inactive before it was ready", 200), ConnectOutcome.UNKNOWN),
-        (refused("the connection was not shared with the monitor", 200), ConnectOutcome.UNKNOWN),
-        (refused("no more sessions: too many requests", 500), ConnectOutcome.UNKNOWN),
-        (refused("Please try again", 400), ConnectOutcome.UNKNOWN),
-        (Reply({}, 400), ConnectOutcome.UNKNOWN),
-        (refused("internal error", 200), ConnectOutcome.UNKNOWN),
-        (refused("Internal Server Error", 500), ConnectOutcome.UNKNOWN),
-        (Reply({"reason": "session limit check crashed"}, 500), ConnectOutcome.UNKNOWN),
-        (Reply({}), ConnectOutcome.UNKNOWN),
-        (Reply({"status": "false"}, 500), ConnectOutcome.UNKNOWN),
-        (refused("the request timed out", 200), ConnectOutcome.LOST),
-        (refused("device is offline: timeout", 200), ConnectOutcome.LOST),
-        (refused("Bad Gateway", 500), ConnectOutcome.LOST),
-        (refused("Service temporarily unavailable", 400), ConnectOutcome.LOST),
-        (Reply("<h1>Slim Application Error</h1>", 500), ConnectOutcome.LOST),
-        *((refused("Request Timeout", status), ConnectOutcome.LOST) for status in GIVEN_UP),
-        *((refused("device is offline", status), ConnectOutcome.LOST) for status in GIVEN_UP),
-        *((Reply(body, status), ConnectOutcome.LOST) for status in GIVEN_UP for body in ("", "<h1>", {})),
+        (refused("the line is down", 500), ConnectOutcome.UNCLEAR),
+        (refused("database error", 200), ConnectOutcome.UNCLEAR),
+        (refused("device busy", 200), ConnectOutcome.UNCLEAR),
+        (refused("device is busy", 409), ConnectOutcome.UNCLEAR),
+        (refused("unknown error", 200), ConnectOutcome.UNCLEAR),
+        (refused("the proxy session became inactive before it was ready", 200), ConnectOutcome.UNCLEAR),
+        (refused("the connection was not shared with the monitor", 200), ConnectOutcome.UNCLEAR),
+        (refused("no more sessions: too many requests", 500), ConnectOutcome.UNCLEAR),
+        (refused("Please try again", 400), ConnectOutcome.UNCLEAR),
+        (Reply({}, 400), ConnectOutcome.UNCLEAR),
+        (refused("internal error", 200), ConnectOutcome.UNCLEAR),
+        (refused("Internal Server Error", 500), ConnectOutcome.UNCLEAR),
+        (Reply({"reason": "session limit check crashed"}, 500), ConnectOutcome.UNCLEAR),
+        (Reply({}), ConnectOutcome.UNCLEAR),
+        (Reply({"status": "false"}, 500), ConnectOutcome.UNCLEAR),
+        (refused("the request timed out", 200), ConnectOutcome.UNCLEAR),
+        (refused("device is offline: timeout", 200), ConnectOutcome.UNCLEAR),
+        (refused("Bad Gateway", 500), ConnectOutcome.UNCLEAR),
+        (refused("Service temporarily unavailable", 400), ConnectOutcome.UNCLEAR),
+        (Reply("<h1>Slim Application Error</h1>", 500), ConnectOutcome.UNCLEAR),
+        *((refused("Request Timeout", status), ConnectOutcome.UNCLEAR) for status in GIVEN_UP),
+        *((refused("device is offline", status), ConnectOutcome.UNCLEAR) for status in GIVEN_UP),
+        *((Reply(body, status), ConnectOutcome.UNCLEAR) for status in GIVEN_UP for body in ("", "<h1>", {})),
     ],
 )
 def test_refused_connect_has_an_outcome(mock_api: MockApi, reply: Reply, outcome: ConnectOutcome) -> None:
@@ -228,7 +228,7 @@ def test_response_about_another_service_leaves_the_own_call_unclear(mock_api: Mo
         BadAnswerError, match=r"about another service; .* was closed again; a connection may be"
     ) as caught:
         connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
-    assert (caught.value.outcome, caught.value.connectionid) == (ConnectOutcome.UNKNOWN, None)
+    assert (caught.value.outcome, caught.value.connectionid) == (ConnectOutcome.UNCLEAR, None)
 
 
 def test_refusal_contains_reason_and_advice(mock_api: MockApi) -> None:
@@ -254,12 +254,12 @@ def test_refusal_without_a_reason(mock_api: MockApi, reason: str | None) -> None
 @pytest.mark.parametrize(
     ("fields", "outcome"),
     [
-        ({"reason": [None]}, ConnectOutcome.UNKNOWN),
-        ({"reason": 504}, ConnectOutcome.UNKNOWN),
-        ({"reason": {"message": "Endpoint request timed out"}}, ConnectOutcome.LOST),
-        ({"error": "Endpoint request timed out"}, ConnectOutcome.LOST),
-        ({"errors": [{"message": "database"}]}, ConnectOutcome.UNKNOWN),
-        ({"code": "ESOMETHING"}, ConnectOutcome.UNKNOWN),
+        ({"reason": [None]}, ConnectOutcome.UNCLEAR),
+        ({"reason": 504}, ConnectOutcome.UNCLEAR),
+        ({"reason": {"message": "Endpoint request timed out"}}, ConnectOutcome.UNCLEAR),
+        ({"error": "Endpoint request timed out"}, ConnectOutcome.UNCLEAR),
+        ({"errors": [{"message": "database"}]}, ConnectOutcome.UNCLEAR),
+        ({"code": "ESOMETHING"}, ConnectOutcome.UNCLEAR),
     ],
 )
 def test_refusal_with_an_unusual_reason_is_unclear(
@@ -362,7 +362,7 @@ def test_connection_that_the_api_does_not_know_is_not_closed(mock_api: MockApi) 
     mock_api.expect("POST", STOP, refused("connectionid incorrect"), refused("connectionid incorrect"))
     with pytest.raises(RemoteItError, match="does not know the connection") as caught:
         connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
-    assert caught.value.outcome is ConnectOutcome.UNKNOWN
+    assert caught.value.outcome is ConnectOutcome.UNCLEAR
 
 
 def test_failed_login_is_not_a_closed_connection(mock_api: MockApi) -> None:

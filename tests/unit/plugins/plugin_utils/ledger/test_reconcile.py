@@ -65,8 +65,6 @@ def test_match_ignores_other_sessions(other: ApiSession) -> None:
     now = format_utc(utc_now())  # the tests may run long after this file is imported
     failed = PendingConnect(LEDGER, 3, A, now, now)
     assert match([failed], [other], {"id-known"}) == {}
-    over = failed._replace(is_over=True)
-    assert match([over], [other], {"id-known"}) == {over: None}
 
 
 @pytest.mark.parametrize(
@@ -104,17 +102,19 @@ def test_match_keeps_calls_after_an_unclear_session() -> None:
     """The older call may have started either session."""
     unclear = session("id-2", seconds=500, is_proxy=False)
     assert match([SETTLED, RECENT], [unclear]) == {}
-    over = RECENT._replace(is_over=True)
-    assert match([SETTLED, over], [unclear]) == {over: None}
-    assert match([SETTLED, over], [unclear, session()]) == {}
+    later = SETTLED._replace(number=3, sent_at=ago(400))
+    assert match([SETTLED, later], [unclear._replace(started=ago(450))]) == {}
+    old = session("id-2", seconds=800, is_proxy=False)
+    assert match([SETTLED, later], [old]) == {later: None}
+    assert match([SETTLED, later], [old, session(seconds=399)]) == {}
 
 
 def test_match_omits_sessions_between_two_calls() -> None:
     """A connection that the user opened with the app of the vendor, hours after an old call."""
-    old, new = SETTLED._replace(sent_at=ago(90000)), RECENT._replace(is_over=True)
+    old = SETTLED._replace(sent_at=ago(90000))
     app = session("id-app", seconds=7200)
-    assert match([old, new], [app]) == {new: None}
-    assert match([old, new], [app, session()]) == {}
+    assert match([old, SETTLED], [app]) == {SETTLED: None}
+    assert match([old, SETTLED], [app, session(seconds=990)]) == {}
 
 
 def test_match_assigns_one_session_to_each_call() -> None:
