@@ -243,7 +243,8 @@ def test_playbook_is_no_tasks_file(fleet: Fleet) -> None:
         ("- name: a play\n" + "  # a comment\n" * 40 + "  hosts: fleet\n", "is a playbook"),
         ("---\n# soon\n", "contains no tasks"),
         ("", "contains no tasks"),
-        ("---\n[]\n", "contains no tasks"),
+        ("--- # tonight\n[]  # nothing yet\n...\n", "contains no tasks"),
+        ("~", "contains no tasks"),
     ],
 )
 def test_tasks_file_without_tasks_fails_before_a_connection(fleet: Fleet, content: str, problem: str) -> None:
