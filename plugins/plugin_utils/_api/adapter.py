@@ -83,6 +83,10 @@ class Call:
             raise TimeoutError("the deadline of the call has passed") from None
 
 
+#: Seconds after which an idle connection is not used again: a NAT gateway may have forgotten it. A call that is sent
+#: over such a connection has no response, and a connect call is never repeated.
+MAX_IDLE_SECONDS = 20.0
+
 #: The call for which the current thread works.
 current_call: contextvars.ContextVar[Call] = contextvars.ContextVar("current_call")
 
@@ -112,6 +116,7 @@ class _Connection:
     timeout: t.Any
     _dns_host: str
     _is_connecting = False
+    idle_since = 0.0
 
     def connect(self) -> None:
         self._is_connecting = True
@@ -174,6 +179,21 @@ class _Connection:
         return _FinalResponse(_ReadOnly(sock), *arguments, **options)  # type: ignore[arg-type]
 
 
+class _Pool:
+    """The methods to override in the pool classes of urllib3."""
+
+    def _get_conn(self, *arguments: t.Any, **options: t.Any) -> t.Any:
+        connection = super()._get_conn(*arguments, **options)  # type: ignore[misc]
+        if connection.sock is not None and time.monotonic() - connection.idle_since > MAX_IDLE_SECONDS:
+            connection.close()  # it connects again
+        return connection
+
+    def _put_conn(self, connection: t.Any) -> None:
+        if connection is not None:
+            connection.idle_since = time.monotonic()
+        super()._put_conn(connection)  # type: ignore[misc]
+
+
 class _FinalResponse(http.client.HTTPResponse):
     """A response that ignores the interim ones before it.
 
@@ -233,4 +253,4 @@ def _with_own_connections(pool: t.Any) -> t.Any:
     if issubclass(pool.ConnectionCls, _Connection):
         return pool
     connection = type(pool.ConnectionCls.__name__, (_Connection, pool.ConnectionCls), {})
-    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
+    return type(pool.__name__, (_Pool, pool), {"ConnectionCls": connection})

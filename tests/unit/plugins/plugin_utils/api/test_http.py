@@ -548,6 +548,27 @@ def test_interim_response_is_not_the_response(server: Server, interim: bytes) ->
     assert bodies == [{"n": 1}, {"n": 2}, {"n": 3}]
 
 
+@pytest.mark.parametrize(("seconds", "connections"), [(0, 1), (19, 1), (21, 2)])
+def test_connection_that_was_idle_for_long_is_not_used(server: Server, seconds: int, connections: int) -> None:
+    """A NAT gateway may have forgotten it, and the call would have no response."""
+    accepted = []
+
+    def handle(connection: socket.socket) -> None:
+        accepted.append(connection)
+        while connection.recv(65536):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    client, url = http(), f"http://{server(handle)}/"
+    with client.session:
+        client.request("GET", url, headers={})
+        pools = client.session.get_adapter(url).poolmanager.pools  # type: ignore[attr-defined]
+        (pool,) = (pools[key] for key in pools.keys())  # noqa: SIM118 (it cannot be iterated)
+        for connection in filter(None, pool.pool.queue):
+            connection.idle_since -= seconds
+        client.request("GET", url, headers={})
+    assert len(accepted) == connections
+
+
 @pytest.mark.parametrize("size", [b"-5", b"F" * 30, b"zz"])
 def test_chunk_with_an_impossible_size_is_a_network_error(server: Server, size: bytes) -> None:
     start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
