@@ -66,6 +66,8 @@ MIN_SECRET_LENGTH = 8
 #: Alerts that end a handshake. With TLS 1.3 they can arrive after the request, which the server has not read then.
 _HANDSHAKE_ALERT = re.compile(r"ALERT_\w*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)")
 
+_CA_HINT = ". If a company's CA has signed it, set REQUESTS_CA_BUNDLE to the file of that CA"
+
 
 @dataclasses.dataclass(frozen=True)
 class Response:
@@ -80,6 +82,10 @@ class Response:
     def ok(self) -> bool:
         return 200 <= self.status < 300
 
+    @property
+    def is_html(self) -> bool:
+        return self.text.lstrip()[:1] == "<"
+
     def json_object(self) -> dict[str, t.Any]:
         """Return the body, which must be a JSON object.
 
@@ -87,9 +93,11 @@ class Response:
         """
         if isinstance(self.body, dict):
             return self.body
-        if not self.text.strip():
+        if 300 <= self.status < 400:
+            found = "a redirect, which is not followed; check the URL of the API (api_url or graphql_url)"
+        elif not self.text.strip():
             found = "an empty body"
-        elif self.text.lstrip()[:1] == "<":
+        elif self.is_html:
             found = "an HTML page, which a proxy or a gateway may have sent"
         elif self.body is not None:
             found = f"a JSON {type(self.body).__name__} instead of an object"
@@ -234,14 +242,14 @@ class HttpClient:
             bundle = self.session.verify
             hint = f" (REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE is {bundle})" if isinstance(bundle, str) else ""
             if "CERTIFICATE_VERIFY_FAILED" in str(error) and not hint:
-                hint = ". If a company's CA has signed it, set REQUESTS_CA_BUNDLE to the file of that CA"
+                hint = _CA_HINT
             return NetworkError(f"TLS to {origin} failed: {self._cause(error, call)}{hint}", outcome=outcome)
         is_tls = isinstance(_root_cause(error, call), ssl.SSLError)
         if is_tls and proxy and isinstance(error, requests.exceptions.ProxyError):
+            is_unverified = "CERTIFICATE_VERIFY_FAILED" in str(error)
+            hint = _CA_HINT if is_unverified else ". If the proxy has no TLS, set HTTPS_PROXY to its URL with http://"
             return NetworkError(
-                f"TLS to the proxy {_without_user(proxy)} failed: {self._cause(error, call)}. If the proxy has no TLS,"
-                " set HTTPS_PROXY to its URL with http://",
-                outcome=outcome,
+                f"TLS to the proxy {_without_user(proxy)} failed: {self._cause(error, call)}{hint}", outcome=outcome
             )
         if isinstance(error, requests.exceptions.InvalidSchema):
             return NetworkError(

@@ -91,6 +91,8 @@ def test_request_does_not_follow_redirects(mock_api: MockApi, status: int) -> No
     mock_api.expect("POST", URL, Reply("", status, {"Location": "https://elsewhere.example/"}))
     response = request()
     assert response.status == status and not response.ok
+    with pytest.raises(BadAnswerError, match=r"a redirect, .* \(api_url or graphql_url\)$"):
+        response.json_object()
 
 
 @pytest.mark.parametrize(
@@ -255,6 +257,15 @@ def test_tls_failure_names_the_proxy_that_has_no_tls(server: Server) -> None:
     proxy = f"https://{server(responds(b'HTTP/1.1 400 Bad Request' + b'.' * 9))}"
     with pytest.raises(NetworkError, match=f"^TLS to the proxy {proxy} failed: SSLError"):
         http(Transport({"https": proxy})).request("POST", URL, headers={})
+
+
+def test_untrusted_certificate_of_a_proxy_names_the_ca_bundle(mock_api: MockApi) -> None:
+    """Its TLS is in order. Without it, the password for the proxy would be sent in plain text."""
+    reason = ssl.SSLCertVerificationError(1, "CERTIFICATE_VERIFY_FAILED")
+    mock_api.expect("POST", URL, caused(requests.exceptions.ProxyError(str(reason)), reason))
+    with pytest.raises(NetworkError, match=r"^TLS to the proxy https://p:3128 failed: .*REQUESTS_CA_BUNDLE") as caught:
+        http(Transport({"https": "https://p:3128"})).request("POST", URL, headers={})
+    assert "http://" not in caught.value.message
 
 
 def test_tls_failure_names_the_ca_bundle(server: Server, tmp_path: pathlib.Path) -> None:
