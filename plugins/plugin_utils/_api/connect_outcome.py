@@ -23,8 +23,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     RemoteItError,
 )
 
-#: HTTP statuses of a request that was not executed, whatever the body says.
-_REFUSED_STATUSES = frozenset({401, 403, 404, 429})
+#: HTTP statuses of a request that was not executed, whatever the body says. Those above 300 redirect it.
+_REFUSED_STATUSES = frozenset({301, 302, 307, 308, 401, 403, 404, 405, 413, 429})
 #: The HTTP status of a conflict, for example with another call that is running.
 _CONFLICT = 409
 #: HTTP statuses of a server or gateway that stopped waiting. Those above 500 come from a gateway too.
@@ -32,32 +32,17 @@ _GIVEN_UP_STATUSES = frozenset({408, 499})
 #: Reasons of a gateway, or of a part of the API that waits for another part.
 _GIVEN_UP_REASON = re.compile(
     r"time[ds]?[ -]?out|deadline exceeded|cancel+ed|h[au]ng up|gateway|unavailable|maintenance|upstream|ECONN|EPIPE"
-    r"|\b(aborted|terminated)\b|\b(connection|socket|stream) (was )?(reset|closed|ended)\b",
+    r"|\b(aborted|terminated)\b|\b(connection|socket|stream) (was )?(reset|refused|closed|ended)\b"
+    r"|\b(status code|HTTP|response:?) 5[0-9]{2}\b|fetch failed|failed to fetch|network error|premature close"
+    r"|empty reply|broken pipe|\bEOF\b",
     re.IGNORECASE,
 )
 #: The vendor's number of a reason, for example ``[0861]``. It comes from the API itself, before it opens anything.
-_NUMBERED_REASON = re.compile(r"\[[0-9]{4}\]")
-#: What a reason is about: a device, a service, or the service ID of the call.
-_TARGET = r"(?:(?:the|this|your|target) )?(?:(?:device|service|target)(?: (?:<ID>|\"[^\"]*\"|'[^']*'))?|<ID>)"
-_CONNECTIONS = "(?:(?:open|active|concurrent) )*(?:connection|session)s?"
-_EXCEEDED = "(?:(?:was|is|has been) )?(?:reached|exceeded)"
-#: Reasons, whole, with which the API refuses a call before it opens anything. A longer text with the same words can be
-#: about a connection that was opened, for example "the proxy session became inactive".
-_REFUSALS = re.compile(
-    "|".join(
-        (
-            rf"(?:{_TARGET} )?(?:(?:is|was) )?(?:(?:currently|now) )?(?:inactive|offline|not (?:online|active))",
-            rf"{_TARGET} (?:(?:was )?not found|is unknown|does not exist)",
-            "(?:unknown|invalid|no such) (?:device|service)(?: ID)?(?: <ID>)?",
-            rf"{_TARGET} is not shared(?: with (?:you|this account))?",
-            rf"(?:(?:the|api) )*rate limit {_EXCEEDED}|too many requests",
-            rf"(?:(?:there are|you have) )?too many {_CONNECTIONS}",
-            rf"(?:the )?(?:maximum(?: number)?|limit) of {_CONNECTIONS} {_EXCEEDED}",
-            rf"(?:the )?{_CONNECTIONS} (?:limit|quota) {_EXCEEDED}",
-            "api key failed validation|missing user|invalid date",
-            "missing api token|api token missing|auth token expired",
-        )
-    ),
+_NUMBERED_REASON = re.compile(r"(?<!\w)\[0[0-9]{3}\]")
+#: Words in a reason about something that happened later, for example "the proxy session became inactive".
+_LATER = re.compile(
+    r"\b(proxy|session(?! (limit|quota))|tunnel|stream|became|went|lost|dropped|while|during|before|after|once|opened"
+    r"|established|ready|stored?|saved?|recorded|updated?|monitor|connection (is|was|has))\b",
     re.IGNORECASE,
 )
 #: Reasons that do not show what the API has done.
@@ -84,10 +69,12 @@ def has_given_up(status: int, reason: str) -> bool:
     return status in _GIVEN_UP_STATUSES or status > 500 or _GIVEN_UP_REASON.search(reason) is not None
 
 
-def is_known_refusal(reason: str, service_id: str) -> bool:
-    """Return whether the API's reason proves that a connect call for the service has opened nothing."""
-    text = re.sub(re.escape(service_id), "<ID>", reason.rstrip(".! "), flags=re.IGNORECASE)
-    return _NUMBERED_REASON.search(text) is not None or _REFUSALS.fullmatch(text) is not None
+def is_known_refusal(known: Reason | None, text: str) -> bool:
+    """Return whether the text of the API proves that nothing was opened.
+
+    :param known: the known reason that it has.
+    """
+    return _NUMBERED_REASON.search(text) is not None or (known is not None and _LATER.search(text) is None)
 
 
 def is_refusal_by_gateway(status: int, reason: str) -> bool:

@@ -70,12 +70,13 @@ MAX_REREADS = 3
 #: Clocks that differ by fewer seconds count as equal.
 _CLOCK_TOLERANCE_SECONDS = 30
 
+_TARGET = "(service|device|target)"
 #: Reasons that this API may have in addition to those of REST. Their texts are not documented.
 _REASONS: tuple[Reason, ...] = (
     *REASONS,
-    (r"permission|not authori[sz]ed|access denied", NotSharedError, "this account may not do it"),
+    (r"permission|forbidden|(un|not )authori[sz]ed|access denied", NotSharedError, "this account may not do it"),
     (
-        r"\b(service|device|target)\b.*(not found|unknown|not exist)|(unknown|no such|invalid) (service|device|target)",
+        rf"\b{_TARGET}\b.* (not found|is unknown|not exist)|\b(unknown|no such|invalid) {_TARGET}\b(?! error)",
         NotFoundError,
         UNKNOWN_SERVICE_HELP,
     ),
@@ -93,8 +94,6 @@ _VALIDATION_ERROR = re.compile(
 _VALIDATION_CODES = (
     "GRAPHQL_VALIDATION_FAILED",
     "GRAPHQL_PARSE_FAILED",
-    "BAD_REQUEST",
-    "BAD_USER_INPUT",
     "OPERATION_RESOLUTION_FAILURE",
     "PERSISTED_QUERY_NOT_FOUND",
     "PERSISTED_QUERY_NOT_SUPPORTED",
@@ -147,7 +146,7 @@ class GraphQlApi:
             if is_connection_id(connectionid):
                 reply.error.outcome, reply.error.connectionid = ConnectOutcome.OPENED, connectionid
             elif reply.error.outcome is None:
-                reply.error.outcome = _outcome_of_refusal(reply, service_id)
+                reply.error.outcome = _outcome_of_refusal(reply)
             raise reply.error
         if not isinstance(content, dict):
             raise BadAnswerError("the API's response has no connection")
@@ -192,7 +191,7 @@ class GraphQlApi:
         The list may lack connections to the services of organizations; ``sessions_of`` has these. Return ``None`` if
         the response has no list.
         """
-        login = self._query_login(f"query Sessions {{ login {{ id sessions {{ {_SESSION} }} }} }}", {}, None)
+        login = self._query_login(f"query Sessions {{ login {{ id sessions {{ {_SESSION} }} }} }}")
         items = login.get("sessions")
         if items is None:
             return None
@@ -278,7 +277,8 @@ class GraphQlApi:
             fields = f"account(id: $account) {{ {fields} }}"
         document = f"query Devices{_variable_declarations(variables)} {{ login {{ {fields} }} }}"
         warnings: list[str] = []
-        login = self._query_login(document, variables, warnings.append)
+        reply = self._send(document, variables, retry=True)
+        login = self._login_of(reply, warnings.append)
         owner = login if account is None else login.get("account")
         page = dict_or_empty(dict_or_empty(owner).get("devices"))
         if not isinstance(page.get("items"), list):
@@ -295,9 +295,7 @@ class GraphQlApi:
         :raises NotFoundError: the account is not a member of the organization. The message lists those that it is in.
         :raises OptionsError: several organizations have the name.
         """
-        login = self._query_login(
-            f"query Organizations {{ login {{ id email membership {{ {_MEMBERSHIP} }} }} }}", {}, None
-        )
+        login = self._query_login(f"query Organizations {{ login {{ id email membership {{ {_MEMBERSHIP} }} }} }}")
         if wanted.lower() in _lower_texts(login.get("id"), login.get("email")):
             return None
         found: dict[str, str] = {}
@@ -327,15 +325,15 @@ class GraphQlApi:
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
-    def _query_login(self, document: str, variables: dict[str, t.Any], warn: Warn | None) -> dict[str, t.Any]:
-        """Send a query and return the field ``login`` of its response.
+    def _query_login(self, document: str) -> dict[str, t.Any]:
+        """Send a query and return the field ``login`` of its response."""
+        return self._login_of(self._send(document, {}, retry=True), None)
+
+    def _login_of(self, reply: Reply, warn: Warn | None) -> dict[str, t.Any]:
+        """Return the field ``login`` of a response.
 
         :param warn: reports errors in a response that has a ``login`` nevertheless. By default, they are raised.
         """
-        return self._login_of(self._send(document, variables, retry=True), warn)
-
-    def _login_of(self, reply: Reply, warn: Warn | None) -> dict[str, t.Any]:
-        """Return the field ``login`` of a response; see ``_query_login``."""
         login, error = reply.data.get("login"), reply.error
         if error is not None and (warn is None or not isinstance(login, dict) or isinstance(error, AuthError)):
             raise error
@@ -349,7 +347,7 @@ class GraphQlApi:
     def _send(self, document: str, variables: dict[str, t.Any], *, retry: bool) -> Reply:
         body = {"query": document, "variables": variables}
         response = self._http.request("POST", self._url, headers={}, body=body, retry=retry, auth=self._signature)
-        if response.status in (401, 403) and "data" not in dict_or_empty(response.body):
+        if response.status in (401, 403) and "data" not in dict_or_empty(response.body) and not response.is_html:
             error = self._signature_error(response)
             raise error.reworded(self._credentials.explain(error.message))
         content = response.json_object()
@@ -476,20 +474,19 @@ def _filters(wanted: DeviceFilter) -> dict[str, t.Any]:
     }
 
 
-def _outcome_of_refusal(reply: Reply, service_id: str) -> ConnectOutcome:
+def _outcome_of_refusal(reply: Reply) -> ConnectOutcome:
     """Return the outcome of a connect call with an error.
 
     An error below the mutation, or its result, shows that it was executed. Other errors of the API prove with a known
-    reason that nothing was opened. The patterns of ``_REASONS`` also match errors that occur later.
+    reason that nothing was opened.
     """
     reason = messages_in(reply.content)
     has_result = isinstance(reply.data.get("connect"), dict) or (reply.status >= 400 and "connect" in reply.data)
     if has_result or is_below_root(reply.content):
         return outcome_of_response(reply.status, reason, is_refusal=False)
     if reply.status < 400 or reply.content.get("errors"):
-        is_about_key = not reply.data and not fields_with_errors(reply.content)
-        is_wrong_key = is_about_key and _UNAUTHORIZED.search(reason) is not None
-        is_refusal = reply.status < 500 and (is_wrong_key or is_known_refusal(reason, service_id))
+        known = find_reason(_REASONS, reply.status, reason)
+        is_refusal = reply.status < 500 and is_known_refusal(known, reason)
     else:
         is_refusal = is_refusal_by_gateway(reply.status, reason)
     return outcome_of_response(reply.status, reason, is_refusal=is_refusal or None)

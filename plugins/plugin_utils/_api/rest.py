@@ -210,7 +210,7 @@ class RestApi:
                 refusal = refusal.reworded(self._credentials.explain(refusal.message))
             if path == _CONNECT:
                 refusal.connectionid = find_connection_id(content)
-                refusal.outcome = _outcome_of_refusal(response, content, body["deviceaddress"])
+                refusal.outcome = _outcome_of_refusal(response, content)
             raise refusal
         self._last_success = time.monotonic()
         return content
@@ -274,7 +274,7 @@ def _known_reason(status: int, content: t.Mapping[str, t.Any]) -> Reason | None:
     return find_reason(REASONS, status, f"{sanitize(_reason(content))} {sanitize(content.get('code'))}")
 
 
-def _outcome_of_refusal(response: Response, content: dict[str, t.Any], service_id: str) -> ConnectOutcome:
+def _outcome_of_refusal(response: Response, content: dict[str, t.Any]) -> ConnectOutcome:
     """Return the outcome that a refused connect call shows.
 
     The API refuses with any HTTP status, and most reasons are not documented. Without a status of HTTP that refuses,
@@ -285,7 +285,7 @@ def _outcome_of_refusal(response: Response, content: dict[str, t.Any], service_i
     reason = _reason_or_fields(content)
     if _says_false(content):
         is_refusal = not reason if response.status < 400 else response.status < 500
-        is_refusal = is_refusal or is_known_refusal(reason, service_id)
+        is_refusal = is_refusal or is_known_refusal(_known_reason(response.status, content), reason)
     else:
         is_refusal = is_refusal_by_gateway(response.status, reason)
     return outcome_of_response(response.status, reason, is_refusal=is_refusal or None)

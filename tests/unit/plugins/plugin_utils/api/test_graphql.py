@@ -257,15 +257,21 @@ def at(seconds: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize(
-    "body", ["Unauthorized", "", "<html>", {"message": "Forbidden"}, {"errors": [{"message": "no"}]}]
-)
+@pytest.mark.parametrize("body", ["Unauthorized", "", {"message": "Forbidden"}, {"errors": [{"message": "no"}]}])
 def test_refused_signature_is_an_auth_error(mock_api: MockApi, status: int, body: t.Any) -> None:
     mock_api.expect_query(None, Reply(body, status))
     with pytest.raises(AuthError) as caught:
         api().connect(SERVICE)
     assert f"HTTP {status}" in caught.value.message
     assert "seconds" not in caught.value.message  # the response has no date
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_page_of_a_gateway_is_no_auth_error(mock_api: MockApi, status: int) -> None:
+    mock_api.expect_query(None, Reply("<html>", status))
+    with pytest.raises(BadAnswerError, match="a proxy or a gateway may have sent") as caught:
+        connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
+    assert caught.value.outcome is ConnectOutcome.REFUSED
 
 
 @pytest.mark.parametrize("reply", [Reply("Unauthorized", 403), errors("Invalid Date")])
@@ -332,8 +338,8 @@ LATER_ERRORS = [
     "connection is inactive",
     "could not store the connection: rate limit exceeded",
     "the monitor of the proxy got too many requests",
-    "too many sessions to list",
     "api key usage could not be stored",
+    "proxyd[0123]: could not store the session",
 ]
 
 
@@ -353,9 +359,7 @@ LATER_ERRORS = [
         errors("Unknown service error"),
         errors("service error: unknown failure"),
         errors(f"device proxy of {SERVICE}: endpoint not found after start"),
-        errors("service 80:00:00:00:01:FF:FF:F1 was not found"),
         errors("session store: permission denied"),
-        errors("Forbidden"),
         *(errors(message) for message in LATER_ERRORS),
         *(Reply({"data": {"connect": None}, "errors": [{"message": m, "path": ["connect"]}]}) for m in LATER_ERRORS),
         Reply({"data": {"connect": None}, "errors": [{"message": "Unknown type of proxy"}]}),
@@ -400,7 +404,12 @@ VALIDATION_ERRORS = [
         errors("inactive"),
         errors(f"{SERVICE} is offline"),
         errors('The device "kiosk 1" is currently not online.'),
+        errors("Service is inactive. Please ensure that the device is online."),
+        errors("device is\ninactive", "Could not connect: service is inactive"),
+        errors("Rate limit exceeded, please retry in 2 seconds"),
         errors("Service not found"),
+        errors("You have no permission to connect"),
+        errors("Maximum session limit reached"),
         errors(f"Unknown device {SERVICE}"),
         errors("Maximum number of connections reached"),
         errors("Rate limit exceeded"),
@@ -411,9 +420,14 @@ VALIDATION_ERRORS = [
         *(Reply(body, status) for status in (401, 403, 404) for body in ("", "<h1>")),
         errors("timed out", status=404),
         errors("Unauthorized"),
+        errors("Forbidden"),
+        *(
+            Reply({"data": {"connect": None}, "errors": [{"message": message, "path": ["connect"]}]})
+            for message in ("Unauthorized", "You are not authorized to connect to this service", "device is inactive")
+        ),
         *(
             Reply({"errors": [{"message": "x", "extensions": {"code": code}}]}, 400)
-            for code in ("GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT")
+            for code in ("GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "OPERATION_RESOLUTION_FAILURE")
         ),
         Reply({"message": "Bad Request"}, 400),
         *(errors(message, status=status) for message in VALIDATION_ERRORS for status in (200, 400)),
@@ -712,12 +726,33 @@ def test_devices_rejects_an_endless_list(mock_api: MockApi) -> None:
 
 
 def test_devices_warns_of_partial_data(mock_api: MockApi) -> None:
-    data = {"login": {"devices": page(item(1), None)}}
-    mock_api.expect_query(PAGE, errors("tags are not available", data=data))
+    data = {"login": {"devices": page(item(1))}}
+    error = {"message": "tags are not available", "path": ["login", "devices", "items", 0, "tags"]}
+    mock_api.expect_query(PAGE, Reply({"data": data, "errors": [error]}))
     devices, warnings = listed()
     assert [device.name for device in devices] == ["kiosk-1"]
-    assert warnings[0] == "the API's response is incomplete: the API says: tags are not available (HTTP 200)"
-    assert len(warnings) == 2
+    assert warnings == ["the API's response is incomplete: the API says: tags are not available (HTTP 200)"]
+
+
+@pytest.mark.parametrize(
+    ("items", "path"),
+    [
+        ([item(1)], None),
+        ([item(1)], ["login"]),
+        ([item(1)], ["login", "devices", "hasMore"]),
+        ([], ["login", "devices", "items"]),
+        ([item(1), None], ["login", "devices", "items", 1]),
+        ([item(1), None], ["login", "devices", "items", 1, "name"]),
+        ([item(1)], ["login", "devices", "items", 0, "services"]),
+    ],
+)
+def test_devices_rejects_a_list_that_may_lack_some(
+    mock_api: MockApi, items: list[t.Any], path: list[str | int] | None
+) -> None:
+    error = {"message": "too slow", "path": path}
+    mock_api.expect_query(PAGE, Reply({"data": {"login": {"devices": page(*items)}}, "errors": [error]}))
+    with pytest.raises(RemoteItError, match="too slow"):
+        listed()
 
 
 @pytest.mark.parametrize(

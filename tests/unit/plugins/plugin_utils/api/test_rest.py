@@ -185,6 +185,12 @@ GIVEN_UP = [408, 499, 502, 503, 504, *range(520, 528)]
         (refused("device is offline", 200), ConnectOutcome.REFUSED),
         (refused("Too many concurrent connections", 200), ConnectOutcome.REFUSED),
         (Reply({"status": "false"}), ConnectOutcome.REFUSED),
+        (refused("The API application key is invalid", 200), ConnectOutcome.REFUSED),
+        *((Reply("", status), ConnectOutcome.REFUSED) for status in (301, 302, 307, 308, 405, 413)),
+        *(
+            (refused(text, 400), ConnectOutcome.UNCLEAR)
+            for text in ("fetch failed", "status code 502", "unexpected EOF")
+        ),
         (Reply({"message": "bad request"}, 400), ConnectOutcome.REFUSED),
         *((refused("time-out", status), ConnectOutcome.REFUSED) for status in (401, 403, 404)),
         *((Reply("<h1>", status), ConnectOutcome.REFUSED) for status in (400, 401, 403, 404)),
@@ -195,7 +201,6 @@ GIVEN_UP = [408, 499, 502, 503, 504, *range(520, 528)]
         (refused("unknown error", 200), ConnectOutcome.UNCLEAR),
         (refused("the proxy session became inactive before it was ready", 200), ConnectOutcome.UNCLEAR),
         (refused("the connection was not shared with the monitor", 200), ConnectOutcome.UNCLEAR),
-        (refused("no more sessions: too many requests", 500), ConnectOutcome.UNCLEAR),
         (refused("Please try again", 400), ConnectOutcome.UNCLEAR),
         (Reply({}, 400), ConnectOutcome.UNCLEAR),
         (refused("internal error", 200), ConnectOutcome.UNCLEAR),
@@ -359,7 +364,9 @@ def test_failed_login_has_outcome_not_sent(mock_api: MockApi, reply: Script) -> 
 def test_connection_that_the_api_does_not_know_is_not_closed(mock_api: MockApi) -> None:
     """The ID in an unusable response may be that of another connection."""
     mock_api.expect("POST", CONNECT, opened(proxy="http://not a proxy"))
-    mock_api.expect("POST", STOP, refused("connectionid incorrect"), refused("connectionid incorrect"))
+    mock_api.expect("POST", STOP, refused("connectionid incorrect"))
+    mock_api.expect("GET", LIST, SUCCESS)
+    mock_api.expect("POST", STOP, refused("connectionid incorrect"))
     with pytest.raises(RemoteItError, match="does not know the connection") as caught:
         connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
     assert caught.value.outcome is ConnectOutcome.UNCLEAR
@@ -567,6 +574,9 @@ def test_disconnect_repeats_an_ambiguous_refusal(mock_api: MockApi, reply: Reply
         refused("permission denied for this connection", 403),
         refused("connection timed out", 408),
         refused("connection to the proxy timed out", 200),
+        refused("Unknown column 'x' in the list of fields", 200),
+        refused("your subscription has expired", 200),
+        refused("the connection is already closing", 200),
         Reply({"message": "Forbidden"}, 403),  # of a gateway, without the status of the API
         Reply({"message": "Unauthorized"}, 401),
         Reply({"message": "Not Found"}, 404),
@@ -586,20 +596,16 @@ def test_disconnect_does_not_search_the_sources_of_the_credentials(mock_api: Moc
     assert api(credentials).disconnect(SERVICE, ID) is False
 
 
-def test_recent_success_proves_the_credentials(mock_api: MockApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
+@pytest.mark.parametrize("reason", ["session expired", "Authentication required"])
+def test_success_before_the_refusal_proves_nothing(mock_api: MockApi, reason: str) -> None:
+    """The token has expired after the connection was opened."""
     mock_api.expect_connect(SERVICE, opened())
-    mock_api.expect_disconnect(SERVICE, ID, *AMBIGUOUS[:2])
+    mock_api.expect_disconnect(SERVICE, ID, refused(reason))
+    mock_api.expect("GET", LIST, refused(reason))
     rest = api()
     rest.connect(SERVICE)
-    now += 59
-    assert rest.disconnect(SERVICE, ID) is False
-    now += 2
-    mock_api.expect_disconnect(SERVICE, ID, AMBIGUOUS[0])
-    mock_api.expect("GET", LIST, SUCCESS)
-    mock_api.expect_disconnect(SERVICE, ID, AMBIGUOUS[0])
-    assert rest.disconnect(SERVICE, ID) is False
+    with pytest.raises(AuthError):
+        rest.disconnect(SERVICE, ID)
 
 
 @pytest.mark.parametrize(
