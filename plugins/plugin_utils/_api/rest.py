@@ -41,7 +41,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import (
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import sanitize, truthy
 
 #: Reasons that an unknown connection can have, although the HTTP status is not the documented one.
-_UNKNOWN_CONNECTION = re.compile(r"unknown|not found|no such|expired|already|incorrect", re.IGNORECASE)
+_UNKNOWN_CONNECTION = re.compile(
+    r"\b(connection|session|proxy) ?(id)? .*(unknown|not found|not exist|expired|already (closed|ended)|incorrect)"
+    r"|\b(unknown|no such|expired|incorrect) (connection|session|proxy)",
+    re.IGNORECASE,
+)
 #: Reasons that do not show that a connection is closed, whatever HTTP status they have.
 _NOT_CLOSED_REASON = re.compile(
     r"authori[sz]ed|forbidden|permission|denied|not allowed|unknown error|try again|progress|could not|cannot|failed"
@@ -50,9 +54,6 @@ _NOT_CLOSED_REASON = re.compile(
 )
 _CONNECT = "/device/connect"
 _MFA_CODES = ("SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP")
-
-#: Seconds for which a successful call proves that the credentials are valid.
-_PROOF_SECONDS = 60.0
 
 
 class RestApi:
@@ -64,7 +65,8 @@ class RestApi:
         self._token = credentials.token
         self._login_lock = threading.Lock()
         self._login_error: RemoteItError | None = None  # of the last failed login
-        self._last_success = -_PROOF_SECONDS
+        self._proof_lock = threading.Lock()
+        self._last_success = 0.0  # when the last successful call was sent
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
@@ -93,9 +95,17 @@ class RestApi:
         """
         if self._stop(service_id, connectionid):
             return True
-        if time.monotonic() - self._last_success >= _PROOF_SECONDS:
-            self._list_all()
+        self._prove_credentials(time.monotonic())
         return self._stop(service_id, connectionid)
+
+    def _prove_credentials(self, refused_at: float) -> None:
+        """Prove that the credentials are valid after a refusal. Threads that wait share one call.
+
+        :raises RemoteItError: they may not be.
+        """
+        with self._proof_lock:
+            if self._last_success < refused_at:
+                self._list_all()
 
     def _stop(self, service_id: str, connectionid: str) -> bool:
         """Send the stop call. Return true if it succeeded, false if the refusal may mean an unknown connection."""
@@ -202,6 +212,7 @@ class RestApi:
         headers = {"developerkey": self._credentials.developer_key or ""}
         if token is not None:
             headers["token"] = token
+        sent_at = time.monotonic()
         response = self._http.request(method, self._credentials.api_url + path, headers=headers, body=body, retry=retry)
         content = response.json_object()
         if not (response.ok and truthy(content.get("status"))):
@@ -212,7 +223,7 @@ class RestApi:
                 refusal.connectionid = find_connection_id(content)
                 refusal.outcome = _outcome_of_refusal(response, content)
             raise refusal
-        self._last_success = time.monotonic()
+        self._last_success = max(self._last_success, sent_at)
         return content
 
     def _refusal(self, response: Response, content: t.Mapping[str, t.Any]) -> RemoteItError:

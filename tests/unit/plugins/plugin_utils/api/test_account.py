@@ -113,6 +113,7 @@ def test_close_returns_the_outcome_of_each_connection(mock_api: MockApi) -> None
     mock_api.expect_disconnect(*stops[0], STOPPED)
     mock_api.expect_disconnect(*stops[1], *[refused("<error message>")] * 2)
     mock_api.expect_disconnect(*stops[2], refused("api key failed validation"))
+    mock_api.expect("GET", "/device/list/all", Reply({"status": "true", "devices": []}))
     outcomes = dict(DirectBackend().disconnect_all(account(concurrency=1), stops))
     assert outcomes[stops[0]] == CLOSED
     assert outcomes[stops[1]] == ALREADY_CLOSED

@@ -62,8 +62,6 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.k
     states,
 )
 
-#: The API knows no such connection, whichever way it is asked.
-UNKNOWN = [refused("no such connection", 401)] * 2
 ANOTHER_ACCOUNT = account(Credentials(DEFAULT_API_URL, "another key", token="another"))
 ANOTHER_LOGIN = account(Credentials(DEFAULT_API_URL, KEY, token="another"))
 
@@ -402,9 +400,7 @@ def test_disconnect_with_another_login(keeper: Keeper, mock_api: MockApi, dead: 
     for connectionid in ("id-1", "id-2"):
         mock_api.expect_connect(A, opened(A, connectionid, dead))
         connect(keeper, reuse=False)
-    mock_api.expect_disconnect(A, "id-1", UNKNOWN[0])
-    mock_api.expect("GET", "/device/list/all", Reply({"status": "true"}))
-    mock_api.expect_disconnect(A, "id-1", UNKNOWN[1])
+    mock_api.expect_unknown(A, "id-1")
     assert disconnect(keeper, "id-1", who=ANOTHER_LOGIN) == "auth"
     mock_api.expect_disconnect(A, "id-2", STOPPED)
     assert disconnect(keeper, "id-2", who=ANOTHER_LOGIN) == "closed"
@@ -645,7 +641,7 @@ def test_second_connect_ends_the_older_connection(
     open_connection(keeper, mock_api, "id-1", url)
     mock_api.expect_connect(A, opened(A, "id-2", url, connectionOverridden="true"))
     mock_api.unordered = True
-    mock_api.expect_disconnect(A, "id-1", *UNKNOWN)
+    mock_api.expect_unknown(A, "id-1")
     connect(keeper, reuse=False)
     assert disconnect(keeper, "id-1") == "already_closed"
     mock_api.expect_disconnect(A, "id-2", STOPPED)
@@ -675,7 +671,7 @@ def test_services_may_have_connections_with_one_id(keeper: Keeper, mock_api: Moc
 
 def test_disconnect_reports_a_connection_that_ended_early(keeper: Keeper, mock_api: MockApi, dead: str) -> None:
     open_connection(keeper, mock_api, "id-1", dead)
-    mock_api.expect_disconnect(A, "id-1", *UNKNOWN)
+    mock_api.expect_unknown(A, "id-1")
     assert disconnect(keeper, "id-1") == "already_closed"
     assert keeper.finish() == Recap(opened=1, closed=1, ended_early=(EndedEarly(A, None, "id-1"),))
 
@@ -685,7 +681,8 @@ def test_disconnect_fails_while_the_proxy_responds(
 ) -> None:
     """The API does not know the connection, but it is open."""
     open_connection(keeper, mock_api, "id-1", alive)
-    mock_api.expect_disconnect(A, "id-1", *UNKNOWN, *UNKNOWN)
+    mock_api.expect_unknown(A, "id-1")
+    mock_api.expect_unknown(A, "id-1")
     assert disconnect(keeper, "id-1") == "api"
     assert [left.connectionid for left in keeper.finish().left_open] == ["id-1"]
     assert os.path.exists(ledger.path)
