@@ -543,7 +543,8 @@ def test_cache_repeats_warnings(account: Account) -> None:
     """Of a device that cannot be used. An incomplete listing is not kept."""
     account.simulator.device("pi-0002", fields={"id": "80:nonsense"})
     account.source(**CACHE)
-    incomplete = {"errors": [{"message": "half of it is missing"}]}
+    path = ["login", "devices", "items", 0, "tags"]
+    incomplete = {"errors": [{"message": "half of it is missing", "path": path}]}
     account.simulator.inject_fault(call="list", fault="body", override=incomplete)
     stderr = [account.listing().stderr for _unused in range(3)]
     assert all("without a valid ID: 'pi-0002'" in text for text in stderr)

@@ -278,11 +278,15 @@ class GraphQlApi:
         document = f"query Devices{_variable_declarations(variables)} {{ login {{ {fields} }} }}"
         warnings: list[str] = []
         reply = self._send(document, variables, retry=True)
+        if reply.error is not None and not reply.has_complete_list:
+            raise reply.error
         login = self._login_of(reply, warnings.append)
         owner = login if account is None else login.get("account")
         page = dict_or_empty(dict_or_empty(owner).get("devices"))
         if not isinstance(page.get("items"), list):
             raise BadAnswerError("; ".join(["the API's response has no list of devices", *warnings]))
+        if reply.error is not None and None in page["items"]:  # the error of a field has replaced the device
+            raise reply.error
         for warning in warnings:
             warn(warning)
         return page

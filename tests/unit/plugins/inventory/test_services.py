@@ -182,10 +182,19 @@ def test_incomplete_response_gives_a_warning(
     tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reply = page(device(1))
-    reply.body["errors"] = [{"message": "some of it is lost"}]
+    reply.body["errors"] = [{"message": "some of it is lost", "path": ["login", "devices", "items", 0, "tags"]}]
     mock_api.expect_query(None, reply)
     assert list(parse(tmp_path).hosts) == ["pi-1"]
     assert "some of it is lost" in shown(capsys)
+
+
+def test_list_that_may_lack_devices_is_an_error(tmp_path: Path, mock_api: MockApi) -> None:
+    """Otherwise a playbook would run for a part of the fleet, and succeed."""
+    reply = page(device(1))
+    reply.body["errors"] = [{"message": "too slow", "path": ["login", "devices", "items", 1]}]
+    mock_api.expect_query(None, reply)
+    with pytest.raises(AnsibleParserError, match="too slow"):
+        parse(tmp_path)
 
 
 def test_unknown_option_gives_a_warning(tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]) -> None:
