@@ -220,7 +220,7 @@ def test_unauthorized_field_is_not_a_wrong_access_key(mock_api: MockApi) -> None
         ("Unknown operation failure", ["connect"]),
     ],
 )
-def test_connect_with_an_error_below_it_is_unknown(mock_api: MockApi, message: str, path: list[str]) -> None:
+def test_connect_with_an_error_below_it_is_unclear(mock_api: MockApi, message: str, path: list[str]) -> None:
     """The mutation was executed: the null of a field has replaced the connection."""
     reply = Reply({"data": {"connect": None}, "errors": [{"message": message, "path": path}]})
     mock_api.expect_query({"serviceId": SERVICE}, reply)
@@ -233,7 +233,7 @@ def test_connect_with_an_error_below_it_is_unknown(mock_api: MockApi, message: s
     ("status", "result", "message"),
     [*((status, None, "Forbidden") for status in (400, 403, 404)), (200, {"host": "x"}, "Service is inactive")],
 )
-def test_connect_with_a_result_is_unknown(mock_api: MockApi, status: int, result: t.Any, message: str) -> None:
+def test_connect_with_a_result_is_unclear(mock_api: MockApi, status: int, result: t.Any, message: str) -> None:
     reply = Reply({"data": {"connect": result}, "errors": [{"message": message}]}, status)
     mock_api.expect_query({"serviceId": SERVICE}, reply)
     with pytest.raises(RemoteItError) as failed:
