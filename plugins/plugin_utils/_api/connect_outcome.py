@@ -23,8 +23,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     RemoteItError,
 )
 
-#: HTTP statuses of a request that was not executed, whatever the body says. Those above 300 redirect it.
-_REFUSED_STATUSES = frozenset({301, 302, 307, 308, 401, 403, 404, 405, 413, 429})
+#: HTTP statuses of a request that was not executed, whatever the body says.
+_REFUSED_STATUSES = frozenset({401, 403, 404, 405, 413, 429})
 #: The HTTP status of a conflict, for example with another call that is running.
 _CONFLICT = 409
 #: HTTP statuses of a server or gateway that stopped waiting. Those above 500 come from a gateway too.

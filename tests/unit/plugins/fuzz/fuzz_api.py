@@ -362,7 +362,7 @@ class FuzzedApi:
         """Note the connection that a connect call has opened, if its response shows it."""
         plain = re.fullmatch(r"HTTP/1.1 ([0-9]{3}) x\r\n\r\n", head)
         status = int(plain.group(1)) if plain else 200
-        if status in (301, 302, 307, 308) or 400 <= status < 500:
+        if 400 <= status < 500:
             return
         content: t.Any = None
         if plain and status not in (204,):

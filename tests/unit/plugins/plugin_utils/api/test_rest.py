@@ -186,7 +186,8 @@ GIVEN_UP = [408, 499, 502, 503, 504, *range(520, 528)]
         (refused("Too many concurrent connections", 200), ConnectOutcome.REFUSED),
         (Reply({"status": "false"}), ConnectOutcome.REFUSED),
         (refused("The API application key is invalid", 200), ConnectOutcome.REFUSED),
-        *((Reply("", status), ConnectOutcome.REFUSED) for status in (301, 302, 307, 308, 405, 413)),
+        *((Reply("", status), ConnectOutcome.REFUSED) for status in (405, 413)),
+        *((Reply("", status), ConnectOutcome.UNCLEAR) for status in (301, 302, 307, 308)),
         *(
             (refused(text, 400), ConnectOutcome.UNCLEAR)
             for text in ("fetch failed", "status code 502", "unexpected EOF")
