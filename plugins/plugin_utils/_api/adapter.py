@@ -141,7 +141,7 @@ class _Connection:
                 except urllib3.exceptions.HTTPError as error:
                     failure = error
                 else:
-                    # For a TLS handshake as a whole. Within the TLS of a proxy, for each part of it.
+                    # for a TLS handshake as a whole
                     sock.settimeout(call.remaining())
                     return sock
             raise failure
@@ -161,6 +161,9 @@ class _Connection:
         except (OSError, UnicodeError):
             return [host]  # urllib3 raises the error
         return list(dict.fromkeys(str(address[0]) for *_unused, address in found))
+
+    def _connect_tls_proxy(self, *arguments: t.Any, **options: t.Any) -> t.Any:
+        return _ProxySocket(super()._connect_tls_proxy(*arguments, **options))  # type: ignore[misc]
 
     def _tunnel(self) -> None:
         super()._tunnel()  # type: ignore[misc]
@@ -207,6 +210,20 @@ class _FinalResponse(http.client.HTTPResponse):
             if not 100 < status < 200:
                 return version, status, reason
             http.client.parse_headers(self.fp)
+
+
+class _ProxySocket:
+    """The socket to a proxy with TLS. Within it, urllib3 performs TLS in Python, with a timeout for each part."""
+
+    def __init__(self, sock: t.Any) -> None:
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> t.Any:
+        return getattr(self._sock, name)
+
+    def recv(self, *arguments: t.Any) -> bytes:
+        self._sock.settimeout(current_call.get().remaining())
+        return self._sock.recv(*arguments)
 
 
 class _ReadOnly:

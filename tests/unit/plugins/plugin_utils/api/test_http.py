@@ -12,6 +12,7 @@ import email.utils
 import json
 import pathlib
 import re
+import runpy
 import socket
 import socketserver
 import ssl
@@ -47,6 +48,8 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import MockA
 URL = "https://api.remot3.it/apv/v27/thing"
 SUCCESS = Reply({"status": "true"})
 BROKEN = requests.exceptions.ConnectionError("Connection aborted.")
+
+SIMULATOR = pathlib.Path(__file__).parents[4] / "simulator"
 
 
 def http(transport: Transport | None = None, timeout: float = 7) -> HttpClient:
@@ -535,6 +538,37 @@ def test_timeout_is_a_deadline_for_tls_after_a_late_tunnel(server: Server) -> No
     with pytest.raises(CallTimeoutError):
         http(transport, timeout=1).request("POST", "https://api.invalid/", headers={})
     assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize("part", ["TLS handshake", "body"])
+def test_timeout_is_a_deadline_within_the_tls_of_a_proxy(server: Server, tmp_path: pathlib.Path, part: str) -> None:
+    """The proxy sends the API's TLS handshake, or the encrypted response, one byte at a time."""
+    certificate = runpy.run_path(str(SIMULATOR / "certificate.py"))["Certificate"](tmp_path)
+
+    def handle(connection: socket.socket) -> None:
+        proxy = certificate.context().wrap_socket(connection, server_side=True)
+        proxy.recv(65536)
+        proxy.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        if part == "TLS handshake":
+            drips(*DRIPS[part])(proxy)
+        received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        api = certificate.context().wrap_bio(received, sent, server_side=True)
+        for step in (api.do_handshake, lambda: api.read(65536)):
+            while True:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    step()
+                    break
+                proxy.sendall(sent.read())
+                received.write(proxy.recv(65536)) or received.write_eof()
+        proxy.sendall(sent.read())
+        api.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n" + b" " * 200)
+        for byte in sent.read():
+            time.sleep(0.1)
+            proxy.sendall(bytes([byte]))
+
+    transport = Transport({"https": f"https://{server(handle)}"}, str(certificate.ca_file))
+    outcome = check_deadline("https://localhost/", transport, retry=False)
+    assert outcome is (ConnectOutcome.NOT_SENT if part == "TLS handshake" else None)
 
 
 # -- odd responses -----------------------------------------------------------------------------------------------------
