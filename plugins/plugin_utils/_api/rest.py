@@ -54,6 +54,15 @@ _NOT_CLOSED_REASON = re.compile(
 )
 _CONNECT = "/device/connect"
 _MFA_CODES = ("SMS_MFA", "SOFTWARE_TOKEN_MFA", "MFA_SETUP")
+#: Seconds after a proof in which a refusal needs no other one.
+_PROOF_SECONDS = 10.0
+
+
+class _Proof(t.NamedTuple):
+    """A call after a refusal, which shows whether the credentials are valid."""
+
+    sent_at: float
+    error: RemoteItError | None
 
 
 class RestApi:
@@ -66,7 +75,7 @@ class RestApi:
         self._login_lock = threading.Lock()
         self._login_error: RemoteItError | None = None  # of the last failed login
         self._proof_lock = threading.Lock()
-        self._last_success = 0.0  # when the last successful call was sent
+        self._proof = _Proof(-_PROOF_SECONDS, None)
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
@@ -99,13 +108,22 @@ class RestApi:
         return self._stop(service_id, connectionid)
 
     def _prove_credentials(self, refused_at: float) -> None:
-        """Prove that the credentials are valid after a refusal. Threads that wait share one call.
+        """Prove that the credentials are valid after a refusal. Refusals that follow soon share the proof.
 
         :raises RemoteItError: they may not be.
         """
         with self._proof_lock:
-            if self._last_success < refused_at:
-                self._list_all()
+            if refused_at - self._proof.sent_at >= _PROOF_SECONDS:
+                sent_at = time.monotonic()
+                try:
+                    self._list_all()
+                except RemoteItError as error:
+                    text = f"the API has refused to close a connection, and then to list the devices: {error.message}"
+                    self._proof = _Proof(sent_at, error.reworded(text))
+                else:
+                    self._proof = _Proof(sent_at, None)
+            if self._proof.error is not None:
+                raise self._proof.error
 
     def _stop(self, service_id: str, connectionid: str) -> bool:
         """Send the stop call. Return true if it succeeded, false if the refusal may mean an unknown connection."""
@@ -212,7 +230,6 @@ class RestApi:
         headers = {"developerkey": self._credentials.developer_key or ""}
         if token is not None:
             headers["token"] = token
-        sent_at = time.monotonic()
         response = self._http.request(method, self._credentials.api_url + path, headers=headers, body=body, retry=retry)
         content = response.json_object()
         if not (response.ok and truthy(content.get("status"))):
@@ -223,7 +240,6 @@ class RestApi:
                 refusal.connectionid = find_connection_id(content)
                 refusal.outcome = _outcome_of_refusal(response, content)
             raise refusal
-        self._last_success = max(self._last_success, sent_at)
         return content
 
     def _refusal(self, response: Response, content: t.Mapping[str, t.Any]) -> RemoteItError:

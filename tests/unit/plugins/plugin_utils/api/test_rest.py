@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import sys
 import threading
@@ -595,6 +596,23 @@ def test_disconnect_does_not_search_the_sources_of_the_credentials(mock_api: Moc
     mock_api.expect_disconnect(SERVICE, ID, AMBIGUOUS[0])
     credentials = dataclasses.replace(WITH_TOKEN, sources="token in the profile default of /srv/failed/credentials")
     assert api(credentials).disconnect(SERVICE, ID) is False
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(9, 1), (11, 2)])
+@pytest.mark.parametrize("is_valid", [True, False])
+def test_refusals_that_follow_soon_share_the_proof(
+    mock_api: MockApi, monkeypatch: pytest.MonkeyPatch, seconds: int, calls: int, is_valid: bool
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    mock_api.unordered = True
+    mock_api.expect("GET", LIST, *[SUCCESS if is_valid else refused("api key failed validation")] * calls)
+    rest = api()
+    for service in SERVICES[:2]:
+        mock_api.expect_disconnect(service, ID, *AMBIGUOUS[: 1 + is_valid])
+        with contextlib.nullcontext() if is_valid else pytest.raises(AuthError):
+            assert rest.disconnect(service, ID) is False
+        now += seconds
 
 
 @pytest.mark.parametrize("reason", ["session expired", "Authentication required"])

@@ -682,7 +682,7 @@ def test_disconnect_fails_while_the_proxy_responds(
     """The API does not know the connection, but it is open."""
     open_connection(keeper, mock_api, "id-1", alive)
     mock_api.expect_unknown(A, "id-1")
-    mock_api.expect_unknown(A, "id-1")
+    mock_api.expect_disconnect(A, "id-1", *[refused("<error message>")] * 2)  # the proof is recent
     assert disconnect(keeper, "id-1") == "api"
     assert [left.connectionid for left in keeper.finish().left_open] == ["id-1"]
     assert os.path.exists(ledger.path)
