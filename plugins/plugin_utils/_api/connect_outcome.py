@@ -41,8 +41,8 @@ _GIVEN_UP_REASON = re.compile(
 _NUMBERED_REASON = re.compile(r"(?<!\w)\[0[0-9]{3}\]")
 #: Words in a reason about something that happened later, for example "the proxy session became inactive".
 _LATER = re.compile(
-    r"\b(proxy|session(?! (limit|quota))|tunnel|stream|became|went|lost|dropped|while|during|before|after|once|opened"
-    r"|established|ready|stored?|saved?|recorded|updated?|monitor|connection (is|was|has))\b",
+    r"\b((proxy|session)(?!( connection)? (limit|quota))|tunnel|stream|became|went|lost|dropped|while|during|before"
+    r"|after|once|opened|established|ready|stored?|saved?|recorded|updated?|monitor|connection (is|was|has))\b",
     re.IGNORECASE,
 )
 #: Reasons that do not show what the API has done.

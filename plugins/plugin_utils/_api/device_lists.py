@@ -42,6 +42,8 @@ DEVICE_FIELDS = (
     "id name state online platform created lastReported attributes owner { email } %s"
     " endpoint { externalAddress internalAddress } services { id name state online enabled application title port }"
 )
+#: The fields of a device that select nothing, apart from its tags. Each of them can be missing.
+OPTIONAL_FIELDS = ("platform", "created", "lastReported", "attributes", "owner", "endpoint")
 
 
 def device_from_graphql(item: t.Any, warn: Warn) -> Device | None:

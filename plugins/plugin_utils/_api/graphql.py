@@ -24,6 +24,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists import (
     DEVICE_FIELDS,
+    OPTIONAL_FIELDS,
     device_from_graphql,
     session_from_graphql,
 )
@@ -278,8 +279,9 @@ class GraphQlApi:
         document = f"query Devices{_variable_declarations(variables)} {{ login {{ {fields} }} }}"
         warnings: list[str] = []
         reply = self._send(document, variables, retry=True)
-        if reply.error is not None and not reply.has_complete_list:
-            raise reply.error
+        optional = OPTIONAL_FIELDS if filters["tag"] else (*OPTIONAL_FIELDS, "tags")
+        if reply.error is not None and not reply.has_only_errors_about(optional):
+            raise reply.error  # a device or a service may be missing
         login = self._login_of(reply, warnings.append)
         owner = login if account is None else login.get("account")
         page = dict_or_empty(dict_or_empty(owner).get("devices"))

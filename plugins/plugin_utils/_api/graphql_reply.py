@@ -37,11 +37,10 @@ class Reply(t.NamedTuple):
     def data(self) -> dict[str, t.Any]:
         return dict_or_empty(self.content.get("data"))
 
-    @property
-    def has_complete_list(self) -> bool:
-        """Return whether all errors are about a field of an item in a list, so that no item can be missing."""
+    def has_only_errors_about(self, fields: t.Collection[str]) -> bool:
+        """Return whether all errors are about these fields of items in a list."""
         paths = error_paths_in(self.content)
-        return bool(paths) and all(path.numbers and path.names[-1:] not in (["items"], ["services"]) for path in paths)
+        return bool(paths) and all(path.numbers and set(path.names) & set(fields) for path in paths)
 
     def has_error_about_sessions(self, index: int, length: int) -> bool:
         """Return whether an error shows that the list of sessions of a service may be incomplete.

@@ -410,6 +410,7 @@ VALIDATION_ERRORS = [
         errors("Service not found"),
         errors("You have no permission to connect"),
         errors("Maximum session limit reached"),
+        errors("Proxy connection limit reached"),
         errors(f"Unknown device {SERVICE}"),
         errors("Maximum number of connections reached"),
         errors("Rate limit exceeded"),
@@ -744,6 +745,8 @@ def test_devices_warns_of_partial_data(mock_api: MockApi) -> None:
         ([item(1), None], ["login", "devices", "items", 1]),
         ([item(1), None], ["login", "devices", "items", 1, "name"]),
         ([item(1)], ["login", "devices", "items", 0, "services"]),
+        ([item(1)], ["login", "devices", "items", 0, "state"]),
+        ([item(1)], ["login", "devices", "items", 0, "services", 0, "name"]),
     ],
 )
 def test_devices_rejects_a_list_that_may_lack_some(
@@ -753,6 +756,13 @@ def test_devices_rejects_a_list_that_may_lack_some(
     mock_api.expect_query(PAGE, Reply({"data": {"login": {"devices": page(*items)}}, "errors": [error]}))
     with pytest.raises(RemoteItError, match="too slow"):
         listed()
+
+
+def test_devices_selected_by_tags_need_the_tags(mock_api: MockApi) -> None:
+    error = {"message": "too slow", "path": ["login", "devices", "items", 0, "tags"]}
+    mock_api.expect_query(None, Reply({"data": {"login": {"devices": page(item(1))}}, "errors": [error]}))
+    with pytest.raises(RemoteItError, match="too slow"):
+        list(api().devices(DeviceFilter(tags_all=("a",)), pytest.fail))
 
 
 @pytest.mark.parametrize(
