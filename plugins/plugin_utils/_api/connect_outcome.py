@@ -22,6 +22,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     Reason,
     RemoteItError,
 )
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import sanitize
 
 #: HTTP statuses of a request that was not executed, whatever the body says.
 _REFUSED_STATUSES = frozenset({401, 403, 404, 405, 413, 429})
@@ -39,10 +40,39 @@ _GIVEN_UP_REASON = re.compile(
 )
 #: The vendor's number of a reason, for example ``[0861]``. It comes from the API itself, before it opens anything.
 _NUMBERED_REASON = re.compile(r"(?<!\w)\[0[0-9]{3}\]")
-#: Words in a reason about something that happened later, for example "the proxy session became inactive".
+_SERVICE_ID = "(?:[0-9a-f]{2}:){7}[0-9a-f]{2}"
+_TARGET = rf"(?:(?:(?:the|this|your) )?(?:device|service|target)(?: {_SERVICE_ID}| \"[^\"]*\")?|{_SERVICE_ID})"
+#: Reasons that a device is offline. The vendor documents the word "inactive" only.
+_OFFLINE = re.compile(
+    rf"\binactive\b|^offline$|{_TARGET}\b.* (?:is )?(?:currently )?(?:offline|not online)\b", re.IGNORECASE
+)
+#: Words about something that happened later, for example "the proxy session became inactive".
 _LATER = re.compile(
-    r"\b((proxy|session)(?!( connection)? (limit|quota))|tunnel|stream|became|went|lost|dropped|while|during|before"
-    r"|after|once|opened|established|ready|stored?|saved?|recorded|updated?|monitor|connection (is|was|has))\b",
+    r"\b(proxy|sessions?|tunnel|stream|became|went|lost|dropped|while|during|before|after|once|opened|established|ready"
+    r"|stored?|saved?|recorded|updated?|monitor|database|cluster|connection (is|was|has))\b",
+    re.IGNORECASE,
+)
+_CONNECTIONS = "(?:(?:open|active|concurrent|proxy) )*(?:connection|session)s?"
+_EXCEEDED = "(?:(?:was|is|has been) )?(?:reached|exceeded)"
+_KEY = "(?:(?:api|application|developer|access|auth) )*(?:key|token)"
+_FORBIDDEN = "(?:you are )?(?:unauthori[sz]ed|forbidden|not authori[sz]ed|access denied|permission denied)"
+#: Other reasons, whole. An error inside the API can have the same words, for example "permission denied for table x".
+_REFUSALS = re.compile(
+    "|".join(
+        (
+            rf"{_TARGET} (?:(?:was )?not found|is unknown|does not exist)",
+            rf"(?:unknown|invalid|no such) (?:device|service)(?: ID)?(?: {_SERVICE_ID})?",
+            rf"{_TARGET} is not shared(?: with (?:you|this account))?",
+            rf"{_FORBIDDEN}(?: to (?:connect|access)(?: to)? {_TARGET})?",
+            "you (?:do not have|don't have|have no) (?:access|permission)(?: to (?:connect|access)| to connect)?",
+            rf"(?:(?:the|api) )*rate limit {_EXCEEDED}(?:, please (?:retry|wait) .*)?|too many requests",
+            r"(?:(?:there are|you have) )?too many (?:open |active |concurrent )*(?:connections|sessions)",
+            rf"(?:the )?(?:maximum(?: number)?|limit) of {_CONNECTIONS} {_EXCEEDED}",
+            rf"(?:(?:the|maximum) )*{_CONNECTIONS} (?:limit|quota) {_EXCEEDED}",
+            rf"(?:the )?{_KEY} (?:(?:is|has|was) )?(?:invalid|missing|expired|failed validation)",
+            rf"(?:invalid|missing|expired) {_KEY}|missing user|invalid date",
+        )
+    ),
     re.IGNORECASE,
 )
 #: Reasons that do not show what the API has done.
@@ -69,12 +99,12 @@ def has_given_up(status: int, reason: str) -> bool:
     return status in _GIVEN_UP_STATUSES or status > 500 or _GIVEN_UP_REASON.search(reason) is not None
 
 
-def is_known_refusal(known: Reason | None, text: str) -> bool:
-    """Return whether the text of the API proves that nothing was opened.
-
-    :param known: the known reason that it has.
-    """
-    return _NUMBERED_REASON.search(text) is not None or (known is not None and _LATER.search(text) is None)
+def is_known_refusal(reason: str) -> bool:
+    """Return whether the API's reason proves that nothing was opened."""
+    text = sanitize(reason).rstrip(".! ")
+    if _NUMBERED_REASON.search(text) or _REFUSALS.fullmatch(text):
+        return True
+    return _OFFLINE.search(text) is not None and _LATER.search(text) is None
 
 
 def is_refusal_by_gateway(status: int, reason: str) -> bool:

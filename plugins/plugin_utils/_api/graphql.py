@@ -491,8 +491,7 @@ def _outcome_of_refusal(reply: Reply) -> ConnectOutcome:
     if has_result or is_below_root(reply.content):
         return outcome_of_response(reply.status, reason, is_refusal=False)
     if reply.status < 400 or reply.content.get("errors"):
-        known = find_reason(_REASONS, reply.status, reason)
-        is_refusal = reply.status < 500 and is_known_refusal(known, reason)
+        is_refusal = reply.status < 500 and is_known_refusal(reason)
     else:
         is_refusal = is_refusal_by_gateway(reply.status, reason)
     return outcome_of_response(reply.status, reason, is_refusal=is_refusal or None)

@@ -312,7 +312,7 @@ def _outcome_of_refusal(response: Response, content: dict[str, t.Any]) -> Connec
     reason = _reason_or_fields(content)
     if _says_false(content):
         is_refusal = not reason if response.status < 400 else response.status < 500
-        is_refusal = is_refusal or is_known_refusal(_known_reason(response.status, content), reason)
+        is_refusal = is_refusal or is_known_refusal(reason)
     else:
         is_refusal = is_refusal_by_gateway(response.status, reason)
     return outcome_of_response(response.status, reason, is_refusal=is_refusal or None)

@@ -339,6 +339,15 @@ LATER_ERRORS = [
     "could not store the connection: rate limit exceeded",
     "the monitor of the proxy got too many requests",
     "api key usage could not be stored",
+    # errors inside the API
+    "EMFILE: too many open files, open '/var/lib/x'",
+    "Maximum call stack size exceeded",
+    "sorry, too many clients already",
+    "User: arn:aws:sts::1:assumed-role/api is not authorized to perform: dynamodb:PutItem on resource: table/sessions",
+    "ER_ACCESS_DENIED_ERROR: Access denied for user 'api'@'10.0.0.1'",
+    "permission denied for table sessions",
+    "database main is offline",
+    "Redis cluster is inactive",
     "proxyd[0123]: could not store the session",
 ]
 
