@@ -118,10 +118,12 @@ class TerminationTable:
             self.versions.add(properties["version"])
 
     def pytest_sessionfinish(self) -> None:
+        importlib.import_module("test_termination")  # pytest-xdist collects in its workers only
+        if endings_by_kind().keys() - self.outcomes.keys():
+            return  # only some of the tests were run
         PAGE.write_text(_TABLE.sub("\n".join(self._lines()) + "\n", PAGE.read_text()))
 
     def _lines(self) -> list[str]:
-        importlib.import_module("test_termination")  # pytest-xdist collects in its workers only
         lines = [
             self._extent(),
             "",
@@ -136,8 +138,6 @@ class TerminationTable:
 
     def _extent(self) -> str:
         """Return the sentence about what was run for the table."""
-        if not self.versions:
-            return "No case was run."
         names = ", ".join(f"{version} ({_APIS[api_of(version)]})" for version in sorted(self.versions))
         extent = (
             "Each ending was run in every way to start a run, on each of these versions"
