@@ -55,7 +55,7 @@ _LATER = re.compile(
 _CONNECTIONS = "(?:(?:open|active|concurrent|proxy) )*(?:connection|session)s?"
 _EXCEEDED = "(?:(?:was|is|has been) )?(?:reached|exceeded)"
 _KEY = "(?:(?:api|application|developer|access|auth) )*(?:key|token)"
-_FORBIDDEN = "(?:you are )?(?:unauthori[sz]ed|forbidden|not authori[sz]ed|access denied|permission denied)"
+_DENIED = "(?:you are )?(?:unauthori[sz]ed|forbidden|not authori[sz]ed|access denied|permission denied)"
 #: Other reasons, whole. An error inside the API can have the same words, for example "permission denied for table x".
 _REFUSALS = re.compile(
     "|".join(
@@ -63,8 +63,8 @@ _REFUSALS = re.compile(
             rf"{_TARGET} (?:(?:was )?not found|is unknown|does not exist)",
             rf"(?:unknown|invalid|no such) (?:device|service)(?: ID)?(?: {_SERVICE_ID})?",
             rf"{_TARGET} is not shared(?: with (?:you|this account))?",
-            rf"{_FORBIDDEN}(?: to (?:connect|access)(?: to)? {_TARGET})?",
-            "you (?:do not have|don't have|have no) (?:access|permission)(?: to (?:connect|access)| to connect)?",
+            rf"{_DENIED}(?: to (?:connect|access)(?: to)? {_TARGET})?",
+            "you (?:do not have|don't have|have no) (?:access|permission)(?: to (?:connect|access))?",
             rf"(?:(?:the|api) )*rate limit {_EXCEEDED}(?:, please (?:retry|wait) .*)?|too many requests",
             r"(?:(?:there are|you have) )?too many (?:open |active |concurrent )*(?:connections|sessions)",
             rf"(?:the )?(?:maximum(?: number)?|limit) of {_CONNECTIONS} {_EXCEEDED}",

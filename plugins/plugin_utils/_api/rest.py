@@ -114,16 +114,18 @@ class RestApi:
         """
         with self._proof_lock:
             if refused_at - self._proof.sent_at >= _PROOF_SECONDS:
-                sent_at = time.monotonic()
-                try:
-                    self._list_all()
-                except RemoteItError as error:
-                    text = f"the API has refused to close a connection, and then to list the devices: {error.message}"
-                    self._proof = _Proof(sent_at, error.reworded(text))
-                else:
-                    self._proof = _Proof(sent_at, None)
+                self._proof = self._request_proof()
             if self._proof.error is not None:
                 raise self._proof.error
+
+    def _request_proof(self) -> _Proof:
+        sent_at = time.monotonic()
+        try:
+            self._list_all()
+        except RemoteItError as error:
+            text = f"the API has refused to close a connection, and then to list the devices: {error.message}"
+            return _Proof(sent_at, error.reworded(text))
+        return _Proof(sent_at, None)
 
     def _stop(self, service_id: str, connectionid: str) -> bool:
         """Send the stop call. Return true if it succeeded, false if the refusal may mean an unknown connection."""
