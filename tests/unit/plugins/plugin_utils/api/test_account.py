@@ -86,7 +86,7 @@ def test_connect_one_names_connection_it_cannot_close(mock_api: MockApi) -> None
         requests.exceptions.ConnectionError("Connection aborted."),
     ],
 )
-def test_connect_one_reports_lost_outcome(mock_api: MockApi, reply: Script) -> None:
+def test_connect_one_reports_unclear_outcome(mock_api: MockApi, reply: Script) -> None:
     mock_api.expect_connect(SERVICE, reply)
     with pytest.raises(RemoteItError, match="a connection may be open; it expires 15 minutes after") as caught:
         connect_one(account().api(), SERVICE, REQUEST)
