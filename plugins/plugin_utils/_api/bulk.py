@@ -50,6 +50,8 @@ ConnectResult = tuple[str, Connection | RemoteItError]
 ConnectionRef = tuple[str, str]
 #: The end of the message of a connect call that is unclear.
 MAY_BE_OPEN = "a connection may be open; it expires 15 minutes after its last use"
+#: The message of a disconnect call that the API believes to be unnecessary.
+NOT_KNOWN_BUT_RESPONDS = "the API does not know this connection any more, but its proxy still responds"
 
 #: A connection, and ``CLOSED``, ``ALREADY_CLOSED``, ``STILL_USED`` or the error.
 DisconnectResult = tuple[ConnectionRef, str | RemoteItError]

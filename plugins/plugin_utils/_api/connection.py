@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""A connection, and how it is read from the response of a connect call.
+"""A connection, its proxy, and how both are read from the response of a connect call.
 
 Host, port and ID of a connection are passed to ssh and become parts of file names. They are checked here, once.
 The responses: https://docs.remote.it/api-reference/devices/connect (REST) and
@@ -16,6 +16,7 @@ import dataclasses
 import datetime
 import ipaddress
 import re
+import socket
 import typing as t
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -64,6 +65,22 @@ class ProxyEndpoint(t.NamedTuple):
     scheme: str  # ``tcp``, or ``http`` or ``https`` for a reverse proxy
 
 
+class PortProxy(t.NamedTuple):
+    """The address of a proxy with a separate port, and which clients may use it."""
+
+    host: str
+    port: int
+    restriction: str
+
+    def is_open(self, timeout: float = 2.0) -> bool:
+        """Return whether a TCP connection to the proxy can be opened within ``timeout`` seconds."""
+        try:
+            socket.create_connection((self.host, self.port), timeout).close()
+        except OSError:
+            return False
+        return True
+
+
 @dataclasses.dataclass(frozen=True)
 class Connection:
     """An open proxy connection. Times are in seconds."""
@@ -93,10 +110,21 @@ class Connection:
         """Return the connection of a result, or of an event of the keeper. Unknown keys are ignored."""
         return cls(**{field.name: entry[field.name] for field in dataclasses.fields(cls) if field.name in entry})
 
+    @property
+    def port_proxy(self) -> PortProxy | None:
+        """The address of its proxy, unless it is a reverse proxy or not known."""
+        return None if self.reverse_proxy or not self.host else PortProxy(self.host, self.port, self.restriction)
+
     @classmethod
-    def unusable(cls, service_id: str, connectionid: str) -> Connection:
-        """Return a placeholder for a connection that can only be closed."""
-        return cls(service_id, connectionid, "", "", 0, "", True, "")
+    def unusable(
+        cls, service_id: str, connectionid: str, expires_at: str | None = None, proxy: PortProxy | None = None
+    ) -> Connection:
+        """Return a placeholder for a connection that can only be closed.
+
+        :param proxy: the address of its proxy, if it is known.
+        """
+        host, port, restriction = proxy or ("", 0, "")
+        return cls(service_id, connectionid, "", host, port, "", proxy is None, restriction, expires_at=expires_at)
 
     @classmethod
     def from_rest(cls, content: t.Mapping[str, t.Any], service_id: str, hostip: str | None) -> Connection:

@@ -114,7 +114,7 @@ class KeeperAudit:
 
     def _append(self, managed: ManagedConnection, kind: Kind, actor: Actor, reason: str | None) -> None:
         connection = managed.connection
-        is_port = connection is not None and not connection.reverse_proxy and connection.host
+        proxy = connection.port_proxy if connection is not None else None
         self._log.append(
             AuditEvent(
                 event=kind,
@@ -129,7 +129,7 @@ class KeeperAudit:
                 restriction=(connection.restriction or None) if connection is not None else None,
                 hostip=managed.hostip,
                 # everyone who knows the URL of a reverse proxy can use it
-                proxy=f"{connection.host}:{connection.port}" if connection is not None and is_port else None,
+                proxy=f"{proxy.host}:{proxy.port}" if proxy is not None else None,
                 seconds_open=int(managed.age) if kind in ("closed", "left") and managed.opened_at is not None else None,
             )
         )

@@ -7,26 +7,15 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import map_concurrently
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import ManagedConnection
 
 #: A proxy that is gone takes two seconds. A few thousand are probed before the next keepalive probes are due.
 MAX_KEEPALIVE_THREADS = 32
-
-
-def is_port_open(connection: Connection, timeout: float = 2.0) -> bool:
-    """Return whether a TCP connection to the proxy can be opened within ``timeout`` seconds."""
-    try:
-        socket.create_connection((connection.host, connection.port), timeout).close()
-    except OSError:
-        return False
-    return True
 
 
 def probe(managed: ManagedConnection, lock: threading.Lock) -> None:
@@ -36,9 +25,10 @@ def probe(managed: ManagedConnection, lock: threading.Lock) -> None:
     """
     with lock:
         connection = managed.connection if managed.is_open and managed.may_be_probed else None
-    if connection is None:
+    proxy = connection.port_proxy if connection is not None else None
+    if proxy is None:
         return
-    is_there = is_port_open(connection)
+    is_there = proxy.is_open()
     with lock:
         if managed.connection is not connection:
             return  # it has another address now

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import threading
 import time
 import typing as t
@@ -19,6 +18,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
     ALREADY_CLOSED,
     CLOSED,
     MAY_BE_OPEN,
+    NOT_KNOWN_BUT_RESPONDS,
     STILL_USED,
     ConnectRequest,
     connect_one,
@@ -33,7 +33,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keepalive import is_port_open
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import (
     Doubt,
     Event,
@@ -164,7 +163,10 @@ class Lifecycle:
         except Exception as unknown:
             error = to_remoteit_error(unknown)
             managed.failure, managed.detach = error, False
-            self.record_unusable(managed, connection.connectionid, Event.OPENED_UNUSABLE, connection.expires_at)
+            unusable = Connection.unusable(
+                managed.service, connection.connectionid, connection.expires_at, connection.port_proxy
+            )
+            self.record_unusable(managed, unusable, Event.OPENED_UNUSABLE)
             return error
         managed.connection = connection
         managed.opened_at = managed.last_used = time.monotonic()
@@ -189,14 +191,11 @@ class Lifecycle:
             self.on_failure(managed, failure)
         return failure
 
-    def record_unusable(
-        self, managed: ManagedConnection, connectionid: str, event: Event, expires_at: str | None = None
-    ) -> None:
+    def record_unusable(self, managed: ManagedConnection, unusable: Connection, event: Event) -> None:
         """Record a connection that can only be closed. Call it with the lock.
 
         :raises RemoteItError: the ledger cannot be written, and that of a killed keeper still lists the connection.
         """
-        unusable = dataclasses.replace(Connection.unusable(managed.service, connectionid), expires_at=expires_at)
         if managed.state is not State.REQUESTED and self._second_connect.merge(managed, unusable):
             return
         try:
@@ -205,12 +204,12 @@ class Lifecycle:
             if event is Event.TAKE_OVER:
                 raise
         if managed.state is State.REQUESTED:
-            self._second_connect.supersede(managed, connectionid)
+            self._second_connect.supersede(managed, unusable.connectionid)
         managed.connection = unusable
         if managed.opened_at is None:
             managed.opened_at = time.monotonic()
         managed.apply(event)
-        self._registry.add_opened(managed, connectionid)
+        self._registry.add_opened(managed, unusable.connectionid)
 
     def _record_failure(self, managed: ManagedConnection, error: RemoteItError) -> None:
         """Record a connect call that failed, and what may be open after it. Call it with the lock."""
@@ -220,7 +219,8 @@ class Lifecycle:
             managed.apply(Event.NOT_OPENED)
         elif error.connectionid is not None:  # it could be neither used nor closed; the end of the run tries again
             managed.detach = False
-            self.record_unusable(managed, error.connectionid, Event.OPENED_UNUSABLE)
+            unusable = Connection.unusable(managed.service, error.connectionid)
+            self.record_unusable(managed, unusable, Event.OPENED_UNUSABLE)
         elif error.may_be_open:
             reason = error.message.removesuffix(f"; {MAY_BE_OPEN}")  # the recap says it in other words
             self.record_doubt(managed, reason, Event.NO_OUTCOME)
@@ -243,7 +243,7 @@ class Lifecycle:
         late = self._registry.new(managed.client, managed.service)
         with contextlib.suppress(RemoteItError):  # it is closed even if the ledger cannot be written
             self.write_intent(late)
-        self.record_unusable(late, connectionid, Event.LATE_RESPONSE)
+        self.record_unusable(late, Connection.unusable(late.service, connectionid), Event.LATE_RESPONSE)
         self.submit_disconnect(late)
 
     def set_detached(self, managed: ManagedConnection) -> None:
@@ -332,9 +332,9 @@ class Lifecycle:
         outcome = disconnect_one(managed.client.api, (managed.service, connection.connectionid))
         with self._lock:
             managed.ended_early = outcome == ALREADY_CLOSED and managed.is_expected_open
-            is_probed = managed.ended_early and managed.may_be_probed
-        if is_probed and is_port_open(connection):
-            raise RemoteItError("the API does not know this connection any more, but its proxy still responds")
+            proxy = connection.port_proxy if managed.ended_early and managed.may_be_probed else None
+        if proxy is not None and proxy.is_open():
+            raise RemoteItError(NOT_KNOWN_BUT_RESPONDS)
         return outcome
 
     def _record_stop(self, managed: ManagedConnection, outcome: str | RemoteItError) -> None:

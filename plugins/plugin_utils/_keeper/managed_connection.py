@@ -345,7 +345,7 @@ class ManagedConnection:
         A proxy that latches belongs to its first client. One that ssh reaches through a jump host may not be reachable
         from here.
         """
-        connection = self.connection
-        if connection is None or connection.reverse_proxy or not connection.proxy:
+        proxy = self.connection.port_proxy if self.connection is not None else None
+        if proxy is None:
             return False
-        return self.is_direct is True or (self.is_direct is None and connection.restriction in ("caller", "public"))
+        return self.is_direct is True or (self.is_direct is None and proxy.restriction in ("caller", "public"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.lifecycle import Lifecycle
@@ -67,7 +68,8 @@ class Recovery:
                 self._lifecycle.record_doubt(managed, _KILLED, Event.TAKE_OVER_UNCONFIRMED)
             else:
                 managed.opened_at = time.monotonic() - entry.age
-                self._lifecycle.record_unusable(managed, entry.connectionid, Event.TAKE_OVER, entry.expires_at)
+                unusable = Connection.unusable(entry.service, entry.connectionid, entry.expires_at)
+                self._lifecycle.record_unusable(managed, unusable, Event.TAKE_OVER)
         except RemoteItError:
             managed.opened_at = None
             managed.apply(Event.NOT_OPENED)

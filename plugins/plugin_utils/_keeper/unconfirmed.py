@@ -11,6 +11,7 @@ import os
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import to_remoteit_error
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.lifecycle import Lifecycle
@@ -92,7 +93,8 @@ class Reconciler:
                     self._note_failure([managed], error.message)
                     return
             managed.detach = False
-            self._lifecycle.record_unusable(managed, connectionid, Event.SESSION_FOUND)
+            unusable = Connection.unusable(managed.service, connectionid)
+            self._lifecycle.record_unusable(managed, unusable, Event.SESSION_FOUND)
 
     def _keep_for_teardown(self, managed: ManagedConnection) -> None:
         """Write the call into the ledger once more: the session may be another one, and the call open one later.
