@@ -35,6 +35,18 @@ def leftover(fleet: Fleet) -> None:
     fleet.simulator.clear_faults()
 
 
+def test_teardown_tests_the_proxy_of_an_unknown_connection(fleet: Fleet) -> None:
+    """Only a proxy that is gone shows that the API is right."""
+    fleet.simulator.inject_fault(call="stop", fault="body", status=401, json={"status": "false"}, times="always")
+    fleet.ad_hoc(FIRST, "-m", "ansible.builtin.raw", "-a", "true", leaves_open=1)
+    run = fleet.run("remoteit.fleet.teardown")
+    assert run.rc == 2
+    assert "its proxy still responds" in run.text
+    fleet.simulator.clear_faults()
+    assert fleet.run("remoteit.fleet.teardown").rc == 0
+    assert not fleet.simulator.open_connections()
+
+
 def test_each_host_has_its_own_on_failure(fleet: Fleet) -> None:
     for device in (FIRST, SECOND):
         fleet.simulator.device(device, online=False)

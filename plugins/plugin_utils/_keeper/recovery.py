@@ -68,7 +68,7 @@ class Recovery:
                 self._lifecycle.record_doubt(managed, _KILLED, Event.TAKE_OVER_UNCONFIRMED)
             else:
                 managed.opened_at = time.monotonic() - entry.age
-                unusable = Connection.unusable(entry.service, entry.connectionid, entry.expires_at)
+                unusable = Connection.unusable(entry.service, entry.connectionid, entry.expires_at, entry.proxy)
                 self._lifecycle.record_unusable(managed, unusable, Event.TAKE_OVER)
         except RemoteItError:
             managed.opened_at = None

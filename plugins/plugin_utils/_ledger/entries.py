@@ -27,6 +27,7 @@ import datetime
 import json
 import os
 import re
+import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import (
@@ -34,6 +35,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
     IDLE_SECONDS,
     MAX_SECONDS,
     SERVICE_ID,
+    PortProxy,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, parse_utc, sanitize, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import sanitize_job_id
@@ -63,6 +65,7 @@ class Entry:
     connectionid: str | None = None
     opened_at: str | None = None
     expires_at: str | None = None
+    proxy: PortProxy | None = None  # unless it is a reverse proxy or not known
     detached: bool = False
     closing: bool = False
     settling: bool = False
@@ -159,6 +162,14 @@ class LedgerSnapshot:
         return self.is_damaged and parse_utc(self.hides_until) > utc_now()
 
     @property
+    def proxies_may_respond(self) -> bool:
+        """Return whether a proxy that was used until the last change of the file has not ended by itself.
+
+        After that, the vendor may have given its address to another connection.
+        """
+        return time.time() < self.changed_at + IDLE_SECONDS + _GRACE_SECONDS
+
+    @property
     def is_known_ended(self) -> bool:
         """Return whether the run has certainly ended, even if another process holds the lock."""
         return self.has_ended or has_exited(self.controller)
@@ -242,6 +253,7 @@ def _apply_to_entry(event: dict[str, t.Any], entry: Entry) -> None:
         entry.connectionid = _checked(event["connectionid"], CONNECTION_ID)
         entry.opened_at, entry.detached = _time(event, "at"), event["detached"] is True
         entry.expires_at = event["expires_at"] and _time(event, "expires_at")
+        entry.proxy = event["proxy"] and _proxy(event["proxy"])
     elif kind == "detached":
         entry.detached = True
     elif kind == "closing":
@@ -270,6 +282,16 @@ def _time(event: dict[str, t.Any], name: str) -> str:
     if not 2000 <= parse_utc(event[name]).year < 3000:
         raise ValueError(event[name])
     return str(event[name])
+
+
+def _proxy(value: dict[str, t.Any]) -> PortProxy:
+    """Return the address of a proxy.
+
+    :raises ValueError: the port is not one.
+    """
+    if not (isinstance(value["port"], int) and 0 < value["port"] < 65536):
+        raise ValueError(value["port"])
+    return PortProxy(_text(value, "host"), value["port"], _text(value, "restriction"))
 
 
 def _text(event: dict[str, t.Any], name: str) -> str:

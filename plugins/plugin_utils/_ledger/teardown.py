@@ -14,11 +14,14 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
     ALREADY_CLOSED,
     CLOSED,
+    NOT_KNOWN_BUT_RESPONDS,
     STILL_USED,
     ConnectionBackend,
     ConnectionRef,
     DisconnectResult,
+    map_concurrently,
 )
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import PortProxy
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import is_same_account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
@@ -42,6 +45,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity impor
 if t.TYPE_CHECKING:
     from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.audit import AuditLog
 
+#: A proxy that is gone can take two seconds.
+_MAX_TEST_THREADS = 32
 #: A connection of a ledger, its connection ID or an empty text, and its outcome. The outcome is ``None`` for a connect
 #: call that was unconfirmed and is not any more.
 _Outcome = tuple[Entry, str, str | RemoteItError | None]
@@ -196,7 +201,7 @@ class _EndedRun:
             yield from ((entry, ref[1], CLOSED) for ref, entry in self._to_close.items())
             return
         if self._to_close:
-            for ref, result in self._backend.disconnect_all(self._get_account(), list(self._to_close)):
+            for ref, result in self._disconnect_all():
                 yield self._to_close[ref], ref[1], self._record(self._to_close[ref], result)
         if not self._left_open and not self._snapshot.may_hide_connections:
             self._ledger.remove()
@@ -242,6 +247,24 @@ class _EndedRun:
             elif not check_mode:
                 self._ledger.closed(entry.number, "expired" if entry.has_expired else "never opened")
             yield entry, "", None
+
+    def _disconnect_all(self) -> t.Iterator[DisconnectResult]:
+        """Send the disconnect calls, and test the proxies of the connections that the API does not know."""
+        proxies: dict[ConnectionRef, PortProxy] = {}
+        for ref, outcome in self._backend.disconnect_all(self._get_account(), list(self._to_close)):
+            proxy = self._proxy_to_test(self._to_close[ref]) if outcome == ALREADY_CLOSED else None
+            if proxy is None:
+                yield ref, outcome
+            else:
+                proxies[ref] = proxy
+        for ref, is_open in map_concurrently(lambda ref: proxies[ref].is_open(), proxies, _MAX_TEST_THREADS):
+            yield ref, ALREADY_CLOSED if is_open is False else _error_proxy_responds()
+
+    def _proxy_to_test(self, entry: Entry) -> PortProxy | None:
+        """Return the proxy of a connection, if a TCP connection to it shows whether it is open."""
+        if entry.proxy is None or entry.proxy.restriction == "address" or entry.has_expired:
+            return None
+        return entry.proxy if self._snapshot.proxies_may_respond else None
 
     def _record(self, entry: Entry, outcome: str | RemoteItError) -> str | RemoteItError:
         """Record the outcome of a disconnect call in the ledger, and return the outcome to report."""
@@ -294,6 +317,13 @@ def _error_unconfirmed(
     return RemoteItError(
         f"{call} may have opened a connection. If so, it ends by itself at {entry.expires_by}. Run the teardown again"
         f"{'' if entry.has_expired else f' after {resolved_at}'}{f'. {reason}' if reason else ''}"
+    )
+
+
+def _error_proxy_responds() -> RemoteItError:
+    return RemoteItError(
+        f"{NOT_KNOWN_BUT_RESPONDS}. It ends by itself 15 minutes after its last use, and this test was one. Run the"
+        " teardown again in 20 minutes"
     )
 
 

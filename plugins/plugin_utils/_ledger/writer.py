@@ -107,7 +107,7 @@ class Ledger:
             raise RemoteItError(f"nothing was opened: {self._cannot_write(error)}") from error
 
     def opened(self, number: int, connection: Connection, *, detached: bool) -> None:
-        """Record the ID of a connection.
+        """Record the ID and the proxy of a connection.
 
         That of a detached one is on disk afterward: it stays open if this machine loses power, and others may use it.
 
@@ -119,6 +119,7 @@ class Ledger:
                 "number": number,
                 "connectionid": connection.connectionid,
                 "expires_at": connection.expires_at,
+                "proxy": connection.port_proxy and connection.port_proxy._asdict(),
                 "detached": detached,
             },
             sync=detached,

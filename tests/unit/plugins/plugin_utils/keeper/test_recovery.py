@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import pathlib
+import socket
 import typing as t
 
 import pytest
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection, PortProxy
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import State
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import Recap
@@ -24,6 +27,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     MockApi,
     account,
     opened,
+    refused,
 )
 from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.keeper_calls import (
     ACCOUNT,
@@ -47,7 +51,8 @@ def note(ledger: Ledger, number: int, service: str, connectionid: str | None, **
     who = more.get("who", ACCOUNT)
     ledger.intent(number, service, who.credentials.url, who.credentials.fingerprint())
     if connectionid is not None:
-        connection = Connection(service, connectionid, "http://p:1", "p", 1, "tcp", False, "caller")
+        proxy = PortProxy(*more.get("proxy", ("127.0.0.1", 1)), "caller")
+        connection = Connection.unusable(service, connectionid, more.get("expires_at"), proxy)
         ledger.opened(number, connection, detached=more.get("detached", False))
 
 
@@ -96,6 +101,19 @@ def test_recovery_is_reported_by_release_hosts(successor: Successor, mock_api: M
     mock_api.expect_disconnect(A, "id-old", STOPPED)
     assert release(keeper, "a", accounts=[ACCOUNT]) == {"id-old": "closed"}
     assert release(keeper, "a", accounts=[ACCOUNT]) == {}
+
+
+def test_recovery_fails_while_a_proxy_responds(
+    successor: Successor, mock_api: MockApi, ledger: Ledger, listener: socket.socket
+) -> None:
+    """The API does not know the connection, but it is open."""
+    expires_at = format_utc(utc_now() + datetime.timedelta(hours=1))
+    note(ledger, 1, A, "id-old", proxy=listener.getsockname(), expires_at=expires_at)
+    keeper = successor()
+    mock_api.expect_unknown(A, "id-old")
+    mock_api.expect_disconnect(A, "id-old", *[refused("<error message>")] * 2)  # the proof is recent
+    assert release(keeper, "a", accounts=[ACCOUNT])["id-old"].code == "api"
+    assert [left.connectionid for left in keeper.finish().left_open] == ["id-old"]
 
 
 def test_recovery_leaves_detached_connections(successor: Successor, mock_api: MockApi, ledger: Ledger) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection, PortProxy
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import DEFAULT_API_URL
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
@@ -30,12 +30,17 @@ def record_connection(
     account: str = "fingerprint",
     hours: int = 8,
     host: str | None = None,
+    proxy: tuple[str, int] = ("127.0.0.1", 1),
+    restriction: str = "caller",
 ) -> None:
-    """Record a connection that expires after some hours, or a connect call without a response."""
+    """Record a connection that expires after some hours, or a connect call without a response.
+
+    :param proxy: its address, by default one that refuses TCP connections.
+    """
     ledger.intent(number, SERVICE, DEFAULT_API_URL, account, host)
     if connectionid is not None:
         end = format_utc(utc_now() + datetime.timedelta(hours=hours))
-        connection = Connection(SERVICE, connectionid, "http://p:1", "p", 1, "tcp", False, "caller", expires_at=end)
+        connection = Connection.unusable(SERVICE, connectionid, end, PortProxy(*proxy, restriction))
         ledger.opened(number, connection, detached=False)
 
 

@@ -10,6 +10,7 @@ import datetime
 import json
 import os
 import pathlib
+import socket
 import time
 import typing as t
 
@@ -73,10 +74,11 @@ def ended_run(
     hours: int = 8,
     connectionid: str | None = REF[1],
     controller: str | None = None,
+    **proxy: t.Any,
 ) -> Ledger:
     """Write the ledger of a run that opened a connection and whose keeper was killed."""
     ledger = begin_ledger(directory, run_id, controller)
-    record_connection(ledger, 1, connectionid, account, hours)
+    record_connection(ledger, 1, connectionid, account, hours, **proxy)
     kill_keeper(ledger)
     return ledger
 
@@ -112,6 +114,35 @@ def test_teardown_of_a_closed_connection(mock_api: MockApi, directory: str) -> N
     mock_api.expect_unknown(*REF)
     assert run_teardown(directory) == {REF: "already_closed"}
     assert not os.path.exists(ledger.path)
+
+
+def test_teardown_fails_while_a_proxy_responds(
+    mock_api: MockApi, directory: str, listener: socket.socket, dead: str
+) -> None:
+    """The API does not know the connection, but it is open."""
+    ledger = ended_run(directory, proxy=listener.getsockname())
+    mock_api.expect_unknown(*REF)
+    mock_api.expect_unknown(*REF)
+    error = run_teardown(directory)[REF]
+    assert isinstance(error, RemoteItError)
+    assert "its proxy still responds" in error.message
+    listener.close()
+    assert run_teardown(directory) == {REF: "already_closed"}
+    assert not os.path.exists(ledger.path)
+
+
+@pytest.mark.parametrize("reason", ["idle", "expired", "restricted to another address"])
+def test_teardown_does_not_test_a_proxy_of_another_connection(
+    mock_api: MockApi, directory: str, listener: socket.socket, reason: str
+) -> None:
+    """The vendor may give the address of a connection that has ended to another one."""
+    restriction = "address" if reason == "restricted to another address" else "caller"
+    hours = -1 if reason == "expired" else 8
+    ledger = ended_run(directory, proxy=listener.getsockname(), restriction=restriction, hours=hours)
+    if reason == "idle":
+        move_to_the_past(ledger, IDLE_SECONDS + 61)
+    mock_api.expect_unknown(*REF)
+    assert run_teardown(directory) == {REF: "already_closed"}
 
 
 def test_teardown_of_many_runs_logs_in_once(mock_api: MockApi, directory: str) -> None:
@@ -442,6 +473,7 @@ def move_to_the_past(ledger: Ledger, seconds: int) -> None:
         events = [{**json.loads(line), "at": ago(seconds)} for line in file]
     with open(ledger.path, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(event) + "\n" for event in events)
+    os.utime(ledger.path, (time.time() - seconds,) * 2)
 
 
 def test_expired_call_is_found_among_the_sessions(mock_api: MockApi, directory: str, unconfirmed: Ledger) -> None:

@@ -53,7 +53,14 @@ def test_ledger_contains_each_event(ledger: Ledger) -> None:
             "account": "fingerprint",
             "host": "pi-0001",
         },
-        {"event": "opened", "number": 1, "connectionid": ID, "expires_at": EXPIRES_AT, "detached": False},
+        {
+            "event": "opened",
+            "number": 1,
+            "connectionid": ID,
+            "expires_at": EXPIRES_AT,
+            "proxy": {"host": "p", "port": 1, "restriction": "caller"},
+            "detached": False,
+        },
         {"event": "closed", "number": 1, "outcome": "closed"},
     ]
 
