@@ -65,7 +65,8 @@ _REFUSALS = re.compile(
             rf"{_TARGET} is not shared(?: with (?:you|this account))?",
             rf"{_DENIED}(?: to (?:connect|access)(?: to)? {_TARGET})?",
             "you (?:do not have|don't have|have no) (?:access|permission)(?: to (?:connect|access))?",
-            rf"(?:(?:the|api) )*rate limit {_EXCEEDED}(?:, please (?:retry|wait) .*)?|too many requests",
+            rf"(?:(?:the|api) )*rate limit {_EXCEEDED}(?:, please (?:retry|wait) .*)?",
+            "too many requests(?:,? please (?:retry|wait|try again) .*)?",
             r"(?:(?:there are|you have) )?too many (?:open |active |concurrent )*(?:connections|sessions)",
             rf"(?:the )?(?:maximum(?: number)?|limit) of {_CONNECTIONS} {_EXCEEDED}",
             rf"(?:(?:the|maximum) )*{_CONNECTIONS} (?:limit|quota) {_EXCEEDED}",
@@ -75,8 +76,10 @@ _REFUSALS = re.compile(
     ),
     re.IGNORECASE,
 )
-#: Reasons that do not show what the API has done.
-_UNCLEAR_REASON = re.compile(r"\binternal\b|unknown error|unexpected|try again|in progress", re.IGNORECASE)
+#: Reasons that do not show what the API has done. Those with a number of seconds are about a rate limit.
+_UNCLEAR_REASON = re.compile(
+    r"\binternal\b|unknown error|unexpected|try again(?! in [0-9]+ ?s(ec(ond)?s?)?\b)|in progress", re.IGNORECASE
+)
 
 
 def outcome_of_response(status: int, reason: str = "", *, is_refusal: bool | None = None) -> ConnectOutcome:

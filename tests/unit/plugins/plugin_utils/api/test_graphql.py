@@ -416,6 +416,7 @@ VALIDATION_ERRORS = [
         errors("Service is inactive. Please ensure that the device is online."),
         errors("device is\ninactive", "Could not connect: service is inactive"),
         errors("Rate limit exceeded, please retry in 2 seconds"),
+        errors("Too many requests, please try again in 3 seconds."),
         errors("Service not found"),
         errors("You have no permission to connect"),
         errors("Maximum session limit reached"),
