@@ -316,6 +316,11 @@ def _connection_advice(messages: str) -> str:
         return (
             f"{peer} and ssh have no {algorithm[1]} in common. Update its SSH server, or check {option} in {_ARGUMENTS}"
         )
+    if "Bad server host key: Invalid key length" in messages:
+        peer = "a jump host" if by_jump_host else "the device"
+        return (
+            f"The host key of {peer} is too short for ssh. Create a longer one, or set RequiredRSASize in {_ARGUMENTS}"
+        )
     is_refused_early = "Too many authentication failures" in messages
     if not is_refused_early and "Permission denied (" not in messages:
         is_failure_of_route = by_jump_host and _BEFORE_LOGIN.search(messages)

@@ -250,6 +250,8 @@ SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be
         (f"Unable to negotiate with 203.0.113.7 port 34168: {NO_CIPHER}", ("The device and ssh", "check Ciphers")),
         (f"Unable to negotiate with UNKNOWN port 65535: {NO_CIPHER}", ("The device and ssh", "check Ciphers")),
         (f"Unable to negotiate with 192.0.2.7 port 22: {NO_CIPHER} {CLOSED}", ("A jump host and ssh",)),
+        ("Bad server host key: Invalid key length", ("The host key of the device", "RequiredRSASize")),
+        (f"Bad server host key: Invalid key length {CLOSED}", ("The host key of a jump host",)),
         (f"Received disconnect from 203.0.113.7 port 34168:2: {TOO_MANY}", ("IdentitiesOnly=yes",)),
         (f"Received disconnect from UNKNOWN port 65535:2: {TOO_MANY}", ("IdentitiesOnly=yes",)),
         (f"Received disconnect from 192.0.2.7 port 22:2: {TOO_MANY} {CLOSED}", ("A jump host refuses the login",)),
