@@ -264,13 +264,17 @@ def _missing_credentials(
     help_text = _MISSING_CREDENTIALS_HELP.format(profile=profile, file=path)
     if login:
         return f"the developer key is missing for the {login}: {help_text}"
-    places = ((environ, "in the environment"), (from_file, f"in the profile {sanitize(profile)} of {path}"))
+    in_file = f"in the profile {sanitize(profile)} of {path}"
+    places = ((environ, "in the environment"), (from_file, in_file))
     hints = [
         f"; {key} is there without {other} {place}"
         for values, place in places
         for key, other in (tuple(_R3_VARIABLES.values()), tuple(_R3_VARIABLES.values())[::-1])
         if values.get(key) and not values.get(other)
     ]
+    empty = [key for key in _R3_VARIABLES.values() if from_file.get(key) == ""]
+    if len(empty) == len(_R3_VARIABLES):
+        hints.append(f"; {' and '.join(empty)} are empty {in_file}")
     if from_file and not any(key.startswith("R3_") for key in from_file):
         hints.append(f"; the profile {sanitize(profile)} of {path} has no line that begins with R3_")
     if not from_file and (profiles := list_profiles(path)):

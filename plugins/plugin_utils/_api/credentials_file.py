@@ -71,7 +71,7 @@ def _read_file(path: str) -> str | None:
 
 
 def parse_profile(text: str, profile: str, path: str) -> dict[str, str]:
-    """Return the values of one profile, by their names in capitals.
+    """Return the values of one profile, by their names in capitals. They can be empty.
 
     An exact match of the section name is preferred over a case-insensitive match. The keys above the first section are
     a fallback for the default profile. By default, ``configparser`` would refuse them, copy the values of ``[DEFAULT]``
@@ -102,7 +102,7 @@ def parse_profile(text: str, profile: str, path: str) -> dict[str, str]:
     if not found:
         known = _profiles(parser) or "none"
         raise OptionsError(f"the credentials file {path} has no profile {sanitize(profile)}; its profiles: {known}")
-    values = {key.upper(): value for key, value in parser.items(found[0]) if value}
+    values = {key.upper(): value for key, value in parser.items(found[0])}
     for key, value in values.items():
         if re.search(r"\nR3_", value, re.IGNORECASE):
             raise OptionsError(f"the credentials file {path} has an indented line below {key}: remove the indentation")

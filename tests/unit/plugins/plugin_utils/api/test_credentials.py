@@ -202,7 +202,7 @@ def test_load_credentials_reports_missing_developer_key() -> None:
         (f"[DEFAULT]\n{KEY} =  a=b:c==  \n", "DEFAULT", "a=b:c=="),
         (f"[DEFAULT]\r\n{KEY.lower()}=a\r\n", "DEFAULT", "a"),
         (f"[DEFAULT]\n{KEY}=first\n{KEY}=last\n", "DEFAULT", "last"),
-        (f"[DEFAULT]\n{KEY}=\n", "DEFAULT", None),
+        (f"[DEFAULT]\n{KEY}=\n", "DEFAULT", ""),
         ("", "DEFAULT", None),
     ],
 )
@@ -339,6 +339,12 @@ def test_load_credentials_hints_at_other_keys(home: pathlib.Path, text: str) -> 
     with pytest.raises(NoCredentialsError, match="has no line that begins with R3_") as caught:
         load_credentials({}, {})
     assert "ZmlsZQ" not in caught.value.message
+
+
+def test_load_credentials_names_empty_lines(home: pathlib.Path) -> None:
+    write(home, "[default]\nR3_ACCESS_KEY_ID=\nR3_SECRET_ACCESS_KEY =\n")
+    with pytest.raises(NoCredentialsError, match="R3_ACCESS_KEY_ID and R3_SECRET_ACCESS_KEY are empty in the profile"):
+        load_credentials({}, {})
 
 
 def test_load_credentials_ignores_comments_about_scripts(home: pathlib.Path) -> None:
