@@ -56,26 +56,26 @@ class Reply(t.NamedTuple):
         )
 
 
+def _errors_in(content: dict[str, t.Any]) -> list[t.Any]:
+    """Return the errors of a response. A gateway may send one that is not in a list."""
+    errors = content.get("errors") or []
+    return errors if isinstance(errors, list) else [errors]
+
+
 def messages_in(content: dict[str, t.Any]) -> str:
     """Return all error messages of a response. That of a gateway is not in ``errors``."""
-    errors = content.get("errors") or [content]
-    messages = [
-        dict_or_empty(error).get("message", error) for error in (errors if isinstance(errors, list) else [errors])
-    ]
+    messages = [dict_or_empty(error).get("message", error) for error in _errors_in(content) or [content]]
     return "; ".join(dict.fromkeys(message for message in messages if isinstance(message, str) and message))
 
 
 def codes_in(content: dict[str, t.Any]) -> list[t.Any]:
     """Return the code of each error of a response, or ``None`` for an error without a code."""
-    errors = content.get("errors")
-    listed = [dict_or_empty(error) for error in (errors if isinstance(errors, list) else [])]
-    return [dict_or_empty(error.get("extensions")).get("code") for error in listed]
+    return [dict_or_empty(dict_or_empty(error).get("extensions")).get("code") for error in _errors_in(content)]
 
 
 def error_paths_in(content: dict[str, t.Any]) -> list[ErrorPath]:
     """Return the path of each error of a response."""
-    errors = content.get("errors") or []
-    paths = [dict_or_empty(error).get("path") for error in (errors if isinstance(errors, list) else [errors])]
+    paths = [dict_or_empty(error).get("path") for error in _errors_in(content)]
     return [
         ErrorPath([part for part in path if isinstance(part, str)], [part for part in path if isinstance(part, int)])
         for path in (path if isinstance(path, list) else [] for path in paths)
