@@ -249,6 +249,7 @@ def test_playbook_is_no_tasks_file(fleet: Fleet) -> None:
         ("---\n-   hosts: fleet\n    tasks: []\n", "is a playbook"),
         ('[{"hosts": "fleet"}]', "is a playbook"),
         ("\ufeff%YAML 1.1\n---\n- hosts: fleet\n", "is a playbook"),
+        ("---\r\n\r\n- hosts: fleet\r\n", "is a playbook"),
         ("- {hosts: fleet, tasks: []}\n", "is a playbook"),
         ("# night\n-   name: a play\n\n    # all\n    hosts: fleet\n", "is a playbook"),
         ("---\n  - name: a play\n    become: true\n    hosts: fleet\n", "is a playbook"),
