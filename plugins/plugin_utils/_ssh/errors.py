@@ -96,11 +96,11 @@ _ALGORITHM_OPTIONS = {
     "key exchange method": "KexAlgorithms",
     "MAC": "MACs",
 }
-#: The error of ansible-core if ssh printed nothing, or only that it recorded a key and ended the connection.
+#: The messages, or the error of ansible-core, if ssh printed at most that it recorded a key and ended the connection.
 _SILENT = re.compile(
-    r"(?:via|over) ssh:(?: <error censored due to no log>)?"
-    r"(?:\s+Warning: Permanently added .+? to the list of known hosts\.)?"
-    r"(?:\s+(?:Shared )?[Cc]onnection to \S+ closed\.)?$"
+    r"(?:\A|(?:via|over) ssh:(?: <error censored due to no log>)?)"
+    r"(?:\s*Warning: Permanently added .+? to the list of known hosts\.)?"
+    r"(?:\s*(?:Shared )?[Cc]onnection to \S+ closed\.)?\s*$"
 )
 
 _CHANGED_KEY = (

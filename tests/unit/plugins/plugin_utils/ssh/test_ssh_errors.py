@@ -228,6 +228,7 @@ REVOKED = "REVOKED HOST KEY DETECTED! The ED25519 host key for [192.0.2.7]:22 is
 UNREADABLE = "Error checking host key ED25519 SHA256:x in revoked keys file /k: nope Host key verification failed."
 CERTIFICATE = "Certificate invalid: name is not a listed principal"
 NO_CIPHER = "no matching cipher found. Their offer: aes128-ctr"
+ADDED = f"Warning: Permanently added '{ALIAS}' (ED25519) to the list of known hosts."
 TOO_MANY = "Too many authentication failures Disconnected from"
 SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be reached over ssh:'
 
@@ -266,6 +267,7 @@ SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be
         (DENIED, ("ansible_user", "ansible_password", "passphrase")),
         (f"channel 0: open failed: administratively prohibited: {FORWARDING_FAILED}", ("AllowTcpForwarding",)),
         ("Failed to connect to the host via ssh: Shared connection to 127.0.0.1 closed.", ("returned 255",)),
+        (f"{ADDED}\nShared connection to 127.0.0.1 closed.", ("returned 255",)),
         (f"{DENIED} Connection closed by UNKNOWN port 65535", ("A jump host refuses the login",)),
         *((f"{key} {DENIED}", ("'/k/id'", "ansible_ssh_private_key_file")) for key in UNUSABLE_KEYS),
         *((reason.format("203.0.113.7 port 34168"), ("remoteit_service",)) for reason in NOT_SSH),
