@@ -280,14 +280,14 @@ def _backoff(attempt: int, retry_after: float | None) -> float:
 def _retry_after(value: str | None, date: str | None) -> float | None:
     """Return the seconds of a ``Retry-After`` header, which is a number or a date by the server's clock.
 
+    Some servers send a number with decimals.
+
     :param date: the ``Date`` header of the response.
     """
     if not value:
         return None
-    try:
-        return float(min(int(value), 86400))
-    except ValueError:
-        pass
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value.strip()):
+        return min(float(value), 86400)
     seconds = seconds_until(value)
     return None if seconds is None else seconds - (seconds_until(date) or 0.0)
 
