@@ -369,9 +369,9 @@ class GraphQlApi:
         reason = sanitize(messages_in(content), self._secrets)
         if _FORBIDDEN.search(reason):
             return self._forbidden(response, content, document, reason)
-        # nothing was executed that could have a path or a result
+        # a response to a request that was executed has data, or null (https://spec.graphql.org, "Response Format")
         is_invalid = _VALIDATION_ERROR.search(reason) or any(code in _VALIDATION_CODES for code in codes_in(content))
-        if is_invalid and not fields_with_errors(content) and not content.get("data"):
+        if is_invalid and "data" not in content and not fields_with_errors(content):
             return RemoteItError(
                 f"the API says: {reason} (it did not execute the request)",
                 outcome=ConnectOutcome.REFUSED,
