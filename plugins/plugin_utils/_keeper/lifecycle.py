@@ -332,8 +332,10 @@ class Lifecycle:
         outcome = disconnect_one(managed.client.api, (managed.service, connection.connectionid))
         with self._lock:
             managed.ended_early = outcome == ALREADY_CLOSED and managed.is_expected_open
-            proxy = connection.port_proxy if managed.ended_early and managed.may_be_probed else None
+        # nothing else uses the proxy any more, so that a test does no harm even if it latches
+        proxy = connection.port_proxy if managed.ended_early else None
         if proxy is not None and proxy.is_open():
+            self._ledger.responded(managed.number)
             raise RemoteItError(NOT_KNOWN_BUT_RESPONDS)
         return outcome
 

@@ -14,6 +14,7 @@ process. The other events belong to a connection, whose ``number`` is unique in 
   the call later,
 - ``detached``: the connection stays open when the run ends,
 - ``closing``: a disconnect call is about to be sent, and this run does not need the connection any more,
+- ``responded``: the API did not know the connection, but its proxy responded,
 - ``closed``: the connection is closed, or was never opened.
 
 The keeper appends an ``ended`` event when the run ends and leaves something open. A teardown appends one when it finds
@@ -27,7 +28,6 @@ import datetime
 import json
 import os
 import re
-import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import (
@@ -69,6 +69,7 @@ class Entry:
     detached: bool = False
     closing: bool = False
     settling: bool = False
+    responded_at: str | None = None  # when its proxy responded, although the API did not know the connection
     closed: str | None = None
 
     @property
@@ -161,13 +162,14 @@ class LedgerSnapshot:
     def may_hide_connections(self) -> bool:
         return self.is_damaged and parse_utc(self.hides_until) > utc_now()
 
-    @property
-    def proxies_may_respond(self) -> bool:
-        """Return whether a proxy that was used until the last change of the file has not ended by itself.
+    def idle_end(self, entry: Entry) -> str:
+        """Return when the proxy of a connection has ended by itself, if nothing has used it since it was tested.
 
-        After that, the vendor may have given its address to another connection.
+        One that was not tested was used until the last change of the file at least.
         """
-        return time.time() < self.changed_at + IDLE_SECONDS + _GRACE_SECONDS
+        changed_at = datetime.datetime.fromtimestamp(self.changed_at, datetime.timezone.utc)
+        used_at = changed_at if entry.responded_at is None else parse_utc(entry.responded_at)
+        return format_utc(used_at + datetime.timedelta(seconds=IDLE_SECONDS + _GRACE_SECONDS))
 
     @property
     def is_known_ended(self) -> bool:
@@ -260,6 +262,8 @@ def _apply_to_entry(event: dict[str, t.Any], entry: Entry) -> None:
         entry.closing = True
     elif kind == "settling":
         entry.settling = True
+    elif kind == "responded":
+        entry.responded_at = _time(event, "at")
     elif kind == "closed":
         entry.closed = str(event["outcome"])
 

@@ -29,7 +29,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     NotSharedError,
     RemoteItError,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, sanitize
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, parse_utc, sanitize, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_ended_ledgers
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, LedgerSnapshot
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import SUFFIX
@@ -249,22 +249,31 @@ class _EndedRun:
             yield entry, "", None
 
     def _disconnect_all(self) -> t.Iterator[DisconnectResult]:
-        """Send the disconnect calls, and test the proxies of the connections that the API does not know."""
+        """Send the disconnect calls, and test the proxies of the connections that the API does not know.
+
+        Test each once: a test is a use of the proxy, which lets it end 15 minutes later.
+        """
         proxies: dict[ConnectionRef, PortProxy] = {}
         for ref, outcome in self._backend.disconnect_all(self._get_account(), list(self._to_close)):
-            proxy = self._proxy_to_test(self._to_close[ref]) if outcome == ALREADY_CLOSED else None
-            if proxy is None:
+            entry = self._to_close[ref]
+            if outcome != ALREADY_CLOSED or entry.proxy is None or not self._may_respond(entry):
                 yield ref, outcome
+            elif entry.responded_at is not None:
+                yield ref, _error_responded(self._snapshot.idle_end(entry))
             else:
-                proxies[ref] = proxy
+                proxies[ref] = entry.proxy
         for ref, is_open in map_concurrently(lambda ref: proxies[ref].is_open(), proxies, _MAX_TEST_THREADS):
-            yield ref, ALREADY_CLOSED if is_open is False else _error_proxy_responds()
+            if is_open is False:
+                yield ref, ALREADY_CLOSED
+            else:
+                entry = self._to_close[ref]
+                self._ledger.responded(entry.number)
+                entry.responded_at = format_utc(utc_now())
+                yield ref, _error_responded(self._snapshot.idle_end(entry))
 
-    def _proxy_to_test(self, entry: Entry) -> PortProxy | None:
-        """Return the proxy of a connection, if a TCP connection to it shows whether it is open."""
-        if entry.proxy is None or entry.proxy.restriction == "address" or entry.has_expired:
-            return None
-        return entry.proxy if self._snapshot.proxies_may_respond else None
+    def _may_respond(self, entry: Entry) -> bool:
+        """Return whether the proxy can be open. The vendor may give its address to another connection after its end."""
+        return not entry.has_expired and parse_utc(self._snapshot.idle_end(entry)) > utc_now()
 
     def _record(self, entry: Entry, outcome: str | RemoteItError) -> str | RemoteItError:
         """Record the outcome of a disconnect call in the ledger, and return the outcome to report."""
@@ -320,10 +329,9 @@ def _error_unconfirmed(
     )
 
 
-def _error_proxy_responds() -> RemoteItError:
+def _error_responded(idle_end: str) -> RemoteItError:
     return RemoteItError(
-        f"{NOT_KNOWN_BUT_RESPONDS}. It ends by itself 15 minutes after its last use, and this test was one. Run the"
-        " teardown again in 20 minutes"
+        f"{NOT_KNOWN_BUT_RESPONDS}. If nothing uses it, it ends by itself. Run the teardown again after {idle_end}"
     )
 
 

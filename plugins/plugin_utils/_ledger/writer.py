@@ -137,6 +137,10 @@ class Ledger:
         """Record that a session was closed as the connection of a call that may still open one."""
         self._try_to_write({"event": "settling", "number": number})
 
+    def responded(self, number: int) -> None:
+        """Record that the API did not know a connection, but its proxy responded."""
+        self._try_to_write({"event": "responded", "number": number})
+
     def closed(self, number: int, outcome: str) -> None:
         self._try_to_write({"event": "closed", "number": number, "outcome": outcome})
 

@@ -17,7 +17,7 @@ import requests
 from support import wait_until
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import LATCHING, PUBLIC, Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import DEFAULT_API_URL, Credentials
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import ConnectOutcome
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Transport
@@ -676,16 +676,18 @@ def test_disconnect_reports_a_connection_that_ended_early(keeper: Keeper, mock_a
     assert keeper.finish() == Recap(opened=1, closed=1, ended_early=(EndedEarly(A, None, "id-1"),))
 
 
+@pytest.mark.parametrize("hostip", [None, LATCHING, PUBLIC, "192.0.2.7"])
 def test_disconnect_fails_while_the_proxy_responds(
-    keeper: Keeper, mock_api: MockApi, ledger: Ledger, alive: str
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, alive: str, hostip: str | None
 ) -> None:
     """The API does not know the connection, but it is open."""
-    open_connection(keeper, mock_api, "id-1", alive)
+    mock_api.expect("POST", "/device/connect", opened(A, "id-1", alive))
+    connect(keeper, hostip=hostip)
     mock_api.expect_unknown(A, "id-1")
     mock_api.expect_disconnect(A, "id-1", *[refused("<error message>")] * 2)  # the proof is recent
     assert disconnect(keeper, "id-1") == "api"
     assert [left.connectionid for left in keeper.finish().left_open] == ["id-1"]
-    assert os.path.exists(ledger.path)
+    assert '"responded"' in pathlib.Path(ledger.path).read_text()
 
 
 # -- detach ------------------------------------------------------------------------------------------------------------

@@ -31,7 +31,6 @@ def record_connection(
     hours: int = 8,
     host: str | None = None,
     proxy: tuple[str, int] = ("127.0.0.1", 1),
-    restriction: str = "caller",
 ) -> None:
     """Record a connection that expires after some hours, or a connect call without a response.
 
@@ -40,7 +39,7 @@ def record_connection(
     ledger.intent(number, SERVICE, DEFAULT_API_URL, account, host)
     if connectionid is not None:
         end = format_utc(utc_now() + datetime.timedelta(hours=hours))
-        connection = Connection.unusable(SERVICE, connectionid, end, PortProxy(*proxy, restriction))
+        connection = Connection.unusable(SERVICE, connectionid, end, PortProxy(*proxy, "caller"))
         ledger.opened(number, connection, detached=False)
 
 
