@@ -400,6 +400,8 @@ class Connection(SshConnection):  # type: ignore[misc]
             time.sleep(min(OFFLINE_RETRY_SECONDS, remaining))
 
     def _read_host(self, name: str, play: Play | None) -> HostRequest:
+        if play is not None and play.is_delegated_to(name):
+            return play.read(name)  # in the options, ``inventory_hostname`` is the host that it was delegated from
         facts = play.facts_of(name) if play is not None else ()
         options = {option: to_plain_types(self.get_option(option)) for option in HOST_VARIABLES}
         return self._reader.read(name, options, facts)

@@ -474,6 +474,20 @@ def test_device_chooses_nothing_for_a_delegated_task(fleet: Fleet, decoy: Decoy)
 
 
 @pytest.mark.every_engine
+def test_delegated_task_uses_the_name_of_its_host(fleet: Fleet) -> None:
+    """In a variable of that host, ``inventory_hostname`` is the host that delegates the task."""
+    fleet.inventory["fleet"]["hosts"] = {name: {} for name in ALL}
+    fleet.inventory["fleet"]["vars"]["remoteit_device"] = "{{ inventory_hostname }}"
+    delegated = who("delegated", delegate_to=SECOND)
+    looped = who("looped", delegate_to="{{ item }}", loop=[THIRD, FIRST])
+    run = fleet.run([play(who(), delegated, looped)])
+    assert run.stdout_of("who") == themselves(*ALL)
+    assert run.stdout_of("delegated") == dict.fromkeys(ALL, SECOND)
+    for result in run.results("looped").values():
+        assert [entry["stdout"].strip() for entry in result["results"]] == [THIRD, FIRST]
+
+
+@pytest.mark.every_engine
 @pytest.mark.parametrize("liar", [FIRST, SECOND])
 def test_device_chooses_nothing_for_the_role(fleet: Fleet, decoy: Decoy, liar: str) -> None:
     """The first host of a batch is the one whose variables count for a task that runs once."""
