@@ -11,7 +11,7 @@ import re
 import shlex
 import socket
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 
@@ -36,7 +36,7 @@ _INVALID_ARGUMENTS = re.compile(
 )
 #: Messages about an address of this machine, from ``BindAddress``, ``BindInterface`` and ``AddressFamily``.
 _WRONG_ADDRESS = re.compile(
-    r"Cannot assign requested address|no suitable addresses|Address family for hostname not supported"
+    r"Cannot assign requested address|no suitable addresses|Address family for hostname not supported|getaddrinfo: "
 )
 #: Messages about a response that is not SSH, or only SSH 1.
 _NOT_SSH = re.compile(
@@ -207,6 +207,8 @@ def add_advice(error: Exception, messages: str, alias: str, evidence: str = "") 
     advice = _host_key_advice(messages, alias)
     if advice:
         return AnsibleConnectionFailure(f"{advice}. {reason}")
+    if isinstance(error, AnsibleAuthenticationFailure):  # of sshpass, which ends ssh before it prints a reason
+        return error
     if isinstance(error, AnsibleConnectionFailure):  # not an error about a remote file
         advice = _connection_advice(messages)
         return type(error)(f"{advice}. {reason}") if advice else error
@@ -296,7 +298,7 @@ def _connection_advice(messages: str) -> str:
             f" ssh hides the reason. Check LogLevel, -E and -y in {_ARGUMENTS}"
         )
     if _WRONG_ADDRESS.search(messages):
-        return f"ssh cannot connect from the address that its arguments set. Check -4, -6 and -b in {_ARGUMENTS}"
+        return f"ssh cannot connect from the address that its arguments set. Check -4, -6, -b and -B in {_ARGUMENTS}"
     if _UNKNOWN_PEER in messages and _NO_PROXY_COMMAND.search(messages):
         return f"The program in ProxyCommand cannot be executed on this machine. Check ProxyCommand in {_ARGUMENTS}"
     if "administratively prohibited" in messages:
@@ -316,8 +318,13 @@ def _connection_advice(messages: str) -> str:
         return (
             f"{peer} and ssh have no {algorithm[1]} in common. Update its SSH server, or check {option} in {_ARGUMENTS}"
         )
+    peer = "a jump host" if by_jump_host else "the device"
+    if "error in libcrypto" in messages:
+        return (
+            f"The crypto policy of this machine forbids an algorithm of {peer}, often SHA-1. Update its SSH server, or"
+            " change the policy with update-crypto-policies"
+        )
     if "Bad server host key: Invalid key length" in messages:
-        peer = "a jump host" if by_jump_host else "the device"
         return (
             f"The host key of {peer} is too short for ssh. Create a longer one, or set RequiredRSASize in {_ARGUMENTS}"
         )
@@ -327,6 +334,11 @@ def _connection_advice(messages: str) -> str:
         return f"A jump host or a ProxyCommand failed. Check it in {_ARGUMENTS}" if is_failure_of_route else ""
     if by_jump_host:
         return f"A jump host refuses the login. Check ProxyJump and ProxyCommand in {_ARGUMENTS}"
+    if "no mutual signature supported" in messages:
+        return (
+            "The device refuses the login: it does not accept the signature algorithms of ssh for the key. Use a key of"
+            f" the type ED25519, or check PubkeyAcceptedAlgorithms in {_ARGUMENTS}"
+        )
     key = _UNUSABLE_KEY.search(messages)
     if key:
         path = _path(next(filter(None, key.groups())))

@@ -38,6 +38,7 @@ WRONG_ADDRESS = (
     "bind [203.0.113.9]: Cannot assign requested address ssh: connect to host p port 34168: failure",
     "getifaddrs: nope0: no suitable addresses ssh: connect to host p port 34168: failure",
     "ssh: Could not resolve hostname p: Address family for hostname not supported",
+    "getaddrinfo: eth0: Name or service not known ssh: connect to host p port 34168: failure",
 )
 NO_PROXY_COMMAND = (
     "/bin/bash: line 1: /opt/nc: No such file or directory",
@@ -252,6 +253,8 @@ SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be
         (f"Unable to negotiate with UNKNOWN port 65535: {NO_CIPHER}", ("The device and ssh", "check Ciphers")),
         (f"Unable to negotiate with 192.0.2.7 port 22: {NO_CIPHER} {CLOSED}", ("A jump host and ssh",)),
         ("Bad server host key: Invalid key length", ("The host key of the device", "RequiredRSASize")),
+        ("ssh_dispatch_run_fatal: Connection to 127.0.0.1 port 9: error in libcrypto", ("update-crypto-policies",)),
+        (f"sign_and_send_pubkey: no mutual signature supported {DENIED}", ("PubkeyAcceptedAlgorithms",)),
         (f"Bad server host key: Invalid key length {CLOSED}", ("The host key of a jump host",)),
         (f"Received disconnect from 203.0.113.7 port 34168:2: {TOO_MANY}", ("IdentitiesOnly=yes",)),
         (f"Received disconnect from UNKNOWN port 65535:2: {TOO_MANY}", ("IdentitiesOnly=yes",)),
@@ -280,6 +283,12 @@ SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be
 def test_add_advice_keeps_the_reason(reason: str, words: tuple[str, ...]) -> None:
     message = str(add_advice(AnsibleConnectionFailure(reason), reason, ALIAS))
     assert all(word in message for word in (*words, " ".join(reason.split())))
+
+
+def test_add_advice_keeps_the_error_of_sshpass() -> None:
+    """It ends ssh after the second request for the password."""
+    error = AnsibleAuthenticationFailure("Invalid/incorrect password:")
+    assert add_advice(error, ADDED, ALIAS) is error
 
 
 @pytest.mark.parametrize(
