@@ -448,10 +448,11 @@ class Connection(SshConnection):  # type: ignore[misc]
         ):
             raise failure from None
         elif limits.timed_out:
+            reason = " ".join(str(error).split())
             raise AnsibleConnectionFailure(
                 f"The connection is open, but the device did not respond over SSH within {limits.wait_timeout} seconds"
                 f" (remoteit_wait_timeout). {self._address_hint(lease)}"
-                f"{_ssh_errors.jump_host_advice(evidence)}{' '.join(str(error).split())}"
+                f"{_ssh_errors.jump_host_advice(evidence, reason)}{reason}"
             ) from None
         pause = max(RETRY_SECONDS, limits.wait_timeout / 2) if may_refuse_login else RETRY_SECONDS
         time.sleep(pause)

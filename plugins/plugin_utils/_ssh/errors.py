@@ -278,16 +278,20 @@ def jump_host_messages(messages: str) -> str:
     return " ".join(_ABOUT_UNKNOWN_PEER.sub("", messages).split()) if _UNKNOWN_PEER in messages else ""
 
 
-def jump_host_advice(messages: str) -> str:
+def jump_host_advice(messages: str, reason: str) -> str:
     """Return how to fix a jump host or a ``ProxyCommand`` that failed, or an empty string.
 
     :param messages: the messages of ssh, which may also be those of an ssh that a ``ProxyCommand`` starts.
+    :param reason: the error of ansible-core, which can contain the messages.
     """
     if _UNKNOWN_PEER not in messages:
         return ""
     found = jump_host_messages(messages)
-    shown = f"prints {found!r}" if found else "prints no message. Remove -q and a quiet LogLevel from it"
-    return f"ssh uses a jump host or a ProxyCommand, which may be the cause. It {shown}. Check {_ARGUMENTS}. "
+    if not found:
+        shown = "It prints no message. Remove -q and a quiet LogLevel from it. "
+    else:
+        shown = "" if found in reason else f"It prints {found!r}. "
+    return f"ssh uses a jump host or a ProxyCommand, which may be the cause. {shown}Check {_ARGUMENTS}. "
 
 
 def _connection_advice(messages: str) -> str:
