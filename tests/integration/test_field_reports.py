@@ -383,6 +383,23 @@ def test_blank_run_id_is_refused(fleet: Fleet) -> None:
     assert len(fleet.simulator.open_connections()) == 1
 
 
+@pytest.mark.every_engine
+@pytest.mark.usefixtures("leftover")
+def test_teardown_ignores_an_empty_limit(fleet: Fleet) -> None:
+    """A CI job passes a variable that is not set."""
+    assert fleet.run("remoteit.fleet.teardown", "--limit", "").rc == 0
+    assert not fleet.simulator.open_connections()
+
+
+@pytest.mark.every_engine
+@pytest.mark.usefixtures("leftover")
+def test_teardown_names_the_variable_of_an_empty_run_id(fleet: Fleet) -> None:
+    run = fleet.run("remoteit.fleet.teardown", "-e", json.dumps({"remoteit_teardown_run_id": None}))
+    assert run.rc == 2
+    assert "remoteit_teardown_run_id" in run.text
+    assert len(fleet.simulator.open_connections()) == 1
+
+
 @pytest.mark.parametrize("run_id", [[], {}, ["a", "b"], True, 1e3])
 @pytest.mark.usefixtures("leftover")
 def test_run_id_of_a_wrong_type_is_refused(fleet: Fleet, run_id: Any) -> None:
