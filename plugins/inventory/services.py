@@ -234,11 +234,9 @@ def _names_the_plugin(path: str) -> bool:
     """Return whether a YAML file selects this plugin. ansible-core offers the plugin other files as well."""
     if not path.endswith((".yml", ".yaml")):
         return False
-    with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
-        return (
-            re.search(rf"^plugin: *['\"]?{re.escape(InventoryModule.NAME)}\b", file.read(65536), re.MULTILINE)
-            is not None
-        )
+    with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8-sig") as file:
+        selection = rf"^[{{ ]*['\"]?plugin['\"]? *: *['\"]?{re.escape(InventoryModule.NAME)}\b"
+        return re.search(selection, file.read(65536), re.MULTILINE) is not None
     return False
 
 

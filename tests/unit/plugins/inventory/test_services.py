@@ -148,8 +148,13 @@ def test_tag_with_the_group_of_another_source_gives_a_warning(
     assert "remoteit_tag_b" not in shown(capsys)
 
 
-def test_source_with_another_name_gives_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, content in (("remote.it.yml", f"plugin: {PLUGIN}\n"), ("hosts.yml", "all:\n")):
+@pytest.mark.parametrize(
+    "text", ["plugin: {}\n", "\ufeffplugin : '{}'\r\n", '---\n"plugin": {}\n', '{{"plugin": "{}"}}']
+)
+def test_source_with_another_name_gives_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    for name, content in (("remote.it.yml", text.format(PLUGIN)), ("hosts.yml", "all:\n")):
         path = tmp_path / name
         path.write_text(content)
         assert not loaded().verify_file(str(path))
