@@ -207,8 +207,9 @@ def add_advice(error: Exception, messages: str, alias: str, evidence: str = "") 
     advice = _host_key_advice(messages, alias)
     if advice:
         return AnsibleConnectionFailure(f"{advice}. {reason}")
-    if isinstance(error, AnsibleAuthenticationFailure):  # of sshpass, which ends ssh before it prints a reason
-        return error
+    if isinstance(error, AnsibleAuthenticationFailure) and "Permission denied (" not in messages:
+        # sshpass ends ssh before it prints a reason
+        return type(error)(f"The login is refused. Check ansible_user, and ansible_password. {reason}")
     if isinstance(error, AnsibleConnectionFailure):  # not an error about a remote file
         advice = _connection_advice(messages)
         return type(error)(f"{advice}. {reason}") if advice else error

@@ -285,10 +285,11 @@ def test_add_advice_keeps_the_reason(reason: str, words: tuple[str, ...]) -> Non
     assert all(word in message for word in (*words, " ".join(reason.split())))
 
 
-def test_add_advice_keeps_the_error_of_sshpass() -> None:
-    """It ends ssh after the second request for the password."""
-    error = AnsibleAuthenticationFailure("Invalid/incorrect password:")
-    assert add_advice(error, ADDED, ALIAS) is error
+def test_add_advice_explains_the_error_of_sshpass() -> None:
+    """It ends ssh after the second request for the password, before ssh prints a reason."""
+    advised = add_advice(AnsibleAuthenticationFailure("Invalid/incorrect password:"), ADDED, ALIAS)
+    assert isinstance(advised, AnsibleAuthenticationFailure)
+    assert "The login is refused. Check ansible_user, and ansible_password. " in str(advised)
 
 
 @pytest.mark.parametrize(
