@@ -56,6 +56,11 @@ _ENVIRONMENT = (
     "TMPDIR",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
+    "OPENSSL_CONF",
+    # proxychains and torsocks, through which the other processes of the run call the API
+    "LD_PRELOAD",
+    "PROXYCHAINS_CONF_FILE",
+    "TORSOCKS_CONF_FILE",
 )
 
 

@@ -469,6 +469,15 @@ def test_keeper_refuses_a_batch(
 # -- what others can see -----------------------------------------------------------------------------------------------
 
 
+def test_process_calls_the_api_as_the_other_processes_do(
+    controller: Controller, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrapper such as torsocks applies to all processes of the run."""
+    monkeypatch.setenv("TORSOCKS_CONF_FILE", "/t.conf")
+    controller.open(account, SERVICE)
+    assert b"TORSOCKS_CONF_FILE=/t.conf" in pathlib.Path("/proc", str(controller.keeper()), "environ").read_bytes()
+
+
 def test_process_shows_no_secret_and_keeps_others_out(
     controller: Controller, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
