@@ -430,6 +430,7 @@ NO_API = {"REMOTEIT_API_URL": "http://127.0.0.1:9"}
         (NO_API, ()),
         (NO_API, ("--limit", "kiosks")),
         ({}, ("-e", "remoteit_run_hosts=typo", "--limit", "fleet")),
+        ({}, ("-e", f"remoteit_run_hosts={FIRST} {SECOND}")),
         ({}, ("-e", f"remoteit_run_hosts={FIRST}", "--limit", f"fleet:!{FIRST}")),
         ({}, ("-e", f"remoteit_run_hosts={FIRST}", "--limit", "@hosts.txt")),
         (NO_KEY, ("-e", "found=true", "-e", "remoteit_run_hosts=typo")),
