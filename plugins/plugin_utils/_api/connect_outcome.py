@@ -78,7 +78,7 @@ _REFUSALS = re.compile(
 )
 #: Reasons that do not show what the API has done. Those with a number of seconds are about a rate limit.
 _UNCLEAR_REASON = re.compile(
-    r"\binternal\b|unknown error|unexpected|try again(?! in [0-9]+ ?s(ec(ond)?s?)?\b)|in progress", re.IGNORECASE
+    r"\binternal\b|unknown error|unexpected|try again(?! in [0-9]+ ?(?:s|secs?|seconds?)\b)|in progress", re.IGNORECASE
 )
 
 
