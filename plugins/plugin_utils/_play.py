@@ -79,9 +79,8 @@ class Play:
         return not (self._task.run_once or self._task.delegate_to)
 
     def is_delegated_to(self, name: str) -> bool:
-        """Return whether the task of another host runs on this host of the inventory."""
-        is_delegated = self._task.delegate_to and name != self.inventory_hostname
-        return bool(is_delegated) and name in (self._task_vars.get("hostvars") or ())
+        """Return whether the task of another host runs on this host."""
+        return bool(self._task.delegate_to) and name != self.inventory_hostname
 
     def facts_of(self, name: str) -> t.Collection[t.Any]:
         """Return the names of a host's facts. For another host than the current one, this takes a few milliseconds."""

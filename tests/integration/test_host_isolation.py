@@ -488,6 +488,16 @@ def test_delegated_task_uses_the_name_of_its_host(fleet: Fleet) -> None:
 
 
 @pytest.mark.every_engine
+def test_task_delegated_to_an_unknown_host_fails(fleet: Fleet) -> None:
+    """The name of the host that delegates the task would choose the device."""
+    variables = {"ansible_connection": "remoteit.fleet.ssh", "remoteit_device": "{{ inventory_hostname }}"}
+    run = fleet.run([play(who(delegate_to="pi-0004", vars=variables))])
+    assert run.status("who") == dict.fromkeys(ALL, "unreachable")
+    assert "the inventory has no host 'pi-0004'" in run.text
+    assert run.connections == []
+
+
+@pytest.mark.every_engine
 @pytest.mark.parametrize("liar", [FIRST, SECOND])
 def test_device_chooses_nothing_for_the_role(fleet: Fleet, decoy: Decoy, liar: str) -> None:
     """The first host of a batch is the one whose variables count for a task that runs once."""
