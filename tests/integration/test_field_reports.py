@@ -393,6 +393,14 @@ def test_teardown_ignores_an_empty_limit(fleet: Fleet) -> None:
 
 @pytest.mark.every_engine
 @pytest.mark.usefixtures("leftover")
+def test_teardown_ignores_the_timeout_of_tasks(fleet: Fleet) -> None:
+    fleet.simulator.settings(stop_latency=2)
+    assert fleet.run("remoteit.fleet.teardown", environ={"ANSIBLE_TASK_TIMEOUT": "1"}).rc == 0
+    assert not fleet.simulator.open_connections()
+
+
+@pytest.mark.every_engine
+@pytest.mark.usefixtures("leftover")
 def test_teardown_names_the_variable_of_an_empty_run_id(fleet: Fleet) -> None:
     run = fleet.run("remoteit.fleet.teardown", "-e", json.dumps({"remoteit_teardown_run_id": None}))
     assert run.rc == 2
