@@ -226,8 +226,8 @@ _ACCOUNT_OPTIONS = (
 )
 #: The variables for the names of the option ``hostnames`` that are not expressions.
 _NAME_VARIABLES = {"device": "remoteit_device", "service": "remoteit_service", "id": "remoteit_device_id"}
-#: The tag from which each group was created, for all sources of an inventory.
-_TAGS_OF_GROUPS: weakref.WeakKeyDictionary[t.Any, dict[str, str]] = weakref.WeakKeyDictionary()
+#: The tag or the state from which each group was created, for all sources of an inventory.
+_VALUES_OF_GROUPS: weakref.WeakKeyDictionary[t.Any, dict[str, str]] = weakref.WeakKeyDictionary()
 
 
 def _names_the_plugin(path: str) -> bool:
@@ -410,10 +410,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         group_by, prefix = self.get_option("group_by"), self.get_option("group_prefix")
         tags = dict.fromkeys(tag for device in devices for tag in device.tags) if "tag" in group_by else {}
         states = {True: "active", False: "inactive"} if "state" in group_by else {}
+        by_state = self._create_groups_of("state", states.values(), prefix)
         return DeviceGroups(
             devices_group,
-            self._create_tag_groups(tags, prefix),
-            {online: self._create_group(f"{prefix}state_{state}") for online, state in states.items()},
+            self._create_groups_of("tag", tags, prefix),
+            {online: by_state[state] for online, state in states.items()},
         )
 
     def _sanitize_group_name(self, name: str) -> str:
@@ -425,19 +426,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
     def _create_group(self, name: str) -> Group:
         return self.inventory.groups[self.inventory.add_group(self._sanitize_group_name(name))]
 
-    def _create_tag_groups(self, tags: t.Iterable[str], prefix: str) -> dict[str, Group]:
-        """Create the groups of the tags, and warn if something else has the same group."""
-        known = _TAGS_OF_GROUPS.setdefault(self.inventory, {})
+    def _create_groups_of(self, kind: str, values: t.Iterable[str], prefix: str) -> dict[str, Group]:
+        """Create the groups of the tags or of the states, and warn if something else has the same group."""
+        known = _VALUES_OF_GROUPS.setdefault(self.inventory, {})
         groups, warnings = {}, []
-        for tag in tags:
-            name = self._sanitize_group_name(f"{prefix}tag_{tag}")
+        for value in values:
+            name = self._sanitize_group_name(f"{prefix}{kind}_{value}")
             if name in known:
-                if known[name] != tag:
-                    warnings.append(f"the tags {known[name]!r} and {tag!r} share the group {name!r}")
+                if known[name] != value:
+                    warnings.append(f"the {kind}s {known[name]!r} and {value!r} share the group {name!r}")
             elif name in self.inventory.groups:
-                warnings.append(f"the devices with the tag {tag!r} join the group {name!r} of another source")
-            known.setdefault(name, tag)
-            groups[tag] = self._create_group(name)
+                warnings.append(f"the devices with the {kind} {value!r} join the group {name!r} of another source")
+            known.setdefault(name, value)
+            groups[value] = self._create_group(name)
         self._warn(warnings)
         return groups
 

@@ -148,6 +148,19 @@ def test_tag_with_the_group_of_another_source_gives_a_warning(
     assert "remoteit_tag_b" not in shown(capsys)
 
 
+def test_state_with_the_group_of_another_source_gives_a_warning(
+    tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inventory = InventoryData()
+    inventory.add_group("remoteit_state_active")
+    for _unused in range(2):
+        mock_api.expect_query(None, page(device(1)))
+        parse(tmp_path, inventory)
+    text = shown(capsys)
+    assert text.count("the state 'active' join the group 'remoteit_state_active' of another source") == 1
+    assert "inactive" not in text
+
+
 @pytest.mark.parametrize(
     "text", ["plugin: {}\n", "\ufeffplugin : '{}'\r\n", '---\n"plugin": {}\n', '{{"plugin": "{}"}}']
 )
