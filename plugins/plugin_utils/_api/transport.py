@@ -89,6 +89,6 @@ def is_valid_url(url: str) -> bool:
     """Return whether the URL has a host and a port that ``requests`` accepts. Many others make it raise odd errors."""
     try:
         parts = urlsplit(url)
-        return bool((parts.hostname or "").encode("idna")) and parts.port != 0
+        return bool((parts.hostname or "").encode("idna")) and parts.port != 0 and "\\" not in url
     except ValueError:
         return False
