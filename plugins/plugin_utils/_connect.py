@@ -26,7 +26,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import (
     canonical_service_ids,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import with_progress
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import failed_for
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import failed_for, list_failures
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     **AUTH_SPEC,
@@ -204,11 +204,6 @@ def result_of(
 
 
 def _failed(failures: dict[str, dict[str, t.Any]], total: int) -> dict[str, t.Any]:
-    shown = [f"{service}: {failure['message']}" for service, failure in list(failures.items())[:10]]
-    if len(failures) > len(shown):
-        shown.append(f"and {len(failures) - len(shown)} more, see failures")
-    if total == 1:
-        msg = f"could not open a connection to {shown[0]}"
-    else:
-        msg = f"could not open {len(failures)} of {total} connections: " + "; ".join(shown)
-    return failed_for(failures, msg)
+    listed = list_failures([(service, failure["message"]) for service, failure in failures.items()])
+    subject = "a connection to " if total == 1 else f"{len(failures)} of {total} connections: "
+    return failed_for(failures, f"could not open {subject}{listed}")

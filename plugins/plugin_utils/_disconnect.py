@@ -25,7 +25,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import (
     canonical_service_ids,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import with_progress
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import failed_for
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import failed_for, list_failures
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     **AUTH_SPEC,
@@ -63,19 +63,19 @@ def result_of(results: t.Iterable[DisconnectResult]) -> dict[str, t.Any]:
     """Return the task's result."""
     outcomes: dict[str, list[dict[str, str]]] = {CLOSED: [], ALREADY_CLOSED: [], STILL_USED: []}
     failures: dict[str, dict[str, str]] = {}
-    messages: list[str] = []
+    reasons: list[tuple[str, str]] = []
     for (deviceaddress, connectionid), outcome in results:
         if isinstance(outcome, RemoteItError):
             key = deviceaddress
             if key in failures:
                 key += f" {connectionid or f'unknown-{len(failures)}'}"
             failures[key] = {**outcome.as_failure(), "connectionid": connectionid}
-            messages.append(f"{deviceaddress} (connection {connectionid or 'unknown'}): {outcome.message}")
+            reasons.append((f"{deviceaddress} (connection {connectionid or 'unknown'})", outcome.message))
         else:
             outcomes[outcome].append({"deviceaddress": deviceaddress, "connectionid": connectionid})
     result: dict[str, t.Any] = {"changed": bool(outcomes[CLOSED]), **outcomes, "failures": failures}
     if failures:
-        result.update(_failed(failures, messages))
+        result.update(_failed(failures, reasons))
     else:
         result["ansible_facts"] = {"remoteit_connection": {}}
     return result
@@ -119,6 +119,6 @@ def _entries(value: t.Any) -> list[t.Mapping[str, t.Any]]:
     return [entry for item in value for entry in _entries(item)]
 
 
-def _failed(failures: dict[str, dict[str, str]], messages: list[str]) -> dict[str, t.Any]:
-    subject = "1 connection" if len(messages) == 1 else f"{len(messages)} connections"
-    return failed_for(failures, f"{subject} could not be closed and may still be open: {'; '.join(messages[:10])}")
+def _failed(failures: dict[str, dict[str, str]], reasons: list[tuple[str, str]]) -> dict[str, t.Any]:
+    subject = "1 connection" if len(reasons) == 1 else f"{len(reasons)} connections"
+    return failed_for(failures, f"{subject} could not be closed and may still be open: {list_failures(reasons)}")

@@ -11,6 +11,9 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 
+#: The failed services that a message names.
+_MAX_LISTED = 10
+
 
 def failed(error: RemoteItError) -> dict[str, t.Any]:
     """Return the result of a task that raised this error."""
@@ -28,3 +31,14 @@ def failed_for(failures: t.Mapping[str, t.Mapping[str, t.Any]], msg: str) -> dic
     """Return the keys of a result with failed services. Its ``failure.code`` is that of the first failure."""
     code = next(iter(failures.values()))["code"]
     return {"failed": True, "msg": msg, "failure": {"code": code, "message": msg, "details": failures}}
+
+
+def list_failures(failures: t.Sequence[tuple[str, str]]) -> str:
+    """Return the first failed services and why they failed, as one text. A reason that several share is there once."""
+    by_reason: dict[str, list[str]] = {}
+    for service, reason in failures[:_MAX_LISTED]:
+        by_reason.setdefault(reason, []).append(service)
+    listed = [f"{', '.join(services)}: {reason}" for reason, services in by_reason.items()]
+    if len(failures) > _MAX_LISTED:
+        listed.append(f"and {len(failures) - _MAX_LISTED} more, see failures")
+    return "; ".join(listed)
