@@ -158,9 +158,8 @@ def test_secret_of_the_wrong_type_is_not_shown(fleet: Fleet) -> None:
     hosts: dict[str, Any] = {}
     for shape, mistake in shapes.items():
         for name in names:
-            mistakes = [f"remoteit_{name}", *(["remoteit_api_password"] if name == "password" else [])]
             credentials = {f"remoteit_{other}": state[other] for other in ("token", "developer_key") if other != name}
-            hosts[f"{shape}_{name}"] = {**credentials, **dict.fromkeys(mistakes, mistake(state[name]))}
+            hosts[f"{shape}_{name}"] = {**credentials, f"remoteit_{name}": mistake(state[name])}
     hosts |= {"role_list": hosts["list_token"], "role_map": hosts["map_secret_access_key"]}
     for host, variables in hosts.items():
         fleet.write(f"host_vars/{host}.yml", {**variables, "remoteit_deviceaddress": fleet.services[0]})
