@@ -146,7 +146,8 @@ def test_transport_reads_ca_bundle_from_environment(
 @pytest.mark.parametrize("proxy", [
     "http://user:hunter2[@p:1", "http://user:hunter2/@p:1", "http://user:hunter2#@p:1", "http://user:hunter2@",
     "http://hunter2:12#a@p:1", "http://hunter2:12/a@p:1", "http://hunter2:12?a@p:1",
-    "http://user:hunter2@p:port", "http://user:hunter2@p..q:1", "hunter2://p:1", "://hunter2", r"http://u:hunter2\@p:1", r"http://D\u:hunter2@p:1",
+    "http://user:hunter2@p:port", "http://user:hunter2@p..q:1", "hunter2://p:1", "://hunter2",
+    r"http://u:hunter2\@p:1", r"http://D\u:hunter2@p:1",
 ])  # fmt: skip
 def test_transport_rejects_invalid_proxy_without_printing(proxy: str) -> None:
     with pytest.raises(OptionsError, match="HTTPS_PROXY") as caught:
