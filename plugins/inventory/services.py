@@ -410,12 +410,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         group_by, prefix = self.get_option("group_by"), self.get_option("group_prefix")
         tags = dict.fromkeys(tag for device in devices for tag in device.tags) if "tag" in group_by else {}
         states = {True: "active", False: "inactive"} if "state" in group_by else {}
+        by_tag = self._create_groups_of("tag", tags, prefix)
         by_state = self._create_groups_of("state", states.values(), prefix)
-        return DeviceGroups(
-            devices_group,
-            self._create_groups_of("tag", tags, prefix),
-            {online: by_state[state] for online, state in states.items()},
-        )
+        return DeviceGroups(devices_group, by_tag, {online: by_state[state] for online, state in states.items()})
 
     def _sanitize_group_name(self, name: str) -> str:
         """Return a valid name for a group. The methods of ansible-core that construct groups call it too."""
