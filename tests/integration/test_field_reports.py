@@ -400,6 +400,18 @@ def test_teardown_ignores_the_timeout_of_tasks(fleet: Fleet) -> None:
 
 
 @pytest.mark.every_engine
+@pytest.mark.parametrize("native", ["0", "1"])
+def test_teardown_of_a_job_with_an_underscore(fleet: Fleet, native: str) -> None:
+    """Jinja2 evaluates its ID as an integer, if it may."""
+    fleet.environ |= {"REMOTEIT_RUN_ID": "4711_1", "ANSIBLE_JINJA2_NATIVE": native}
+    fleet.simulator.inject_fault(call="stop", fault="http", status=500, times="always")
+    fleet.ad_hoc(FIRST, "-m", "ansible.builtin.raw", "-a", "true", leaves_open=1)
+    fleet.simulator.clear_faults()
+    assert fleet.run("remoteit.fleet.teardown", "-e", "remoteit_teardown_run_id=4711_1").rc == 0
+    assert not fleet.simulator.open_connections()
+
+
+@pytest.mark.every_engine
 @pytest.mark.usefixtures("leftover")
 def test_teardown_names_the_variable_of_an_empty_run_id(fleet: Fleet) -> None:
     run = fleet.run("remoteit.fleet.teardown", "-e", json.dumps({"remoteit_teardown_run_id": None}))
