@@ -88,6 +88,8 @@ _UNVERIFIED = re.compile(
     r"Host key verification failed|Host Key checking is enabled|sshpass error:(?: <error censored due to no log>)?$"
 )
 _NO_COMMON_ALGORITHM = re.compile(r"Unable to negotiate with .*no matching ([a-zA-Z ]+) found")
+#: An algorithm that OpenSSL does not execute. A damaged key file has the same reason, but other words before it.
+_FORBIDDEN_ALGORITHM = re.compile(r"ssh_dispatch_run_fatal: .*error in libcrypto")
 #: The options of ssh by the names of algorithms in its messages.
 _ALGORITHM_OPTIONS = {
     "cipher": "Ciphers",
@@ -324,7 +326,7 @@ def _connection_advice(messages: str) -> str:
             f"{peer} and ssh have no {algorithm[1]} in common. Update its SSH server, or check {option} in {_ARGUMENTS}"
         )
     peer = "a jump host" if by_jump_host else "the device"
-    if "error in libcrypto" in messages:
+    if _FORBIDDEN_ALGORITHM.search(messages):
         return (
             f"The crypto policy of this machine forbids an algorithm of {peer}, often SHA-1. Update its SSH server, or"
             " change the policy with update-crypto-policies"

@@ -78,6 +78,7 @@ INVALID_ARGUMENTS = (
 UNUSABLE_KEYS = (
     "Permissions 0644 for '/k/id' are too open. It is required that they are NOT accessible by others.",
     'Load key "/k/id": Is a directory',
+    'Load key "/k/id": error in libcrypto',
     "no such identity: /k/id: No such file or directory",
     "Warning: Identity file /k/id not accessible: No such file or directory.",
 )
