@@ -435,7 +435,13 @@ VALIDATION_ERRORS = [
         errors("Forbidden"),
         *(
             Reply({"data": {"connect": None}, "errors": [{"message": message, "path": ["connect"]}]})
-            for message in ("Unauthorized", "You are not authorized to connect to this service", "device is inactive")
+            for message in (
+                "Unauthorized",
+                "You are not authorized to connect to this service",
+                "Access denied! You don't have permission for this action!",
+                "Forbidden resource",
+                "device is inactive",
+            )
         ),
         *(
             Reply({"errors": [{"message": "x", "extensions": {"code": code}}]}, 400)
