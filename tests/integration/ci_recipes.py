@@ -73,7 +73,7 @@ class Machine:
         self.fleet = fleet
         self.end: signal.Signals | None = None
         self.steps: list[Step] = []
-        self.workspace = fleet.directory / name / "workspace"
+        self.workspace = fleet.directory / name / "Update kiosks"  # Jenkins takes the name of the job
         self.home = fleet.directory / name / "home"
         self.temp = fleet.directory / name / "temp"
         for path in (self.home, self.temp):
