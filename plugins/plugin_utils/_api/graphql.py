@@ -301,7 +301,9 @@ class GraphQlApi:
         :raises NotFoundError: the account is not a member of the organization. The message lists those that it is in.
         :raises OptionsError: several organizations have the name.
         """
-        login = self._query_login(f"query Organizations {{ login {{ id email membership {{ {_MEMBERSHIP} }} }} }}")
+        document = f"query Organizations {{ login {{ id email membership {{ {_MEMBERSHIP} }} }} }}"
+        reply = self._send(document, {}, retry=True)
+        login = self._login_of(reply, lambda warning: None)  # an error about another organization does no harm
         if wanted.lower() in _lower_texts(login.get("id"), login.get("email")):
             return None
         found: dict[str, str] = {}
@@ -318,6 +320,8 @@ class GraphQlApi:
             identifiers = _lower_texts(organization.get("id"), account["id"], account.get("email"))
             if wanted == organization.get("name") or wanted.lower() in identifiers:
                 found[account["id"]] = label
+        if not found and reply.error is not None:
+            raise reply.error
         if not found:
             raise NotFoundError(
                 f"this account is not a member of an organization {wanted!r}; its organizations:"

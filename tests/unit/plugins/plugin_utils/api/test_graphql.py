@@ -877,6 +877,20 @@ def test_unknown_organization_lists_the_known_ones(mock_api: MockApi) -> None:
         listed(DeviceFilter(organisation="shops"))
 
 
+def test_organization_is_found_beside_a_forbidden_one(mock_api: MockApi) -> None:
+    """An unknown one may be the one that the API does not show."""
+    error = {"message": "Forbidden", "path": ["login", "membership", 3]}
+    reply = Reply({**t.cast("dict[str, t.Any]", LOGIN.body), "errors": [error]})
+    mock_api.expect_query({}, reply)
+    mock_api.expect_query(
+        {**PAGE, "account": "account-1"}, Reply({"data": {"login": {"account": {"devices": page()}}}})
+    )
+    assert names(listed(DeviceFilter(organisation="Shops"))) == []
+    mock_api.expect_query({}, reply)
+    with pytest.raises(NotSharedError, match=r"Forbidden, about: login\.membership"):
+        listed(DeviceFilter(organisation="elsewhere"))
+
+
 def test_ambiguous_organization_lists_the_candidates(mock_api: MockApi) -> None:
     mock_api.expect_query({}, LOGIN)
     with pytest.raises(OptionsError, match=r"Ships \(owner2@example\.com\), Ships \(owner3@example\.com\); "):
