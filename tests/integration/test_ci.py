@@ -55,6 +55,8 @@ def project(fleet: Fleet) -> Fleet:
     """The repository that the recipes take for granted, with the account's own names of devices and user."""
     for name in ("update.yml", "awx/teardown.yml", "awx/ansible.cfg"):
         shutil.copy(ci.RECIPES / name, fleet.project)
+    with (fleet.project / "ansible.cfg").open("a") as configuration:
+        configuration.write("inventory = unreadable.remoteit.yml\n")  # a teardown needs no inventory
     source = ci.recipe("fleet.remoteit.yml")
     del source["tags_all"]
     source["device"] = fleet.devices
