@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import time
@@ -34,15 +35,21 @@ settings.load_profile("examples")
 
 
 @pytest.fixture
-def fuzzed_api(monkeypatch: pytest.MonkeyPatch) -> FuzzedApi:
-    """Return an API with random responses. Pauses are very short, and there are no connections to other hosts."""
+def fuzzed_api(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[FuzzedApi]:
+    """Return an API with random responses. Pauses are very short, and there are no connections to other hosts.
+
+    A response that is nested deeply exhausts the recursion limit. A finalizer that the garbage collector calls at that
+    moment fails, and pytest would fail the test. So the API collects the garbage itself.
+    """
     fuzzed_api = FuzzedApi()
     monkeypatch.setattr(urllib3.util.connection, "create_connection", fuzzed_api.connect)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(_http, "MAX_BACKOFF_SECONDS", 0.001)
     monkeypatch.setattr(_http, "MAX_REPEAT_SECONDS", 0.0)
     monkeypatch.setattr(socket, "create_connection", _refuse)
-    return fuzzed_api
+    gc.disable()
+    yield fuzzed_api
+    gc.enable()
 
 
 def _refuse(*_unused: t.Any, **__: t.Any) -> t.NoReturn:

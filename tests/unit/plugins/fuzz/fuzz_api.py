@@ -9,6 +9,7 @@ Below ``requests`` only the socket is replaced, so that the code that parses bro
 from __future__ import annotations
 
 import dataclasses
+import gc
 import gzip
 import io
 import json
@@ -315,6 +316,7 @@ class FuzzedApi:
 
     def script(self, credentials: Credentials, responses: t.Mapping[t.Any, t.Sequence[RawResponse]]) -> None:
         """Set the responses to each call, or to each ``(call, service)``. The last response is repeated."""
+        gc.collect(1)
         self._credentials = credentials
         self._responses = {key: list(raw_responses) for key, raw_responses in responses.items()}
         self._shown: set[str] = set()  # signatures, and the token
