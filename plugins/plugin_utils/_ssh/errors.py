@@ -15,10 +15,10 @@ from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailur
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection
 
-#: Messages of ssh before it logs in. No command was executed.
+#: Messages of ssh before it logs in. No command was executed. "Connection to … timed out" alone can be later, too.
 _BEFORE_LOGIN = re.compile(
     r"ssh: connect to host \S+ port \d+: |kex_exchange_identification: |ssh_exchange_identification: "
-    r"|Connection timed out during banner exchange|Connection to \S+ port \d+ timed out"
+    r"|Connection timed out during banner exchange"
     r"|banner exchange: Connection to \S+ port \d+: (?:Broken pipe|Connection reset by peer)"
 )
 #: Messages about errors that another attempt does not cure, also in the login to a jump host.
@@ -88,6 +88,8 @@ _UNVERIFIED = re.compile(
     r"Host key verification failed|Host Key checking is enabled|sshpass error:(?: <error censored due to no log>)?$"
 )
 _NO_COMMON_ALGORITHM = re.compile(r"Unable to negotiate with .*no matching ([a-zA-Z ]+) found")
+#: The message of ServerAliveInterval, and the second line about a device that never responded.
+_TIMED_OUT = re.compile(r"^Connection to \S+ port \d+ timed out", re.MULTILINE)
 #: An algorithm that OpenSSL does not execute. A damaged key file has the same reason, but other words before it.
 _FORBIDDEN_ALGORITHM = re.compile(r"ssh_dispatch_run_fatal: .*error in libcrypto")
 #: The options of ssh by the names of algorithms in its messages.
@@ -297,6 +299,27 @@ def jump_host_advice(messages: str, reason: str) -> str:
     return f"ssh uses a jump host or a ProxyCommand, which may be the cause. {shown}Check {_ARGUMENTS}. "
 
 
+def _algorithm_advice(messages: str, peer: str) -> str:
+    """Return how to fix algorithms and host keys that ssh does not accept, or an empty string."""
+    algorithm = _NO_COMMON_ALGORITHM.search(messages)
+    if algorithm:
+        option = _ALGORITHM_OPTIONS.get(algorithm[1], "the algorithms")
+        return (
+            f"{peer.capitalize()} and ssh have no {algorithm[1]} in common. Update its SSH server, or check"
+            f" {option} in {_ARGUMENTS}"
+        )
+    if _FORBIDDEN_ALGORITHM.search(messages):
+        return (
+            f"The crypto policy of this machine forbids an algorithm of {peer}, often SHA-1. Update its SSH server, or"
+            " change the policy with update-crypto-policies"
+        )
+    if "Bad server host key: Invalid key length" in messages:
+        return (
+            f"The host key of {peer} is too short for ssh. Create a longer one, or set RequiredRSASize in {_ARGUMENTS}"
+        )
+    return ""
+
+
 def _connection_advice(messages: str) -> str:
     """Return how to fix the SSH arguments or the login, or an empty string."""
     if _SILENT.search(messages):
@@ -318,22 +341,13 @@ def _connection_advice(messages: str) -> str:
             "The service responds, but not with SSH 2. Set remoteit_service or remoteit_deviceaddress to an SSH"
             " service, or check the port of the service"
         )
-    algorithm = _NO_COMMON_ALGORITHM.search(messages)
-    if algorithm:
-        peer = "A jump host" if by_jump_host else "The device"
-        option = _ALGORITHM_OPTIONS.get(algorithm[1], "the algorithms")
+    algorithm_advice = _algorithm_advice(messages, "a jump host" if by_jump_host else "the device")
+    if algorithm_advice:
+        return algorithm_advice
+    if "during banner exchange" not in messages and _TIMED_OUT.search(messages):
         return (
-            f"{peer} and ssh have no {algorithm[1]} in common. Update its SSH server, or check {option} in {_ARGUMENTS}"
-        )
-    peer = "a jump host" if by_jump_host else "the device"
-    if _FORBIDDEN_ALGORITHM.search(messages):
-        return (
-            f"The crypto policy of this machine forbids an algorithm of {peer}, often SHA-1. Update its SSH server, or"
-            " change the policy with update-crypto-policies"
-        )
-    if "Bad server host key: Invalid key length" in messages:
-        return (
-            f"The host key of {peer} is too short for ssh. Create a longer one, or set RequiredRSASize in {_ARGUMENTS}"
+            "The device stopped responding during the login or the command. It may delay the refusal of a login. Check"
+            f" ansible_user and its password or key, and ServerAliveInterval in {_ARGUMENTS}"
         )
     is_refused_early = "Too many authentication failures" in messages
     if not is_refused_early and "Permission denied (" not in messages:

@@ -135,7 +135,8 @@ def test_is_refused_by_a_jump_host(dead: str) -> None:
         ("kex_exchange_identification: Connection closed by remote host", False),
         ("ssh_exchange_identification: read: Connection reset by peer", False),
         ("Connection timed out during banner exchange", False),
-        ("Connection to 203.0.113.7 port 34168 timed out", True),
+        ("Connection timed out during banner exchange\nConnection to 203.0.113.7 port 34168 timed out", True),
+        ("Connection to 203.0.113.7 port 34168 timed out", False),  # also after a password was sent
         ("banner exchange: Connection to 203.0.113.7 port 34168: Broken pipe", True),
         ("banner exchange: Connection to 203.0.113.7 port 34168: Connection reset by peer", True),
         ("banner exchange: Connection to 203.0.113.7 port 34168: invalid format", False),
@@ -253,6 +254,7 @@ SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be
         (f"Unable to negotiate with 203.0.113.7 port 34168: {NO_CIPHER}", ("The device and ssh", "check Ciphers")),
         (f"Unable to negotiate with UNKNOWN port 65535: {NO_CIPHER}", ("The device and ssh", "check Ciphers")),
         (f"Unable to negotiate with 192.0.2.7 port 22: {NO_CIPHER} {CLOSED}", ("A jump host and ssh",)),
+        ("Connection to 203.0.113.7 port 34168 timed out", ("ServerAliveInterval",)),
         ("Bad server host key: Invalid key length", ("The host key of the device", "RequiredRSASize")),
         ("ssh_dispatch_run_fatal: Connection to 127.0.0.1 port 9: error in libcrypto", ("update-crypto-policies",)),
         (f"sign_and_send_pubkey: no mutual signature supported {DENIED}", ("PubkeyAcceptedAlgorithms",)),
