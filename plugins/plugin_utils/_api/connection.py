@@ -42,6 +42,10 @@ IDLE_SECONDS = 900
 #: Seconds after which the vendor closes every connection.
 MAX_SECONDS = 28800
 
+#: Proxies that are tested at the same time. One that is gone can take two seconds, so a few thousand are tested before
+#: the next keepalive probes are due.
+MAX_PROXY_TESTS = 32
+
 _HOST_LABEL = re.compile(r"[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?")
 _PROXY_URL = re.compile(r"https?://[!-~]{1,500}", re.IGNORECASE)
 

@@ -12,10 +12,8 @@ import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import map_concurrently
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import MAX_PROXY_TESTS
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import ManagedConnection
-
-#: A proxy that is gone takes two seconds. A few thousand are probed before the next keepalive probes are due.
-MAX_KEEPALIVE_THREADS = 32
 
 
 def probe(managed: ManagedConnection, lock: threading.Lock) -> None:
@@ -42,7 +40,7 @@ def send_keepalives(connections: t.Iterable[ManagedConnection], lock: threading.
     """Probe every proxy, so that a slow play does not lose it to the idle time. A detached one may idle out."""
     probed = [managed for managed in connections if not managed.detach]
     try:
-        list(map_concurrently(lambda managed: probe(managed, lock), probed, MAX_KEEPALIVE_THREADS))
+        list(map_concurrently(lambda managed: probe(managed, lock), probed, MAX_PROXY_TESTS))
     except RuntimeError:  # the system has no more threads
         for managed in probed:
             probe(managed, lock)

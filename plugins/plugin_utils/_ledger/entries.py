@@ -155,8 +155,7 @@ class LedgerSnapshot:
     @property
     def hides_until(self) -> str:
         """Return when the last connection ends of which a damaged ledger shows nothing."""
-        changed_at = datetime.datetime.fromtimestamp(self.changed_at, datetime.timezone.utc)
-        return format_utc(changed_at + datetime.timedelta(seconds=MAX_SECONDS + _GRACE_SECONDS))
+        return format_utc(self._last_change + datetime.timedelta(seconds=MAX_SECONDS + _GRACE_SECONDS))
 
     @property
     def may_hide_connections(self) -> bool:
@@ -167,9 +166,12 @@ class LedgerSnapshot:
 
         One that was not tested was used until the last change of the file at least.
         """
-        changed_at = datetime.datetime.fromtimestamp(self.changed_at, datetime.timezone.utc)
-        used_at = changed_at if entry.responded_at is None else parse_utc(entry.responded_at)
+        used_at = self._last_change if entry.responded_at is None else parse_utc(entry.responded_at)
         return format_utc(used_at + datetime.timedelta(seconds=IDLE_SECONDS + _GRACE_SECONDS))
+
+    @property
+    def _last_change(self) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(self.changed_at, datetime.timezone.utc)
 
     @property
     def is_known_ended(self) -> bool:

@@ -21,7 +21,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
     DisconnectResult,
     map_concurrently,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import PortProxy
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import MAX_PROXY_TESTS, PortProxy
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import is_same_account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
     AuthError,
@@ -45,8 +45,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity impor
 if t.TYPE_CHECKING:
     from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.audit import AuditLog
 
-#: A proxy that is gone can take two seconds.
-_MAX_TEST_THREADS = 32
 #: A connection of a ledger, its connection ID or an empty text, and its outcome. The outcome is ``None`` for a connect
 #: call that was unconfirmed and is not any more.
 _Outcome = tuple[Entry, str, str | RemoteItError | None]
@@ -262,7 +260,7 @@ class _EndedRun:
                 yield ref, _error_responded(self._snapshot.idle_end(entry))
             else:
                 proxies[ref] = entry.proxy
-        for ref, is_open in map_concurrently(lambda ref: proxies[ref].is_open(), proxies, _MAX_TEST_THREADS):
+        for ref, is_open in map_concurrently(lambda ref: proxies[ref].is_open(), proxies, MAX_PROXY_TESTS):
             if is_open is False:
                 yield ref, ALREADY_CLOSED
             else:
