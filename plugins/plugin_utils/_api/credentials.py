@@ -272,9 +272,8 @@ def _missing_credentials(
         for key, other in (tuple(_R3_VARIABLES.values()), tuple(_R3_VARIABLES.values())[::-1])
         if values.get(key) and not values.get(other)
     ]
-    empty = [key for key in _R3_VARIABLES.values() if from_file.get(key) == ""]
-    if len(empty) == len(_R3_VARIABLES):
-        hints.append(f"; {' and '.join(empty)} are empty {in_file}")
+    if all(from_file.get(key) == "" for key in _R3_VARIABLES.values()):
+        hints.append(f"; {' and '.join(_R3_VARIABLES.values())} are empty {in_file}")
     if from_file and not any(key.startswith("R3_") for key in from_file):
         hints.append(f"; the profile {sanitize(profile)} of {path} has no line that begins with R3_")
     if not from_file and (profiles := list_profiles(path)):

@@ -192,7 +192,8 @@ class GraphQlApi:
         The list may lack connections to the services of organizations; ``sessions_of`` has these. Return ``None`` if
         the response has no list.
         """
-        login = self._query_login(f"query Sessions {{ login {{ id sessions {{ {_SESSION} }} }} }}")
+        document = f"query Sessions {{ login {{ id sessions {{ {_SESSION} }} }} }}"
+        login = self._login_of(self._send(document, {}, retry=True), None)
         items = login.get("sessions")
         if items is None:
             return None
@@ -320,9 +321,9 @@ class GraphQlApi:
             identifiers = _lower_texts(organization.get("id"), account["id"], account.get("email"))
             if wanted == organization.get("name") or wanted.lower() in identifiers:
                 found[account["id"]] = label
-        if not found and reply.error is not None:
-            raise reply.error
         if not found:
+            if reply.error is not None:
+                raise reply.error
             raise NotFoundError(
                 f"this account is not a member of an organization {wanted!r}; its organizations:"
                 f" {', '.join(known) or 'none'}"
@@ -334,10 +335,6 @@ class GraphQlApi:
         return next(iter(found))
 
     # -- requests ------------------------------------------------------------------------------------------------------
-
-    def _query_login(self, document: str) -> dict[str, t.Any]:
-        """Send a query and return the field ``login`` of its response."""
-        return self._login_of(self._send(document, {}, retry=True), None)
 
     def _login_of(self, reply: Reply, warn: Warn | None) -> dict[str, t.Any]:
         """Return the field ``login`` of a response.
