@@ -27,12 +27,16 @@ def session(**keywords: Any) -> dict[str, Any]:
     return {"name": "session", "ansible.builtin.include_role": {"name": ROLE}, "vars": variables, **keywords}
 
 
-@pytest.fixture
-def leftover(fleet: Fleet) -> None:
+def leave_open(fleet: Fleet) -> None:
     """Leave a connection open after its run, and in a ledger: its stop failed."""
     fleet.simulator.inject_fault(call="stop", fault="http", status=500, times="always")
     fleet.ad_hoc(FIRST, "-m", "ansible.builtin.raw", "-a", "true", leaves_open=1)
     fleet.simulator.clear_faults()
+
+
+@pytest.fixture
+def leftover(fleet: Fleet) -> None:
+    leave_open(fleet)
 
 
 def test_teardown_tests_the_proxy_of_an_unknown_connection(fleet: Fleet) -> None:
@@ -344,9 +348,7 @@ def test_ledgers_in_two_directories_are_reported(fleet: Fleet, playbook: str) ->
     state = fleet.home / ".local" / "state"
     state.parent.mkdir(parents=True, exist_ok=True)
     state.touch()
-    fleet.simulator.inject_fault(call="stop", fault="http", status=500, times="always")
-    fleet.ad_hoc(FIRST, "-m", "ansible.builtin.raw", "-a", "true", leaves_open=1)
-    fleet.simulator.clear_faults()
+    leave_open(fleet)
     run = fleet.run(f"remoteit.fleet.{playbook}")
     assert run.rc == 2
     assert f"the home '{fleet.home}' cannot be used" in run.text
@@ -404,9 +406,7 @@ def test_teardown_ignores_the_timeout_of_tasks(fleet: Fleet) -> None:
 def test_teardown_of_a_job_with_an_underscore(fleet: Fleet, native: str) -> None:
     """Jinja2 evaluates its ID as an integer, if it may."""
     fleet.environ |= {"REMOTEIT_RUN_ID": "4711_1", "ANSIBLE_JINJA2_NATIVE": native}
-    fleet.simulator.inject_fault(call="stop", fault="http", status=500, times="always")
-    fleet.ad_hoc(FIRST, "-m", "ansible.builtin.raw", "-a", "true", leaves_open=1)
-    fleet.simulator.clear_faults()
+    leave_open(fleet)
     assert fleet.run("remoteit.fleet.teardown", "-e", "remoteit_teardown_run_id=4711_1").rc == 0
     assert not fleet.simulator.open_connections()
 
