@@ -326,6 +326,8 @@ def test_run_by_ansible_runner(fleet: Fleet, case: Case) -> None:
 @ends(Ending("another way to start", "ansible-console", (AD_HOC,)))
 def test_run_by_ansible_console(fleet: Fleet, case: Case) -> None:
     console = Path(fleet.ansible_playbook).with_name("ansible-console")
+    if case.version == "2.16" and "ansible_collections" in console.parts:
+        pytest.skip("ansible-console 2.16 fails if one ansible_collections lies in another")
     done = subprocess.run(
         [console, "-i", fleet.write_inventory(), "fleet"],
         input="raw cat device-name\nraw cat device-name\nexit\n",
