@@ -432,7 +432,8 @@ class Connection(SshConnection):  # type: ignore[misc]
         :raises AnsibleError: a limit is reached, waiting does not help, or something may have been executed.
         """
         messages = _ssh_errors.without_debug_messages(self._ssh_messages or str(error))
-        evidence = self._evidence(messages)
+        detailed_evidence = self._evidence(messages)
+        evidence = _ssh_errors.without_debug_messages(detailed_evidence)
         alias = host_key_alias(lease.connection.deviceaddress)
         failure = _ssh_errors.add_advice(error, messages, alias, "" if self._route.is_direct else evidence)
         # Such a jump host may lock the account after several attempts.
@@ -443,8 +444,10 @@ class Connection(SshConnection):  # type: ignore[misc]
             if not is_starting:
                 self._replace_connection(failure, lease, limits)
                 return
-        elif lease.has_responded or not _ssh_errors.is_before_login(
-            evidence, lease.connection, direct=self._route.is_direct
+        elif (
+            lease.has_responded
+            or not _ssh_errors.is_before_login(evidence, lease.connection, direct=self._route.is_direct)
+            or _ssh_errors.is_logging_in(detailed_evidence)
         ):
             raise failure from None
         elif limits.timed_out:
@@ -454,7 +457,8 @@ class Connection(SshConnection):  # type: ignore[misc]
                 f" (remoteit_wait_timeout). {self._address_hint(lease)}"
                 f"{_ssh_errors.jump_host_advice(evidence, reason)}{reason}"
             ) from None
-        pause = max(RETRY_SECONDS, limits.wait_timeout / 2) if may_refuse_login else RETRY_SECONDS
+        may_log_in_again = may_refuse_login or _ssh_errors.may_be_logging_in(detailed_evidence)
+        pause = max(RETRY_SECONDS, limits.wait_timeout / 2) if may_log_in_again else RETRY_SECONDS
         time.sleep(pause)
         lease.age += pause
 
@@ -476,6 +480,8 @@ class Connection(SshConnection):  # type: ignore[misc]
     def _evidence(self, messages: str) -> str:
         """Return the messages that show whether ssh failed before it could execute anything, or an empty string.
 
+        Those of a command without effect contain the messages of ``-v``.
+
         A command on the device can print the same text. If ssh connects to the proxy itself, its messages contain the
         port of the proxy. Otherwise, a command without effect must fail as well. With ControlPersist, ssh hides the
         messages of a ProxyCommand, but not those of this command.
@@ -491,7 +497,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         command[start:start] = [b"-v", b"-oControlMaster=no", b"-oControlPath=none"]
         with contextlib.suppress(AnsibleError):
             self._bare_run(command, None, sudoable=False, checkrc=False)
-        return _ssh_errors.without_debug_messages(self._ssh_messages)
+        return self._ssh_messages
 
     def _failure_message(self, error: RemoteItError, host: str) -> str:
         """Return the full reason for the first host that has it. For other hosts, return a reference to that host."""

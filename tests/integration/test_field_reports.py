@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shlex
 import signal
 import socketserver
 import threading
+from functools import partial
 from typing import Any
 
+import asyncssh
 import pytest
-from conftest import CONNECT, DISCONNECT, ROLE, Fleet, one_line, play, raw, role_play, themselves, who
+from conftest import CONNECT, DISCONNECT, ROLE, Fleet, Run, one_line, play, raw, role_play, themselves, who
 from support import TIMEOUT, wait_until
 from test_termination import running
 
@@ -116,6 +119,47 @@ def test_jump_host_that_the_proxies_refuse_is_named(fleet: Fleet) -> None:
     assert run.status("who") == {FIRST: "unreachable"}
     assert "A jump host or a ProxyCommand failed" in run.message("who", FIRST)
     assert messages[0] in run.message("who", FIRST)
+
+
+class SlowJumpHost(asyncssh.SSHServer):
+    """Never answers a login."""
+
+    def __init__(self, logins: list[str]) -> None:
+        self._logins = logins
+
+    def begin_auth(self, username: str) -> bool:
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        self._logins.append(username)
+        await asyncio.sleep(TIMEOUT)
+        return False
+
+
+async def run_with_slow_jump_host(fleet: Fleet, logins: list[str]) -> Run:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    factory = partial(SlowJumpHost, logins)
+    async with asyncssh.listen("127.0.0.1", 0, server_factory=factory, server_host_keys=[key]) as server:
+        variables = fleet.inventory["fleet"]["vars"]
+        config = fleet.write(
+            "ssh_config",
+            f"Host jump\nHostName 127.0.0.1\nPort {server.get_port()}\nUser ops\nStrictHostKeyChecking no\n"
+            f"UserKnownHostsFile /dev/null\nIdentityFile {variables['ansible_ssh_private_key_file']}\n",
+        )
+        variables |= {"ansible_ssh_timeout": 3, "ansible_ssh_extra_args": f"-F {config} -J jump"}
+        return await asyncio.to_thread(fleet.run, [play(who())], "--limit", FIRST)
+
+
+def test_slow_login_to_a_jump_host_is_not_repeated(fleet: Fleet) -> None:
+    """It could be a request on a phone, or lock the account. The second one shows what ssh was waiting for."""
+    logins: list[str] = []
+    run = asyncio.run(run_with_slow_jump_host(fleet, logins))
+    assert run.status("who") == {FIRST: "unreachable"}
+    assert logins == ["ops", "ops"]
+    assert "ansible_ssh_timeout" in run.message("who", FIRST)
 
 
 @pytest.mark.parametrize("response", [b"\x15\x03\x01\x00\x02\x02\x46", b"SSH-1.5-OpenSSH_1.2\r\n"])

@@ -90,6 +90,9 @@ _UNVERIFIED = re.compile(
 _NO_COMMON_ALGORITHM = re.compile(r"Unable to negotiate with .*no matching ([a-zA-Z ]+) found")
 #: The message of ServerAliveInterval, and the second line about a device that never responded.
 _TIMED_OUT = re.compile(r"^Connection to \S+ port \d+ timed out", re.MULTILINE)
+#: The message about a peer that has closed the connection during the login, and the second line about one before it.
+_CLOSED = re.compile(r"^Connection (?:closed|reset) by \S+ port \d+", re.MULTILINE)
+_TOO_MANY_FAILURES = "Too many authentication failures"
 #: An algorithm that OpenSSL does not execute. A damaged key file has the same reason, but other words before it.
 _FORBIDDEN_ALGORITHM = re.compile(r"ssh_dispatch_run_fatal: .*error in libcrypto")
 #: The options of ssh by the names of algorithms in its messages.
@@ -138,6 +141,7 @@ _UNKNOWN_KEY_OF_JUMP_HOST = (
 _REFUSED_KEY_OF_JUMP_HOST = (
     "The host key of {name}, which is not the device but a jump host, has changed or is marked as revoked. Find out why"
 )
+_SLOW_LOGIN = "If its login is slow, increase ansible_ssh_timeout"
 _ARGUMENTS = "ansible_ssh_args, ansible_ssh_common_args, ansible_ssh_extra_args and the SSH configuration"
 
 
@@ -278,6 +282,28 @@ def may_refuse_login(messages: str) -> bool:
     return _UNKNOWN_PEER in messages and not has_known_reason
 
 
+def _gave_up_on_route(messages: str) -> bool:
+    """Return whether a jump host or a ``ProxyCommand`` had not connected in time, when ssh gave up."""
+    return "during banner exchange" in messages and f"Connection to {_UNKNOWN_PEER} timed out" in messages
+
+
+def is_logging_in(messages: str) -> bool:
+    """Return whether a jump host had not yet answered a login when ssh gave up. A retry would log in to it again.
+
+    :param messages: the messages of ssh with those of ``-v``.
+    """
+    logins = messages.count("SSH2_MSG_SERVICE_ACCEPT received") - messages.count("Authenticated to ")
+    return _gave_up_on_route(messages) and logins > 0
+
+
+def may_be_logging_in(messages: str) -> bool:
+    """Return whether a ``ProxyCommand`` may not yet have logged in when ssh gave up.
+
+    :param messages: the messages of ssh with those of ``-v``. They show what a jump host does, but not a program.
+    """
+    return _gave_up_on_route(messages) and "Setting implicit ProxyCommand from ProxyJump" not in messages
+
+
 def jump_host_messages(messages: str) -> str:
     """Return what a jump host or a ``ProxyCommand`` that failed has printed, as one line."""
     return " ".join(_ABOUT_UNKNOWN_PEER.sub("", messages).split()) if _UNKNOWN_PEER in messages else ""
@@ -296,7 +322,8 @@ def jump_host_advice(messages: str, reason: str) -> str:
         shown = "It prints no message. Remove -q and a quiet LogLevel from it. "
     else:
         shown = "" if found in reason else f"It prints {found!r}. "
-    return f"ssh uses a jump host or a ProxyCommand, which may be the cause. {shown}Check {_ARGUMENTS}. "
+    hint = f"{_SLOW_LOGIN}. " if _gave_up_on_route(messages) else ""
+    return f"ssh uses a jump host or a ProxyCommand, which may be the cause. {shown}{hint}Check {_ARGUMENTS}. "
 
 
 def _algorithm_advice(messages: str, peer: str) -> str:
@@ -346,15 +373,37 @@ def _connection_advice(messages: str) -> str:
         return algorithm_advice
     if "during banner exchange" not in messages and _TIMED_OUT.search(messages):
         return (
-            "The device stopped responding during the login or the command. It may delay the refusal of a login. Check"
-            f" ansible_user and its password or key, and ServerAliveInterval in {_ARGUMENTS}"
+            "The device stopped responding after it had responded with SSH. It may be overloaded, the network may drop"
+            " large packets (MTU), or it delays the refusal of a login. Check ansible_user and its password or key, and"
+            f" ServerAliveInterval in {_ARGUMENTS}"
         )
-    is_refused_early = "Too many authentication failures" in messages
-    if not is_refused_early and "Permission denied (" not in messages:
-        is_failure_of_route = by_jump_host and _BEFORE_LOGIN.search(messages)
-        return f"A jump host or a ProxyCommand failed. Check it in {_ARGUMENTS}" if is_failure_of_route else ""
-    if by_jump_host:
+    return _route_advice(messages) if by_jump_host else _login_advice(messages)
+
+
+def _route_advice(messages: str) -> str:
+    """Return how to fix a jump host or a ``ProxyCommand`` that failed, or an empty string."""
+    if _is_denied(messages):
         return f"A jump host refuses the login. Check ProxyJump and ProxyCommand in {_ARGUMENTS}"
+    if _gave_up_on_route(messages):
+        return f"A jump host or a ProxyCommand did not connect in time. {_SLOW_LOGIN}. Check it in {_ARGUMENTS}"
+    is_failure = _BEFORE_LOGIN.search(messages)
+    return f"A jump host or a ProxyCommand failed. Check it in {_ARGUMENTS}" if is_failure else ""
+
+
+def _is_denied(messages: str) -> bool:
+    """Return whether an SSH server refuses the login."""
+    return _TOO_MANY_FAILURES in messages or "Permission denied (" in messages
+
+
+def _login_advice(messages: str) -> str:
+    """Return how to fix the login to the device, or an empty string."""
+    if not _is_denied(messages):
+        if _BEFORE_LOGIN.search(messages) or not _CLOSED.search(messages):
+            return ""
+        return (
+            "The device closed the connection during the login. Its log shows why. For example, the account is expired"
+            " or locked, or the login took too long"
+        )
     if "no mutual signature supported" in messages:
         return (
             "The device refuses the login: it does not accept the signature algorithms of ssh for the key. Use a key of"
@@ -367,10 +416,10 @@ def _connection_advice(messages: str) -> str:
             f"The device refuses the login, and ssh cannot use the key file {path!r}. Check that it is a private key"
             " that only its owner can read, or set ansible_ssh_private_key_file"
         )
-    if is_refused_early:
+    if _TOO_MANY_FAILURES in messages:
         return (
             "The device refuses the login before ssh has tried all keys. Set ansible_ssh_private_key_file, and add -o"
-            " IdentitiesOnly=yes to ansible_ssh_common_args"
+            " IdentitiesOnly=yes to ansible_ssh_common_args. For a password, add -o PubkeyAuthentication=no"
         )
     return (
         "The device responds, but refuses the login. Check ansible_user, and its key or ansible_password. If the key"

@@ -15,10 +15,12 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.errors import (
     add_advice,
     is_before_login,
+    is_logging_in,
     is_refused,
     jump_host_advice,
     jump_host_messages,
     may_be_before_login,
+    may_be_logging_in,
     may_refuse_login,
     without_debug_messages,
 )
@@ -233,6 +235,7 @@ CERTIFICATE = "Certificate invalid: name is not a listed principal"
 NO_CIPHER = "no matching cipher found. Their offer: aes128-ctr"
 ADDED = f"Warning: Permanently added '{ALIAS}' (ED25519) to the list of known hosts."
 TOO_MANY = "Too many authentication failures Disconnected from"
+GAVE_UP = "Connection timed out during banner exchange\nConnection to UNKNOWN port 65535 timed out"
 SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be reached over ssh:'
 
 
@@ -255,11 +258,16 @@ SILENT = 'Data could not be sent to remote host "pi". Make sure this host can be
         (f"Unable to negotiate with UNKNOWN port 65535: {NO_CIPHER}", ("The device and ssh", "check Ciphers")),
         (f"Unable to negotiate with 192.0.2.7 port 22: {NO_CIPHER} {CLOSED}", ("A jump host and ssh",)),
         ("Connection to 203.0.113.7 port 34168 timed out", ("ServerAliveInterval",)),
+        ("Connection closed by 203.0.113.7 port 34168", ("The device closed the connection during the login",)),
+        (GAVE_UP, ("did not connect in time", "ansible_ssh_timeout")),
         ("Bad server host key: Invalid key length", ("The host key of the device", "RequiredRSASize")),
         ("ssh_dispatch_run_fatal: Connection to 127.0.0.1 port 9: error in libcrypto", ("update-crypto-policies",)),
         (f"sign_and_send_pubkey: no mutual signature supported {DENIED}", ("PubkeyAcceptedAlgorithms",)),
         (f"Bad server host key: Invalid key length {CLOSED}", ("The host key of a jump host",)),
-        (f"Received disconnect from 203.0.113.7 port 34168:2: {TOO_MANY}", ("IdentitiesOnly=yes",)),
+        (
+            f"Received disconnect from 203.0.113.7 port 34168:2: {TOO_MANY}",
+            ("IdentitiesOnly=yes", "PubkeyAuthentication=no"),
+        ),
         (f"Received disconnect from UNKNOWN port 65535:2: {TOO_MANY}", ("IdentitiesOnly=yes",)),
         (f"Received disconnect from 192.0.2.7 port 22:2: {TOO_MANY} {CLOSED}", ("A jump host refuses the login",)),
         ("Failed to connect to the host via ssh:", ("LogLevel",)),
@@ -329,6 +337,20 @@ def test_jump_host_may_refuse_the_login() -> None:
     assert may_refuse_login(f"Login incorrect\n{JUMP_HOST_CLOSED}")
     assert not may_refuse_login(f"ssh: connect to host jump port 22: Connection refused\n{JUMP_HOST_CLOSED}")
     assert not may_refuse_login(f"channel 0: open failed: connect failed: Connection refused\n{JUMP_HOST_CLOSED}")
+
+
+def test_slow_login_to_a_jump_host_is_recognized() -> None:
+    """ssh starts another one for ``ProxyJump``, with ``-v`` as well."""
+    started = "debug1: Setting implicit ProxyCommand from ProxyJump: ssh -v -W '[%h]:%p' jump"
+    begun = f"{started}\r\ndebug1: SSH2_MSG_SERVICE_ACCEPT received"
+    through = f'{begun}\r\nAuthenticated to 192.0.2.7 ([192.0.2.7]:22) using "publickey".'
+    assert is_logging_in(f"{begun}\r\n{GAVE_UP}")
+    assert is_logging_in(f"{through}\r\ndebug1: SSH2_MSG_SERVICE_ACCEPT received\r\n{GAVE_UP}")
+    assert not any(is_logging_in(f"{before}\r\n{GAVE_UP}") for before in (started, through))
+    assert not is_logging_in(f"{begun}\r\n{CLOSED}")
+    assert may_be_logging_in(GAVE_UP)
+    assert not any(may_be_logging_in(text) for text in (CLOSED, f"{through}\r\n{GAVE_UP}"))
+    assert "ansible_ssh_timeout" in jump_host_advice(GAVE_UP, "")
 
 
 def test_jump_host_messages_are_shown() -> None:
