@@ -235,6 +235,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol im
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.proxy_lease import ProxyLease
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, to_plain_types
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import has_exited
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh import errors as _ssh_errors
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.command_line import (
     KEEP_ALIVE,
@@ -461,6 +462,8 @@ class Connection(SshConnection):  # type: ignore[misc]
         pause = max(RETRY_SECONDS, limits.wait_timeout / 2) if may_log_in_again else RETRY_SECONDS
         time.sleep(pause)
         lease.age += pause
+        if has_exited(THIS_RUN.controller):  # ansible-core 2.16 leaves its workers behind
+            raise failure from None
 
     @staticmethod
     def _address_hint(lease: ProxyLease) -> str:

@@ -19,7 +19,7 @@ import asyncssh
 import pytest
 from conftest import CONNECT, DISCONNECT, ROLE, Fleet, Run, one_line, play, raw, role_play, themselves, who
 from support import TIMEOUT, wait_until
-from test_termination import running
+from test_termination import await_nothing_open, running
 
 FIRST, SECOND, THIRD = ALL = ("pi-0001", "pi-0002", "pi-0003")
 
@@ -160,6 +160,19 @@ def test_slow_login_to_a_jump_host_is_not_repeated(fleet: Fleet) -> None:
     assert run.status("who") == {FIRST: "unreachable"}
     assert logins == ["ops", "ops"]
     assert "ansible_ssh_timeout" in run.message("who", FIRST)
+
+
+@pytest.mark.every_engine
+def test_wait_for_a_device_ends_with_the_run(fleet: Fleet) -> None:
+    """ansible-core 2.16 leaves its workers behind. The proxy is not reached, so that its end is not noticed."""
+    variables = {"ansible_ssh_extra_args": "-J 127.0.0.1:9", "remoteit_wait_timeout": 600}
+    fleet.inventory["fleet"]["vars"] |= variables
+    fleet.write("play.yml", [play(who())])
+    with running(fleet, [fleet.ansible_playbook, "-i", fleet.write_inventory(), "play.yml"]) as process:
+        wait_until(lambda: len(fleet.simulator.open_connections()) == len(ALL))
+        process.terminate()
+        process.wait(TIMEOUT)
+        await_nothing_open(fleet)
 
 
 @pytest.mark.parametrize("response", [b"\x15\x03\x01\x00\x02\x02\x46", b"SSH-1.5-OpenSSH_1.2\r\n"])
