@@ -178,6 +178,30 @@ def test_skip_fails_if_the_api_fails_beside_an_offline_device(fleet: Fleet) -> N
     assert not run.results("who")
 
 
+@pytest.mark.every_engine
+@pytest.mark.parametrize("entry_point", ["main", "open"])
+def test_skip_fails_if_the_api_fails_for_later_hosts(fleet: Fleet, entry_point: str) -> None:
+    """Each host has its own value, and the first one, which would report the reason, runs no task."""
+    fleet.environ["REMOTEIT_API_URL"] = fleet.environ["REMOTEIT_GRAPHQL_URL"] = "http://127.0.0.1:9"
+    for host, variables in fleet.inventory["fleet"]["hosts"].items():
+        variables["remoteit_session_on_failure"] = "fail" if host == fleet.devices[0] else "skip"
+    tasks = [who(when=f"inventory_hostname != '{fleet.devices[0]}'")]
+    fleet.write("on_the_devices.yml", tasks)
+    run = fleet.run([role_play() if entry_point == "main" else play(OPEN, *tasks, CLOSE)])
+    assert run.rc == 2
+    assert "no response from http://127.0.0.1:9" in run.text
+
+
+@pytest.mark.parametrize("strategy", ["linear", "free"])
+def test_skip_fails_if_the_account_has_no_device(fleet: Fleet, strategy: str) -> None:
+    """With the strategy free, each host opens its own connection, and does not know of the others."""
+    for number, variables in enumerate(fleet.inventory["fleet"]["hosts"].values(), 1):
+        variables["remoteit_deviceaddress"] = f"80:00:00:00:01:00:00:{number:02}"
+    run = fleet.session([who()], play={"strategy": strategy}, remoteit_session_on_failure="skip")
+    assert run.rc == (2 if strategy == "linear" else 0)
+    assert not run.results("who")
+
+
 @pytest.mark.parametrize("entry_point", ["main", "open"])
 @pytest.mark.parametrize("api", ["rest"])
 def test_skip_skips_no_host_whose_connection_may_be_open(fleet: Fleet, entry_point: str) -> None:
