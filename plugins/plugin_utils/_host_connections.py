@@ -114,8 +114,9 @@ def _read(
     if others:
         raise OptionsError(
             f"the role remoteit_session needs the connection plugin {CONNECTION}, which is not the one of"
-            f" {', '.join(others[:10])}{' and others' if len(others) > 10 else ''}: set ansible_connection in the"
-            f" inventory, or connection: {CONNECTION} on the play"
+            f" {', '.join(others[:10])}{' and others' if len(others) > 10 else ''}. For a device,"
+            f" set ansible_connection in the inventory, or connection: {CONNECTION} on the play. Exclude other hosts by"
+            " the hosts of the play, or remoteit_run_hosts"
         )
     return hosts, failed
 
