@@ -26,6 +26,9 @@ description:
     before 2.19, attributes whose name could be a template are omitted.
   - The name of a host consists of letters, digits, C(.), C(_) and C(-). C(_) replaces all other characters. If several
     devices have the same name, their IDs are appended, with a warning.
+  - The ID is also appended if a source that ansible-core reads before has a host of that name that is not the device.
+    Such a host selects another device, or its C(ansible_host) or C(ansible_connection) selects another target. A host
+    without these variables is merged with the device.
   - Credentials in the source list the devices, and do not connect to them. P(remoteit.fleet.ssh#connection) uses the
     environment, a credentials file, or the variables of the hosts, for example C(remoteit_access_key_id).
 extends_documentation_fragment:
@@ -184,6 +187,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.inventory.group import Group
+from ansible.inventory.helpers import get_group_vars
 from ansible.inventory.host import Host
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
@@ -198,8 +202,10 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
+    DEVICE_SELECTORS,
     DeviceListing,
     ServicePreference,
+    difference,
     digest,
     host_names,
     host_variables,
@@ -359,10 +365,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
     def _templated_option(self, name: str) -> str | None:
         value = self.get_option(name)
         # ansible-core resolves a path before it could be templated.
-        if name != "credentials_file" and self.templar.is_template(value):
-            self.templar.available_variables = dict(self._vars or {})
-            value = self.templar.template(value)
+        if name != "credentials_file":
+            value = self._template(value, dict(self._vars or {}))
         return value if value is None else str(value)
+
+    def _template(self, value: t.Any, variables: dict[str, t.Any]) -> t.Any:
+        """Return the value, evaluated if it is a template."""
+        if not self.templar.is_template(value):
+            return value
+        self.templar.available_variables = variables
+        return self.templar.template(value)
 
     # -- hosts -----------------------------------------------------------------------------------------------------
 
@@ -448,10 +460,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def _choose_names(self, variables: t.Iterable[dict[str, t.Any]]) -> list[str]:
         """Return a unique name for each host, and warn about names that several devices have."""
-        wanted = [(values["remoteit_device_id"], self._preferred_name(values)) for values in variables]
+        preferred = [(self._preferred_name(values), values) for values in variables]
         constructed_groups = map(self._sanitize_group_name, self.get_option("groups"))
-        taken = {*self.inventory.groups, *constructed_groups, *self._names_of_other_sources(wanted)}
-        names, shared = host_names(wanted, taken)
+        taken = {*self.inventory.groups, *constructed_groups, *self._names_of_other_sources(dict(preferred))}
+        names, shared = host_names([(values["remoteit_device_id"], name) for name, values in preferred], taken)
         self._warn(
             [f"several devices are called {name!r}; their IDs are appended to their host names" for name in shared]
         )
@@ -474,21 +486,37 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                 return hostname
         return ""
 
-    def _names_of_other_sources(self, wanted: t.Iterable[tuple[str, str]]) -> list[str]:
-        """Return the names that other devices of other sources already have: one host would hide the other."""
-        ids = {name: device_id for device_id, name in wanted}
-        found = []
-        for name, device_id in ids.items():
-            host = self.inventory.hosts.get(name)
-            if host is not None and host.vars.get("remoteit_device_id", device_id) != device_id:
-                found.append(name)
+    def _names_of_other_sources(self, devices: t.Mapping[str, dict[str, t.Any]]) -> list[str]:
+        """Return the names of hosts of other sources that are not the device: one host would hide the other."""
+        reasons = {
+            name: reason
+            for name, variables in devices.items()
+            if name in self.inventory.hosts
+            for reason in [difference(self._variables_of_other_sources(name), variables)]
+            if reason
+        }
         self._warn(
             [
-                f"another source has a device called {name!r}; the ID of this device is appended to its host name"
-                for name in found
+                f"another source has a host called {name!r}, {reason}; the ID of the device is appended to its"
+                " host name"
+                for name, reason in reasons.items()
             ]
         )
-        return found
+        return list(reasons)
+
+    def _variables_of_other_sources(self, name: str) -> dict[str, t.Any]:
+        """Return the variables of a host and of its groups, without those of the group ``all``.
+
+        Those apply to the devices too. The variables that select a device are templated, if that is possible.
+        """
+        host: Host = self.inventory.hosts[name]
+        groups = [group for group in host.get_groups() if group.name != "all"]
+        variables: dict[str, t.Any] = combine_vars(get_group_vars(groups), host.vars)
+        for selector in DEVICE_SELECTORS:
+            with contextlib.suppress(AnsibleError):
+                known = {**variables, "inventory_hostname": name}
+                variables[selector] = self._template(variables.get(selector), known)
+        return variables
 
     def _warn_about_option_groups(self, created: DeviceGroups) -> None:
         """Warn about groups of the option ``groups`` that the plugin has created for devices, tags or states."""

@@ -20,6 +20,7 @@ from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import SERVICE_ID
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.device_lists import exceeds_max_depth
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import Device, Service
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination import CONNECTION
 
 #: Whether strings must be marked as unsafe. Before 2.19, ansible-core templates every string that is not. Since 2.19,
 #: it templates only strings from the user's files.
@@ -31,6 +32,9 @@ _TEMPLATE_FREE = re.compile(r"[\w .:@+$-]*")
 
 #: Host names that have a meaning for ansible-core.
 _RESERVED_NAMES = frozenset({"all", "ungrouped", "localhost", "127.0.0.1"})
+
+#: The variables with which a host selects a device. The first that is set decides.
+DEVICE_SELECTORS = ("remoteit_device_id", "remoteit_deviceaddress", "remoteit_device")
 
 
 @dataclasses.dataclass
@@ -199,6 +203,26 @@ def sanitize_hostname(name: str) -> str:
     The result can be empty.
     """
     return re.sub(r"[^\w.-]+", "_", "".join(name)).rstrip("_").lstrip("_.-")[:200]
+
+
+def difference(other: t.Mapping[str, t.Any], device: t.Mapping[str, t.Any]) -> str | None:
+    """Return why a host of another source is not the device, or ``None`` if the two can be merged.
+
+    Other variables and groups do not matter, because a user may want to add them to a device.
+
+    :param other: the variables of that host.
+    :param device: the variables of the device.
+    """
+    ids = {device["remoteit_device_id"].upper(), *(service["id"].upper() for service in device["remoteit_services"])}
+    for name in DEVICE_SELECTORS:
+        value = other.get(name)
+        if value is not None:
+            is_same = value == device[name] if name == "remoteit_device" else str(value).upper() in ids
+            return None if is_same else "which is another device"
+    targets = [name for name in ("ansible_connection", "ansible_host", "ansible_ssh_host") if name in other]
+    if not targets or other.get("ansible_connection") == CONNECTION:
+        return None
+    return f"whose {targets[0]} selects another target (to merge them, remove {' and '.join(targets)} there)"
 
 
 def host_names(wanted: t.Sequence[tuple[str, str]], taken: t.Container[str]) -> tuple[list[str], list[str]]:

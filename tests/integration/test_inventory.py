@@ -276,7 +276,19 @@ def test_devices_of_one_name_in_two_sources(account: Account) -> None:
     account.fleet.write("second.remoteit.yml", {"plugin": PLUGIN, "organisation": organisation["name"]})
     listing = account.listing("-i", "second.remoteit.yml")
     assert len([host for host in listing.variables.values() if host["remoteit_device"] == name]) == 2
-    assert "another source has a device called" in listing.stderr
+    assert "another source has a host called" in listing.stderr
+
+
+def test_server_with_the_name_of_a_device_keeps_it(account: Account) -> None:
+    """A task for the server does not run on the device."""
+    directory = account.fleet.project / "inventory"
+    directory.mkdir()
+    server = {"ansible_host": "127.0.0.1", "ansible_port": 1}
+    account.fleet.write("inventory/10-servers.yml", {"servers": {"hosts": {"pi-0001": server}}})
+    account.source(device=account.fleet.devices).rename(directory / "20-fleet.remoteit.yml")
+    run = account.fleet.ad_hoc("servers", "-i", "inventory", "-m", "ping")
+    assert run.status("ping") == {"pi-0001": "unreachable"}
+    assert not run.connections
 
 
 def test_option_names_and_aliases(account: Account) -> None:

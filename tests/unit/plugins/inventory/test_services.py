@@ -14,6 +14,7 @@ import yaml
 from ansible import constants
 from ansible.errors import AnsibleParserError
 from ansible.inventory.data import InventoryData
+from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.doc_fragments import constructed, inventory_cache
 
@@ -159,6 +160,77 @@ def test_state_with_the_group_of_another_source_gives_a_warning(
     text = shown(capsys)
     assert text.count("the state 'active' join the group 'remoteit_state_active' of another source") == 1
     assert "inactive" not in text
+
+
+def earlier_source(directory: Path, variables: dict[str, t.Any], group_vars: dict[str, t.Any]) -> InventoryData:
+    """Return an inventory from a YAML file, with the host "pi-1" in a group."""
+    source = directory / "10-static.yml"
+    source.write_text(yaml.safe_dump({"site": {"hosts": {"pi-1": variables}, "vars": group_vars}}))
+    return InventoryManager(loader=DataLoader(), sources=[str(source)])._inventory
+
+
+SSH = {"ansible_connection": "ssh"}
+REMOTEIT = {"ansible_connection": "remoteit.fleet.ssh"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "group_vars"),
+    [
+        ({"remoteit_deviceaddress": ID.format(2, 1)}, REMOTEIT),
+        ({"remoteit_device": "pi-2"}, REMOTEIT),
+        ({"remoteit_device": "pi-{{ number }}"}, {"number": 2, **REMOTEIT}),
+        ({"remoteit_device": "{{ undefined }}"}, REMOTEIT),
+        ({"remoteit_device_id": ID.format(2, 0)}, {}),
+        ({"ansible_host": "192.0.2.1"}, {}),
+        ({}, {"ansible_host": "{{ inventory_hostname }}.example.com"}),
+        ({"ansible_ssh_host": "192.0.2.1"}, {}),
+        (SSH, {}),
+        ({}, SSH),
+    ],
+)
+def test_source_does_not_capture_another_host(
+    tmp_path: Path, mock_api: MockApi, variables: dict[str, t.Any], group_vars: dict[str, t.Any]
+) -> None:
+    inventory = earlier_source(tmp_path, variables, group_vars)
+    mock_api.expect_query(None, page(device(1), device(3)))
+    parse(tmp_path, inventory)
+    assert list(inventory.hosts) == ["pi-1", "pi-1-8000000001000100", "pi-3"]
+    assert not inventory.hosts["pi-1"].vars.keys() & {"remoteit_services", "remoteit_online"}
+    assert inventory.hosts["pi-1"] not in inventory.groups["remoteit_devices"].hosts
+
+
+@pytest.mark.parametrize(
+    ("variables", "group_vars"),
+    [
+        ({"room": "lobby", "ansible_user": "pi", "ansible_port": 22}, {}),
+        (REMOTEIT, {}),
+        ({"ansible_host": "pi-1"}, REMOTEIT),
+        ({"remoteit_deviceaddress": ID.format(1, 1).lower(), "ansible_host": "192.0.2.1"}, {}),
+        ({"remoteit_device_id": ID.format(1, 0)}, SSH),
+        ({}, {"remoteit_device": "{{ inventory_hostname }}"}),
+    ],
+)
+def test_source_adds_to_the_host_of_its_device(
+    tmp_path: Path,
+    mock_api: MockApi,
+    capsys: pytest.CaptureFixture[str],
+    variables: dict[str, t.Any],
+    group_vars: dict[str, t.Any],
+) -> None:
+    inventory = earlier_source(tmp_path, variables, group_vars)
+    mock_api.expect_query(None, page(device(1)))
+    parse(tmp_path, inventory)
+    assert list(inventory.hosts) == ["pi-1"]
+    assert inventory.hosts["pi-1"].vars["remoteit_deviceaddress"] == ID.format(1, 1)
+    assert "WARNING" not in shown(capsys)
+
+
+def test_variables_of_all_hosts_are_not_those_of_one(tmp_path: Path, mock_api: MockApi) -> None:
+    inventory = earlier_source(tmp_path, {}, {})
+    inventory.groups["all"].set_variable("ansible_connection", "ssh")
+    mock_api.expect_query(None, page(device(1)))
+    parse(tmp_path, inventory)
+    assert list(inventory.hosts) == ["pi-1"]
 
 
 @pytest.mark.parametrize(
