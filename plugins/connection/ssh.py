@@ -181,6 +181,8 @@ notes:
     credentials file. The first source that contains a complete set is used. If it contains two sets, the access key is
     used. Only the developer key can come from a later source. The C(environment) of a play or task is for the device
     and is not read.
+  - If O(profile) or O(credentials_file) is set, the file is read before the environment, and the access key and the
+    developer key of the environment are not used.
   - Use C(StrictHostKeyChecking) and the other settings of ssh as for any host. To record the host key of a new
     device, run once with C(--ssh-extra-args='-o StrictHostKeyChecking=accept-new').
   - Facts whose names start with C(remoteit_) are refused, except C(remoteit_connection), because a device chooses its

@@ -90,6 +90,8 @@ notes:
   - Credentials are read from the options, then from the environment (of the task, then of the controller's process),
     then from the credentials file. The first source that contains a complete set is used. If it contains two sets, the
     access key is used. Only the developer key can come from a later source.
+  - If O(profile) or O(credentials_file) is set, the file is read before the environment, and the access key and the
+    developer key of the environment are not used.
   - The task always runs on the controller, with the environment and the files of the controller. You cannot delegate
     it to another host.
 requirements:
@@ -177,6 +179,8 @@ notes:
   - Credentials are read from the options, then from the environment, then from the credentials file. The first source
     that contains a complete set is used. If it contains two sets, the access key is used. Only the developer key can
     come from a later source.
+  - If the source sets O(profile) or O(credentials_file), the file is read before the environment, and the access key
+    and the developer key of the environment are not used.
 requirements:
   - requests (Python library, on the controller)
 """

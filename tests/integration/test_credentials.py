@@ -121,6 +121,25 @@ def test_host_variables_precede_the_environment(fleet: Fleet) -> None:
     assert len([r for r in run.requests if r["call"] == "login"]) == 1
 
 
+def test_profile_of_hosts_and_options_precedes_the_environment(fleet: Fleet) -> None:
+    """In a module, ``hosts``, the connection plugin and an inventory source. The environment has another account."""
+    fleet.use_devices(2)
+    lines = [f"{name} = {fleet.simulator.state[key]}" for name, key in ACCESS_KEY.items()]
+    path = str(fleet.write("credentials", "\n".join(["[work]", *lines])))
+    fleet.environ |= {"R3_ACCESS_KEY_ID": "another", "R3_SECRET_ACCESS_KEY": "YW5vdGhlcg=="}
+    fleet.environ["REMOTEIT_CREDENTIALS_FILE"] = path
+    fleet.inventory["fleet"]["vars"]["remoteit_profile"] = "work"
+    module = {"name": "module", CONNECT: {"deviceaddress": fleet.services[0], "profile": "work"}, "run_once": True}
+    hosts = {"name": "hosts", CONNECT: {"hosts": ["pi-0002"]}, "run_once": True}
+    run = fleet.run([play(module, hosts, who())])
+    assert run.rc == 0
+    assert run.stdout_of("who") == themselves("pi-0001", "pi-0002")
+    source = {"plugin": "remoteit.fleet.services", "device": ["pi-0001"], "profile": "work"}
+    source["compose"] = {"ansible_connection": "'local'"}
+    fleet.inventory = fleet.write("fleet.remoteit.yml", source)
+    assert fleet.run([play({"name": "listed", "ansible.builtin.debug": {}}, hosts="all")]).status("listed")
+
+
 def test_credentials_of_options_and_module_defaults(fleet: Fleet) -> None:
     """From options, the file, and ``module_defaults`` with one login for the run."""
     state = fleet.simulator.state

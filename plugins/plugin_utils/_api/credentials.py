@@ -3,7 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Find the credentials: in the options, then the environment, then the file. The first complete set is used."""
+"""Find the credentials: in the options, then the environment, then the file. The first complete set is used.
+
+A profile or file that an option names comes before the environment. The keys of the environment are not used then,
+because they can be those of another account.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +38,10 @@ _R3_VARIABLES = {"access_key_id": "R3_ACCESS_KEY_ID", "secret_access_key": "R3_S
 #: The environment variable of each option.
 _VARIABLES = {name: _R3_VARIABLES.get(name, f"REMOTEIT_{name.upper()}") for name in _NAMES}
 _DEVELOPER_KEY_VARIABLES = ("REMOTEIT_DEVELOPER_KEY", "R3_DEVELOPER_API_KEY")
+#: The environment variables that select an account.
+_KEY_VARIABLES = (*_R3_VARIABLES.values(), *_DEVELOPER_KEY_VARIABLES)
+#: The options that select a part of the credentials file.
+_FILE_OPTIONS = ("profile", "credentials_file")
 
 _MISSING_CREDENTIALS_HELP = (
     "give an access key (options access_key_id and secret_access_key; or R3_ACCESS_KEY_ID and R3_SECRET_ACCESS_KEY, in"
@@ -128,27 +136,38 @@ def load_credentials(
     :raises OptionsError: options contradict each other or are invalid, or a file that an option names cannot be read.
     :raises NoCredentialsError: there is no complete set; the message lists all ways to give one.
     """
-    given_as = {name: f"the option {name}" for name in (*_NAMES, "developer_key")}
+    given_as = {name: f"the option {name}" for name in (*_NAMES, "developer_key", *_FILE_OPTIONS)}
     given_as.update((name, f"the variable {variable}") for name, variable in (variables or {}).items())
+    named_by = next((given_as[name] for name in _FILE_OPTIONS if options.get(name)), None)
+    unused = [name for name in _KEY_VARIABLES if named_by and environ.get(name)]
+    environ = {name: value for name, value in environ.items() if name not in unused} if unused else environ
     chosen = _set_from_options(options, given_as)
     sources = {name: given_as[name] for name in chosen}
-    if not chosen:
-        chosen = _first_complete_set(_from_environment(environ))
-        sources = {name: f"{_VARIABLES[name]} in the environment" for name in chosen}
     developer_key, developer_key_source = _find_developer_key(options, environ, given_as)
-    is_complete = "access_key_id" in chosen or bool(chosen and developer_key)
+    of_environment = _first_complete_set(_from_environment(environ))
+    login = chosen or of_environment
+    is_complete = not named_by and ("access_key_id" in login or bool(login and developer_key))
     from_file = read_profile(options, environ, needed=not is_complete)
     path, profile = file_and_profile(options, environ)
     in_file = f"in the profile {sanitize(profile)} of {path}"
-    if not chosen:
-        chosen = _first_complete_set({name: from_file.get(key) for name, key in _R3_VARIABLES.items()})
+    of_file = _first_complete_set({name: from_file.get(key) for name, key in _R3_VARIABLES.items()})
+    if not chosen and of_file and (named_by or not of_environment):
+        chosen = of_file
         sources = {name: f"{_R3_VARIABLES[name]} {in_file}" for name in chosen}
+    elif not chosen:
+        chosen = of_environment
+        sources = {name: f"{_VARIABLES[name]} in the environment" for name in chosen}
     if "access_key_id" not in chosen:
         if not developer_key:
             developer_key = from_file.get("R3_DEVELOPER_API_KEY")
             developer_key_source = f"R3_DEVELOPER_API_KEY {in_file}"
         if not chosen or not developer_key:
-            raise NoCredentialsError(_missing_credentials(_list_sources(sources), options, environ, from_file))
+            message = _missing_credentials(_list_sources(sources), options, environ, from_file)
+            if unused:
+                message += (
+                    f"; {named_by} is set, so these variables of the environment are not used: {', '.join(unused)}"
+                )
+            raise NoCredentialsError(message)
         chosen["developer_key"] = developer_key
         sources["developer_key"] = developer_key_source
     _check_characters(chosen, sources)

@@ -131,6 +131,41 @@ def test_load_credentials_prefers_access_keys_in_a_source(
     assert credentials.url == (credentials.graphql_url if expected else credentials.api_url)
 
 
+FILE_OF_TWO_ACCOUNTS = f"[DEFAULT]\n{KEY}=d\n[work]\nR3_ACCESS_KEY_ID=F\nR3_SECRET_ACCESS_KEY=ZmlsZQ==\n{KEY}=w\n"
+
+
+@pytest.mark.parametrize("environ", [E_KEY, TOKEN_ENVIRONMENT, {**LOGIN_ENVIRONMENT, **ENVIRONMENT_KEY}])
+@pytest.mark.parametrize("options", [{"profile": "work"}, {"credentials_file": "{file}"}])
+def test_profile_of_an_option_precedes_the_environment(
+    home: pathlib.Path, options: dict[str, str], environ: dict[str, str]
+) -> None:
+    path = write(home, FILE_OF_TWO_ACCOUNTS)
+    options = {name: value.format(file=path) for name, value in options.items()}
+    assert load_credentials(options, {"REMOTEIT_PROFILE": "work", **environ}).access_key_id == "F"
+
+
+def test_options_precede_their_profile(home: pathlib.Path) -> None:
+    write(home, FILE_OF_TWO_ACCOUNTS)
+    assert load_credentials({**O_KEY, "profile": "work"}, E_KEY).access_key_id == "O"
+    assert found({**TOKEN_OPTIONS, "profile": "work"}, E_KEY) == ("o", None, None, "o-key")
+    assert found({"token": "o", "profile": "work"}, TOKEN_ENVIRONMENT) == ("o", None, None, "w")
+    assert found({"profile": "DEFAULT"}, {**E_KEY, **TOKEN_ENVIRONMENT}) == ("e", None, None, "d")
+
+
+@pytest.mark.parametrize("text", ["", "[DEFAULT]\n", "[DEFAULT]\nR3_ACCESS_KEY_ID=F\n"])
+@pytest.mark.parametrize("environ", [E_KEY, TOKEN_ENVIRONMENT])
+def test_profile_of_an_option_must_be_complete(home: pathlib.Path, environ: dict[str, str], text: str) -> None:
+    """The environment can be that of another account."""
+    write(home, text)
+    with pytest.raises(NoCredentialsError, match="the option profile is set"):
+        load_credentials({"profile": "DEFAULT"}, environ)
+
+
+def test_profile_of_the_environment_follows_the_environment(home: pathlib.Path) -> None:
+    write(home, FILE_OF_TWO_ACCOUNTS)
+    assert load_credentials({}, {**E_KEY, "REMOTEIT_PROFILE": "work"}).access_key_id == "E"
+
+
 def test_load_credentials_does_not_mix_profiles(home: pathlib.Path) -> None:
     write(home, "[DEFAULT]\nR3_SECRET_ACCESS_KEY=ZmlsZQ==\n[work]\nr3_access_key_id=F\n")
     with pytest.raises(AuthError, match="R3_ACCESS_KEY_ID is there without R3_SECRET_ACCESS_KEY"):
@@ -287,8 +322,8 @@ R3_ID, R3_SECRET = "access_key_id from R3_ACCESS_KEY_ID", "secret_access_key fro
         ),
         ({}, TOKEN, f"{KEY}=f", f"token from REMOTEIT_TOKEN in the environment, developer_key from {KEY} {FILE}"),
         (
-            {"profile": "work", "token": "t"},
-            ENVIRONMENT_KEY,
+            {"token": "t"},
+            {"REMOTEIT_PROFILE": "work", **ENVIRONMENT_KEY},
             "[work]\n",
             "token from the option token, developer_key from REMOTEIT_DEVELOPER_KEY in the environment",
         ),
