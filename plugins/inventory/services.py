@@ -200,7 +200,12 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
     DeviceFilter,
     application_id,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    AuthError,
+    ConnectOutcome,
+    OptionsError,
+    RemoteItError,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
     DEVICE_SELECTORS,
     DeviceListing,
@@ -234,6 +239,9 @@ _ACCOUNT_OPTIONS = (
 _NAME_VARIABLES = {"device": "remoteit_device", "service": "remoteit_service", "id": "remoteit_device_id"}
 #: The tag or the state from which each group was created, for all sources of an inventory.
 _VALUES_OF_GROUPS: weakref.WeakKeyDictionary[t.Any, dict[str, str]] = weakref.WeakKeyDictionary()
+#: The refusal of each login, by a digest of its credentials. Several sources, or ``auto`` for the same source, would
+#: repeat the login, and the vendor may lock the account after several wrong passwords.
+_REFUSED_LOGINS: dict[str, AuthError] = {}
 
 
 def _names_the_plugin(path: str) -> bool:
@@ -356,7 +364,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
         options = {**dict.fromkeys(AUTH_SPEC), **self._credential_options(config)}
         options |= {"concurrency": 1, "timeout": self.get_option("timeout")}
-        return account_of(options, os.environ).api().devices(device_filter, warn)
+        account = account_of(options, os.environ)
+        login = digest(account.credentials.as_options())
+        if login in _REFUSED_LOGINS:
+            raise _REFUSED_LOGINS[login]
+        try:
+            yield from account.api().devices(device_filter, warn)
+        except AuthError as error:
+            if error.outcome is ConnectOutcome.NOT_SENT:  # because of its login
+                _REFUSED_LOGINS[login] = error
+            raise
 
     def _credential_options(self, config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         """Return the account options of the source file. ``load_credentials`` reads the environment after them."""

@@ -508,6 +508,16 @@ def test_source_uses_rest_credentials(account: Account) -> None:
     assert not any("tag" in group for group in listing.groups)
 
 
+def test_refused_login_is_not_repeated(account: Account) -> None:
+    """Neither for another source, nor by ``auto``, which runs the plugin again. Another password is another login."""
+    state = account.simulator.state
+    wrong = {"username": state["username"], "password": "wrong", "developer_key": state["developer_key"]}
+    others = account.sources(wrong, wrong, {**wrong, "password": "wrong too"})
+    settings = {"ANSIBLE_INVENTORY_ENABLED": f"{PLUGIN},auto,yaml", "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "false"}
+    assert not account.listing(*others, **settings).variables
+    assert len(account.simulator.requests("login")) == 2
+
+
 @pytest.mark.every_engine
 def test_source_templates_credentials(account: Account) -> None:
     lookup = "{{ lookup('ansible.builtin.env', "
