@@ -141,7 +141,8 @@ options:
     default: remoteit_
 notes:
   - The credentials, O(profile) and the URLs can be templates, for example with P(ansible.builtin.env#lookup). The
-    credentials can be encrypted with Ansible Vault. O(credentials_file) cannot be a template.
+    credentials can be encrypted with Ansible Vault. Templates in other options are refused, also in
+    O(credentials_file), whose path ansible-core resolves first.
   - With a cache, neither the API nor the credentials are used until it expires. C(--flush-cache) and
     C(meta=refresh_inventory) request the devices again.
   - The variable C(ansible_connection) takes precedence over the C(connection) keyword of a play and over C(-c). Use
@@ -224,17 +225,23 @@ MAX_WARNINGS = 10
 #: The group of all devices.
 DEVICES_GROUP = "remoteit_devices"
 
-#: Where the API and the credentials are.
-_LOCATION_OPTIONS = ("api_url", "graphql_url", "profile", "credentials_file")
-_ACCOUNT_OPTIONS = (
+#: The options that can be templates.
+_TEMPLATE_OPTIONS = (
     "access_key_id",
     "secret_access_key",
     "token",
     "developer_key",
     "username",
     "password",
-    *_LOCATION_OPTIONS,
+    "profile",
+    "api_url",
+    "graphql_url",
 )
+_ACCOUNT_OPTIONS = (*_TEMPLATE_OPTIONS, "credentials_file")
+#: Where the API and the credentials are.
+_LOCATION_OPTIONS = ("api_url", "graphql_url", "profile", "credentials_file")
+#: The options with expressions that ansible-core evaluates.
+_EXPRESSION_OPTIONS = ("compose", "groups", "keyed_groups")
 #: The variables for the names of the option ``hostnames`` that are not expressions.
 _NAME_VARIABLES = {"device": "remoteit_device", "service": "remoteit_service", "id": "remoteit_device_id"}
 #: The tag or the state from which each group was created, for all sources of an inventory.
@@ -309,19 +316,31 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         register_in_main_process()
         self._names_of_groups = {}
         config = self._read_config_data(path)  # type: ignore[no-untyped-call]
-        self._warn_unknown_options(config)
         try:
+            self._check_options(config)
             listing = self._load_listing(config, path, cache)
             self._populate(listing)
         except RemoteItError as error:
             raise AnsibleParserError(error.message) from None
 
-    def _warn_unknown_options(self, config: t.Iterable[str]) -> None:
-        """Warn about unknown options: a misspelled filter would match every device."""
+    def _check_options(self, config: t.Mapping[str, t.Any]) -> None:
+        """Warn about unknown options, and refuse templates that would be taken literally.
+
+        A misspelled filter would match every device, and a literal template none.
+
+        :raises OptionsError: the message names the option.
+        """
         definitions = C.config.get_configuration_definitions("inventory", self._load_name)
         aliases = (alias for definition in definitions.values() for alias in definition.get("aliases") or ())
         known = {"plugin", *definitions, *aliases}
         self._warn([f"{name} is not an option of this inventory plugin" for name in config if name not in known])
+        for name in known.intersection(config).difference(_TEMPLATE_OPTIONS, _EXPRESSION_OPTIONS):
+            if self.templar.is_template(config[name]):
+                raise OptionsError(
+                    f"the option {name} contains a template, which is not evaluated: {config[name]!r}. Write the value"
+                    f" itself. Only {', '.join(_TEMPLATE_OPTIONS)} can be templates, and hostnames are expressions"
+                    " without braces"
+                )
 
     # -- devices ---------------------------------------------------------------------------------------------------
 
@@ -381,8 +400,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def _templated_option(self, name: str) -> str | None:
         value = self.get_option(name)
-        # ansible-core resolves a path before it could be templated.
-        if name != "credentials_file":
+        if name in _TEMPLATE_OPTIONS:
             value = self._template(value, dict(self._vars or {}))
         return value if value is None else str(value)
 

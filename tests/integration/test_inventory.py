@@ -377,7 +377,7 @@ def test_remote_strings_are_never_templated(account: Account) -> None:
     service = account.fleet.services[0]
     account.simulator.device("pi-0001", fields=fields, services={service: {"name": TRAP}})
     account.source(
-        device=[TRAP],
+        tags_all=["plain"],
         compose={
             "copied": "remoteit_attributes.note",
             "joined": "remoteit_attributes.brace ~ remoteit_attributes.rest",
@@ -485,6 +485,21 @@ def test_wrong_option_is_reported(account: Account) -> None:
     for _unused, message in mistakes:
         assert message in listing.stderr
     assert listing.stderr.count("use an access key instead of the token") >= 2
+
+
+@pytest.mark.every_engine
+def test_template_that_is_not_evaluated_is_refused(account: Account, subtests: Any) -> None:
+    """Before the first request. It would be a filter that matches no device."""
+    template = "{{ lookup('ansible.builtin.env', 'HOME') }}"
+    for name in ("device", "service", "application", "tags_any", "tags_all", "use_service", "hostnames"):
+        with subtests.test(name):
+            account.source(**{name: [template]})
+            assert f"the option {name} contains a template" in account.refusal()
+    for name in ("organization", "group_prefix", "cache_connection", "credentials_file"):
+        with subtests.test(name):
+            account.source(**{name: template})
+            assert f"the option {name} contains a template" in account.refusal()
+    assert not account.simulator.requests()
 
 
 # -- credentials -------------------------------------------------------------------------------------------------------
