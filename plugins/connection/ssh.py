@@ -38,6 +38,8 @@ options:
   device:
     description:
       - The name of the device to connect to. Names are case-sensitive. Has no effect if O(deviceaddress) is set.
+      - Only the devices of the account itself are found by name. For a device of an organization, set O(deviceaddress),
+        or use the inventory plugin P(remoteit.fleet.services#inventory).
       - One request finds the services of all hosts that are opened together.
     type: str
     vars:

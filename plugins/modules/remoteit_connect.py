@@ -47,6 +47,7 @@ options:
       - The services to connect to, by name. One request finds all of them.
       - Names are case-sensitive. If no device or more than one device has the name, the entry fails with V(not_found)
         and lists the candidates.
+      - Only the devices of the account itself are found by name. Use O(deviceaddress) for a device of an organization.
       - The key of such a service in RV(connections) and RV(failures) is C(DEVICE/SERVICE) or C(DEVICE/APPLICATION).
     type: list
     elements: dict

@@ -24,6 +24,7 @@ def test_connect_by_names(fleet: Fleet) -> None:
         {"device": "pi-0001", "service": "pi-0001-web"},
         {"device": "pi-0002", "application": "28"},
         {"device": "PI-0002", "application": "ssh"},
+        {"device": "hq-0001", "application": "ssh"},
         {"device": "pi-0005", "service": "ssh"},
         {"device": "pi-0004", "application": "ssh"},
     ]
@@ -38,6 +39,7 @@ def test_connect_by_names(fleet: Fleet) -> None:
     failures = {key: failure["message"] for key, failure in result["failures"].items()}
     assert {failure["code"] for failure in result["failures"].values()} == {"not_found"}
     assert "no device is named 'PI-0002'" in failures["PI-0002/ssh"]
+    assert "a device of an organization needs a service ID" in failures["hq-0001/ssh"]
     assert fleet.simulator.service("pi-0005") in failures["pi-0005/ssh"]
     assert all(device in failures["pi-0004/ssh"] for device in ("80:00:00:00:01:00:00:30", "80:00:00:00:01:00:00:40"))
     assert [request["call"] for request in run.requests].count("list") == 1

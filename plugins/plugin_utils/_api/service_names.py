@@ -53,7 +53,10 @@ class ServiceName(t.NamedTuple):
         :raises NotFoundError: no service has it, or several do. The message lists the candidates.
         """
         if not devices:
-            raise NotFoundError(f"no device is named {self.device!r} in this account; names are case-sensitive")
+            raise NotFoundError(
+                f"no device is named {self.device!r} in this account; names are case-sensitive, and a device of an"
+                " organization needs a service ID instead"
+            )
         if len(devices) > 1:
             listed = "; ".join(f"{device.id} ({device.state}: {_listed(device.services)})" for device in devices)
             raise NotFoundError(f"{len(devices)} devices are named {self.device!r}; give a service ID: {listed}")
