@@ -120,6 +120,9 @@ options:
     type: str
     choices: [any, all, none]
     default: any
+notes:
+  - A fact cache keeps the fact C(remoteit_connection) of an earlier run, although its connection is closed. With such a
+    cache, use the registered result of the task instead.
 seealso:
   - module: remoteit.fleet.remoteit_disconnect
   - name: Connecting to a device
