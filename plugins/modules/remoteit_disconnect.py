@@ -74,6 +74,9 @@ notes:
   - The API returns the same error for an unknown connection and for a wrong developer key. If the reason of the API is
     ambiguous, another call is made with the same credentials. If it succeeds, the connection counts as closed.
     Otherwise the task fails.
+  - With a token (REST), the API also does not know a connection that another login opened. For a connection that this
+    run did not open, the ledgers on this controller are read. The task fails if its proxy still responds, or if a
+    ledger shows another login. If no ledger lists the connection, it is returned in RV(already_closed) with a warning.
   - A call to close a connection is tried up to 5 times, with increasing delays, if the API does not respond or returns
     HTTP 5xx.
 seealso:
@@ -123,7 +126,9 @@ closed:
     - deviceaddress: "80:00:00:00:01:00:40:C5"
       connectionid: 48844999-bbf4-48cf-9a3a-353b7385737a
 already_closed:
-  description: The connections that were already closed.
+  description:
+    - The connections that were already closed, or that the API does not know. A warning names those that another login
+      may have opened.
   returned: always
   type: list
   elements: dict

@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
     ALREADY_CLOSED,
     CLOSED,
+    NOT_KNOWN,
     STILL_USED,
     ConnectionBackend,
     ConnectionRef,
@@ -25,7 +26,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import (
     canonical_service_ids,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import with_progress
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import failed_for, list_failures
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import failed_for, list_failures, with_warnings
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     **AUTH_SPEC,
@@ -64,6 +65,7 @@ def result_of(results: t.Iterable[DisconnectResult]) -> dict[str, t.Any]:
     outcomes: dict[str, list[dict[str, str]]] = {CLOSED: [], ALREADY_CLOSED: [], STILL_USED: []}
     failures: dict[str, dict[str, str]] = {}
     reasons: list[tuple[str, str]] = []
+    warnings: list[str] = []
     for (deviceaddress, connectionid), outcome in results:
         if isinstance(outcome, RemoteItError):
             key = deviceaddress
@@ -72,13 +74,19 @@ def result_of(results: t.Iterable[DisconnectResult]) -> dict[str, t.Any]:
             failures[key] = {**outcome.as_failure(), "connectionid": connectionid}
             reasons.append((f"{deviceaddress} (connection {connectionid or 'unknown'})", outcome.message))
         else:
+            if outcome == NOT_KNOWN:
+                warnings.append(
+                    f"the API does not know the connection {connectionid!r} of {deviceaddress} with this login: if"
+                    " another login opened it, close it with that login, because it may still be open"
+                )
+                outcome = ALREADY_CLOSED
             outcomes[outcome].append({"deviceaddress": deviceaddress, "connectionid": connectionid})
     result: dict[str, t.Any] = {"changed": bool(outcomes[CLOSED]), **outcomes, "failures": failures}
     if failures:
         result.update(_failed(failures, reasons))
     else:
         result["ansible_facts"] = {"remoteit_connection": {}}
-    return result
+    return with_warnings(result, warnings)
 
 
 def _connection_refs(options: t.Mapping[str, t.Any]) -> list[ConnectionRef]:

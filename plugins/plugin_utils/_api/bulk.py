@@ -32,6 +32,8 @@ Result = t.TypeVar("Result")
 CLOSED = "closed"
 ALREADY_CLOSED = "already_closed"
 STILL_USED = "still_used"
+#: The API does not know the connection with this login. Another login may have opened it.
+NOT_KNOWN = "not_known"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,7 @@ MAY_BE_OPEN = "a connection may be open; it expires 15 minutes after its last us
 #: The message of a disconnect call that the API believes to be unnecessary.
 NOT_KNOWN_BUT_RESPONDS = "the API does not know this connection any more, but its proxy still responds"
 
-#: A connection, and ``CLOSED``, ``ALREADY_CLOSED``, ``STILL_USED`` or the error.
+#: A connection, and ``CLOSED``, ``ALREADY_CLOSED``, ``STILL_USED``, ``NOT_KNOWN`` or the error.
 DisconnectResult = tuple[ConnectionRef, str | RemoteItError]
 
 

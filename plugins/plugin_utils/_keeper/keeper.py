@@ -10,13 +10,16 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import dataclasses
+import os
 import threading
 import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
+    ALREADY_CLOSED,
     CLOSED,
+    NOT_KNOWN,
     STILL_USED,
     ConnectionRef,
     ConnectRequest,
@@ -59,6 +62,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recovery im
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry import Registry, reuse_key
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.unconfirmed import Reconciler
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import LedgerSnapshot
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.not_known import is_known_closed
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 
@@ -316,10 +320,18 @@ class Keeper:
         return self._release_managed(managed, None)
 
     def _disconnect_foreign(self, client: AccountClient, ref: ConnectionRef) -> str:
+        """Close a connection that this run did not open.
+
+        :raises RemoteItError: it may still be open.
+        """
         outcome = disconnect_one(client.api, ref)
-        if self._audit is not None and outcome == CLOSED:
-            self._audit.record_foreign(client, *ref)
-        return outcome
+        if outcome == CLOSED:
+            if self._audit is not None:
+                self._audit.record_foreign(client, *ref)
+            return CLOSED
+        login = None if client.api.knows_all_logins else client.fingerprint
+        is_closed = is_known_closed(os.path.dirname(self._ledger.path), ref, login)
+        return ALREADY_CLOSED if is_closed or login is None else NOT_KNOWN
 
     def _release_managed(self, managed: ManagedConnection, lease: Lease | None) -> _StopFuture:
         managed.end_lease(lease)

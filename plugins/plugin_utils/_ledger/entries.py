@@ -169,6 +169,13 @@ class LedgerSnapshot:
         used_at = self._last_change if entry.responded_at is None else parse_utc(entry.responded_at)
         return format_utc(used_at + datetime.timedelta(seconds=IDLE_SECONDS + _GRACE_SECONDS))
 
+    def may_respond(self, entry: Entry) -> bool:
+        """Return whether the proxy of a connection can be open.
+
+        The vendor may give its address to another connection after its end. A run that is running keeps it open.
+        """
+        return not entry.has_expired and (self.alive or parse_utc(self.idle_end(entry)) > utc_now())
+
     @property
     def _last_change(self) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(self.changed_at, datetime.timezone.utc)

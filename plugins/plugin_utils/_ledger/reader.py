@@ -11,6 +11,7 @@ import contextlib
 import os
 import typing as t
 
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectionRef
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, LedgerSnapshot, parse_ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import open_ledgers, try_lock
@@ -114,15 +115,31 @@ def is_used_by_another(own_path: str, connectionid: str) -> bool:
 
     :param own_path: the path of the ledger of this run.
     """
+    ledgers = _snapshots_with(os.path.dirname(own_path), connectionid, exclude=own_path)
+    return any(connectionid in snapshot.ids_in_use for snapshot in ledgers)
+
+
+def entries_of(directory: str, ref: ConnectionRef) -> list[tuple[LedgerSnapshot, Entry]]:
+    """Return the entries of a connection, each with its ledger. Ignore ledgers that cannot be read."""
+    service, connectionid = ref
+    return [
+        (snapshot, entry)
+        for snapshot in _snapshots_with(directory, connectionid)
+        for entry in snapshot.entries
+        if entry.connectionid == connectionid and entry.service.upper() == service.upper()
+    ]
+
+
+def _snapshots_with(directory: str, connectionid: str, exclude: str | None = None) -> t.Iterator[LedgerSnapshot]:
+    """Yield the content of each ledger that contains a connection ID. Ignore ledgers that cannot be read.
+
+    :param exclude: the path of a ledger to ignore.
+    """
     connectionid_bytes = connectionid.encode()
     with contextlib.suppress(RemoteItError):
-        for path, file in open_ledgers(os.path.dirname(own_path), unreadable=[], exclude=own_path):
+        for path, file in open_ledgers(directory, unreadable=[], exclude=exclude):
             with file, contextlib.suppress(OSError):
                 # Search before parsing: the directory may contain thousands of ledgers.
-                if connectionid_bytes not in file.read():
-                    continue
-                file.seek(0)
-                snapshot = parse_ledger(path, file, is_locked=not try_lock(file))
-                if connectionid in snapshot.ids_in_use:
-                    return True
-    return False
+                if connectionid_bytes in file.read():
+                    file.seek(0)
+                    yield parse_ledger(path, file, is_locked=not try_lock(file))

@@ -14,7 +14,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
     ALREADY_CLOSED,
     CLOSED,
-    NOT_KNOWN_BUT_RESPONDS,
     STILL_USED,
     ConnectionBackend,
     ConnectionRef,
@@ -29,10 +28,14 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     NotSharedError,
     RemoteItError,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, parse_utc, sanitize, utc_now
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, sanitize, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_ended_ledgers
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, LedgerSnapshot
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import SUFFIX
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.not_known import (
+    error_responded,
+    error_unknown_to_login,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import ids_in_use, known_connections
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reconcile import (
     PendingConnect,
@@ -254,10 +257,10 @@ class _EndedRun:
         proxies: dict[ConnectionRef, PortProxy] = {}
         for ref, outcome in self._backend.disconnect_all(self._get_account(), list(self._to_close)):
             entry = self._to_close[ref]
-            if outcome != ALREADY_CLOSED or entry.proxy is None or not self._may_respond(entry):
+            if outcome != ALREADY_CLOSED or entry.proxy is None or not self._snapshot.may_respond(entry):
                 yield ref, outcome
             elif entry.responded_at is not None:
-                yield ref, _error_responded(self._snapshot.idle_end(entry))
+                yield ref, error_responded(self._snapshot, entry)
             else:
                 proxies[ref] = entry.proxy
         for ref, is_open in map_concurrently(lambda ref: proxies[ref].is_open(), proxies, MAX_PROXY_TESTS):
@@ -267,17 +270,12 @@ class _EndedRun:
                 entry = self._to_close[ref]
                 self._ledger.responded(entry.number)
                 entry.responded_at = format_utc(utc_now())
-                yield ref, _error_responded(self._snapshot.idle_end(entry))
-
-    def _may_respond(self, entry: Entry) -> bool:
-        """Return whether the proxy can be open. The vendor may give its address to another connection after its end."""
-        return not entry.has_expired and parse_utc(self._snapshot.idle_end(entry)) > utc_now()
+                yield ref, error_responded(self._snapshot, entry)
 
     def _record(self, entry: Entry, outcome: str | RemoteItError) -> str | RemoteItError:
         """Record the outcome of a disconnect call in the ledger, and return the outcome to report."""
         if outcome == ALREADY_CLOSED and entry.account != self._fingerprint() and not entry.has_expired:
-            # A new token, or another user with the same developer key, for whom the API reports the same.
-            outcome = _error_unknown_to_login(self._snapshot, entry)
+            outcome = error_unknown_to_login(self._snapshot, entry)
         if isinstance(outcome, (NotFoundError, NotSharedError)) and entry.has_expired:
             outcome = ALREADY_CLOSED  # the account has lost the service, so that no later teardown can close it
         if isinstance(outcome, RemoteItError):
@@ -324,20 +322,6 @@ def _error_unconfirmed(
     return RemoteItError(
         f"{call} may have opened a connection. If so, it ends by itself at {entry.expires_by}. Run the teardown again"
         f"{'' if entry.has_expired else f' after {resolved_at}'}{f'. {reason}' if reason else ''}"
-    )
-
-
-def _error_responded(idle_end: str) -> RemoteItError:
-    return RemoteItError(
-        f"{NOT_KNOWN_BUT_RESPONDS}. If nothing uses it, it ends by itself. Run the teardown again after {idle_end}"
-    )
-
-
-def _error_unknown_to_login(snapshot: LedgerSnapshot, entry: Entry) -> RemoteItError:
-    return AuthError(
-        f"the run {snapshot.run_id!r} opened the connection with another login, and the API does not know it with the"
-        " current login. It is closed, or belongs to another user. Run the teardown with the login of that run, or"
-        f" wait: it ends by itself at {entry.expires_by} at the latest"
     )
 
 

@@ -141,6 +141,16 @@ class Ledger:
         """Record that the API did not know a connection, but its proxy responded."""
         self._try_to_write({"event": "responded", "number": number})
 
+    @classmethod
+    def note_responded(cls, path: str, number: int) -> None:
+        """Record ``responded`` in the ledger of an ended run, unless another process has locked it.
+
+        :raises OSError: the ledger cannot be opened.
+        """
+        with open(path, "r+b", buffering=0) as file:
+            if try_lock(file):
+                cls.reopen(file, path).responded(number)
+
     def closed(self, number: int, outcome: str) -> None:
         self._try_to_write({"event": "closed", "number": number, "outcome": outcome})
 

@@ -11,7 +11,7 @@ import typing as t
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import DirectBackend
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import NOT_KNOWN, DirectBackend
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, OptionsError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import parse_run_id
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._disconnect import (
@@ -46,6 +46,12 @@ UNOPENED = {"deviceaddress": SERVICES[2], "connectionid": None, "proxy": None}
 def run(environ: t.Mapping[str, str] = ENVIRON, check_mode: bool = False, **given: t.Any) -> dict[str, t.Any]:
     options = {**{name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}, **given}
     return disconnect(options, environ, DirectBackend(), check_mode=check_mode)
+
+
+def test_result_warns_about_an_unknown_connection() -> None:
+    result = result_of([((SERVICES[0], "id-a"), NOT_KNOWN)])
+    assert (result["changed"], result["already_closed"]) == (False, [A])
+    assert ["id-a" in warning for warning in result["warnings"]] == [True]
 
 
 # -- input -------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import socket
 import threading
 import typing as t
 
@@ -60,6 +61,10 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.k
     prefetch,
     release,
     states,
+)
+from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.ledger.ledgers import (
+    kill_keeper,
+    record_connection,
 )
 
 ANOTHER_ACCOUNT = account(Credentials(DEFAULT_API_URL, "another key", token="another"))
@@ -393,6 +398,29 @@ def test_disconnect_closes_a_connection_of_another_run(
 ) -> None:
     mock_api.expect_disconnect(A, "id-of-another-run", reply)
     assert disconnect(keeper, "id-of-another-run") == outcome
+
+
+@pytest.mark.parametrize(
+    ("proxy", "who", "outcome"),
+    [("listens", ACCOUNT, "api"), ("refuses", ACCOUNT, "already_closed"), ("refuses", ANOTHER_LOGIN, "auth")],
+)
+def test_disconnect_checks_the_ledger_of_another_run(
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger, listener: socket.socket, proxy: str, who: Account, outcome: str
+) -> None:
+    """The API reports an open connection of another login as unknown."""
+    address = listener.getsockname() if proxy == "listens" else ("127.0.0.1", 1)
+    another, _unused = Ledger.begin(os.path.dirname(ledger.path), "another-run")
+    record_connection(another, 7, "id-b", ACCOUNT.credentials.fingerprint(), proxy=address)
+    kill_keeper(another)
+    mock_api.expect_unknown(SERVICE, "id-b")
+    assert disconnect(keeper, "id-b", SERVICE, who) == outcome
+    kinds = [kind for kind, *_unused in ledger_events(another)]
+    assert kinds == ["intent", "opened", *(["responded"] if proxy == "listens" else [])]
+
+
+def test_disconnect_of_an_unknown_connection_proves_nothing(keeper: Keeper, mock_api: MockApi) -> None:
+    mock_api.expect_unknown(A, "id-of-another-login")
+    assert disconnect(keeper, "id-of-another-login") == "not_known"
 
 
 def test_disconnect_with_another_login(keeper: Keeper, mock_api: MockApi, dead: str) -> None:
