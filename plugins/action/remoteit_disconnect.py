@@ -31,6 +31,10 @@ class ActionModule(RemoteItAction):
     ARGUMENT_RULES = _disconnect.ARGUMENT_RULES
 
     def execute(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        result = self._close(options, task_vars)
+        return result if self._task.check_mode else _disconnect.with_facts(result, task_vars)
+
+    def _close(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         environ = self.environment()
         if options["hosts"] is not None:
             if self._task.check_mode:

@@ -45,6 +45,7 @@ options:
   hosts:
     description:
       - The inventory hosts whose connections to close, if M(remoteit.fleet.remoteit_connect) opened them with O(hosts).
+        The name of a group is an error.
         No registered result is needed. If a connection was replaced in the meantime, its replacement is closed.
       - The task waits for commands that are still running through a connection. An empty list closes nothing.
       - With a strategy that ignores C(run_once), such as P(ansible.builtin.free#strategy), a task handles only the host
@@ -163,7 +164,7 @@ failures:
   sample: {}
 ansible_facts:
   description: The facts of the host that the task runs for.
-  returned: on success
+  returned: if the task closed the connection in the fact, or it was already closed
   type: dict
   contains:
     remoteit_connection:

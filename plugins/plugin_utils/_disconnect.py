@@ -84,9 +84,16 @@ def result_of(results: t.Iterable[DisconnectResult]) -> dict[str, t.Any]:
     result: dict[str, t.Any] = {"changed": bool(outcomes[CLOSED]), **outcomes, "failures": failures}
     if failures:
         result.update(_failed(failures, reasons))
-    else:
-        result["ansible_facts"] = {"remoteit_connection": {}}
     return with_warnings(result, warnings)
+
+
+def with_facts(result: dict[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the result. It resets the fact of the host if the connection of the fact is closed."""
+    fact = (task_vars.get("ansible_facts") or {}).get("remoteit_connection")
+    closed = [entry["connectionid"] for entry in (*result[CLOSED], *result[ALREADY_CLOSED])]
+    if isinstance(fact, t.Mapping) and fact.get("connectionid") in closed:
+        return {**result, "ansible_facts": {"remoteit_connection": {}}}
+    return result
 
 
 def _connection_refs(options: t.Mapping[str, t.Any]) -> list[ConnectionRef]:

@@ -68,8 +68,12 @@ def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: boo
 
 
 def disconnect_hosts(options: t.Mapping[str, t.Any], play: Play) -> t.Iterator[DisconnectResult]:
-    """Close what ``remoteit_connect`` opened for the hosts, even of a host whose variables cannot be read any more."""
+    """Close what ``remoteit_connect`` opened for the hosts, even of a host whose variables cannot be read any more.
+
+    :raises OptionsError: an option is set that comes from the hosts, or a host does not exist; nothing was closed.
+    """
     _check_options(options)
+    play.check_hosts(options["hosts"])
     names = _names(options["hosts"], play)
     hosts, _failed = _read(names, play)
     results = KeeperClient().release_hosts(names, [host.account for host in hosts])

@@ -107,6 +107,14 @@ class Play:
                     raise OptionsError(f"the variable {variable} of {name} cannot be templated: {error}") from error
         return self._reader.read(name, options, variables.get("ansible_facts") or {})
 
+    def check_hosts(self, names: t.Iterable[str]) -> None:
+        """Raise an error if a name is not that of a host. A host of the play can have left the inventory since.
+
+        :raises OptionsError: the inventory has no such host.
+        """
+        for name in set(names).difference(self._task_vars["ansible_play_hosts_all"]):
+            self._find_host(name)
+
     def uses_plugin(self, name: str) -> bool:
         """Return whether a host uses the connection plugin, because of its variable or of the play's keyword."""
         variables = self._variables(name)
@@ -131,19 +139,28 @@ class Play:
         if self._cached_variables is not None and self._cached_variables[0] == name:
             return self._cached_variables[1]
         hostvars = self._task_vars["hostvars"]
-        host = hostvars._inventory.get_host(name)
-        if host is None:
-            raise OptionsError(f"the inventory has no host {name!r}")
         # ``hostvars[name]`` does not contain the variables of the play.
         variables = hostvars._variable_manager.get_vars(
             play=self._task.get_play(),
-            host=host,
+            host=self._find_host(name),
             task=self._task,
             _hosts=self._task_vars["ansible_play_hosts"],
             _hosts_all=self._task_vars["ansible_play_hosts_all"],
         )
         self._cached_variables = name, variables
         return variables
+
+    def _find_host(self, name: str) -> t.Any:
+        """Return a host of the inventory.
+
+        :raises OptionsError: no host has this name.
+        """
+        host = self._task_vars["hostvars"]._inventory.get_host(name)
+        if host is None:
+            is_group = name in self._task_vars["groups"]
+            hint = f". For the hosts of the group, write \"{{{{ groups['{name}'] }}}}\"" if is_group else ""
+            raise OptionsError(f"the inventory has no host {name!r}{hint}")
+        return host
 
 
 def to_plain_types(value: t.Any) -> t.Any:

@@ -120,6 +120,8 @@ def test_hosts_refuse_what_comes_from_their_variables(fleet: Fleet, subtests: An
     for name in ("token", "profile"):
         given = {"hosts": fleet.devices, **options[name]}
         tasks.append({"name": f"close {name}", DISCONNECT: given, "run_once": True, "ignore_errors": True})
+    for name, hosts in {"fleet": "fleet", "no-such-host": ["pi-0001", "no-such-host"]}.items():
+        tasks.append({"name": f"close {name}", DISCONNECT: {"hosts": hosts}, "run_once": True, "ignore_errors": True})
     unknown = {"name": "unknown", CONNECT: {"hosts": ["pi-0001", "no-such-host"]}, "run_once": True}
     run = run_tasks(fleet, *tasks, {**unknown, "ignore_errors": True})
     assert run.rc == 0
@@ -182,6 +184,20 @@ def test_disconnect_of_hosts_leaves_other_openings(fleet: Fleet) -> None:
     assert len(run.open_at("look again")) == 1
     assert len(run.connections) == 3
     assert run.recap == "opened 3, closed 3, left open 0"
+
+
+def test_disconnect_of_hosts_keeps_the_fact_of_another_opening(fleet: Fleet) -> None:
+    """A host that ``add_host`` created, and hosts without a connection, are no error."""
+    own = {"name": "open", CONNECT: {"deviceaddress": "{{ remoteit_deviceaddress }}"}}
+    added = {"name": "add", "ansible.builtin.add_host": {"name": "added"}}
+    close = {"name": "close hosts", DISCONNECT: {"hosts": "{{ groups['all'] }}"}, "run_once": True}
+    by_fact = {"name": "close", DISCONNECT: {"connections": "{{ remoteit_connection }}"}}
+    run = run_tasks(fleet, own, added, close, fleet.look(), by_fact, {**by_fact, "name": "close again"})
+    assert run.rc == 0
+    assert run.result("close hosts")["closed"] == []
+    assert len(run.open_at()) == len(fleet.devices)
+    assert {len(result["closed"]) for result in run.results("close").values()} == {1}
+    assert {len(result["already_closed"]) for result in run.results("close again").values()} == {0}
 
 
 def test_disconnect_of_hosts_twice_closes_once(fleet: Fleet) -> None:

@@ -19,6 +19,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._disconnect import 
     ARGUMENT_SPEC,
     disconnect,
     result_of,
+    with_facts,
 )
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ID,
@@ -39,13 +40,28 @@ WRONG_KEY = refused("api key failed validation")
 A = {"deviceaddress": SERVICES[0], "connectionid": "id-a"}
 B = {"deviceaddress": SERVICES[1], "connectionid": "id-b"}
 NOTHING: dict[str, t.Any] = {"already_closed": [], "still_used": [], "failures": {}}
-FACTS = {"ansible_facts": {"remoteit_connection": {}}}
 UNOPENED = {"deviceaddress": SERVICES[2], "connectionid": None, "proxy": None}
 
 
 def run(environ: t.Mapping[str, str] = ENVIRON, check_mode: bool = False, **given: t.Any) -> dict[str, t.Any]:
     options = {**{name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}, **given}
     return disconnect(options, environ, DirectBackend(), check_mode=check_mode)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_reset"),
+    [("closed", True), ("already_closed", True), ("still_used", False), (AuthError("no"), False)],
+)
+def test_fact_is_reset_when_its_connection_is_closed(outcome: str | AuthError, is_reset: bool) -> None:
+    task_vars = {"ansible_facts": {"remoteit_connection": A}}
+    result = with_facts(result_of([((SERVICES[0], "id-a"), outcome), ((SERVICES[1], "id-b"), "closed")]), task_vars)
+    assert ("ansible_facts" in result) is is_reset
+
+
+@pytest.mark.parametrize("facts", [None, {}, {"remoteit_connection": "id-a"}, {"remoteit_connection": B}])
+def test_fact_of_another_connection_is_kept(facts: dict[str, t.Any] | None) -> None:
+    result = result_of([((SERVICES[0], "id-a"), "closed")])
+    assert with_facts(result, {"ansible_facts": facts}) == result
 
 
 def test_result_warns_about_an_unknown_connection() -> None:
@@ -84,7 +100,7 @@ def test_disconnect_closes_the_named_connections(
             mock_api.expect_disconnect(entry["deviceaddress"], entry["connectionid"], STOPPED)
     result = run(check_mode=check_mode, **given)
     assert sorted(result.pop("closed"), key=str) == expected
-    assert result == {**NOTHING, **FACTS, "changed": bool(expected)}
+    assert result == {**NOTHING, "changed": bool(expected)}
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
@@ -151,7 +167,7 @@ def test_result_lists_each_failure() -> None:
 
 def test_disconnect_returns_already_closed_connections(mock_api: MockApi) -> None:
     mock_api.expect_unknown(SERVICES[0], "id-a")
-    assert run(**A) == {**NOTHING, **FACTS, "changed": False, "closed": [], "already_closed": [A]}
+    assert run(**A) == {**NOTHING, "changed": False, "closed": [], "already_closed": [A]}
 
 
 def test_disconnect_fails_with_wrong_credentials(mock_api: MockApi) -> None:
