@@ -643,7 +643,7 @@ def test_cache_depends_on_the_account(account: Account) -> None:
     assert {name: len(hosts) for name, hosts in second.groups.items() if name.startswith("source")} == {
         "source_2": DEVICES
     }
-    assert second.stderr.count("signed request") == 2
+    assert second.stderr.count("signed request") >= 2  # ansible-core 2.21 repeats it
 
 
 # -- the documentation -------------------------------------------------------------------------------------------------
