@@ -96,6 +96,7 @@ options:
         a task needs it.
       - The first task of a play opens the connections of the play's hosts ahead of their tasks. A task with
         C(run_once) or C(delegate_to) opens only its own.
+      - If that fails, the task of the host reports the reason. After more than 10 seconds, it calls the API again.
     type: int
     default: 100
     vars:

@@ -213,6 +213,7 @@ class Lifecycle:
 
     def _record_failure(self, managed: ManagedConnection, error: RemoteItError) -> None:
         """Record a connect call that failed, and what may be open after it. Call it with the lock."""
+        managed.failed_at = time.monotonic()
         if not isinstance(error, ShuttingDownError):
             managed.failure = error
         if managed.state is State.REQUESTED:  # nothing was sent

@@ -28,6 +28,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol im
 MIN_REMAINING_SECONDS = 300
 #: A connection counts as closed so many seconds before the vendor's idle time is over.
 IDLE_MARGIN_SECONDS = 60
+#: A failure that is older does not show the present state. The next request makes a new call.
+MAX_FAILURE_SECONDS = 10
 
 
 class State(enum.Enum):
@@ -204,6 +206,7 @@ class ManagedConnection:
     failure_reported_to_plugin: bool = False  # a task of the plugin has received the failure
     doubt: Doubt | None = None
     failure: RemoteItError | None = None  # the reason why it was not opened
+    failed_at: float = 0.0  # by the monotonic clock
     close_error: str | None = None
     was_gone: bool = False  # the API did not know it any more when it was closed
     api_replaced_it: bool = False  # the API reported that it ended it for a newer connection
@@ -307,8 +310,11 @@ class ManagedConnection:
     def can_be_handed_out(self, *, to_plugin: bool) -> bool:
         """Return whether a request gets this connection, or the reason why it failed, and no new call is made.
 
-        A failure is reported once to ``remoteit_connect``, and once to the connection plugin.
+        A failure is reported once to ``remoteit_connect``, and once to the connection plugin. An old one is not, unless
+        a connection may be open.
         """
+        if self._state is State.FAILED and time.monotonic() - self.failed_at > MAX_FAILURE_SECONDS:
+            return False
         if self.is_pending:
             return True
         if self._state is State.OPEN:

@@ -19,7 +19,10 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection imp
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NotFoundError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.keeper import Keeper
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import State
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import (
+    MAX_FAILURE_SECONDS,
+    State,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import Recap
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
@@ -530,6 +533,19 @@ def test_prefetch_goes_on_after_a_failure(keeper: Keeper, mock_api: MockApi) -> 
     prefetch(keeper, A, B, max_unused=1)
     assert acquire_error(keeper, host_request("a", A)) == "offline"
     assert acquire(keeper, host_request("b", B))[1].connectionid == "id-b"
+
+
+def test_acquire_calls_again_after_an_old_failure(keeper: Keeper, mock_api: MockApi) -> None:
+    """The device came online after it was opened ahead. The recap does not list it."""
+    mock_api.expect_connect(A, OFFLINE)
+    prefetch(keeper, A)
+    await_connects(keeper)
+    (managed,) = keeper._registry.all
+    managed.failed_at -= MAX_FAILURE_SECONDS
+    mock_api.expect_connect(A, opened(A, "id-1"))
+    assert acquire(keeper, host_request(A, A))[1].connectionid == "id-1"
+    mock_api.expect_disconnect(A, "id-1", STOPPED)
+    assert keeper.finish() == Recap(opened=1, closed=1)
 
 
 def test_prefetch_gives_up_after_refused_credentials(keeper: Keeper, mock_api: MockApi) -> None:

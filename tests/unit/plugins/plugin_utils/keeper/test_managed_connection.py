@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 import time
 import typing as t
@@ -100,8 +101,10 @@ def test_apply_refuses_every_other_event(state: State) -> None:
         (State.CLOSING, {}, False),
         (State.CLOSE_FAILED, {}, False),
         (State.CLOSED, {}, False),
-        (State.FAILED, {}, True),
-        (State.FAILED, {"failure_reported_to_plugin": True}, False),
+        (State.FAILED, {"failed_at": math.inf}, True),
+        (State.FAILED, {"failed_at": math.inf, "failure_reported_to_plugin": True}, False),
+        (State.FAILED, {}, False),  # an old failure
+        (State.UNUSABLE, {}, True),
         (State.UNCONFIRMED, {"outcome_reported": True}, True),
         (State.UNUSABLE, {"failure_reported_to_plugin": True}, False),
     ],
