@@ -508,14 +508,14 @@ class Connection(SshConnection):  # type: ignore[misc]
         return self._ssh_messages
 
     def _failure_message(self, error: RemoteItError, host: str) -> str:
-        """Return the full reason for the first host that has it. For other hosts, return a reference to that host."""
-        first = error.first
-        if first is None and isinstance(error, OptionsError):
+        """Return the full reason for the first host that shows it. For other hosts, return a reference to that host."""
+        if isinstance(error, OptionsError):
             return error.message
-        if first is None:
+        first = host
+        if not self._play_context.no_log:  # which hides the reason of this host
             with contextlib.suppress(RemoteItError):  # without a keeper, each host gets the full reason
                 first = KeeperClient().record_host_failure(error.message, host)
-        if first in (None, host):
+        if first == host:
             return f"could not open a connection: {error.message}"
         return f"could not open a connection, for the same reason as {first} ({error.code})"
 

@@ -345,6 +345,16 @@ def test_shared_cause_is_explained_once(fleet: Fleet, cause: Callable[[Fleet], N
     assert run.connections == []
 
 
+@every_engine
+@pytest.mark.parametrize("no_log", [True, "{{ 1 == 1 }}"])
+def test_reason_that_no_log_hides_is_shown_for_another_host(fleet: Fleet, no_log: bool | str) -> None:
+    fleet.environ["REMOTEIT_TOKEN"] = "wrong"
+    hidden = play(who("hidden", no_log=no_log), hosts=",".join(PAIR), ignore_unreachable=True)
+    run = fleet.run([hidden, play(who(), hosts=THIRD)])
+    assert run.status("who") == {THIRD: "unreachable"}
+    assert SHARED_CAUSE not in run.message("who")
+
+
 @pytest.mark.each_api
 def test_host_that_cannot_be_opened_leaves_the_others(fleet: Fleet) -> None:
     """An unknown ID, a name of two devices, no credentials, and no service: one message each."""

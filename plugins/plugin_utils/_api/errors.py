@@ -31,7 +31,6 @@ class RemoteItError(Exception):
     :ivar connectionid: the connection that the failed connect call has opened.
     :ivar reason: the text of the API.
     :ivar is_ambiguous: whether the API refused a call for a reason that may be about its connection or its credentials.
-    :ivar first: the inventory host that was the first to fail with this message.
     """
 
     code = "api"
@@ -46,7 +45,6 @@ class RemoteItError(Exception):
         self.connectionid = connectionid
         self.reason = ""
         self.is_ambiguous = False
-        self.first: str | None = None
 
     @property
     def may_be_open(self) -> bool:

@@ -216,7 +216,6 @@ class HostAcquired(t.NamedTuple):
 
 class HostNotAcquired(t.NamedTuple):
     error: RemoteItError
-    first_failed_host: str
 
 
 class FirstFailedHost(t.NamedTuple):

@@ -55,10 +55,7 @@ class ProxyLease:
         if isinstance(event, protocol.BatchWanted):
             self._send(protocol.Batch(tuple(self._play.read_batch() if self._play else ())))
             event = self._next_event()
-        if isinstance(event, protocol.RequestFailed):
-            raise event.error
-        if isinstance(event, protocol.HostNotAcquired):
-            event.error.first = event.first_failed_host
+        if isinstance(event, (protocol.RequestFailed, protocol.HostNotAcquired)):
             raise event.error
         self.connection = event.connection
         self.has_responded: bool = event.has_responded

@@ -166,7 +166,7 @@ def _acquire_host(request: protocol.AcquireHost, handler: _Handler) -> t.Iterato
     try:
         while True:
             if isinstance(outcome, RemoteItError):
-                yield protocol.HostNotAcquired(outcome, keeper.record_host_failure(outcome.message, request.host.host))
+                yield protocol.HostNotAcquired(outcome)
             else:
                 yield protocol.HostAcquired(outcome, *keeper.facts_of(lease))
             while not isinstance(message := handler.read(), protocol.ReplaceConnection):
