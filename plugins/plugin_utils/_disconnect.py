@@ -28,6 +28,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import (
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import with_progress
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import failed_for, list_failures, with_warnings
 
+#: The unknown connections that a warning names.
+_MAX_LISTED = 10
+
 ARGUMENT_SPEC: dict[str, t.Any] = {
     **AUTH_SPEC,
     "deviceaddress": {"type": "str", "aliases": ["service_id"]},
@@ -65,7 +68,7 @@ def result_of(results: t.Iterable[DisconnectResult]) -> dict[str, t.Any]:
     outcomes: dict[str, list[dict[str, str]]] = {CLOSED: [], ALREADY_CLOSED: [], STILL_USED: []}
     failures: dict[str, dict[str, str]] = {}
     reasons: list[tuple[str, str]] = []
-    warnings: list[str] = []
+    unknown: list[str] = []
     for (deviceaddress, connectionid), outcome in results:
         if isinstance(outcome, RemoteItError):
             key = deviceaddress
@@ -75,16 +78,13 @@ def result_of(results: t.Iterable[DisconnectResult]) -> dict[str, t.Any]:
             reasons.append((f"{deviceaddress} (connection {connectionid or 'unknown'})", outcome.message))
         else:
             if outcome == NOT_KNOWN:
-                warnings.append(
-                    f"the API does not know the connection {connectionid!r} of {deviceaddress} with this login: if"
-                    " another login opened it, close it with that login, because it may still be open"
-                )
+                unknown.append(f"{deviceaddress} (connection {connectionid})")
                 outcome = ALREADY_CLOSED
             outcomes[outcome].append({"deviceaddress": deviceaddress, "connectionid": connectionid})
     result: dict[str, t.Any] = {"changed": bool(outcomes[CLOSED]), **outcomes, "failures": failures}
     if failures:
         result.update(_failed(failures, reasons))
-    return with_warnings(result, warnings)
+    return with_warnings(result, [_warning_about(unknown)] if unknown else [])
 
 
 def with_facts(result: dict[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -132,6 +132,16 @@ def _entries(value: t.Any) -> list[t.Mapping[str, t.Any]]:
             "connections is not a result of remoteit_connect: set it to the registered variable, or to its connections"
         )
     return [entry for item in value for entry in _entries(item)]
+
+
+def _warning_about(unknown: list[str]) -> str:
+    listed = ", ".join(unknown[:_MAX_LISTED]) + (
+        " and others, see already_closed" if len(unknown) > _MAX_LISTED else ""
+    )
+    return (
+        f"with this login, the API does not know {listed}: if another login opened it, close it with that login,"
+        " because it may still be open"
+    )
 
 
 def _failed(failures: dict[str, dict[str, str]], reasons: list[tuple[str, str]]) -> dict[str, t.Any]:

@@ -64,10 +64,12 @@ def test_fact_of_another_connection_is_kept(facts: dict[str, t.Any] | None) -> N
     assert with_facts(result, {"ansible_facts": facts}) == result
 
 
-def test_result_warns_about_an_unknown_connection() -> None:
-    result = result_of([((SERVICES[0], "id-a"), NOT_KNOWN)])
-    assert (result["changed"], result["already_closed"]) == (False, [A])
-    assert ["id-a" in warning for warning in result["warnings"]] == [True]
+@pytest.mark.parametrize("count", [1, 50])
+def test_result_warns_once_about_unknown_connections(count: int) -> None:
+    result = result_of(((SERVICES[0], f"id-{number}"), NOT_KNOWN) for number in range(count))
+    assert (result["changed"], len(result["already_closed"])) == (False, count)
+    (warning,) = result["warnings"]
+    assert warning.count("id-") == min(count, 10)
 
 
 # -- input -------------------------------------------------------------------------------------------------------------
