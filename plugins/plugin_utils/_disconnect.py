@@ -26,10 +26,12 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._argspec import (
     canonical_service_ids,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._progress import with_progress
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import failed_for, list_failures, with_warnings
-
-#: The unknown connections that a warning names.
-_MAX_LISTED = 10
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._results import (
+    MAX_LISTED,
+    failed_for,
+    list_failures,
+    with_warnings,
+)
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     **AUTH_SPEC,
@@ -135,12 +137,10 @@ def _entries(value: t.Any) -> list[t.Mapping[str, t.Any]]:
 
 
 def _warning_about(unknown: list[str]) -> str:
-    listed = ", ".join(unknown[:_MAX_LISTED]) + (
-        " and others, see already_closed" if len(unknown) > _MAX_LISTED else ""
-    )
+    others = " and others, see already_closed" if len(unknown) > MAX_LISTED else ""
     return (
-        f"with this login, the API does not know {listed}: if another login opened it, close it with that login,"
-        " because it may still be open"
+        f"with this login, the API does not know {', '.join(unknown[:MAX_LISTED])}{others}: if another login opened it,"
+        " close it with that login, because it may still be open"
     )
 
 

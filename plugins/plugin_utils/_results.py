@@ -11,8 +11,8 @@ import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 
-#: The failed services that a message names.
-_MAX_LISTED = 10
+#: The services that a message names.
+MAX_LISTED = 10
 
 
 def failed(error: RemoteItError) -> dict[str, t.Any]:
@@ -36,9 +36,9 @@ def failed_for(failures: t.Mapping[str, t.Mapping[str, t.Any]], msg: str) -> dic
 def list_failures(failures: t.Sequence[tuple[str, str]]) -> str:
     """Return the first failed services and why they failed, as one text. A reason that several share is there once."""
     by_reason: dict[str, list[str]] = {}
-    for service, reason in failures[:_MAX_LISTED]:
+    for service, reason in failures[:MAX_LISTED]:
         by_reason.setdefault(reason, []).append(service)
     listed = [f"{', '.join(services)}: {reason}" for reason, services in by_reason.items()]
-    if len(failures) > _MAX_LISTED:
-        listed.append(f"and {len(failures) - _MAX_LISTED} more, see failures")
+    if len(failures) > MAX_LISTED:
+        listed.append(f"and {len(failures) - MAX_LISTED} more, see failures")
     return "; ".join(listed)
