@@ -37,9 +37,8 @@ class ActionModule(RemoteItAction):
     def _close(self, options: dict[str, t.Any], task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
         environ = self.environment()
         if options["hosts"] is not None:
-            if self._task.check_mode:
-                return _disconnect.result_of(())
-            return _disconnect.result_of(disconnect_hosts(options, self.play(task_vars)))
+            play = self.play(task_vars)
+            return _disconnect.result_of(disconnect_hosts(options, play, check_mode=self._task.check_mode))
         run_id = _argspec.parse_run_id(options["run_id"])
         if run_id is not None or options["all"]:
             return self._close_ended_runs(run_id, options, environ)

@@ -67,13 +67,15 @@ def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: boo
     return result_of(connections, failures, warnings, changed=changed, fail_on=options["fail_on"])
 
 
-def disconnect_hosts(options: t.Mapping[str, t.Any], play: Play) -> t.Iterator[DisconnectResult]:
+def disconnect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: bool) -> t.Iterator[DisconnectResult]:
     """Close what ``remoteit_connect`` opened for the hosts, even of a host whose variables cannot be read any more.
 
     :raises OptionsError: an option is set that comes from the hosts, or a host does not exist; nothing was closed.
     """
     _check_options(options)
     play.check_hosts(options["hosts"])
+    if check_mode:
+        return
     names = _names(options["hosts"], play)
     hosts, _failed = _read(names, play)
     results = KeeperClient().release_hosts(names, [host.account for host in hosts])
