@@ -75,9 +75,9 @@ notes:
   - The API returns the same error for an unknown connection and for a wrong developer key. If the reason of the API is
     ambiguous, another call is made with the same credentials. If it succeeds, the connection counts as closed.
     Otherwise the task fails.
-  - With a token (REST), the API also does not know a connection that another login opened. For a connection that this
-    run did not open, the ledgers on this controller are read. The task fails if its proxy still responds, or if a
-    ledger shows another login. If no ledger lists the connection, it is returned in RV(already_closed) with a warning.
+  - The API may not know a connection that another login opened. For a connection that this run did not open, the
+    ledgers on this controller are read. The task fails if a ledger shows another login, or if its proxy still responds.
+    If no ledger lists the connection, it is returned in RV(already_closed) with a warning.
   - A call to close a connection is tried up to 5 times, with increasing delays, if the API does not respond or returns
     HTTP 5xx.
 seealso:

@@ -20,13 +20,7 @@ if t.TYPE_CHECKING:
 
 
 class Api(t.Protocol):
-    """One of the vendor's APIs, for one account.
-
-    :cvar knows_all_logins: whether a connection that it does not know is closed. Otherwise another login may have
-        opened it.
-    """
-
-    knows_all_logins: t.ClassVar[bool]
+    """One of the vendor's APIs, for one account."""
 
     def log_in(self) -> None:
         """Prepare the first call, so that a connect call is only recorded when it can be sent.

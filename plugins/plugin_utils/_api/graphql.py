@@ -119,8 +119,6 @@ _TYPES = {
 class GraphQlApi:
     """The GraphQL API for one account. It can be used by any number of threads."""
 
-    knows_all_logins: t.ClassVar[bool] = True  # the sessions of a service include those of other users
-
     def __init__(self, credentials: Credentials, http: HttpClient) -> None:
         self._credentials = credentials
         self._url = credentials.graphql_url

@@ -68,8 +68,6 @@ class _Proof(t.NamedTuple):
 class RestApi:
     """The REST API for one account. It can be used by any number of threads."""
 
-    knows_all_logins: t.ClassVar[bool] = False
-
     def __init__(self, credentials: Credentials, http: HttpClient) -> None:
         self._credentials = credentials
         self._http = http

@@ -62,7 +62,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recovery im
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry import Registry, reuse_key
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.unconfirmed import Reconciler
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import LedgerSnapshot
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.not_known import is_known_closed
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.other_runs import is_known_closed, record_closed
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 
@@ -324,14 +324,13 @@ class Keeper:
 
         :raises RemoteItError: it may still be open.
         """
-        outcome = disconnect_one(client.api, ref)
-        if outcome == CLOSED:
+        directory = os.path.dirname(self._ledger.path)
+        if disconnect_one(client.api, ref) == CLOSED:
+            record_closed(directory, ref)
             if self._audit is not None:
                 self._audit.record_foreign(client, *ref)
             return CLOSED
-        login = None if client.api.knows_all_logins else client.fingerprint
-        is_closed = is_known_closed(os.path.dirname(self._ledger.path), ref, login)
-        return ALREADY_CLOSED if is_closed or login is None else NOT_KNOWN
+        return ALREADY_CLOSED if is_known_closed(directory, ref, client.fingerprint) else NOT_KNOWN
 
     def _release_managed(self, managed: ManagedConnection, lease: Lease | None) -> _StopFuture:
         managed.end_lease(lease)

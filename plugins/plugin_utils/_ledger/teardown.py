@@ -23,7 +23,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import MAX_PROXY_TESTS, PortProxy
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import is_same_account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
-    AuthError,
     NotFoundError,
     NotSharedError,
     RemoteItError,
@@ -32,7 +31,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.ended_runs import lock_ended_ledgers
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, LedgerSnapshot
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import SUFFIX
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.not_known import (
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.other_runs import (
+    error_other_account,
     error_responded,
     error_unknown_to_login,
 )
@@ -224,7 +224,7 @@ class _EndedRun:
         try:
             if is_same_account(entry.account, self._fingerprint()):
                 return None
-            error: RemoteItError = _error_other_account(self._snapshot, entry)
+            error: RemoteItError = error_other_account(self._snapshot, entry, self._get_account().credentials.sources)
         except RemoteItError as no_account:
             error = no_account
         if entry.has_expired:
@@ -322,11 +322,4 @@ def _error_unconfirmed(
     return RemoteItError(
         f"{call} may have opened a connection. If so, it ends by itself at {entry.expires_by}. Run the teardown again"
         f"{'' if entry.has_expired else f' after {resolved_at}'}{f'. {reason}' if reason else ''}"
-    )
-
-
-def _error_other_account(snapshot: LedgerSnapshot, entry: Entry) -> RemoteItError:
-    return AuthError(
-        f"the run {snapshot.run_id!r} opened the connection with other credentials, for {entry.api_url!r}. Run"
-        f" the teardown with those credentials, or wait: it ends by itself at {entry.expires_by} at the latest"
     )

@@ -142,14 +142,14 @@ class Ledger:
         self._try_to_write({"event": "responded", "number": number})
 
     @classmethod
-    def note_responded(cls, path: str, number: int) -> None:
-        """Record ``responded`` in the ledger of an ended run, unless another process has locked it.
+    @contextlib.contextmanager
+    def of_ended_run(cls, path: str) -> t.Iterator[Ledger | None]:
+        """Yield the ledger of an ended run, locked, or ``None`` if another process has locked it.
 
         :raises OSError: the ledger cannot be opened.
         """
         with open(path, "r+b", buffering=0) as file:
-            if try_lock(file):
-                cls.reopen(file, path).responded(number)
+            yield cls.reopen(file, path) if try_lock(file) else None
 
     def closed(self, number: int, outcome: str) -> None:
         self._try_to_write({"event": "closed", "number": number, "outcome": outcome})

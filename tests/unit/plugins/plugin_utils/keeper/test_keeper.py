@@ -402,7 +402,7 @@ def test_disconnect_closes_a_connection_of_another_run(
 
 @pytest.mark.parametrize(
     ("proxy", "who", "outcome"),
-    [("listens", ACCOUNT, "api"), ("refuses", ACCOUNT, "already_closed"), ("refuses", ANOTHER_LOGIN, "auth")],
+    [("listens", ACCOUNT, "api"), ("refuses", ACCOUNT, "already_closed"), ("listens", ANOTHER_LOGIN, "auth")],
 )
 def test_disconnect_checks_the_ledger_of_another_run(
     keeper: Keeper, mock_api: MockApi, ledger: Ledger, listener: socket.socket, proxy: str, who: Account, outcome: str
@@ -415,7 +415,20 @@ def test_disconnect_checks_the_ledger_of_another_run(
     mock_api.expect_unknown(SERVICE, "id-b")
     assert disconnect(keeper, "id-b", SERVICE, who) == outcome
     kinds = [kind for kind, *_unused in ledger_events(another)]
-    assert kinds == ["intent", "opened", *(["responded"] if proxy == "listens" else [])]
+    assert kinds == ["intent", "opened", *(["responded"] if outcome == "api" else [])]
+
+
+def test_disconnect_records_the_end_in_the_ledger_of_another_run(
+    keeper: Keeper, mock_api: MockApi, ledger: Ledger
+) -> None:
+    """Otherwise a later teardown with another token could not know it."""
+    another, _unused = Ledger.begin(os.path.dirname(ledger.path), "another-run")
+    record_connection(another, 7, "id-b", ACCOUNT.credentials.fingerprint(), proxy=("127.0.0.1", 1))
+    kill_keeper(another)
+    mock_api.expect_disconnect(SERVICE, "id-b", STOPPED)
+    assert disconnect(keeper, "id-b", SERVICE) == "closed"
+    mock_api.expect_unknown(SERVICE, "id-b")
+    assert disconnect(keeper, "id-b", SERVICE, ANOTHER_LOGIN) == "already_closed"
 
 
 def test_disconnect_of_an_unknown_connection_proves_nothing(keeper: Keeper, mock_api: MockApi) -> None:
