@@ -437,6 +437,8 @@ class Connection(SshConnection):  # type: ignore[misc]
 
         :raises AnsibleError: a limit is reached, waiting does not help, or something may have been executed.
         """
+        if has_exited(THIS_RUN.controller):  # ansible-core 2.16 leaves its workers behind
+            raise error from None
         messages = _ssh_errors.without_debug_messages(self._ssh_messages or str(error))
         detailed_evidence = self._evidence(messages)
         evidence = _ssh_errors.without_debug_messages(detailed_evidence)
@@ -461,13 +463,13 @@ class Connection(SshConnection):  # type: ignore[misc]
             raise AnsibleConnectionFailure(
                 f"The connection is open, but the device did not respond over SSH within {limits.wait_timeout} seconds"
                 f" (remoteit_wait_timeout). {self._address_hint(lease)}"
-                f"{_ssh_errors.jump_host_advice(evidence, reason)}{reason}"
+                f"{_ssh_errors.jump_host_advice(detailed_evidence, reason)}{reason}"
             ) from None
         may_log_in_again = may_refuse_login or _ssh_errors.may_be_logging_in(detailed_evidence)
         pause = max(RETRY_SECONDS, limits.wait_timeout / 2) if may_log_in_again else RETRY_SECONDS
         time.sleep(pause)
         lease.age += pause
-        if has_exited(THIS_RUN.controller):  # ansible-core 2.16 leaves its workers behind
+        if has_exited(THIS_RUN.controller):
             raise failure from None
 
     @staticmethod

@@ -12,6 +12,7 @@ import shlex
 import signal
 import socketserver
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -162,17 +163,30 @@ def test_slow_login_to_a_jump_host_is_not_repeated(fleet: Fleet) -> None:
     assert "ansible_ssh_timeout" in run.message("who", FIRST)
 
 
-@pytest.mark.every_engine
-def test_wait_for_a_device_ends_with_the_run(fleet: Fleet) -> None:
-    """ansible-core 2.16 leaves its workers behind. The proxy is not reached, so that its end is not noticed."""
-    variables = {"ansible_ssh_extra_args": "-J 127.0.0.1:9", "remoteit_wait_timeout": 600}
-    fleet.inventory["fleet"]["vars"] |= variables
+def terminate(fleet: Fleet, arguments: str, ready: Callable[[], Any]) -> None:
+    """End a run by SIGTERM while it waits for its devices, which no proxy is connected with."""
+    fleet.inventory["fleet"]["vars"] |= {"ansible_ssh_extra_args": arguments, "remoteit_wait_timeout": 600}
     fleet.write("play.yml", [play(who())])
     with running(fleet, [fleet.ansible_playbook, "-i", fleet.write_inventory(), "play.yml"]) as process:
-        wait_until(lambda: len(fleet.simulator.open_connections()) == len(ALL))
+        wait_until(ready)
         process.terminate()
         process.wait(TIMEOUT)
         await_nothing_open(fleet)
+
+
+@pytest.mark.every_engine
+def test_wait_for_a_device_ends_with_the_run(fleet: Fleet) -> None:
+    """ansible-core 2.16 leaves its workers behind."""
+    terminate(fleet, "-J 127.0.0.1:9", lambda: len(fleet.simulator.open_connections()) == len(ALL))
+
+
+@pytest.mark.every_engine
+def test_jump_host_is_not_used_after_the_run(fleet: Fleet) -> None:
+    fleet.use_devices(1)
+    used = fleet.directory / "used"
+    command = f'sh -c "echo again >>{used}; sleep 3" %h %p'
+    terminate(fleet, f"-o ProxyCommand='{command}'", used.exists)
+    assert used.read_text() == "again\n"
 
 
 @pytest.mark.parametrize("response", [b"\x15\x03\x01\x00\x02\x02\x46", b"SSH-1.5-OpenSSH_1.2\r\n"])

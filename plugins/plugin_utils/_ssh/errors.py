@@ -64,8 +64,14 @@ _RESPONSE_OF_UNKNOWN_PEER = re.compile(
 )
 #: The lines of ssh about a peer behind a jump host or a ``ProxyCommand``, whatever the reason is.
 _ABOUT_UNKNOWN_PEER = re.compile(rf"^(?:(?:kex|ssh)_exchange_identification: .*|.*{_UNKNOWN_PEER}.*)$", re.MULTILINE)
+#: The message of -v about a login that succeeded.
+_LOGGED_IN = "Authenticated to "
 #: The messages of -v, also the first one in an error of ansible-core, and the version.
-_DEBUG = re.compile(r"(?:Failed to connect to the host via ssh: )?(?:debug\d: |OpenSSH_[^,\n]+, )[^\n]*\n?")
+_DEBUG = re.compile(
+    r"(?:Failed to connect to the host via ssh: )?(?:debug\d: |OpenSSH_[^,\n]+, )[^\n]*\n?"
+    r"|^(?:Authenticated to \S+ \(|Transferred: sent \d|Bytes per second: sent \d|Killed by signal \d)[^\n]*\n?",
+    re.MULTILINE,
+)
 #: Messages about a connection of or through a jump host.
 _JUMP_HOST_REASON = re.compile(r"ssh: (?:connect|Could)|open failed|forwarding failed|timed out")
 _REFUSED = re.compile(r"ssh: connect to host (\S+) port (\d+): Connection refused")
@@ -142,6 +148,10 @@ _REFUSED_KEY_OF_JUMP_HOST = (
     "The host key of {name}, which is not the device but a jump host, has changed or is marked as revoked. Find out why"
 )
 _SLOW_LOGIN = "If its login is slow, increase ansible_ssh_timeout"
+_THROUGH_JUMP_HOST = (
+    "The jump host accepts the login, but the device does not respond through it. Check the SSH server of the device,"
+    " and that the jump host may connect to the proxies"
+)
 _ARGUMENTS = "ansible_ssh_args, ansible_ssh_common_args, ansible_ssh_extra_args and the SSH configuration"
 
 
@@ -292,7 +302,7 @@ def is_logging_in(messages: str) -> bool:
 
     :param messages: the messages of ssh with those of ``-v``.
     """
-    logins = messages.count("SSH2_MSG_SERVICE_ACCEPT received") - messages.count("Authenticated to ")
+    logins = messages.count("SSH2_MSG_SERVICE_ACCEPT received") - messages.count(_LOGGED_IN)
     return _gave_up_on_route(messages) and logins > 0
 
 
@@ -312,17 +322,19 @@ def jump_host_messages(messages: str) -> str:
 def jump_host_advice(messages: str, reason: str) -> str:
     """Return how to fix a jump host or a ``ProxyCommand`` that failed, or an empty string.
 
-    :param messages: the messages of ssh, which may also be those of an ssh that a ``ProxyCommand`` starts.
+    :param messages: the messages of ssh with those of ``-v``, also of an ssh that a ``ProxyCommand`` starts.
     :param reason: the error of ansible-core, which can contain the messages.
     """
     if _UNKNOWN_PEER not in messages:
         return ""
-    found = jump_host_messages(messages)
+    if _gave_up_on_route(messages) and _LOGGED_IN in messages:
+        return f"{_THROUGH_JUMP_HOST}. "
+    hint = f"{_SLOW_LOGIN}. " if may_be_logging_in(messages) else ""
+    found = jump_host_messages(without_debug_messages(messages))
     if not found:
         shown = "It prints no message. Remove -q and a quiet LogLevel from it. "
     else:
         shown = "" if found in reason else f"It prints {found!r}. "
-    hint = f"{_SLOW_LOGIN}. " if _gave_up_on_route(messages) else ""
     return f"ssh uses a jump host or a ProxyCommand, which may be the cause. {shown}{hint}Check {_ARGUMENTS}. "
 
 

@@ -351,6 +351,9 @@ def test_slow_login_to_a_jump_host_is_recognized() -> None:
     assert may_be_logging_in(GAVE_UP)
     assert not any(may_be_logging_in(text) for text in (CLOSED, f"{through}\r\n{GAVE_UP}"))
     assert "ansible_ssh_timeout" in jump_host_advice(GAVE_UP, "")
+    assert "ansible_ssh_timeout" not in jump_host_advice(f"{started}\r\n{GAVE_UP}", "")
+    assert "The jump host accepts the login" in jump_host_advice(f"{through}\r\n{GAVE_UP}", "")
+    assert without_debug_messages(f"{through}\r\nBytes per second: sent 5, received 6\r\n") == ""
 
 
 def test_jump_host_messages_are_shown() -> None:
