@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import CLOSE, OPEN, ROLE, Fleet, Run, play, raw, role_play, task, themselves, who
+from conftest import CLOSE, OPEN, ROLE, Fleet, Run, one_line, play, raw, role_play, task, themselves, who
 
 NOTIFY = raw("notify", "true", changed_when=True, notify="handler")
 HANDLER = who("handler")
@@ -192,14 +192,15 @@ def test_skip_fails_if_the_api_fails_for_later_hosts(fleet: Fleet, entry_point: 
     assert "no response from http://127.0.0.1:9" in run.text
 
 
-@pytest.mark.parametrize("strategy", ["linear", "free"])
-def test_skip_fails_if_the_account_has_no_device(fleet: Fleet, strategy: str) -> None:
-    """With the strategy free, each host opens its own connection, and does not know of the others."""
+@pytest.mark.parametrize(("keywords", "rc"), [({}, 2), ({"strategy": "free"}, 0), ({"serial": 1}, 0)])
+def test_skip_fails_if_the_account_has_no_device(fleet: Fleet, keywords: dict[str, Any], rc: int) -> None:
+    """If each host opens its own connection, it does not know of the others."""
     for number, variables in enumerate(fleet.inventory["fleet"]["hosts"].values(), 1):
         variables["remoteit_deviceaddress"] = f"80:00:00:00:01:00:00:{number:02}"
-    run = fleet.session([who()], play={"strategy": strategy}, remoteit_session_on_failure="skip")
-    assert run.rc == (2 if strategy == "linear" else 0)
+    run = fleet.session([who()], play=keywords, remoteit_session_on_failure="skip")
+    assert run.rc == rc
     assert not run.results("who")
+    assert rc == 0 or "No host has a connection. pi-0001: " in one_line(run.text)
 
 
 @pytest.mark.parametrize("entry_point", ["main", "open"])
