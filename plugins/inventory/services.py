@@ -27,8 +27,9 @@ description:
   - The name of a host consists of letters, digits, C(.), C(_) and C(-). C(_) replaces all other characters. If several
     devices have the same name, their IDs are appended, with a warning.
   - The ID is also appended if a source that ansible-core reads before has a host of that name that is not the device.
-    Such a host selects another device, or its C(ansible_host) or C(ansible_connection) selects another target. A host
-    without these variables is merged with the device.
+    Such a host has another C(remoteit_deviceaddress) or, without it, another C(remoteit_device_id). Without these two,
+    it has C(remoteit_device) or C(remoteit_service), or its C(ansible_host) or C(ansible_connection) selects another
+    target. All other hosts are merged with the device. Templates are not evaluated.
   - Credentials in the source list the devices, and do not connect to them. P(remoteit.fleet.ssh#connection) uses the
     environment, a credentials file, or the variables of the hosts, for example C(remoteit_access_key_id).
 extends_documentation_fragment:
@@ -208,7 +209,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     RemoteItError,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
-    DEVICE_SELECTORS,
     DeviceListing,
     ServicePreference,
     difference,
@@ -400,16 +400,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def _templated_option(self, name: str) -> str | None:
         value = self.get_option(name)
-        if name in _TEMPLATE_OPTIONS:
-            value = self._template(value, dict(self._vars or {}))
+        if name in _TEMPLATE_OPTIONS and self.templar.is_template(value):
+            self.templar.available_variables = dict(self._vars or {})
+            value = self.templar.template(value)
         return value if value is None else str(value)
-
-    def _template(self, value: t.Any, variables: dict[str, t.Any]) -> t.Any:
-        """Return the value, evaluated if it is a template."""
-        if not self.templar.is_template(value):
-            return value
-        self.templar.available_variables = variables
-        return self.templar.template(value)
 
     # -- hosts -----------------------------------------------------------------------------------------------------
 
@@ -540,17 +534,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         return list(reasons)
 
     def _variables_of_other_sources(self, name: str) -> dict[str, t.Any]:
-        """Return the variables of a host and of its groups, without those of the group ``all``.
-
-        Those apply to the devices too. The variables that select a device are templated, if that is possible.
-        """
+        """Return the variables of a host and of its groups. Those of the group ``all`` apply to the devices too."""
         host: Host = self.inventory.hosts[name]
         groups = [group for group in host.get_groups() if group.name != "all"]
         variables: dict[str, t.Any] = combine_vars(get_group_vars(groups), host.vars)
-        for selector in DEVICE_SELECTORS:
-            with contextlib.suppress(AnsibleError):
-                known = {**variables, "inventory_hostname": name}
-                variables[selector] = self._template(variables.get(selector), known)
         return variables
 
     def _warn_about_option_groups(self, created: DeviceGroups) -> None:

@@ -33,9 +33,6 @@ _TEMPLATE_FREE = re.compile(r"[\w .:@+$-]*")
 #: Host names that have a meaning for ansible-core.
 _RESERVED_NAMES = frozenset({"all", "ungrouped", "localhost", "127.0.0.1"})
 
-#: The variables with which a host selects a device. The first that is set decides.
-DEVICE_SELECTORS = ("remoteit_device_id", "remoteit_deviceaddress", "remoteit_device")
-
 
 @dataclasses.dataclass
 class DeviceListing:
@@ -208,17 +205,19 @@ def sanitize_hostname(name: str) -> str:
 def difference(other: t.Mapping[str, t.Any], device: t.Mapping[str, t.Any]) -> str | None:
     """Return why a host of another source is not the device, or ``None`` if the two can be merged.
 
-    Other variables and groups do not matter, because a user may want to add them to a device.
+    Other variables and groups do not matter, because a user may want to add them to a device. Only an ID proves that
+    both are the same device. A name is unique within an account at most.
 
-    :param other: the variables of that host.
+    :param other: the variables of that host. A template is not evaluated, so it is no ID.
     :param device: the variables of the device.
     """
-    ids = {device["remoteit_device_id"].upper(), *(service["id"].upper() for service in device["remoteit_services"])}
-    for name in DEVICE_SELECTORS:
-        value = other.get(name)
-        if value is not None:
-            is_same = value == device[name] if name == "remoteit_device" else str(value).upper() in ids
-            return None if is_same else "which is another device"
+    for name in ("remoteit_deviceaddress", "remoteit_device_id"):
+        if other.get(name):
+            is_same = str(other[name]).upper() == str(device.get(name, "")).upper()
+            return None if is_same else f"whose {name} is not that of the device"
+    for name in ("remoteit_device", "remoteit_service"):
+        if other.get(name):
+            return f"whose {name} may be that of another account (to merge them, remove it there)"
     targets = [name for name in ("ansible_connection", "ansible_host", "ansible_ssh_host") if name in other]
     if not targets or other.get("ansible_connection") == CONNECTION:
         return None

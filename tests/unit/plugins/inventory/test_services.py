@@ -177,10 +177,12 @@ REMOTEIT = {"ansible_connection": "remoteit.fleet.ssh"}
     ("variables", "group_vars"),
     [
         ({"remoteit_deviceaddress": ID.format(2, 1)}, REMOTEIT),
-        ({"remoteit_device": "pi-2"}, REMOTEIT),
-        ({"remoteit_device": "pi-{{ number }}"}, {"number": 2, **REMOTEIT}),
-        ({"remoteit_device": "{{ undefined }}"}, REMOTEIT),
+        ({"remoteit_deviceaddress": ID.format(1, 2), "remoteit_device_id": ID.format(1, 0)}, REMOTEIT),
+        ({"remoteit_deviceaddress": "{{ addresses[inventory_hostname] }}"}, REMOTEIT),
         ({"remoteit_device_id": ID.format(2, 0)}, {}),
+        ({"remoteit_device": "pi-1"}, REMOTEIT),
+        ({}, {"remoteit_device": "{{ inventory_hostname }}", **REMOTEIT}),
+        ({"remoteit_service": "ssh"}, REMOTEIT),
         ({"ansible_host": "192.0.2.1"}, {}),
         ({}, {"ansible_host": "{{ inventory_hostname }}.example.com"}),
         ({"ansible_ssh_host": "192.0.2.1"}, {}),
@@ -207,7 +209,8 @@ def test_source_does_not_capture_another_host(
         ({"ansible_host": "pi-1"}, REMOTEIT),
         ({"remoteit_deviceaddress": ID.format(1, 1).lower(), "ansible_host": "192.0.2.1"}, {}),
         ({"remoteit_device_id": ID.format(1, 0)}, SSH),
-        ({}, {"remoteit_device": "{{ inventory_hostname }}"}),
+        ({"remoteit_device_id": ID.format(1, 0), "remoteit_device": "pi-1"}, {}),
+        ({"remoteit_device": None, "remoteit_deviceaddress": ""}, {}),
     ],
 )
 def test_source_adds_to_the_host_of_its_device(
@@ -223,6 +226,23 @@ def test_source_adds_to_the_host_of_its_device(
     assert list(inventory.hosts) == ["pi-1"]
     assert inventory.hosts["pi-1"].vars["remoteit_deviceaddress"] == ID.format(1, 1)
     assert "WARNING" not in shown(capsys)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "count"),
+    [({}, {}, 1), ({}, {"use_application": ["vnc"]}, 2), ({"use_application": []}, {"use_application": []}, 1)],
+)
+def test_sources_share_a_host_with_the_same_service(
+    tmp_path: Path, mock_api: MockApi, first: dict[str, t.Any], second: dict[str, t.Any], count: int
+) -> None:
+    vnc = {"id": ID.format(1, 2), "name": "vnc", "state": "active", "application": 4, "port": 5900}
+    two_services = device(1, services=[*device(1)["services"], vnc])
+    mock_api.expect_query(None, page(two_services), page(two_services))
+    inventory = parse(tmp_path, **first)
+    service = inventory.hosts["pi-1"].vars.get("remoteit_deviceaddress")
+    parse(tmp_path, inventory, **second)
+    assert len(inventory.hosts) == count
+    assert inventory.hosts["pi-1"].vars.get("remoteit_deviceaddress") == service
 
 
 def test_variables_of_all_hosts_are_not_those_of_one(tmp_path: Path, mock_api: MockApi) -> None:
