@@ -30,6 +30,8 @@ description:
     Such a host has another C(remoteit_deviceaddress) or, without it, another C(remoteit_device_id). Without these two,
     it has C(remoteit_device) or C(remoteit_service), or its C(ansible_host) or C(ansible_connection) selects another
     target. All other hosts are merged with the device. Templates are not evaluated.
+  - If a source that ansible-core reads before has another host of the name with the ID of the device, the ID of the
+    service is appended instead.
   - Credentials in the source list the devices, and do not connect to them. P(remoteit.fleet.ssh#connection) uses the
     environment, a credentials file, or the variables of the hosts, for example C(remoteit_access_key_id).
 extends_documentation_fragment:
@@ -215,6 +217,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
     digest,
     host_names,
     host_variables,
+    name_with_id,
     sanitize_hostname,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.shutdown import register_in_main_process
@@ -489,10 +492,27 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def _choose_names(self, variables: t.Iterable[dict[str, t.Any]]) -> list[str]:
         """Return a unique name for each host, and warn about names that several devices have."""
-        preferred = [(self._preferred_name(values), values) for values in variables]
+        hosts, wanted, reasons = self.inventory.hosts, [], {}
+        for values in variables:
+            device_id, name = values["remoteit_device_id"], self._preferred_name(values)
+            service_id = values.get("remoteit_deviceaddress", device_id)
+            candidates = [name, name_with_id(name, device_id), name_with_id(name, service_id)]
+            if name not in hosts and candidates[1] in hosts:  # another source has several devices of this name
+                del candidates[0]
+            for name in candidates:
+                reason = self._difference(name, values)
+                if not reason:
+                    break
+                reasons[name] = reason  # one host would hide the other
+            wanted.append((device_id, name))
         constructed_groups = map(self._sanitize_group_name, self.get_option("groups"))
-        taken = {*self.inventory.groups, *constructed_groups, *self._names_of_other_sources(dict(preferred))}
-        names, shared = host_names([(values["remoteit_device_id"], name) for name, values in preferred], taken)
+        names, shared = host_names(wanted, {*self.inventory.groups, *constructed_groups})
+        self._warn(
+            [
+                f"another source has a host called {name!r}, {reason}; an ID is appended to the host name of the device"
+                for name, reason in reasons.items()
+            ]
+        )
         self._warn(
             [f"several devices are called {name!r}; their IDs are appended to their host names" for name in shared]
         )
@@ -515,30 +535,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                 return hostname
         return ""
 
-    def _names_of_other_sources(self, devices: t.Mapping[str, dict[str, t.Any]]) -> list[str]:
-        """Return the names of hosts of other sources that are not the device: one host would hide the other."""
-        reasons = {
-            name: reason
-            for name, variables in devices.items()
-            if name in self.inventory.hosts
-            for reason in [difference(self._variables_of_other_sources(name), variables)]
-            if reason
-        }
-        self._warn(
-            [
-                f"another source has a host called {name!r}, {reason}; the ID of the device is appended to its"
-                " host name"
-                for name, reason in reasons.items()
-            ]
-        )
-        return list(reasons)
-
-    def _variables_of_other_sources(self, name: str) -> dict[str, t.Any]:
-        """Return the variables of a host and of its groups. Those of the group ``all`` apply to the devices too."""
-        host: Host = self.inventory.hosts[name]
-        groups = [group for group in host.get_groups() if group.name != "all"]
-        variables: dict[str, t.Any] = combine_vars(get_group_vars(groups), host.vars)
-        return variables
+    def _difference(self, name: str, device: dict[str, t.Any]) -> str | None:
+        """Return why the host of another source is not the device, or ``None`` if the two can be merged."""
+        host: Host | None = self.inventory.hosts.get(name)
+        if host is None:
+            return None
+        groups = [group for group in host.get_groups() if group.name != "all"]  # its variables apply to devices too
+        return difference(combine_vars(get_group_vars(groups), host.vars), device)
 
     def _warn_about_option_groups(self, created: DeviceGroups) -> None:
         """Warn about groups of the option ``groups`` that the plugin has created for devices, tags or states."""

@@ -234,7 +234,7 @@ def host_names(wanted: t.Sequence[tuple[str, str]], taken: t.Container[str]) -> 
     :param taken: names that no host may have.
     """
     uses = collections.Counter(name for _unused, name in wanted)
-    with_ids = [_with_id(name, device_id.upper()) for device_id, name in wanted]
+    with_ids = [name_with_id(name, device_id) for device_id, name in wanted]
     reserved = {*with_ids, *_RESERVED_NAMES}
     names = [
         name if name and uses[name] == 1 and name not in reserved and name not in taken else with_id
@@ -243,5 +243,7 @@ def host_names(wanted: t.Sequence[tuple[str, str]], taken: t.Container[str]) -> 
     return names, sorted(name for name, count in uses.items() if name and count > 1)
 
 
-def _with_id(name: str, device_id: str) -> str:
+def name_with_id(name: str, device_id: str) -> str:
+    """Return the name with the ID appended, or only the ID if the name is empty."""
+    device_id = device_id.upper()
     return f"{name}-{device_id.replace(':', '')}" if name else device_id.replace(":", "-")

@@ -57,6 +57,11 @@ def device(number: int, **fields: t.Any) -> dict[str, t.Any]:
     return {**row, "tags": [], **fields}
 
 
+def two_services(number: int) -> list[dict[str, t.Any]]:
+    vnc = {"id": ID.format(number, 2), "name": "vnc", "state": "active", "application": 4, "port": 5900}
+    return [*device(number)["services"], vnc]
+
+
 def page(*devices: t.Any, more: bool = False, total: int = 9) -> Reply:
     return Reply({"data": {"login": {"devices": {"items": devices, "hasMore": more, "total": total}}}})
 
@@ -235,14 +240,40 @@ def test_source_adds_to_the_host_of_its_device(
 def test_sources_share_a_host_with_the_same_service(
     tmp_path: Path, mock_api: MockApi, first: dict[str, t.Any], second: dict[str, t.Any], count: int
 ) -> None:
-    vnc = {"id": ID.format(1, 2), "name": "vnc", "state": "active", "application": 4, "port": 5900}
-    two_services = device(1, services=[*device(1)["services"], vnc])
-    mock_api.expect_query(None, page(two_services), page(two_services))
+    one = device(1, services=two_services(1))
+    mock_api.expect_query(None, page(one), page(one))
     inventory = parse(tmp_path, **first)
     service = inventory.hosts["pi-1"].vars.get("remoteit_deviceaddress")
     parse(tmp_path, inventory, **second)
     assert len(inventory.hosts) == count
     assert inventory.hosts["pi-1"].vars.get("remoteit_deviceaddress") == service
+
+
+def test_device_of_another_source_keeps_a_shared_name(
+    tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twins = (device(1), device(2, name="pi-1"), device(3, name="pi-1"))
+    mock_api.expect_query(None, page(twins[0]), page(*twins))
+    inventory = parse(tmp_path, parse(tmp_path))
+    assert list(inventory.hosts) == ["pi-1", "pi-1-8000000001000200", "pi-1-8000000001000300"]
+    assert inventory.hosts["pi-1"].vars["remoteit_device_id"] == ID.format(1, 0)
+    assert "several devices are called" not in shown(capsys)
+
+
+def test_device_keeps_the_id_in_its_name_in_each_source(tmp_path: Path, mock_api: MockApi) -> None:
+    twins = (device(1), device(2, name="pi-1"))
+    mock_api.expect_query(None, page(*twins), page(twins[0]))
+    inventory = parse(tmp_path, parse(tmp_path))
+    assert list(inventory.hosts) == ["pi-1-8000000001000100", "pi-1-8000000001000200"]
+
+
+def test_devices_of_one_name_keep_their_service(tmp_path: Path, mock_api: MockApi) -> None:
+    """The name with the ID of the device is that of a host with another service."""
+    twins = [device(number, name="pi-1", services=two_services(number)) for number in (1, 2)]
+    mock_api.expect_query(None, page(*twins), page(*twins))
+    inventory = parse(tmp_path, parse(tmp_path), use_application=["vnc"])
+    addresses = [ID.format(number, service) for service in (1, 2) for number in (1, 2)]
+    assert [host.vars["remoteit_deviceaddress"] for host in inventory.hosts.values()] == addresses
 
 
 def test_variables_of_all_hosts_are_not_those_of_one(tmp_path: Path, mock_api: MockApi) -> None:
