@@ -144,7 +144,7 @@ def _convert_types(values: dict[str, t.Any]) -> dict[str, t.Any]:
         elif name == "credentials_file" and value:
             converted[name] = os.path.expanduser(str(value))
         else:
-            converted[name] = None if value in (None, "") else str(value)
+            converted[name] = None if value is None else str(value)
     return converted
 
 

@@ -198,7 +198,8 @@ def _find_developer_key(
 def _set_from_options(options: t.Mapping[str, t.Any], given_as: t.Mapping[str, str]) -> dict[str, str]:
     """Return the set of credentials in the options, or an empty dictionary.
 
-    :raises OptionsError: a set is incomplete, or there are two.
+    :raises OptionsError: a set is incomplete, or there are two. Without a set, an option is empty: the credentials of
+        the environment can be those of another account.
     """
     given = {name: options[name] for name in _NAMES if options.get(name)}
     started = [names for names in _CREDENTIAL_SETS if any(name in given for name in names)]
@@ -206,6 +207,12 @@ def _set_from_options(options: t.Mapping[str, t.Any], given_as: t.Mapping[str, s
         raise OptionsError(
             f"the options mix two sets of credentials ({', '.join(given_as[name] for name in given)}): give either"
             " access_key_id and secret_access_key, or token, or username and password"
+        )
+    empty = next((name for name in (*_NAMES, *_FILE_OPTIONS) if options.get(name) == ""), None)
+    if empty and not _first_complete_set(given):
+        raise OptionsError(
+            f"{given_as[empty]} is empty: set it, or omit it to use other credentials. A template of an environment"
+            " variable that is not set gives an empty value"
         )
     for names in started:
         for name in names:

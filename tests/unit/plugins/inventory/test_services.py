@@ -338,6 +338,16 @@ def test_list_that_may_lack_devices_is_an_error(tmp_path: Path, mock_api: MockAp
         parse(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("profile", ""), ("access_key_id", ""), ("profile", "{{ '' }}"), ("token", "{{ missing | default('') }}")],
+)
+def test_empty_credential_sends_no_request(tmp_path: Path, mock_api: MockApi, name: str, value: str) -> None:
+    with pytest.raises(AnsibleParserError, match=f"^the option {name} is empty"):
+        parse(tmp_path, **{name: value})
+    assert not mock_api.sent
+
+
 def test_unknown_option_gives_a_warning(tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]) -> None:
     """The modules have the option ``concurrency``, the inventory plugin does not."""
     mock_api.expect_query(None, page(device(1)))

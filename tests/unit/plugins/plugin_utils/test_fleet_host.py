@@ -125,6 +125,21 @@ def test_reader_names_the_variables_of_the_credentials() -> None:
         read(deviceaddress=SERVICE, **{**login, "api_password": None})
 
 
+@pytest.mark.parametrize(
+    ("option", "variable"),
+    [
+        ("profile", "remoteit_profile"),
+        ("credentials_file", "remoteit_credentials_file"),
+        ("api_password", "remoteit_password"),
+        ("token", "remoteit_token"),
+    ],
+)
+def test_reader_refuses_an_empty_variable(option: str, variable: str) -> None:
+    os.environ.update({"REMOTEIT_TOKEN": TOKEN, "REMOTEIT_DEVELOPER_KEY": KEY})
+    with pytest.raises(OptionsError, match=f"^the variable {variable} is empty"):
+        HostReader().read("kiosk-1", {"deviceaddress": SERVICE, option: ""}, ())
+
+
 def test_reader_loads_an_account_once(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "mine"
     file.write_text("[DEFAULT]\nR3_ACCESS_KEY_ID = id\nR3_SECRET_ACCESS_KEY = c2VjcmV0\n")

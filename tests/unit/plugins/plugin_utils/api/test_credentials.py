@@ -75,8 +75,9 @@ ENVIRONMENT_KEY = {"REMOTEIT_DEVELOPER_KEY": "e-key"}
         # sets are not completed from another source
         ({"token": "o"}, LOGIN_ENVIRONMENT, ("o", None, None, "f-key")),
         ({}, {"REMOTEIT_TOKEN": "e", "REMOTEIT_USERNAME": "e-user"}, ("e", None, None, "f-key")),
-        # empty values are ignored
-        ({"token": "", "username": "", "developer_key": ""}, {"REMOTEIT_TOKEN": "e"}, ("e", None, None, "f-key")),
+        # empty values are ignored, but without a complete set, only that of the developer key
+        ({"developer_key": ""}, {"REMOTEIT_TOKEN": "e"}, ("e", None, None, "f-key")),
+        ({"token": "o", "username": "", "profile": "", "developer_key": ""}, {}, ("o", None, None, "f-key")),
         (
             {},
             {"REMOTEIT_TOKEN": "", **LOGIN_ENVIRONMENT, "REMOTEIT_DEVELOPER_KEY": ""},
@@ -117,7 +118,7 @@ TOKEN_ENVIRONMENT = {"REMOTEIT_TOKEN": "e", **ENVIRONMENT_KEY}
         ({}, {"R3_ACCESS_KEY_ID": "E"}, "F"),
         ({}, {"R3_SECRET_ACCESS_KEY": "ZW52", "REMOTEIT_USERNAME": "u"}, "F"),
         ({}, {"R3_ACCESS_KEY_ID": "E", **TOKEN_ENVIRONMENT}, None),
-        ({"access_key_id": "", "secret_access_key": ""}, {**E_KEY, "REMOTEIT_TOKEN": ""}, "E"),
+        ({**O_KEY, "token": "", "profile": "", "credentials_file": ""}, {**E_KEY, "REMOTEIT_TOKEN": ""}, "O"),
     ],
 )
 def test_load_credentials_prefers_access_keys_in_a_source(
@@ -159,6 +160,29 @@ def test_profile_of_an_option_must_be_complete(home: pathlib.Path, environ: dict
     write(home, text)
     with pytest.raises(NoCredentialsError, match="the option profile is set"):
         load_credentials({"profile": "DEFAULT"}, environ)
+
+
+@pytest.mark.parametrize("environ", [{}, E_KEY, TOKEN_ENVIRONMENT])
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"access_key_id": "", "secret_access_key": ""}, "access_key_id"),
+        ({"access_key_id": "O", "secret_access_key": ""}, "secret_access_key"),
+        ({"token": "", "developer_key": "o-key"}, "token"),
+        ({"username": "", "password": "o-pass"}, "username"),
+        ({"password": ""}, "password"),
+        ({"profile": ""}, "profile"),
+        ({"profile": "work", "credentials_file": ""}, "credentials_file"),
+        ({"profile": "work", "token": ""}, "token"),
+    ],
+)
+def test_load_credentials_refuses_an_empty_option(
+    home: pathlib.Path, options: dict[str, str], name: str, environ: dict[str, str]
+) -> None:
+    """The environment and the file can be those of another account."""
+    write(home, FILE_OF_TWO_ACCOUNTS)
+    with pytest.raises(OptionsError, match=f"^the option {name} is empty"):
+        load_credentials(options, environ)
 
 
 def test_profile_of_the_environment_follows_the_environment(home: pathlib.Path) -> None:
