@@ -317,7 +317,8 @@ run_id:
   type: str
   sample: 4711-09af3c55d2
 ansible_facts:
-  description: The facts of the host that the task runs for.
+  description: The facts of the host that the task runs for. With C(run_once), ansible-core sets them for all hosts of
+    the play.
   returned: for exactly one service
   type: dict
   contains:

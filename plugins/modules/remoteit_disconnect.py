@@ -163,7 +163,8 @@ failures:
       type: str
   sample: {}
 ansible_facts:
-  description: The facts of the host that the task runs for.
+  description: The facts of the host that the task runs for. With C(run_once), ansible-core sets them for all hosts of
+    the play.
   returned: if the task closed the connection in the fact, or it was already closed
   type: dict
   contains:
