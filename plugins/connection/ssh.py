@@ -239,8 +239,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.main_proces
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.proxy_lease import ProxyLease
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, to_plain_types
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.processes import has_exited
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import THIS_RUN, exit_if_controller_ended
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh import errors as _ssh_errors
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.command_line import (
     KEEP_ALIVE,
@@ -397,6 +396,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         limit = parse_int(HOST_VARIABLES["wait_for_online"], self.get_option("wait_for_online"), 0, minimum=0)
         deadline = time.monotonic() + limit
         while True:
+            exit_if_controller_ended()
             try:
                 return acquire()
             except OfflineError as error:
@@ -437,8 +437,7 @@ class Connection(SshConnection):  # type: ignore[misc]
 
         :raises AnsibleError: a limit is reached, waiting does not help, or something may have been executed.
         """
-        if has_exited(THIS_RUN.controller):  # ansible-core 2.16 leaves its workers behind
-            raise error from None
+        exit_if_controller_ended()
         messages = _ssh_errors.without_debug_messages(self._ssh_messages or str(error))
         detailed_evidence = self._evidence(messages)
         evidence = _ssh_errors.without_debug_messages(detailed_evidence)
@@ -469,8 +468,7 @@ class Connection(SshConnection):  # type: ignore[misc]
         pause = max(RETRY_SECONDS, limits.wait_timeout / 2) if may_log_in_again else RETRY_SECONDS
         time.sleep(pause)
         lease.age += pause
-        if has_exited(THIS_RUN.controller):
-            raise failure from None
+        exit_if_controller_ended()
 
     @staticmethod
     def _address_hint(lease: ProxyLease) -> str:

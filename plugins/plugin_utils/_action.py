@@ -22,7 +22,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import has_ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._play import Play, to_plain_types
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import (
-    THIS_RUN,
+    exit_if_controller_ended,
     fallback_state_dir,
     has_home,
     runs_dir,
@@ -65,7 +65,7 @@ class RemoteItAction(ActionBase):
             task_result = self.execute(validation.validated_parameters, task_vars or {})
         except RemoteItError as error:
             task_result = _results.failed(error)
-        _exit_if_controller_died()
+        exit_if_controller_ended()  # a large result would block this worker forever in a pipe without a reader
         result.update(remove_values(task_result, validation._no_log_values))
         return result
 
@@ -139,11 +139,3 @@ def _describe(error: AnsibleValidationError) -> str:
     """Return the message of the error. That of an unsupported option is a part of a sentence."""
     message: str = error.msg
     return f"unsupported parameters: {message}" if isinstance(error, UnsupportedError) else message
-
-
-def _exit_if_controller_died() -> None:
-    """Exit if the controller was killed: a large result would block this worker forever in a pipe without a reader."""
-    try:
-        os.kill(THIS_RUN.controller_pid, 0)
-    except ProcessLookupError:
-        os._exit(1)

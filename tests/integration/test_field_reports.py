@@ -163,10 +163,10 @@ def test_slow_login_to_a_jump_host_is_not_repeated(fleet: Fleet) -> None:
     assert "ansible_ssh_timeout" in run.message("who", FIRST)
 
 
-def terminate(fleet: Fleet, arguments: str, ready: Callable[[], Any]) -> None:
-    """End a run by SIGTERM while it waits for its devices, which no proxy is connected with."""
-    fleet.inventory["fleet"]["vars"] |= {"ansible_ssh_extra_args": arguments, "remoteit_wait_timeout": 600}
-    fleet.write("play.yml", [play(who())])
+def terminate(fleet: Fleet, task: dict[str, Any], ready: Callable[[], Any], **variables: Any) -> None:
+    """End a run by SIGTERM while a task waits for its devices. ansible-core 2.16 leaves its workers behind."""
+    fleet.inventory["fleet"]["vars"] |= {"remoteit_wait_timeout": 600, **variables}
+    fleet.write("play.yml", [play(task)])
     with running(fleet, [fleet.ansible_playbook, "-i", fleet.write_inventory(), "play.yml"]) as process:
         wait_until(ready)
         process.terminate()
@@ -176,8 +176,21 @@ def terminate(fleet: Fleet, arguments: str, ready: Callable[[], Any]) -> None:
 
 @pytest.mark.every_engine
 def test_wait_for_a_device_ends_with_the_run(fleet: Fleet) -> None:
-    """ansible-core 2.16 leaves its workers behind."""
-    terminate(fleet, "-J 127.0.0.1:9", lambda: len(fleet.simulator.open_connections()) == len(ALL))
+    terminate(
+        fleet,
+        who(),
+        lambda: len(fleet.simulator.open_connections()) == len(ALL),
+        ansible_ssh_extra_args="-J 127.0.0.1:9",
+    )
+
+
+@pytest.mark.every_engine
+def test_module_that_waits_ends_with_the_run(fleet: Fleet) -> None:
+    """It makes attempts until its own limit, each of which would start a keeper."""
+    for device in fleet.devices:
+        fleet.simulator.device(device, online=False)
+    wait = {"name": "wait", "ansible.builtin.wait_for_connection": {"timeout": 600, "sleep": 1}}
+    terminate(fleet, wait, lambda: len(fleet.simulator.requests("connect")) >= len(ALL))
 
 
 @pytest.mark.every_engine
@@ -185,7 +198,7 @@ def test_jump_host_is_not_used_after_the_run(fleet: Fleet) -> None:
     fleet.use_devices(1)
     used = fleet.directory / "used"
     command = f'sh -c "echo again >>{used}; sleep 3" %h %p'
-    terminate(fleet, f"-o ProxyCommand='{command}'", used.exists)
+    terminate(fleet, who(), used.exists, ansible_ssh_extra_args=f"-o ProxyCommand='{command}'")
     assert used.read_text() == "again\n"
 
 

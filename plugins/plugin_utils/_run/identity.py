@@ -145,3 +145,12 @@ def audit_log_path() -> str | None:
 
 
 THIS_RUN = _this_run()
+
+
+def exit_if_controller_ended() -> None:
+    """End this worker if its controller has ended: nothing reads its results, and nothing may be opened any more.
+
+    ansible-core leaves its workers behind when it is killed, and 2.16 also at SIGTERM.
+    """
+    if os.getpid() != THIS_RUN.controller_pid and os.getppid() != THIS_RUN.controller_pid:
+        os._exit(1)
