@@ -203,6 +203,16 @@ def test_skip_fails_if_the_account_has_no_device(fleet: Fleet, keywords: dict[st
     assert rc == 0 or "No host has a connection. pi-0001: " in one_line(run.text)
 
 
+def test_skip_fails_if_the_account_has_no_other_device(fleet: Fleet) -> None:
+    """A host that has left the play does not need a connection."""
+    for variables in fleet.inventory["fleet"]["hosts"].values():
+        variables["remoteit_deviceaddress"] = "80:00:00:00:01:00:00:01"
+    end = task("end", meta="end_host", when=f"inventory_hostname == '{fleet.devices[0]}'")
+    run = fleet.session([who()], play={"pre_tasks": [end]}, remoteit_session_on_failure="skip")
+    assert run.rc == 2
+    assert "No host has a connection" in one_line(run.text)
+
+
 @pytest.mark.parametrize("entry_point", ["main", "open"])
 @pytest.mark.parametrize("api", ["rest"])
 def test_skip_skips_no_host_whose_connection_may_be_open(fleet: Fleet, entry_point: str) -> None:
