@@ -467,6 +467,7 @@ def test_source_without_the_library_requests(account: Account) -> None:
 def test_wrong_option_is_reported(account: Account) -> None:
     mistakes: list[tuple[dict[str, Any], str]] = [
         ({"application": ["sssh"]}, "unknown application 'sssh'"),
+        ({"organisation": ""}, "organisation is empty"),
         ({"state": "inactive", "include_offline": False}, "leave nothing to list"),
         ({"token": "x", "access_key_id": "y", "secret_access_key": "z"}, "mix two sets of credentials"),
         ({"timeout": 0}, "timeout must be at least 1"),

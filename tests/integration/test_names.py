@@ -82,6 +82,7 @@ def test_service_info_filters(fleet: Fleet) -> None:
         {"name": "none", INFO: {"device": "nobody"}},
         {"name": "two", INFO: {"device": "pi-0007"}, "ignore_errors": True},
         {"name": "no application", INFO: {"application": "sssh"}, "ignore_errors": True},
+        {"name": "empty", INFO: {"organisation": ""}, "ignore_errors": True},
         {"name": "tag", INFO: {"tags_any": ["kiosk"]}, "ignore_errors": True},
         {"name": "organisation", INFO: {"organisation": "nobody's"}, "ignore_errors": True},
     ]
@@ -100,6 +101,7 @@ def test_service_info_filters(fleet: Fleet) -> None:
     assert run.result("two")["failure"]["code"] == "not_found"
     assert run.result("two")["msg"].count("80:00:") == 2
     assert "unknown application" in run.result("no application")["msg"]
+    assert "organisation is empty" in run.result("empty")["msg"]
     if fleet.api == "rest":
         assert "access key" in run.result("tag")["msg"]
         assert "access key" in run.result("organisation")["msg"]

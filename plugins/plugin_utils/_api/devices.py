@@ -126,8 +126,13 @@ class DeviceFilter:
     def from_options(cls, options: t.Mapping[str, t.Any]) -> DeviceFilter:
         """Return the filter that the options of a module or of an inventory source describe.
 
-        :raises OptionsError: an application is unknown.
+        :raises OptionsError: an application is unknown, or the organization is empty.
         """
+        if options["organisation"] == "":
+            raise OptionsError(
+                "organisation is empty: set it, or omit it to list the devices of the account itself. A template of an"
+                " environment variable that is not set gives an empty value"
+            )
         texts = {
             name: frozenset(map(str, options[name] or ())) for name in ("device", "service", "tags_any", "tags_all")
         }
