@@ -37,8 +37,8 @@ options:
     type: str
   username:
     description:
-      - The user name (an email address). The collection logs in once per run. Tasks that run before the first
-        connection is opened log in separately.
+      - The user name (an email address). The collection logs in once per run. Tasks that work on other runs
+        log in separately.
       - An account with two-factor authentication or single sign-on cannot log in with a password. Use O(access_key_id)
         instead.
       - By default, E(REMOTEIT_USERNAME) is used.

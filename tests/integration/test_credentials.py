@@ -64,6 +64,16 @@ def test_environment_of_the_process(fleet: Fleet, way: str) -> None:
     assert fleet.ledgers() == []
 
 
+def test_refused_login_is_not_repeated_by_a_search(fleet: Fleet) -> None:
+    """For each host, and with retries."""
+    fleet.environ |= {name: fleet.simulator.state[key] for name, key in ENVIRONMENTS["login"].items()}
+    fleet.environ["REMOTEIT_PASSWORD"] = "wrong"
+    search = {"name": "search", "remoteit.fleet.remoteit_service_info": {}, "until": "false", "retries": 2, "delay": 0}
+    run = fleet.run([play(search)])
+    assert set(run.status("search").values()) == {"failed"}
+    assert run.calls("login") == [None]
+
+
 def test_environment_of_a_task(fleet: Fleet) -> None:
     """Each task of a run has other credentials. No set of credentials is completed from the process."""
     fleet.environ |= {name: fleet.simulator.state[key] for name, key in ACCESS_KEY.items()}

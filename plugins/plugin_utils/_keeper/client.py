@@ -25,7 +25,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NotFoundError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import FoundServices, ServiceName
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper import process, protocol
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest, KeeperUnavailableError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import (
+    HostRequest,
+    KeeperError,
+    KeeperUnavailableError,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.proxy_lease import KILLED, PlayBatch, ProxyLease
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.recap import Recap
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.files import has_ledger
@@ -87,10 +91,10 @@ class KeeperClient:
         return found
 
     def list_devices(self, account: Account, wanted: DeviceFilter, warn: Warn) -> list[Device]:
-        """List devices through the keeper, which has a login. Without a keeper, ask the API directly."""
-        with contextlib.suppress(KeeperUnavailableError):
+        """List devices through the keeper, so that the run logs in once. Without a keeper, ask the API directly."""
+        with contextlib.suppress(KeeperError):
             devices = []
-            for event in self._request(protocol.ListDevices(account, wanted)):
+            for event in self._request(protocol.ListDevices(account, wanted), start=True):
                 if isinstance(event, protocol.Warned):
                     warn(event.text)
                 else:
