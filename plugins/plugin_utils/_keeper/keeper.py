@@ -325,12 +325,13 @@ class Keeper:
         :raises RemoteItError: it may still be open.
         """
         directory = os.path.dirname(self._ledger.path)
-        if disconnect_one(client.api, ref) == CLOSED:
-            record_closed(directory, ref)
-            if self._audit is not None:
-                self._audit.record_foreign(client, *ref)
-            return CLOSED
-        return ALREADY_CLOSED if is_known_closed(directory, ref, client.fingerprint) else NOT_KNOWN
+        outcome = disconnect_one(client.api, ref)
+        if outcome == ALREADY_CLOSED and not is_known_closed(directory, ref, client.fingerprint):
+            return NOT_KNOWN
+        record_closed(directory, ref)
+        if self._audit is not None and outcome == CLOSED:
+            self._audit.record_foreign(client, *ref)
+        return outcome
 
     def _release_managed(self, managed: ManagedConnection, lease: Lease | None) -> _StopFuture:
         managed.end_lease(lease)

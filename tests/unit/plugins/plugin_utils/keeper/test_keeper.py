@@ -415,7 +415,7 @@ def test_disconnect_checks_the_ledger_of_another_run(
     mock_api.expect_unknown(SERVICE, "id-b")
     assert disconnect(keeper, "id-b", SERVICE, who) == outcome
     kinds = [kind for kind, *_unused in ledger_events(another)]
-    assert kinds == ["intent", "opened", *(["responded"] if outcome == "api" else [])]
+    assert kinds == ["intent", "opened", *{"api": ["responded"], "already_closed": ["closed"]}.get(outcome, [])]
 
 
 def test_disconnect_records_the_end_in_the_ledger_of_another_run(
