@@ -151,12 +151,11 @@ def load_credentials(
     path, profile = file_and_profile(options, environ)
     in_file = f"in the profile {sanitize(profile)} of {path}"
     of_file = _first_complete_set({name: from_file.get(key) for name, key in _R3_VARIABLES.items()})
-    if not chosen and of_file and (named_by or not of_environment):
-        chosen = of_file
-        sources = {name: f"{_R3_VARIABLES[name]} {in_file}" for name in chosen}
-    elif not chosen:
-        chosen = of_environment
-        sources = {name: f"{_VARIABLES[name]} in the environment" for name in chosen}
+    sets = [(of_environment, "in the environment"), (of_file, in_file)]
+    for found, place in reversed(sets) if named_by else sets:
+        if found and not chosen:
+            chosen = found
+            sources = {name: f"{_VARIABLES[name]} {place}" for name in chosen}
     if "access_key_id" not in chosen:
         if not developer_key:
             developer_key = from_file.get("R3_DEVELOPER_API_KEY")
