@@ -336,6 +336,8 @@ def test_playbook_is_no_tasks_file(fleet: Fleet) -> None:
         ("- ansible.builtin.import_playbook: site.yml\n", "is a playbook"),
         ("---\n-   hosts: fleet\n    tasks: []\n", "is a playbook"),
         ('[{"hosts": "fleet"}]', "is a playbook"),
+        ('[\n  {\n    "hosts": "fleet"\n  }\n]', "is a playbook"),
+        ('[\n    {\n        "name": "a play",\n        "hosts": "fleet"\n    }\n]', "is a playbook"),
         ("\ufeff%YAML 1.1\n---\n- hosts: fleet\n", "is a playbook"),
         ("---\r\n\r\n- hosts: fleet\r\n", "is a playbook"),
         ("- {hosts: fleet, tasks: []}\n", "is a playbook"),
@@ -368,6 +370,21 @@ def test_each_host_has_its_own_tasks_file(fleet: Fleet) -> None:
     assert run.stdout_of("who") == themselves(FIRST)
     assert "The tasks file missing.yml" in run.text
     assert "Set remoteit_session_tasks to the path of a tasks file" in run.text
+
+
+@pytest.mark.every_engine
+def test_unusable_tasks_file_of_a_later_host_fails_alone(fleet: Fleet) -> None:
+    """The file of the second host contains no tasks, and that of the third one is a playbook."""
+    for device, name in zip(fleet.devices, ("on_the_devices.yml", "empty.yml", "playbook.yml")):
+        fleet.inventory["fleet"]["hosts"][device]["remoteit_session_tasks"] = name
+    fleet.write("on_the_devices.yml", [who()])
+    fleet.write("empty.yml", "--- # soon\n")
+    fleet.write("playbook.yml", [play(who())])
+    run = fleet.run([{"hosts": "fleet", "gather_facts": False, "roles": [ROLE]}])
+    assert run.rc == 2
+    assert run.stdout_of("who") == themselves(FIRST)
+    assert "empty.yml (remoteit_session_tasks) contains no tasks" in run.text
+    assert "playbook.yml (remoteit_session_tasks) is a playbook" in run.text
 
 
 @pytest.mark.parametrize("on_failure", ["fail", "skip"])
