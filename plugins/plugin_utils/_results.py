@@ -7,10 +7,13 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
 
+#: The explanation at the end of a reason.
+_EXPLANATION = re.compile(r" \([^()]*\)$")
 #: The services that a message names.
 MAX_LISTED = 10
 
@@ -34,11 +37,19 @@ def failed_for(failures: t.Mapping[str, t.Mapping[str, t.Any]], msg: str) -> dic
 
 
 def list_failures(failures: t.Sequence[tuple[str, str]]) -> str:
-    """Return the first failed services and why they failed, as one text. A reason that several share is there once."""
+    """Return the first failed services and why they failed, as one text.
+
+    A reason that several share is there once, and so is an explanation at the end of different reasons.
+    """
     by_reason: dict[str, list[str]] = {}
     for service, reason in failures[:MAX_LISTED]:
         by_reason.setdefault(reason, []).append(service)
-    listed = [f"{', '.join(services)}: {reason}" for reason, services in by_reason.items()]
+    listed, known = [], set()
+    for reason, services in by_reason.items():
+        explanation = _EXPLANATION.search(reason)
+        shown = reason[: explanation.start()] if explanation and explanation[0] in known else reason
+        known.add(explanation[0] if explanation else "")
+        listed.append(f"{', '.join(services)}: {shown}")
     if len(failures) > MAX_LISTED:
         listed.append(f"and {len(failures) - MAX_LISTED} more, see failures")
     return "; ".join(listed)

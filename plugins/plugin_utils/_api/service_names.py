@@ -54,8 +54,8 @@ class ServiceName(t.NamedTuple):
         """
         if not devices:
             raise NotFoundError(
-                f"no device is named {self.device!r} in this account; names are case-sensitive, and a device of an"
-                " organization needs a service ID instead"
+                f"no device is named {self.device!r} in this account (names are case-sensitive, and a device of an"
+                " organization needs a service ID instead)"
             )
         if len(devices) > 1:
             listed = "; ".join(f"{device.id} ({device.state}: {_listed(device.services)})" for device in devices)
