@@ -90,6 +90,8 @@ _VALIDATION_ERROR = re.compile(
     r"^Cannot query field|^Unknown (argument|directive|field|fragment|operation|type)\b|^Syntax Error|^Expected type\b"
     r"|^Variable \"?\$|^Field \"[^\"]*\" (argument|must|of type)|^Argument \"[^\"]*\" |^Must provide\b"
     r"|^Value \"[^\"]*\" does not exist in\b|^There can be only one\b"
+    # rules of graphql-depth-limit and graphql-query-complexity
+    r"|exceeds maximum operation depth of|exceeds the maximum complexity of"
 )
 #: The codes of such errors, as Apollo Server writes them: https://www.apollographql.com/docs/apollo-server/data/errors
 _VALIDATION_CODES = (
@@ -100,9 +102,10 @@ _VALIDATION_CODES = (
     "PERSISTED_QUERY_NOT_SUPPORTED",
 )
 
-#: Errors about the rights of the account. In a response with data they are about a part of the request.
-_UNAUTHORIZED = re.compile(r"^unauthori[sz]ed\b", re.IGNORECASE)
-_FORBIDDEN = re.compile(r"^(forbidden|unauthori[sz]ed)\b", re.IGNORECASE)
+#: Errors about the rights of the account. In a response with data they are about a part of the request. Some servers
+#: put the status of another server before them.
+_UNAUTHORIZED = re.compile(r"^(401: )?unauthori[sz]ed\b", re.IGNORECASE)
+_FORBIDDEN = re.compile(r"^(40[13]: )?(forbidden|unauthori[sz]ed|not authori[sz]ed|access denied)\b", re.IGNORECASE)
 
 _CONNECTION = "id host port url reverseProxy timeout"
 _SESSION = "id timestamp user { id } target { id } endpoint { proxy }"

@@ -202,11 +202,12 @@ def test_forbidden_connect_is_not_a_wrong_access_key(mock_api: MockApi, data: t.
         api().connect(SERVICE)
 
 
-def test_unauthorized_field_is_not_a_wrong_access_key(mock_api: MockApi) -> None:
+@pytest.mark.parametrize("message", ["unauthorized", "403: Forbidden", "401: Unauthorized", "Not Authorised!"])
+def test_unauthorized_field_is_not_a_wrong_access_key(mock_api: MockApi, message: str) -> None:
     """The null of a required field below ``login`` spreads up to the whole response."""
-    refusal = {"message": "unauthorized", "path": ["login", "account", "devices"]}
+    refusal = {"message": message, "path": ["login", "account", "devices"]}
     mock_api.expect_query(PAGE, Reply({"errors": [refusal], "data": None}))
-    with pytest.raises(NotSharedError, match=r"unauthorized, about: login\.account\.devices"):
+    with pytest.raises(NotSharedError, match=rf"{message}, about: login\.account\.devices"):
         listed()
 
 
@@ -405,6 +406,8 @@ VALIDATION_ERRORS = [
     "Syntax Error: Expected Name, found <EOF>.",
     'Value "FAST" does not exist in "ProxyType" enum.',
     'There can be only one argument named "hostIP".',
+    "'Connect' exceeds maximum operation depth of 1",
+    "The query exceeds the maximum complexity of 20. Actual complexity is 21",
 ]
 
 
