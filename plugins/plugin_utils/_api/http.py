@@ -55,7 +55,7 @@ VERSION = "1.1.0"
 MAX_ATTEMPTS = 5
 #: Seconds after its first attempt in which a call is repeated because the API has refused it.
 MAX_REPEAT_SECONDS = 60.0
-#: The longest pause between two attempts.
+#: The longest pause after a call that got no response or HTTP 5xx.
 MAX_BACKOFF_SECONDS = 30.0
 #: Twice the size of the largest response, REST's list of ten thousand devices with three services each.
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -190,7 +190,7 @@ class HttpClient:
                 if attempt + 1 == attempts or time.monotonic() + pause >= deadline:
                     raise
             else:
-                pause = _backoff(attempt, retry_after)
+                pause = min(_backoff(attempt, retry_after), MAX_BACKOFF_SECONDS)
                 if response.status < 500 or attempt + 1 == attempts or time.monotonic() + pause >= deadline:
                     break
             time.sleep(pause)
@@ -273,7 +273,7 @@ class HttpClient:
 def _backoff(attempt: int, retry_after: float | None) -> float:
     """Return the seconds to wait after an attempt; the first one has the number 0."""
     if retry_after is not None and retry_after > 0:  # a date can be past
-        return min(retry_after, MAX_BACKOFF_SECONDS)
+        return min(retry_after, MAX_REPEAT_SECONDS)
     return random.uniform(0.5, 1.0) * min(0.5 * 2**attempt, MAX_BACKOFF_SECONDS)
 
 
@@ -286,8 +286,9 @@ def _retry_after(value: str | None, date: str | None) -> float | None:
     """
     if not value:
         return None
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value.strip()):
-        return min(float(value), 86400)
+    number = re.match(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(?:,|$)", value)  # a gateway can add another header
+    if number:
+        return min(float(number[1]), 86400)
     seconds = seconds_until(value)
     return None if seconds is None else seconds - (seconds_until(date) or 0.0)
 
@@ -376,12 +377,18 @@ def _without_user(url: str) -> str:
 
 
 def _root_cause(error: BaseException, call: Call) -> BaseException:
-    """Return the innermost exception that occurred during the call.
+    """Return the innermost exception of the network or of the HTTP libraries that occurred during the call.
 
     The context of an exception that is raised again is the one that was handled then. It still has its cause.
     """
     while True:
         inner = error.__context__ if error.__context__ is not call.handled else error.__cause__
-        if inner is None or inner is call.handled:
+        if inner is None or inner is call.handled or not _is_of_network(inner):
             return error
         error = inner
+
+
+def _is_of_network(error: BaseException) -> bool:
+    """Return whether the network or an HTTP library has this error. One of a decompressor says nothing to a user."""
+    is_of_urllib3 = type(error).__module__.startswith("urllib3.")
+    return is_of_urllib3 or isinstance(error, (OSError, http.client.HTTPException))
