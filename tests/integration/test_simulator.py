@@ -267,6 +267,10 @@ def test_stop_closes_streams_and_only_once(sim: Client) -> None:
     assert sim.connection(connectionid)["closed_by"] == "stop"
     assert is_refused(connection["proxyport"])
     assert stop(address, connectionid).status_code == 401
+    with socket.socket() as another:
+        another.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        with pytest.raises(OSError, match="in use"):
+            another.bind(("127.0.0.1", int(connection["proxyport"])))
 
 
 def test_simultaneous_connects_reuse_one_connection(sim: Client) -> None:

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import contextlib
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Protocol
@@ -13,6 +16,25 @@ from typing import Protocol
 from aiohttp import web
 
 from devices import Device
+
+#: Sockets that keep the ports of the last proxies that have ended. Otherwise the system could give such a port to
+#: another server of this machine, which would respond in place of the proxy.
+_ENDED: collections.deque[socket.socket] = collections.deque()
+MAX_ENDED = 100
+
+
+def stop_listening(server: asyncio.Server) -> None:
+    """Close a server, whose port then refuses connections."""
+    address = server.sockets[0].getsockname()
+    server.close()
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # its streams may still be open
+    with contextlib.suppress(OSError):
+        reserved.bind(address)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    _ENDED.append(reserved)
+    if len(_ENDED) > MAX_ENDED:
+        _ENDED.popleft().close()
 
 
 class ProxiedConnection(Protocol):
@@ -56,7 +78,7 @@ class PortProxy:
 
     def close(self) -> None:
         if self._server is not None:
-            self._server.close()
+            stop_listening(self._server)
         for stream in list(self.streams):
             stream.abort()
 
@@ -186,7 +208,7 @@ class WebProxy:
 
     def close(self) -> None:
         if self._server is not None:
-            self._server.close()
+            stop_listening(self._server)
         for handler in list(self._http.connections):
             if handler.transport is not None:
                 handler.transport.abort()
