@@ -63,6 +63,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry im
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.unconfirmed import Reconciler
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import LedgerSnapshot
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.other_runs import is_known_closed, record_closed
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import entries_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._run.identity import Run
 
@@ -324,11 +325,11 @@ class Keeper:
 
         :raises RemoteItError: it may still be open.
         """
-        directory = os.path.dirname(self._ledger.path)
         outcome = disconnect_one(client.api, ref)
-        if outcome == ALREADY_CLOSED and not is_known_closed(directory, ref, client.fingerprint):
+        entries = entries_of(os.path.dirname(self._ledger.path), ref)
+        if outcome == ALREADY_CLOSED and not is_known_closed(entries, client.fingerprint):
             return NOT_KNOWN
-        record_closed(directory, ref)
+        record_closed(entries)
         if self._audit is not None and outcome == CLOSED:
             self._audit.record_foreign(client, *ref)
         return outcome

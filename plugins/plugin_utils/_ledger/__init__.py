@@ -15,6 +15,6 @@ The package imports ``_api`` and ``_run``. Start with ``entries.py``, the format
 - ``files.py`` to open and lock the files,
 - ``ended_runs.py`` and ``teardown.py`` to close the connections of runs that have ended,
 - ``reconcile.py`` to find connections whose connect call had no response,
-- ``other_runs.py`` to look up a connection that another run opened,
+- ``other_runs.py`` to judge and update a connection that another run opened,
 - ``audit.py`` to append to the audit trail, which is off by default.
 """

@@ -3,42 +3,47 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # PRIVATE to the collection: it may change or vanish in any release.
-"""Look up a connection that another run opened in the ledgers that list it."""
+"""Judge and update a connection that another run opened, by the ledgers that list it."""
 
 from __future__ import annotations
 
 import contextlib
+import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import (
     ALREADY_CLOSED,
     CLOSED,
     NOT_KNOWN_BUT_RESPONDS,
-    ConnectionRef,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials import is_same_account
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import AuthError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import format_utc, utc_now
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.entries import Entry, LedgerSnapshot
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.reader import entries_of
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._ledger.writer import Ledger
 
+_Entries = t.Sequence[tuple[LedgerSnapshot, Entry]]
 
-def record_closed(directory: str, ref: ConnectionRef) -> None:
-    """Record in the ledgers of ended runs that a connection is closed. The keeper of a running run finds that out."""
-    for snapshot, entry in entries_of(directory, ref):
+
+def record_closed(entries: _Entries) -> None:
+    """Record in the ledgers of ended runs that a connection is closed. The keeper of a running run finds that out.
+
+    :param entries: those of the connection.
+    """
+    for snapshot, entry in entries:
         with contextlib.suppress(OSError), Ledger.of_ended_run(snapshot.path) as ledger:
             if ledger is not None:
                 ledger.closed(entry.number, CLOSED)
 
 
-def is_known_closed(directory: str, ref: ConnectionRef, login: str) -> bool:
-    """Return whether the ledgers of a directory prove that a connection is closed. The API does not know it.
+def is_known_closed(entries: _Entries, login: str) -> bool:
+    """Return whether the ledgers prove that a connection is closed. The API does not know it.
 
+    :param entries: those of the connection.
     :param login: the fingerprint of the credentials.
     :raises RemoteItError: it may be open.
     """
     is_closed = False
-    for snapshot, entry in entries_of(directory, ref):
+    for snapshot, entry in entries:
         is_closed |= entry.closed in (None, CLOSED, ALREADY_CLOSED)
         if entry.closed is None and not entry.has_expired:
             _require_closed(snapshot, entry, login)
