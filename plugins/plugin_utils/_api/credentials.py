@@ -22,7 +22,11 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.credentials_fi
     list_profiles,
     read_profile,
 )
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import NoCredentialsError, OptionsError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
+    NoCredentialsError,
+    OptionsError,
+    empty_option_error,
+)
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.transport import is_valid_url
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import sanitize
 
@@ -209,10 +213,7 @@ def _set_from_options(options: t.Mapping[str, t.Any], given_as: t.Mapping[str, s
         )
     empty = next((name for name in (*_NAMES, *_FILE_OPTIONS) if options.get(name) == ""), None)
     if empty and not _first_complete_set(given):
-        raise OptionsError(
-            f"{given_as[empty]} is empty: set it, or omit it to use other credentials. A template of an environment"
-            " variable that is not set gives an empty value"
-        )
+        raise empty_option_error(given_as[empty], "use other credentials")
     for names in started:
         for name in names:
             if name not in given:

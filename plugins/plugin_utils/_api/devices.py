@@ -15,7 +15,7 @@ import dataclasses
 import re
 import typing as t
 
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, empty_option_error
 
 Warn = t.Callable[[str], None]
 
@@ -129,10 +129,7 @@ class DeviceFilter:
         :raises OptionsError: an application is unknown, or the organization is empty.
         """
         if options["organisation"] == "":
-            raise OptionsError(
-                "organisation is empty: set it, or omit it to list the devices of the account itself. A template of an"
-                " environment variable that is not set gives an empty value"
-            )
+            raise empty_option_error("organisation", "list the devices of the account itself")
         texts = {
             name: frozenset(map(str, options[name] or ())) for name in ("device", "service", "tags_any", "tags_all")
         }

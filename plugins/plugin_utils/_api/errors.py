@@ -185,3 +185,14 @@ REASONS: tuple[Reason, ...] = (
         _TOO_MANY_CONNECTIONS_HELP,
     ),
 )
+
+
+def empty_option_error(name: str, omitted: str) -> OptionsError:
+    """Return the error for an option that is set, but empty. Without it, another account could be used.
+
+    :param omitted: what omitting the option does.
+    """
+    return OptionsError(
+        f"{name} is empty: set it, or omit it to {omitted}. A template of an environment variable that is not set gives"
+        " an empty value"
+    )
