@@ -228,21 +228,19 @@ MAX_WARNINGS = 10
 #: The group of all devices.
 DEVICES_GROUP = "remoteit_devices"
 
-#: The options that can be templates.
-_TEMPLATE_OPTIONS = (
+#: Where the API and the credentials are.
+_LOCATION_OPTIONS = ("api_url", "graphql_url", "profile", "credentials_file")
+_ACCOUNT_OPTIONS = (
     "access_key_id",
     "secret_access_key",
     "token",
     "developer_key",
     "username",
     "password",
-    "profile",
-    "api_url",
-    "graphql_url",
+    *_LOCATION_OPTIONS,
 )
-_ACCOUNT_OPTIONS = (*_TEMPLATE_OPTIONS, "credentials_file")
-#: Where the API and the credentials are.
-_LOCATION_OPTIONS = ("api_url", "graphql_url", "profile", "credentials_file")
+#: The options that can be templates. ansible-core resolves a path before it could be templated.
+_TEMPLATE_OPTIONS = tuple(name for name in _ACCOUNT_OPTIONS if name != "credentials_file")
 #: The options with expressions that ansible-core evaluates.
 _EXPRESSION_OPTIONS = ("compose", "groups", "keyed_groups")
 #: The variables for the names of the option ``hostnames`` that are not expressions.
