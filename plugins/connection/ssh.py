@@ -488,11 +488,9 @@ class Connection(SshConnection):  # type: ignore[misc]
     def _evidence(self, messages: str) -> str:
         """Return the messages that show whether ssh failed before it could execute anything, or an empty string.
 
-        Those of a command without effect contain the messages of ``-v``.
-
         A command on the device can print the same text. If ssh connects to the proxy itself, its messages contain the
         port of the proxy. Otherwise, a command without effect must fail as well. With ControlPersist, ssh hides the
-        messages of a ProxyCommand, but not those of this command.
+        messages of a ProxyCommand, but not those of this command, which include those of ``-v``.
         """
         if self._route.is_direct:
             return messages
