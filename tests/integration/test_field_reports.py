@@ -612,7 +612,7 @@ def test_teardown_closes_an_unrecorded_connection_of_an_organization(fleet: Flee
 @organization
 @pytest.mark.parametrize(
     ("message", "status"),
-    [("internal server error", 200), ("session store: permission denied", 200), ("Request Timeout", 408)],
+    [("internal server error", 200), ("Too many requests", 200), ("Permission denied", 200), ("Request Timeout", 408)],
 )
 def test_connection_of_an_organization_behind_an_error_is_closed(
     fleet: Fleet, service: str, message: str, status: int

@@ -97,6 +97,11 @@ def outcome_of_response(status: int, reason: str = "", *, is_refusal: bool | Non
     return ConnectOutcome.REFUSED if is_refusal and is_clear else ConnectOutcome.UNCLEAR
 
 
+def is_refused_by_status(status: int) -> bool:
+    """Return whether the HTTP status shows that the call was not executed, whatever the body says."""
+    return status in _REFUSED_STATUSES
+
+
 def has_given_up(status: int, reason: str) -> bool:
     """Return whether a gateway or a part of the API did not wait for another part, which may continue."""
     if status in _REFUSED_STATUSES:

@@ -10,14 +10,17 @@ The queries contain only fields of the vendor's schema. Values are sent as varia
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
+import time
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connect_outcome import (
     find_reason,
     is_known_refusal,
     is_refusal_by_gateway,
+    is_refused_by_status,
     outcome_of_response,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import Connection, is_connection_id
@@ -57,7 +60,13 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.graphql_reply 
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient, Response, seconds_until
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.signature import Signature
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import dict_or_empty, sanitize, truthy
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import (
+    dict_or_empty,
+    format_utc,
+    sanitize,
+    truthy,
+    utc_now,
+)
 
 #: The largest page that the vendor's documentation allows.
 PAGE_SIZE = 1000
@@ -70,6 +79,8 @@ MAX_REREADS = 3
 
 #: Clocks that differ by fewer seconds count as equal.
 _CLOCK_TOLERANCE_SECONDS = 30
+#: Seconds by which a session may seem to start before its connect call. The date of a response has no fractions.
+_SESSION_TOLERANCE_SECONDS = 5
 
 _TARGET = "(service|device|target)"
 #: Reasons that this API may have in addition to those of REST. Their texts are not documented.
@@ -140,6 +151,7 @@ class GraphQlApi:
         :param wait: ignored, because this API always waits.
         :raises BadAnswerError: with the ``connectionid`` if there is a connection to close.
         """
+        start = time.monotonic()
         variables = _drop_none({"serviceId": service_id, "hostIP": hostip})
         fields = f"connect{_field_arguments(variables)} {{ {_CONNECTION} }}"
         document = f"mutation Connect{_variable_declarations(variables)} {{ {fields} }}"
@@ -151,6 +163,8 @@ class GraphQlApi:
                 reply.error.outcome, reply.error.connectionid = ConnectOutcome.OPENED, connectionid
             elif reply.error.outcome is None:
                 reply.error.outcome = _outcome_of_refusal(reply)
+                if reply.error.outcome is ConnectOutcome.REFUSED and self._may_have_opened(service_id, reply, start):
+                    reply.error.outcome = ConnectOutcome.UNCLEAR
             raise reply.error
         if not isinstance(content, dict):
             raise BadAnswerError("the API's response has no connection")
@@ -158,6 +172,30 @@ class GraphQlApi:
             return Connection.from_graphql(content, service_id, hostip)
         except BadAnswerError as error:
             raise error.reworded(sanitize(error.message, self._secrets)) from None
+
+    def _may_have_opened(self, service_id: str, refusal: Reply, start: float) -> bool:
+        """Return whether a connect call may have opened a connection although the API has refused it.
+
+        An error can hide a connection. The sessions of the service show it. The account of a wrong access key has none,
+        nor has one that does not have the service.
+
+        :param start: when the call began, by the monotonic clock.
+        """
+        if is_refused_by_status(refusal.status) or not refusal.content.get("errors"):
+            return False  # the API has not executed the call
+        seconds = time.monotonic() - start + _SESSION_TOLERANCE_SECONDS
+        earliest = format_utc(refusal.received_at - datetime.timedelta(seconds=seconds))
+        try:
+            listed = self._ask_for_sessions([service_id.upper()])
+            sessions = self._sessions_in(listed).get(service_id.upper())
+        except RemoteItError as error:
+            return not (isinstance(error, AuthError) and isinstance(refusal.error, AuthError))
+        if sessions is None:
+            return not _lacks_service(listed)
+        return any(
+            session.is_ours is not False and (session.started is None or session.started >= earliest)
+            for session in sessions
+        )
 
     def disconnect(self, service_id: str, connectionid: str) -> bool:
         """Close a connection. Return true if this call closed it, false if it was closed before.
@@ -180,7 +218,7 @@ class GraphQlApi:
         if refusal is not None and (isinstance(refusal, AuthError) or refusal.details["http_status"] >= 500):
             raise refusal
         listed = self._ask_for_sessions([service_id.upper()])
-        if listed.error is None and dict_or_empty(listed.data.get("login")).get("service") == []:
+        if _lacks_service(listed):
             raise NotFoundError("the account does not have the service any more, so it cannot close its connections")
         sessions = self._sessions_in(listed).get(service_id.upper())
         if sessions is None or any(
@@ -364,7 +402,7 @@ class GraphQlApi:
         refusal = self._refusal(response, content, document)
         if isinstance(refusal, AuthError):
             refusal = refusal.reworded(self._credentials.explain(refusal.message))
-        return Reply(response.status, content, refusal)
+        return Reply(response.status, content, refusal, _received_at(response))
 
     def _refusal(self, response: Response, content: dict[str, t.Any], document: str) -> RemoteItError | None:
         """Return the error for the errors in a response, or ``None`` if there are no errors."""
@@ -499,6 +537,16 @@ def _outcome_of_refusal(reply: Reply) -> ConnectOutcome:
     else:
         is_refusal = is_refusal_by_gateway(reply.status, reason)
     return outcome_of_response(reply.status, reason, is_refusal=is_refusal or None)
+
+
+def _lacks_service(reply: Reply) -> bool:
+    """Return whether the response about the sessions of one service shows that the account does not have it."""
+    return reply.error is None and dict_or_empty(reply.data.get("login")).get("service") == []
+
+
+def _received_at(response: Response) -> datetime.datetime:
+    """Return the time by the clock of the API, or by that of this machine if the response has no date."""
+    return utc_now() + datetime.timedelta(seconds=seconds_until(response.date) or 0)
 
 
 def _lower_texts(*values: t.Any) -> list[str]:

@@ -46,6 +46,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     account,
     opened,
     refused,
+    sessions,
 )
 
 REQUEST = ConnectRequest((SERVICE,))
@@ -187,6 +188,7 @@ def test_open_and_close_over_graphql(mock_api: MockApi) -> None:
     mock_api.unordered = True
     mock_api.expect_query({"serviceId": SERVICES[0]}, Reply({"data": {"connect": GRAPHQL_CONNECTION}}))
     mock_api.expect_query({"serviceId": SERVICES[1]}, Reply({"errors": [{"message": "inactive"}]}))
+    mock_api.expect_query({"id": [SERVICES[1]]}, sessions(service=SERVICES[1]))
     outcomes = dict(DirectBackend().connect_all(account(WITH_ACCESS_KEY), ConnectRequest(SERVICES[:2])))
     assert isinstance(outcomes[SERVICES[0]], Connection)
     assert isinstance(outcomes[SERVICES[1]], _errors.OfflineError)

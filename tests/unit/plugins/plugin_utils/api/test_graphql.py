@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import datetime
 import email.utils
 import json
 import re
@@ -147,19 +148,37 @@ def test_connect_in_many_threads(mock_api: MockApi) -> None:
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
 
+def expect_refusal(mock_api: MockApi, reply: t.Any) -> None:
+    """Expect a connect call that the API refuses, and the question whether a session has started."""
+    mock_api.expect_query({"serviceId": SERVICE}, reply)
+    mock_api.expect_query({"id": [SERVICE]}, sessions())
+
+
 @pytest.mark.parametrize(
     ("reply", "code"),
     [
         (errors("Service is inactive"), "offline"),
         (errors("Maximum number of connections reached"), "throttled"),
         (errors("Device not found"), "not_found"),
-        (errors("Unknown service 80:00"), "not_found"),
         (errors("[0861] x"), "not_found"),
         (errors("You have no permission to connect"), "not_shared"),
         (errors("Invalid Date"), "auth"),
         (errors("Unauthorized", status=400), "auth"),
-        (errors("upstream request timed out"), "timeout"),
         (errors("Too Many Requests"), "throttled"),
+    ],
+)
+def test_refusal_has_the_code_of_its_reason(mock_api: MockApi, reply: Reply, code: str) -> None:
+    expect_refusal(mock_api, reply)
+    with pytest.raises(RemoteItError) as caught:
+        api().connect(SERVICE)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (errors("Unknown service 80:00"), "not_found"),
+        (errors("upstream request timed out"), "timeout"),
         (errors("The service is offline for maintenance"), "api"),
         (errors("one", "two", "one"), "api"),
         (errors('Cannot query field "x" on type "Device".', status=400), "api"),
@@ -178,7 +197,7 @@ def test_connect_in_many_threads(mock_api: MockApi) -> None:
         (Reply([]), "bad_answer"),
     ],
 )
-def test_refusal_has_the_code_of_its_reason(mock_api: MockApi, reply: Reply, code: str) -> None:
+def test_failure_has_the_code_of_its_reason(mock_api: MockApi, reply: Reply, code: str) -> None:
     mock_api.expect_query(None, reply)
     with pytest.raises(RemoteItError) as caught:
         api().connect(SERVICE)
@@ -186,7 +205,7 @@ def test_refusal_has_the_code_of_its_reason(mock_api: MockApi, reply: Reply, cod
 
 
 def test_unauthorized_names_the_request_and_the_access_key(mock_api: MockApi) -> None:
-    mock_api.expect_query(None, lambda request: Reply(errors("unauthorized").body, headers=at(0)))
+    expect_refusal(mock_api, lambda request: Reply(errors("unauthorized").body, headers=at(0)))
     with pytest.raises(AuthError) as caught:
         api().connect(SERVICE)
     assert caught.value.message == (
@@ -197,7 +216,7 @@ def test_unauthorized_names_the_request_and_the_access_key(mock_api: MockApi) ->
 
 @pytest.mark.parametrize("data", [None, {"connect": None}])
 def test_forbidden_connect_is_not_a_wrong_access_key(mock_api: MockApi, data: t.Any) -> None:
-    mock_api.expect_query(None, errors("Forbidden", data=data))
+    expect_refusal(mock_api, errors("Forbidden", data=data))
     with pytest.raises(NotSharedError):
         api().connect(SERVICE)
 
@@ -281,9 +300,9 @@ def test_page_of_a_gateway_is_no_auth_error(mock_api: MockApi, status: int) -> N
     [(3600, "(3599|3600) seconds behind"), (-431, "43[12] seconds ahead of"), (0, "agrees with"), (-9, "agrees with")],
 )
 def test_auth_error_compares_the_clocks(mock_api: MockApi, reply: Reply, seconds: int, words: str) -> None:
-    mock_api.expect_query(None, lambda request: Reply(reply.body, reply.status, at(seconds)))
+    mock_api.expect_query({}, lambda request: Reply(reply.body, reply.status, at(seconds)))
     with pytest.raises(AuthError) as caught:
-        api().connect(SERVICE)
+        api().sessions()
     assert re.search(words, caught.value.message)
 
 
@@ -323,8 +342,7 @@ def test_connect_one_closes_unusable_connection(mock_api: MockApi, reply: Reply)
     assert (caught.value.outcome, caught.value.connectionid) == (ConnectOutcome.REFUSED, None)
 
 
-def outcome_of_connect(mock_api: MockApi, reply: t.Any) -> ConnectOutcome | None:
-    mock_api.expect_query({"serviceId": SERVICE}, reply)
+def outcome_of_connect() -> ConnectOutcome | None:
     with pytest.raises(RemoteItError) as caught:
         connect_one(api(), SERVICE, ConnectRequest((SERVICE,)))
     assert caught.value.as_failure().get("may_be_open", False) is (caught.value.outcome is not ConnectOutcome.REFUSED)
@@ -394,7 +412,8 @@ LATER_ERRORS = [
 )
 def test_connect_one_has_outcome_unclear(mock_api: MockApi, reply: t.Any) -> None:
     """The API may have opened a connection before the error, or may still be opening one."""
-    assert outcome_of_connect(mock_api, reply) is ConnectOutcome.UNCLEAR
+    mock_api.expect_query({"serviceId": SERVICE}, reply)
+    assert outcome_of_connect() is ConnectOutcome.UNCLEAR
 
 
 VALIDATION_ERRORS = [
@@ -414,38 +433,8 @@ VALIDATION_ERRORS = [
 @pytest.mark.parametrize(
     "reply",
     [
-        errors("inactive"),
-        errors(f"{SERVICE} is offline"),
-        errors('The device "kiosk 1" is currently not online.'),
-        errors("Service is inactive. Please ensure that the device is online."),
-        errors("device is\ninactive", "Could not connect: service is inactive"),
-        errors("Rate limit exceeded, please retry in 2 seconds"),
-        errors("Too many requests, please try again in 3 seconds."),
-        errors("Service not found"),
-        errors("You have no permission to connect"),
-        errors("Maximum session limit reached"),
-        errors("Proxy connection limit reached"),
-        errors(f"Unknown device {SERVICE}"),
-        errors("Maximum number of connections reached"),
-        errors("Rate limit exceeded"),
-        errors("[0861] x"),
-        errors("[0405] x is not available for public access and is not shared with you."),
-        errors(f"service {SERVICE.lower()} was not found"),
-        errors(f"{SERVICE} is not shared with you"),
         *(Reply(body, status) for status in (401, 403, 404) for body in ("", "<h1>")),
         errors("timed out", status=404),
-        errors("Unauthorized"),
-        errors("Forbidden"),
-        *(
-            Reply({"data": {"connect": None}, "errors": [{"message": message, "path": ["connect"]}]})
-            for message in (
-                "Unauthorized",
-                "You are not authorized to connect to this service",
-                "Access denied! You don't have permission for this action!",
-                "Forbidden resource",
-                "device is inactive",
-            )
-        ),
         *(
             Reply({"errors": [{"message": "x", "extensions": {"code": code}}]}, 400)
             for code in ("GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "OPERATION_RESOLUTION_FAILURE")
@@ -454,8 +443,101 @@ VALIDATION_ERRORS = [
         *(Reply({"errors": [{"message": message}]}, status) for message in VALIDATION_ERRORS for status in (200, 400)),
     ],
 )
-def test_connect_one_has_outcome_refused(mock_api: MockApi, reply: t.Any) -> None:
-    assert outcome_of_connect(mock_api, reply) is ConnectOutcome.REFUSED
+def test_call_that_was_not_executed_is_refused(mock_api: MockApi, reply: t.Any) -> None:
+    mock_api.expect_query({"serviceId": SERVICE}, reply)
+    assert outcome_of_connect() is ConnectOutcome.REFUSED
+
+
+REFUSALS = [
+    errors("inactive"),
+    errors(f"{SERVICE} is offline"),
+    errors('The device "kiosk 1" is currently not online.'),
+    errors("Service is inactive. Please ensure that the device is online."),
+    errors("device is\ninactive", "Could not connect: service is inactive"),
+    errors("Rate limit exceeded, please retry in 2 seconds"),
+    errors("Too many requests, please try again in 3 seconds."),
+    errors("Service not found"),
+    errors("You have no permission to connect"),
+    errors("Maximum session limit reached"),
+    errors("Proxy connection limit reached"),
+    errors(f"Unknown device {SERVICE}"),
+    errors("Maximum number of connections reached"),
+    errors("Rate limit exceeded"),
+    errors("[0861] x"),
+    errors("[0405] x is not available for public access and is not shared with you."),
+    errors(f"service {SERVICE.lower()} was not found"),
+    errors(f"{SERVICE} is not shared with you"),
+    errors("Unauthorized"),
+    errors("Forbidden"),
+    *(
+        Reply({"data": {"connect": None}, "errors": [{"message": message, "path": ["connect"]}]})
+        for message in (
+            "Unauthorized",
+            "You are not authorized to connect to this service",
+            "Access denied! You don't have permission for this action!",
+            "Forbidden resource",
+            "device is inactive",
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("reply", REFUSALS)
+def test_refusal_without_a_session_is_refused(mock_api: MockApi, reply: t.Any) -> None:
+    expect_refusal(mock_api, reply)
+    assert outcome_of_connect() is ConnectOutcome.REFUSED
+
+
+@pytest.mark.parametrize("reply", REFUSALS)
+def test_refusal_that_hides_a_connection_is_unclear(mock_api: MockApi, reply: t.Any) -> None:
+    """The API can open a connection and fail afterward, with the text of a refusal."""
+    mock_api.expect_query({"serviceId": SERVICE}, reply)
+    mock_api.expect_query({"id": [SERVICE]}, lambda request: sessions(ID, started=started(0)))
+    assert outcome_of_connect() is ConnectOutcome.UNCLEAR
+
+
+def started(seconds: float) -> str:
+    """Return the start of a session, as the API lists it."""
+    moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+NO_SERVICE = Reply({"data": {"login": {"id": "me", "service": []}}})
+
+
+@pytest.mark.parametrize(
+    ("refusal", "answer", "is_clear"),
+    [
+        ("inactive", sessions(ID, started=started(-60)), True),  # of an earlier call
+        ("inactive", sessions(ID, started=started(0), user="another"), True),
+        ("inactive", sessions(ID, started=""), False),
+        ("inactive", Reply({"data": {"login": {"id": "me", "service": [{"id": SERVICE}]}}}), False),
+        ("inactive", Reply({"data": {"login": {"id": "me", "service": None}}}), False),
+        ("inactive", errors("something new"), False),
+        ("inactive", errors("Unauthorized"), False),
+        ("Service not found", NO_SERVICE, True),
+        ("Permission denied", NO_SERVICE, True),
+        ("Unauthorized", errors("Unauthorized"), True),  # a wrong access key
+        ("Unauthorized", Reply("", 403), True),
+        ("Unauthorized", errors("something new"), False),
+    ],
+)
+def test_sessions_show_whether_a_refusal_hides_a_connection(
+    mock_api: MockApi, refusal: str, answer: Reply, is_clear: bool
+) -> None:
+    mock_api.expect_query({"serviceId": SERVICE}, errors(refusal))
+    mock_api.expect_query({"id": [SERVICE]}, answer)
+    assert outcome_of_connect() is (ConnectOutcome.REFUSED if is_clear else ConnectOutcome.UNCLEAR)
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [(3600, ConnectOutcome.UNCLEAR), (0, ConnectOutcome.REFUSED)])
+def test_session_is_compared_with_the_clock_of_the_api(
+    mock_api: MockApi, seconds: int, outcome: ConnectOutcome
+) -> None:
+    """That clock is an hour ahead."""
+    mock_api.expect_query({"serviceId": SERVICE}, lambda request: Reply(errors("inactive").body, headers=at(3600)))
+    mock_api.expect_query({"id": [SERVICE]}, sessions(ID, started=started(seconds)))
+    assert outcome_of_connect() is outcome
 
 
 # -- disconnect --------------------------------------------------------------------------------------------------------
