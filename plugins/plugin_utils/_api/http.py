@@ -77,6 +77,7 @@ class Response:
     body: t.Any  # parsed JSON, or None if the body is not JSON
     text: str = dataclasses.field(repr=False)
     date: str | None = None
+    proxy: str | None = None  # an HTTP proxy that may have written it, without user and password
 
     @property
     def ok(self) -> bool:
@@ -103,7 +104,8 @@ class Response:
             found = f"a JSON {type(self.body).__name__} instead of an object"
         else:
             found = f"{len(self.text)} characters that are not JSON"
-        error = BadAnswerError(f"the API responded with HTTP {self.status} and {found}", http_status=self.status)
+        place = f"; the proxy {self.proxy} may have sent this response" if self.proxy else ""
+        error = BadAnswerError(f"the API responded with HTTP {self.status} and {found}{place}", http_status=self.status)
         error.reason = sanitize(self.text[:_MAX_REASON_LENGTH])
         raise error
 
@@ -221,14 +223,14 @@ class HttpClient:
         finally:
             current_call.reset(previous)
         body = _parse(text, _secrets_pattern([*_credentials_in(response.request.headers), *self._proxy_secrets]))
-        parsed = Response(response.status_code, body, text, response.headers.get("Date"))
+        proxy = self._proxy_for(url)
+        parsed = Response(response.status_code, body, text, response.headers.get("Date"), proxy)
         return parsed, _retry_after(response.headers.get("Retry-After"), parsed.date)
 
     def _translate(self, error: Exception, url: str, call: Call) -> NetworkError | CallTimeoutError:
-        origin = _origin(url)
-        proxy = requests.utils.select_proxy(url, self.session.proxies)
+        origin, proxy = _origin(url), self._proxy_for(url)
         if proxy:
-            origin += f" through the proxy {_without_user(proxy)}"
+            origin += f" through the proxy {proxy}"
         outcome = None
         if call.is_sent is False:
             outcome = ConnectOutcome.NOT_SENT
@@ -248,9 +250,7 @@ class HttpClient:
         if is_tls and proxy and isinstance(error, requests.exceptions.ProxyError):
             is_unverified = "CERTIFICATE_VERIFY_FAILED" in str(error)
             hint = _CA_HINT if is_unverified else ". If the proxy has no TLS, set HTTPS_PROXY to its URL with http://"
-            return NetworkError(
-                f"TLS to the proxy {_without_user(proxy)} failed: {self._cause(error, call)}{hint}", outcome=outcome
-            )
+            return NetworkError(f"TLS to the proxy {proxy} failed: {self._cause(error, call)}{hint}", outcome=outcome)
         if isinstance(error, requests.exceptions.InvalidSchema):
             return NetworkError(
                 f"no request to {origin} was sent: the SOCKS proxy needs the Python library PySocks; install it"
@@ -260,6 +260,11 @@ class HttpClient:
         cause = self._cause(error, call)
         hint = ". Add the user name and the password to the URL in HTTPS_PROXY" if "407" in cause and proxy else ""
         return NetworkError(f"no response from {origin}: {cause}{hint}", outcome=outcome)
+
+    def _proxy_for(self, url: str) -> str | None:
+        """Return the URL of the proxy for a request, without user and password."""
+        proxy = requests.utils.select_proxy(url, self.session.proxies)
+        return _without_user(proxy) if proxy else None
 
     def _cause(self, error: BaseException, call: Call) -> str:
         """Return the innermost reason as one line. The outer exceptions of ``requests`` contain names of objects."""

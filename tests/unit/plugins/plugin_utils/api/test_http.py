@@ -789,6 +789,14 @@ def test_json_object_describes_other_bodies_without_text(mock_api: MockApi, body
     assert "hunter2" not in caught.value.message
 
 
+@pytest.mark.parametrize(("status", "body"), [(503, "<html>"), (302, ""), (200, "blocked")])
+def test_json_object_names_the_proxy(mock_api: MockApi, status: int, body: str) -> None:
+    mock_api.expect("POST", URL, Reply(body, status))
+    response = http(Transport({"https": "http://me:hunter2@p:3128"})).request("POST", URL, headers={})
+    with pytest.raises(BadAnswerError, match=r"; the proxy http://p:3128 may have sent this response$"):
+        response.json_object()
+
+
 # -- others ------------------------------------------------------------------------------------------------------------
 
 
