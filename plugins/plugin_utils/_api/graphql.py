@@ -56,6 +56,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.graphql_reply 
     codes_in,
     fields_with_errors,
     is_below_root,
+    list_messages,
     messages_in,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import HttpClient, Response, seconds_until
@@ -409,8 +410,10 @@ class GraphQlApi:
         if response.ok and not content.get("errors"):
             return None
         reason = sanitize(messages_in(content), self._secrets)
-        if _FORBIDDEN.search(reason):
+        if any(map(_FORBIDDEN.search, list_messages(content))):
             return self._forbidden(response, content, document, reason)
+        if is_below_root(content):
+            reason += f", about: {self._fields_with_errors(content)}"
         # a response to a request that was executed has data, or null (https://spec.graphql.org, "Response Format")
         is_invalid = _VALIDATION_ERROR.search(reason) or any(code in _VALIDATION_CODES for code in codes_in(content))
         if is_invalid and "data" not in content and not fields_with_errors(content):
@@ -432,20 +435,23 @@ class GraphQlApi:
     def _forbidden(
         self, response: Response, content: dict[str, t.Any], document: str, reason: str
     ) -> AuthError | NotSharedError:
-        """Return the error for a reason that begins with "forbidden" or "unauthorized". It names the refused part.
+        """Return the error for a message that begins with "forbidden" or "unauthorized". It names the refused part.
 
         The reason of a wrong access key is never "forbidden", and its response has neither data nor an error below a
         root field.
         """
-        fields = ", ".join(fields_with_errors(content)) or document.split("{")[0].split("(")[0].strip()
-        message = f"the API says: {reason}, about: {sanitize(fields, self._secrets)}"
+        about = self._fields_with_errors(content) or document.split("{")[0].split("(")[0].strip()
+        message = f"the API says: {reason}, about: {about}"
         has_data = any(value is not None for value in dict_or_empty(content.get("data")).values())
-        if has_data or is_below_root(content) or not _UNAUTHORIZED.search(reason):
+        if has_data or is_below_root(content) or not all(map(_UNAUTHORIZED.search, list_messages(content))):
             return NotSharedError(
                 f"{message} (the account of the access key may not do it)", http_status=response.status
             )
         clock = _clock_difference(response, "the clock of this machine")
         return AuthError(f"{message} (check the access key{clock})", http_status=response.status)
+
+    def _fields_with_errors(self, content: dict[str, t.Any]) -> str:
+        return sanitize(", ".join(fields_with_errors(content)), self._secrets)
 
     def _signature_error(self, response: Response) -> AuthError:
         """Return the error for HTTP 401 and 403, which this API sends only for a wrong signature."""

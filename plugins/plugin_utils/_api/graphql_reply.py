@@ -64,10 +64,15 @@ def _errors_in(content: dict[str, t.Any]) -> list[t.Any]:
     return errors if isinstance(errors, list) else [errors]
 
 
-def messages_in(content: dict[str, t.Any]) -> str:
-    """Return all error messages of a response. That of a gateway is not in ``errors``."""
+def list_messages(content: dict[str, t.Any]) -> list[str]:
+    """Return the different error messages of a response. That of a gateway is not in ``errors``."""
     messages = [dict_or_empty(error).get("message", error) for error in _errors_in(content) or [content]]
-    return "; ".join(dict.fromkeys(message for message in messages if isinstance(message, str) and message))
+    return list(dict.fromkeys(message for message in messages if isinstance(message, str) and message))
+
+
+def messages_in(content: dict[str, t.Any]) -> str:
+    """Return all error messages of a response as one text."""
+    return "; ".join(list_messages(content))
 
 
 def codes_in(content: dict[str, t.Any]) -> list[t.Any]:

@@ -261,6 +261,23 @@ def test_connect_with_a_result_is_unclear(mock_api: MockApi, status: int, result
     assert failed.value.outcome is ConnectOutcome.UNCLEAR
 
 
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        (("timeout", "Forbidden"), NotSharedError),
+        (("timeout", "Unauthorized"), NotSharedError),
+        (("Unauthorized", "unauthorized"), AuthError),
+    ],
+)
+def test_forbidden_field_is_named_after_another_error(
+    mock_api: MockApi, messages: tuple[str, ...], expected: type[RemoteItError]
+) -> None:
+    found = [{"message": message, "path": ["login"]} for message in messages]
+    mock_api.expect_query({}, Reply({"errors": found, "data": None}))
+    with pytest.raises(expected, match="about: login"):
+        api().sessions()
+
+
 @pytest.mark.parametrize("message", ["forbidden", "Unauthorized"])
 def test_partially_forbidden_list_is_incomplete(mock_api: MockApi, message: str) -> None:
     refusal = {"message": message, "path": ["login", "devices", "items", 0, "tags"]}
@@ -834,7 +851,8 @@ def test_devices_warns_of_partial_data(mock_api: MockApi) -> None:
     mock_api.expect_query(PAGE, Reply({"data": data, "errors": [error]}))
     devices, warnings = listed()
     assert [device.name for device in devices] == ["kiosk-1"]
-    assert warnings == ["the API's response is incomplete: the API says: tags are not available (HTTP 200)"]
+    (warning,) = warnings
+    assert warning.endswith("the API says: tags are not available, about: login.devices.items.tags (HTTP 200)")
 
 
 @pytest.mark.parametrize(
