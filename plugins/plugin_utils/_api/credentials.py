@@ -302,8 +302,11 @@ def _missing_credentials(
         hints.append(f"; {' and '.join(_R3_VARIABLES.values())} are empty {in_file}")
     if from_file and not any(key.startswith("R3_") for key in from_file):
         hints.append(f"; the profile {sanitize(profile)} of {path} has no line that begins with R3_")
-    if not from_file and (profiles := list_profiles(path)):
+    profiles = None if from_file else list_profiles(path)
+    if profiles:
         hints.append(
             f"; the profiles of {path} are {profiles}: set the option profile or REMOTEIT_PROFILE to one of them"
         )
+    elif profiles is not None:
+        hints.append(f"; the file {path} has no line that begins with R3_")
     return f"there are no credentials for remote.it: {help_text}{''.join(hints)}"

@@ -121,13 +121,13 @@ def _parse(text: str, path: str) -> configparser.RawConfigParser:
     return parser
 
 
-def list_profiles(path: str) -> str:
-    """Return the names of the profiles with a key, as one text.
+def list_profiles(path: str) -> str | None:
+    """Return the names of the profiles with a key, as one text, or ``None`` if the file does not exist.
 
     :raises OptionsError: the file cannot be read.
     """
     text = _read_file(path)
-    return _profiles(_parse(text, path)) if text else ""
+    return None if text is None else _profiles(_parse(text, path))
 
 
 def _profiles(parser: configparser.RawConfigParser) -> str:

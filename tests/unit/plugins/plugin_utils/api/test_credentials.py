@@ -392,7 +392,7 @@ def test_load_credentials_hints_at_other_file_formats(home: pathlib.Path, text: 
         assert "ZmlsZQ" not in caught.value.message
 
 
-@pytest.mark.parametrize("text", ["access_key_id=F\nsecret_access_key=ZmlsZQ==\n", "F:ZmlsZQ==\n"])
+@pytest.mark.parametrize("text", ["access_key_id=F\nsecret_access_key=ZmlsZQ==\n", "F:ZmlsZQ==\n", "", "[default]\n"])
 def test_load_credentials_hints_at_other_keys(home: pathlib.Path, text: str) -> None:
     write(home, text)
     with pytest.raises(NoCredentialsError, match="has no line that begins with R3_") as caught:
