@@ -253,8 +253,8 @@ _REFUSED_LOGINS: dict[str, AuthError] = {}
 
 
 def _names_the_plugin(path: str) -> bool:
-    """Return whether a YAML file selects this plugin. ansible-core offers the plugin other files as well."""
-    if not path.endswith((".yml", ".yaml")):
+    """Return whether a file selects this plugin. ansible-core offers the plugin all sources, also pipes."""
+    if not os.path.isfile(path):
         return False
     with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8-sig") as file:
         selection = rf"^[{{ ]*['\"]?plugin['\"]? *: *['\"]?{re.escape(InventoryModule.NAME)}\b"

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import typing as t
@@ -287,16 +288,24 @@ def test_variables_of_all_hosts_are_not_those_of_one(tmp_path: Path, mock_api: M
 @pytest.mark.parametrize(
     "text", ["plugin: {}\n", "\ufeffplugin : '{}'\r\n", '---\n"plugin": {}\n', '{{"plugin": "{}"}}']
 )
+@pytest.mark.parametrize("source", ["remote.it.yml", "fleet.remoteit.YML", "remoteit.json", "remoteit"])
 def test_source_with_another_name_gives_a_warning(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, source: str
 ) -> None:
-    for name, content in (("remote.it.yml", text.format(PLUGIN)), ("hosts.yml", "all:\n")):
+    for name, content in ((source, text.format(PLUGIN)), ("hosts.yml", "all:\n")):
         path = tmp_path / name
         path.write_text(content)
         assert not loaded().verify_file(str(path))
     text = shown(capsys)
     assert "does not end in remoteit.yml" in text
     assert "hosts.yml" not in text
+
+
+def test_verify_file_does_not_read_a_pipe(tmp_path: Path) -> None:
+    """Its content is for the plugin that reads it: ``ansible -i <(make-inventory)``."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    assert not loaded().verify_file(str(path))
 
 
 def test_host_with_the_name_of_a_group_keeps_its_variables(
