@@ -12,11 +12,21 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from email.utils import formatdate, parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
+from graphql import (
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    build_schema,
+    get_named_type,
+    is_required_argument,
+)
 from support import SSH, TIMEOUT, Simulator
 
 FOUR = "(request-target) host date content-type"
@@ -286,6 +296,41 @@ def test_filters(sim: Client, subtests: Any) -> None:
             expected = [f"pi-{number:04}" for number in numbers]
             page = sim.devices(**filters)
             assert ([device["name"] for device in page["items"]], page["total"]) == (expected, len(numbers))
+
+
+def selection(of_type: GraphQLObjectType, depth: int) -> str:
+    """Return a selection of all fields without required arguments, down to a depth."""
+    names = []
+    for name, field in of_type.fields.items():
+        below = get_named_type(field.type)
+        if any(map(is_required_argument, field.args.values())):
+            continue
+        if not isinstance(below, GraphQLObjectType):
+            names.append(name)
+        elif depth > 1:
+            names.append(f"{name} {selection(below, depth - 1)}")
+    return f"{{ {' '.join(names)} }}"
+
+
+def missing(of_type: GraphQLOutputType, value: Any, place: str) -> list[str]:
+    """Return the required values that a response lacks."""
+    if isinstance(of_type, GraphQLNonNull):
+        return [place] if value is None else missing(of_type.of_type, value, place)
+    if isinstance(of_type, GraphQLList):
+        return [each for item in value or [] for each in missing(of_type.of_type, item, place)]
+    if not isinstance(of_type, GraphQLObjectType):
+        return []
+    fields = of_type.fields
+    return [each for name in value or {} for each in missing(fields[name].type, value[name], f"{place}.{name}")]
+
+
+def test_required_fields_have_values(sim: Client) -> None:
+    sim.connect("pi-0001")
+    schema = build_schema((Path(__file__).parents[1] / "simulator/schema.graphql").read_text())
+    assert schema.query_type is not None
+    data = sim.query(selection(schema.query_type, 6))
+    assert data["login"]["sessions"][0]["user"]["devices"]["total"]
+    assert set(missing(schema.query_type, data, "query")) == set()
 
 
 def test_organization(sim: Client) -> None:

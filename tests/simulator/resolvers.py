@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, TypeVar
 
 from accounts import User
@@ -26,6 +27,9 @@ MAX_PAGE_SIZE = 1000
 
 FORMER_ORGANIZATION = {"id": "0b9f4e1c-6c2e-4d57-8d2a-5f1b7c3a9e04", "name": "Former Customer"}
 """An organization that the account has left. Its own account is null."""
+
+NO_FLEET = Fleet(0, 0, Path(), "")
+"""The devices of other users."""
 
 CUSTOM_ROLE = {"id": "7d0f4c1e-9a53-4b0e-8a3c-2f6f0a1b5d11", "name": "Maintenance"}
 PERMISSIONS = ["VIEW", "CONNECT", "SCRIPTING", "MANAGE", "ADMIN"]
@@ -86,6 +90,12 @@ class Resolvers:
             return True
         return self._state.settings.account_sessions == "all" and connection.user == self._state.account.user
 
+    def _user(self, user: User) -> GraphQLObject:
+        """Return any user. Only the client's account and the organization have devices."""
+        organization = self._state.organization
+        fleets = {self._state.account.user: self._state.fleet, organization.user: organization.fleet}
+        return self._account(user, fleets.get(user, NO_FLEET))
+
     def _account(self, user: User, fleet: Fleet) -> GraphQLObject:
         return {
             **user.row(),
@@ -100,8 +110,8 @@ class Resolvers:
 
     def _membership(self) -> list[GraphQLObject]:
         organization = self._state.organization
-        account = {"id": organization.id, "name": organization.name, "account": organization.user.row()}
-        former = {**FORMER_ORGANIZATION, "account": User.from_email("former@example.com").row()}
+        account = {"id": organization.id, "name": organization.name, "account": self._user(organization.user)}
+        former = {**FORMER_ORGANIZATION, "account": self._user(User.from_email("former@example.com"))}
         return [{"role": "ADMIN", "customRole": CUSTOM_ROLE, "organization": each} for each in (account, former)]
 
     def _service_of_any_account(self, id: list[str]) -> list[GraphQLObject]:
@@ -162,7 +172,7 @@ class Resolvers:
 
     def _make_device(self, device: Device, user: User) -> GraphQLObject:
         number = device.number
-        common = _common_fields(device, user)
+        common = _common_fields(device, self._user(user))
         row = {
             **common,
             **_service_fields(device.services[0]),
@@ -190,7 +200,7 @@ class Resolvers:
         for known in _objects(row["services"]):
             if known.get("id") == service.address:
                 return known
-        return self._make_service(service, row, _common_fields(service.device, user), user)
+        return self._make_service(service, row, _common_fields(service.device, self._user(user)), user)
 
     def _make_service(
         self, service: Service, device: GraphQLObject, common: GraphQLObject, user: User
@@ -234,7 +244,7 @@ class Resolvers:
             "encryption": "AES",
             "source": "EXTERNAL",
             "address": connection.caller,
-            "user": connection.user.row(),
+            "user": self._user(connection.user),
             "target": self._service(connection.service, owner),
             "endpoint": {
                 "proxy": True,
@@ -247,7 +257,7 @@ class Resolvers:
         }
 
 
-def _common_fields(device: Device, user: User) -> GraphQLObject:
+def _common_fields(device: Device, owner: GraphQLObject) -> GraphQLObject:
     """Return the fields that a device and its services share."""
     number = device.number
     city, state, country, latitude, longitude = CITIES[number % len(CITIES)]
@@ -259,7 +269,7 @@ def _common_fields(device: Device, user: User) -> GraphQLObject:
         "license": {3: "NON_COMMERCIAL", 7: "UNLICENSED"}.get(number % 10, "LICENSED"),
         "permissions": PERMISSIONS,
         "can": lambda permission: permission in PERMISSIONS,
-        "owner": user.row(),
+        "owner": owner,
         "access": [],
         "attributes": {"room": f"room {number % 10}", "rack": number % 40, "$remoteit": {"color": number % 7}},
         "endpoint": {
