@@ -166,7 +166,7 @@ class HttpClient:
                 return response
             pause = _backoff(refusals, retry_after)
             refusals, waited = refusals + 1, max(waited, time.monotonic() - start) + pause
-            is_last = refusals >= MAX_ATTEMPTS and (retry_after is None or retry_after < 1)
+            is_last = refusals >= MAX_ATTEMPTS and retry_after is None
             if is_last or round(waited) > MAX_REPEAT_SECONDS or not self.wait_for_limit(pause, retry):
                 raise ThrottledError("rate limit exceeded (HTTP 429); retry later or lower the concurrency")
 
@@ -276,10 +276,12 @@ class HttpClient:
 
 
 def _backoff(attempt: int, retry_after: float | None) -> float:
-    """Return the seconds to wait after an attempt; the first one has the number 0."""
-    if retry_after is not None and retry_after > 0:  # a date can be past
-        return min(retry_after, MAX_REPEAT_SECONDS)
-    return random.uniform(0.5, 1.0) * min(0.5 * 2**attempt, MAX_BACKOFF_SECONDS)
+    """Return the seconds to wait after an attempt; the first one has the number 0.
+
+    :param retry_after: what the server asks for. Some servers round it down to 0, and a date can be past.
+    """
+    pause = random.uniform(0.5, 1.0) * min(0.5 * 2**attempt, MAX_BACKOFF_SECONDS)
+    return pause if retry_after is None else min(max(retry_after, min(pause, 1.0)), MAX_REPEAT_SECONDS)
 
 
 def _retry_after(value: str | None, date: str | None) -> float | None:
