@@ -459,7 +459,7 @@ class GraphQlApi:
         return AuthError(
             f"the API does not accept the signed request (HTTP {response.status}{': ' + reason if reason else ''}): the"
             " access key is disabled or deleted, or the secret access key does not belong to it, or the clock of this"
-            f" machine is wrong{_clock_difference(response, 'it')}",
+            f" machine is wrong{_clock_difference(response, 'it')}{response.proxy_hint}",
             http_status=response.status,
         )
 

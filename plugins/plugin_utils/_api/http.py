@@ -87,6 +87,11 @@ class Response:
     def is_html(self) -> bool:
         return self.text.lstrip()[:1] == "<"
 
+    @property
+    def proxy_hint(self) -> str:
+        """The end of a message about a response that may not come from the API."""
+        return f"; the proxy {self.proxy} may have sent this response" if self.proxy else ""
+
     def json_object(self) -> dict[str, t.Any]:
         """Return the body, which must be a JSON object.
 
@@ -104,8 +109,8 @@ class Response:
             found = f"a JSON {type(self.body).__name__} instead of an object"
         else:
             found = f"{len(self.text)} characters that are not JSON"
-        place = f"; the proxy {self.proxy} may have sent this response" if self.proxy else ""
-        error = BadAnswerError(f"the API responded with HTTP {self.status} and {found}{place}", http_status=self.status)
+        text = f"the API responded with HTTP {self.status} and {found}{self.proxy_hint}"
+        error = BadAnswerError(text, http_status=self.status)
         error.reason = sanitize(self.text[:_MAX_REASON_LENGTH])
         raise error
 

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api import graphql as _graphql
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Api
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.account import Account, Api
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import ConnectRequest, connect_one
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.devices import ApiSession, Device, DeviceFilter
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import (
@@ -30,6 +30,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     OptionsError,
     RemoteItError,
 )
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.transport import Transport
 from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     ACCESS_KEY_ID,
     GRAPHQL_CONNECTION,
@@ -321,6 +322,12 @@ def test_auth_error_compares_the_clocks(mock_api: MockApi, reply: Reply, seconds
     with pytest.raises(AuthError) as caught:
         api().sessions()
     assert re.search(words, caught.value.message)
+
+
+def test_refused_signature_names_the_proxy(mock_api: MockApi) -> None:
+    mock_api.expect_query({}, Reply({"message": "Access denied by policy"}, 403))
+    with pytest.raises(AuthError, match="the proxy http://p:3128 may have sent this response"):
+        Account(WITH_ACCESS_KEY, Transport({"https": "http://p:3128"})).api().sessions()
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Tue, 99 Jun 2022 20:51:35 GMT", "1"])
