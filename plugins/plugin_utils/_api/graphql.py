@@ -102,8 +102,8 @@ _VALIDATION_ERROR = re.compile(
     r"^Cannot query field|^Unknown (argument|directive|field|fragment|operation|type)\b|^Syntax Error|^Expected type\b"
     r"|^Variable \"?\$|^Field \"[^\"]*\" (argument|must|of type)|^Argument \"[^\"]*\" |^Must provide\b"
     r"|^Value \"[^\"]*\" does not exist in\b|^There can be only one\b"
-    # rules of graphql-depth-limit and graphql-query-complexity
-    r"|exceeds maximum operation depth of|exceeds the maximum complexity of"
+    # rules of graphql-depth-limit, graphql-cost-analysis and graphql-query-complexity, also as NestJS documents it
+    r"|exceeds maximum operation depth of|exceeds the maximum (cost|complexity) of|^Query is too complex"
 )
 #: The codes of such errors, as Apollo Server writes them: https://www.apollographql.com/docs/apollo-server/data/errors
 _VALIDATION_CODES = (

@@ -451,6 +451,8 @@ VALIDATION_ERRORS = [
     'There can be only one argument named "hostIP".',
     "'Connect' exceeds maximum operation depth of 1",
     "The query exceeds the maximum complexity of 20. Actual complexity is 21",
+    "The query exceeds the maximum cost of 5. Actual cost is 6",
+    "Query is too complex: 21. Maximum allowed complexity: 20",
 ]
 
 
