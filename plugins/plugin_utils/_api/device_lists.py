@@ -137,7 +137,7 @@ def _is_ours(item: dict[str, t.Any], account_id: t.Any, owner_id: t.Any) -> bool
         return None
     if user_id == own_id:
         return True
-    return None if user_id == other_id else False
+    return None if other_id in ("", user_id) else False
 
 
 class _RowKeys(t.NamedTuple):

@@ -103,11 +103,19 @@ SESSION: dict[str, t.Any] = {
 }
 
 
-def sessions(*ids: str, user: str = "me", service: str = SERVICE, started: str = SESSION["timestamp"]) -> Reply:
+def sessions(
+    *ids: str,
+    user: str = "me",
+    service: str = SERVICE,
+    started: str = SESSION["timestamp"],
+    owner: str | None = None,
+) -> Reply:
     """Return GraphQL's response about the sessions of a service."""
     session = {**SESSION, "timestamp": started, "user": {"id": user}, "target": {"id": service}}
     items = [{**session, "id": each} for each in ids]
-    return Reply({"data": {"login": {"id": "me", "service": [{"id": service, "sessions": items}]}}})
+    return Reply(
+        {"data": {"login": {"id": "me", "service": [{"id": service, "owner": {"id": owner}, "sessions": items}]}}}
+    )
 
 
 def rest_row(service: str, name: t.Any, title: str = "SSH", **more: t.Any) -> dict[str, t.Any]:

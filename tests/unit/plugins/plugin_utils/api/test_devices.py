@@ -275,7 +275,7 @@ def test_session_from_graphql_reads_all_fields() -> None:
 def test_session_from_graphql_finds_the_user(
     changes: dict[str, t.Any], account: t.Any, expected: tuple[t.Any, t.Any]
 ) -> None:
-    session = session_from_graphql({**SESSION, **changes}, account)
+    session = session_from_graphql({**SESSION, **changes}, account, "the owner")
     assert (session.is_ours, session.is_proxy) == expected
 
 

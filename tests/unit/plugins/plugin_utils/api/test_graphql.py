@@ -535,7 +535,12 @@ NO_SERVICE = Reply({"data": {"login": {"id": "me", "service": []}}})
     ("refusal", "answer", "is_clear"),
     [
         ("inactive", sessions(ID, started=started(-60)), True),  # of an earlier call
-        ("inactive", sessions(ID, started=started(0), user="another"), True),
+        ("inactive", sessions(ID, started=started(0), user="another", owner="owner"), True),
+        (
+            "inactive",
+            sessions(ID, started=started(0), user="another"),
+            False,
+        ),  # perhaps the owner, whose sessions may be ours
         ("inactive", sessions(ID, started=""), False),
         ("inactive", Reply({"data": {"login": {"id": "me", "service": [{"id": SERVICE}]}}}), False),
         ("inactive", Reply({"data": {"login": {"id": "me", "service": None}}}), False),
@@ -661,7 +666,7 @@ def test_sessions_reads_all_fields(mock_api: MockApi) -> None:
     assert found is not None
     assert [(session.id, session.service_id, session.is_ours) for session in found] == [
         (ID, SERVICE, True),
-        ("another", None, False),
+        ("another", None, None),
     ]
     assert query(mock_api) == (
         "query Sessions { login { id sessions { id timestamp user { id } target { id } endpoint { proxy } } } }"
@@ -762,6 +767,12 @@ def test_session_of_the_owner_of_a_service_may_be_ours(mock_api: MockApi, user: 
 def test_sessions_of_a_service_that_the_response_has_twice(
     mock_api: MockApi, items: list[t.Any] | None, count: int | None
 ) -> None:
+def test_session_of_a_service_without_an_owner_may_be_ours(mock_api: MockApi) -> None:
+    service = {"id": SERVICE, "owner": None, "sessions": [{"id": ID, "user": {"id": "x"}}]}
+    mock_api.expect_query({"id": [SERVICE]}, Reply({"data": {"login": {"id": "me", "service": [service]}}}))
+    assert api().sessions_of([SERVICE])[SERVICE] == [ApiSession(ID, SERVICE, None, None, None)]
+
+
     services = [{"id": SERVICE, "sessions": [{"id": ID}]}, {"id": SERVICE, "sessions": items}]
     mock_api.expect_query({"id": [SERVICE]}, Reply({"data": {"login": {"id": "me", "service": services}}}))
     found = api().sessions_of([SERVICE])[SERVICE]
