@@ -177,8 +177,8 @@ class GraphQlApi:
     def _may_have_opened(self, service_id: str, refusal: Reply, start: float) -> bool:
         """Return whether a connect call may have opened a connection although the API has refused it.
 
-        An error can hide a connection. The sessions of the service show it. The account of a wrong access key has none,
-        nor has one that does not have the service.
+        An error can hide a connection. The sessions of the service show it. Without an answer about the service, the
+        refusal must be about the access key or the service.
 
         :param start: when the call began, by the monotonic clock.
         """
@@ -192,7 +192,8 @@ class GraphQlApi:
         except RemoteItError as error:
             return not (isinstance(error, AuthError) and isinstance(refusal.error, AuthError))
         if sessions is None:
-            return not _lacks_service(listed)
+            is_about_it = isinstance(refusal.error, (AuthError, NotFoundError, NotSharedError))
+            return not (is_about_it and _lacks_service(listed))
         return any(
             session.is_ours is not False and (session.started is None or session.started >= earliest)
             for session in sessions

@@ -548,6 +548,10 @@ NO_SERVICE = Reply({"data": {"login": {"id": "me", "service": []}}})
         ("inactive", errors("Unauthorized"), False),
         ("Service not found", NO_SERVICE, True),
         ("Permission denied", NO_SERVICE, True),
+        ("Unauthorized", NO_SERVICE, True),
+        ("inactive", NO_SERVICE, False),  # the API knows the device
+        ("rate limit exceeded", NO_SERVICE, False),
+        ("too many connections", NO_SERVICE, False),
         ("Unauthorized", errors("Unauthorized"), True),  # a wrong access key
         ("Unauthorized", Reply("", 403), True),
         ("Unauthorized", errors("something new"), False),
@@ -763,16 +767,16 @@ def test_session_of_the_owner_of_a_service_may_be_ours(mock_api: MockApi, user: 
     assert found == [ApiSession(ID, SERVICE, None, is_ours, None)]
 
 
-@pytest.mark.parametrize(("items", "count"), [([{}], 2), ([], 1), (None, None)])
-def test_sessions_of_a_service_that_the_response_has_twice(
-    mock_api: MockApi, items: list[t.Any] | None, count: int | None
-) -> None:
 def test_session_of_a_service_without_an_owner_may_be_ours(mock_api: MockApi) -> None:
     service = {"id": SERVICE, "owner": None, "sessions": [{"id": ID, "user": {"id": "x"}}]}
     mock_api.expect_query({"id": [SERVICE]}, Reply({"data": {"login": {"id": "me", "service": [service]}}}))
     assert api().sessions_of([SERVICE])[SERVICE] == [ApiSession(ID, SERVICE, None, None, None)]
 
 
+@pytest.mark.parametrize(("items", "count"), [([{}], 2), ([], 1), (None, None)])
+def test_sessions_of_a_service_that_the_response_has_twice(
+    mock_api: MockApi, items: list[t.Any] | None, count: int | None
+) -> None:
     services = [{"id": SERVICE, "sessions": [{"id": ID}]}, {"id": SERVICE, "sessions": items}]
     mock_api.expect_query({"id": [SERVICE]}, Reply({"data": {"login": {"id": "me", "service": services}}}))
     found = api().sessions_of([SERVICE])[SERVICE]
