@@ -216,7 +216,7 @@ class Keeper:
         """Return the connection that the request shares, or open one. Call it with the lock."""
         key = reuse_key(client, request.hostip, service)
         current = self._registry.reusable.get(key) if request.reuse else None
-        if current is not None and current.can_be_handed_out(to_plugin=to_plugin):
+        if current is not None and current.can_be_handed_out(client, to_plugin=to_plugin):
             return current
         managed = self._lifecycle.submit_connect(client, service, request)
         self._registry.reusable[key] = managed

@@ -307,13 +307,14 @@ class ManagedConnection:
         elif isinstance(message, ArgumentsChecked):
             self.checked.add(message.digest)
 
-    def can_be_handed_out(self, *, to_plugin: bool) -> bool:
+    def can_be_handed_out(self, client: AccountClient, *, to_plugin: bool) -> bool:
         """Return whether a request gets this connection, or the reason why it failed, and no new call is made.
 
-        A failure is reported once to ``remoteit_connect``, and once to the connection plugin. An old one is not, unless
-        a connection may be open.
+        A failure is reported once to ``remoteit_connect``, and once to the connection plugin. An old one is not, and
+        neither is that of a call through another HTTP proxy, unless a connection may be open.
         """
-        if self._state is State.FAILED and time.monotonic() - self.failed_at > MAX_FAILURE_SECONDS:
+        is_old = time.monotonic() - self.failed_at > MAX_FAILURE_SECONDS
+        if self._state is State.FAILED and (is_old or client is not self.client):
             return False
         if self.is_pending:
             return True

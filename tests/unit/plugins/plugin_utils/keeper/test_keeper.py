@@ -40,6 +40,7 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.mock_api import (
     MockApi,
     Reply,
     account,
+    not_sent,
     opened,
     refused,
 )
@@ -51,11 +52,13 @@ from ansible_collections.remoteit.fleet.tests.unit.plugins.plugin_utils.keeper.k
     A,
     B,
     C,
+    acquire,
     close_connection,
     connect,
     connect_all,
     connect_error,
     disconnect,
+    host_request,
     ledger_events,
     open_connection,
     prefetch,
@@ -271,6 +274,14 @@ def test_tasks_with_different_http_proxies_share_no_session(keeper: Keeper, mock
         mock_api.expect_connect(A, opened(A, f"id-{number}"))
         connect(keeper, who=Account(WITH_TOKEN, Transport(proxies)), reuse=False)
         assert mock_api.options[-1]["proxies"].get("https") == proxies.get("https")
+
+
+def test_tasks_with_different_http_proxies_share_no_failure(keeper: Keeper, mock_api: MockApi) -> None:
+    """The environment of a task is not for the connection plugin."""
+    mock_api.expect_connect(A, not_sent)
+    assert connect_error(keeper, who=Account(WITH_TOKEN, Transport({"https": "http://one:3128"}))).code == "network"
+    mock_api.expect_connect(A, opened(A, "id"))
+    assert acquire(keeper, host_request("a", A))[1].connectionid == "id"
 
 
 def test_tasks_share_the_largest_concurrency(keeper: Keeper, mock_api: MockApi) -> None:

@@ -110,15 +110,16 @@ def test_apply_refuses_every_other_event(state: State) -> None:
     ],
 )
 def test_connection_can_be_handed_out(state: State, facts: dict[str, t.Any], expected: bool) -> None:
-    assert in_state(state, **facts).can_be_handed_out(to_plugin=True) is expected
+    managed = in_state(state, **facts)
+    assert managed.can_be_handed_out(managed.client, to_plugin=True) is expected
 
 
 def test_idle_connection_is_handed_out_only_while_a_command_runs() -> None:
     managed = in_state(State.OPEN)
     managed.last_used -= IDLE_SECONDS
-    assert not managed.can_be_handed_out(to_plugin=False)
+    assert not managed.can_be_handed_out(managed.client, to_plugin=False)
     managed.leases.add(CommandLease(managed))
-    assert managed.can_be_handed_out(to_plugin=False)
+    assert managed.can_be_handed_out(managed.client, to_plugin=False)
 
 
 def test_end_lease_ends_one_lease() -> None:
