@@ -247,6 +247,8 @@ _EXPRESSION_OPTIONS = ("compose", "groups", "keyed_groups")
 _NAME_VARIABLES = {"device": "remoteit_device", "service": "remoteit_service", "id": "remoteit_device_id"}
 #: The tag or the state from which each group was created, for all sources of an inventory.
 _VALUES_OF_GROUPS: weakref.WeakKeyDictionary[t.Any, dict[str, str]] = weakref.WeakKeyDictionary()
+#: The names from which each constructed group was created, for all sources of an inventory.
+_NAMES_OF_GROUPS: weakref.WeakKeyDictionary[t.Any, dict[str, dict[str, None]]] = weakref.WeakKeyDictionary()
 #: The refusal of each login, by a digest of its credentials. Several sources, or ``auto`` for the same source, would
 #: repeat the login, and the vendor may lock the account after several wrong passwords.
 _REFUSED_LOGINS: dict[str, AuthError] = {}
@@ -257,7 +259,7 @@ def _names_the_plugin(path: str) -> bool:
     if not os.path.isfile(path):
         return False
     with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8-sig") as file:
-        selection = rf"^[{{ ]*['\"]?plugin['\"]? *: *['\"]?{re.escape(InventoryModule.NAME)}\b"
+        selection = rf"^[{{ ]*['\"]?plugin['\"]? *:\s*['\"]?{re.escape(InventoryModule.NAME)}\b"
         return re.search(selection, file.read(65536), re.MULTILINE) is not None
     return False
 
@@ -296,7 +298,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     inventory: t.Any  # ``None`` until ``parse`` is called
 
-    _names_of_groups: dict[str, dict[str, None]]  # the names from which each constructed group was created
+    _names_of_groups: dict[str, dict[str, None]]  # the names from which each group was created
+    _foreign_groups: set[str]  # the groups of other plugins
 
     if t.TYPE_CHECKING:  # ansible-core does not annotate it
         get_option: t.Callable[..., t.Any]
@@ -316,6 +319,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         super().parse(inventory, loader, path, cache)
         register_in_main_process()
         self._names_of_groups = {}
+        own = {**_VALUES_OF_GROUPS.get(inventory, {}), **_NAMES_OF_GROUPS.get(inventory, {}), DEVICES_GROUP: None}
+        self._foreign_groups = set(inventory.groups).difference(own)
         config = self._read_config_data(path)  # type: ignore[no-untyped-call]
         try:
             self._check_options(config)
@@ -561,7 +566,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         )
         if not (compose or groups or keyed):
             return
-        self._names_of_groups = {}
+        self._names_of_groups = _NAMES_OF_GROUPS.setdefault(self.inventory, {})
+        known = {group: len(names) for group, names in self._names_of_groups.items()}
         warnings = []
         for name, variables in hosts:
             if name in self.inventory.groups:  # created by now; ansible-core would use the group instead of the host
@@ -576,11 +582,30 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
                     raise
                 warnings.append(f"host {name} is not in all of its constructed groups: {error}")
         self._warn(warnings)
+        self._warn_about_constructed_groups(known, groups, keyed)
+
+    def _warn_about_constructed_groups(
+        self, known: t.Mapping[str, int], groups: t.Iterable[str], keyed: t.Iterable[t.Any]
+    ) -> None:
+        """Warn about groups that have several names, or that are also those of another source.
+
+        :param known: the number of names that each group had before this source.
+        :param groups: the option, whose names the user has chosen.
+        """
         self._warn(
             [
                 f"the constructed groups {', '.join(map(repr, names))} share the group {group!r}"
                 for group, names in self._names_of_groups.items()
-                if len(names) > 1
+                if len(names) > max(1, known.get(group, 0))
+            ]
+        )
+        parents = (each.get("parent_group") for each in keyed if isinstance(each, dict))
+        chosen = set(map(super()._sanitize_group_name, (*groups, *filter(None, parents))))
+        self._warn(
+            [
+                f"keyed_groups adds devices to the group {group!r} of another source"
+                for group in self._names_of_groups
+                if group in self._foreign_groups.difference(chosen)
             ]
         )
 

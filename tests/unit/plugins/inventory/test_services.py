@@ -116,6 +116,53 @@ def test_similar_tags_share_a_group_with_a_warning(
     assert "the tags 'site-a' and 'site.a' share the group 'remoteit_tag_site_a'" in shown(capsys)
 
 
+def parse_two_sources(
+    directory: Path, mock_api: MockApi, tags: tuple[str, str], inventory: InventoryData, *options: dict[str, t.Any]
+) -> InventoryData:
+    """Parse two sources, each with one device that has a tag."""
+    for number, (tag, each) in enumerate(zip(tags, options), 1):
+        mock_api.expect_query(None, page(device(number, tags=[{"name": tag}])))
+        parse(directory, inventory, group_by=[], **each)
+    return inventory
+
+
+KEYED = {"keyed_groups": [{"key": "remoteit_tags", "prefix": "tag"}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [("lab", KEYED, KEYED), ("shop", {"groups": {"tag_shop-a": "true"}}, {"groups": {"tag_shop.a": "true"}})],
+)
+def test_constructed_groups_of_two_sources_share_a_group_with_a_warning(
+    tmp_path: Path,
+    mock_api: MockApi,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    first: dict[str, t.Any],
+    second: dict[str, t.Any],
+) -> None:
+    tags = (f"{name}-a", f"{name}.a")
+    inventory = parse_two_sources(tmp_path, mock_api, tags, InventoryData(), first, second)
+    assert [host.name for host in inventory.groups[f"tag_{name}_a"].get_hosts()] == ["pi-1", "pi-2"]
+    text = shown(capsys)
+    assert f"the constructed groups 'tag_{name}-a', 'tag_{name}.a' share the group 'tag_{name}_a'" in text
+    assert "of another source" not in text
+
+
+@pytest.mark.parametrize(("name", "warnings"), [("tag_db", 1), ("web", 0), ("above", 0)])
+def test_keyed_group_of_another_source_gives_a_warning(
+    tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str], name: str, warnings: int
+) -> None:
+    """The user has chosen the names in ``groups`` and ``parent_group``, but not those of the tags."""
+    inventory = InventoryData()
+    inventory.add_group(name)
+    options = {"keyed_groups": [{**KEYED["keyed_groups"][0], "parent_group": "above"}], "groups": {"web": "true"}}
+    parse_two_sources(tmp_path, mock_api, ("db", "db"), inventory, options, options)
+    text = shown(capsys)
+    assert text.count(f"keyed_groups adds devices to the group '{name}' of another source") == warnings
+    assert text.count("of another source") == warnings
+
+
 def test_similar_keyed_groups_share_a_group_with_a_warning(
     tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,7 +333,7 @@ def test_variables_of_all_hosts_are_not_those_of_one(tmp_path: Path, mock_api: M
 
 
 @pytest.mark.parametrize(
-    "text", ["plugin: {}\n", "\ufeffplugin : '{}'\r\n", '---\n"plugin": {}\n', '{{"plugin": "{}"}}']
+    "text", ["plugin: {}\n", "plugin:\n  {}\n", "\ufeffplugin : '{}'\r\n", '---\n"plugin": {}\n', '{{"plugin": "{}"}}']
 )
 @pytest.mark.parametrize("source", ["remote.it.yml", "fleet.remoteit.YML", "remoteit.json", "remoteit"])
 def test_source_with_another_name_gives_a_warning(
