@@ -330,6 +330,7 @@ def test_playbook_is_no_tasks_file(fleet: Fleet) -> None:
     assert run.connections == []
 
 
+@pytest.mark.every_engine
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
@@ -341,6 +342,8 @@ def test_playbook_is_no_tasks_file(fleet: Fleet) -> None:
         ("\ufeff%YAML 1.1\n---\n- hosts: fleet\n", "is a playbook"),
         ("---\r\n\r\n- hosts: fleet\r\n", "is a playbook"),
         ("- {hosts: fleet, tasks: []}\n", "is a playbook"),
+        ("# night\n- {\n  name: a play,\n  hosts: fleet,\n}\n", "is a playbook"),
+        ('[{"name": "a play", "hosts": "fleet", "become": true}]', "is a playbook"),
         ("# night\n-   name: a play\n\n    # all\n    hosts: fleet\n", "is a playbook"),
         ("---\n  - name: a play\n    become: true\n    hosts: fleet\n", "is a playbook"),
         ("- name: a play\n" + "  # a comment\n" * 40 + "  hosts: fleet\n", "is a playbook"),
@@ -357,6 +360,21 @@ def test_tasks_file_without_tasks_fails_before_a_connection(fleet: Fleet, conten
     assert f"on_the_devices.yml (remoteit_session_tasks) {problem}" in run.text
     assert "Warning: " not in run.text  # of Python, about the regular expressions
     assert run.connections == []
+
+
+@pytest.mark.every_engine
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[{"name": "who", "ansible.builtin.command": "cat device-name", "vars": {"hosts": true}}]',
+        "- {name: who, ansible.builtin.command: cat device-name, vars: {hosts: !unsafe '{{ x }}'}}\n",
+    ],
+)
+def test_tasks_file_in_flow_style(fleet: Fleet, content: str) -> None:
+    fleet.write("on_the_devices.yml", content)
+    run = fleet.run([role_play()])
+    assert run.rc == 0, run.text
+    assert len(run.connections) == len(ALL)
 
 
 @pytest.mark.every_engine
