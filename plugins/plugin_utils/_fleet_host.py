@@ -125,7 +125,7 @@ def _service_name(host: str, options: t.Mapping[str, t.Any]) -> ServiceName:
     if _text(options, "device_id"):  # a lookup by name could find another device of the same name
         raise NotFoundError(
             f"the device {device or host} has no service that Ansible may use; the inventory options use_application,"
-            " use_service and use_port select one"
+            " use_service and use_port select one. If the inventory is cached, run again with --flush-cache"
         )
     if not device:
         raise OptionsError(
