@@ -302,6 +302,9 @@ def _missing_credentials(
         hints.append(f"; {' and '.join(_R3_VARIABLES.values())} are empty {in_file}")
     if from_file and not any(key.startswith("R3_") for key in from_file):
         hints.append(f"; the profile {sanitize(profile)} of {path} has no line that begins with R3_")
+    unknown = [key for key in from_file if key.startswith("R3_") and key not in _KEY_VARIABLES]
+    if unknown:
+        hints.append(f"; {sanitize(', '.join(unknown))} {in_file} has another name than the keys above")
     profiles = None if from_file else list_profiles(path)
     if profiles:
         hints.append(

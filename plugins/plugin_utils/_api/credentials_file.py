@@ -96,7 +96,7 @@ def parse_profile(text: str, profile: str, path: str) -> dict[str, str]:
     parser = _parse(text, path)
     sections = parser.sections()
     found = [name for name in sections if name == profile]
-    found += [name for name in sections if name.lower() == profile.lower()]
+    found += [name for name in sections if name.strip().lower() == profile.strip().lower()]
     if not found and profile.lower() == DEFAULT_PROFILE.lower():
         found = ["\0top"]
     if not found:

@@ -392,6 +392,13 @@ def test_load_credentials_hints_at_other_file_formats(home: pathlib.Path, text: 
         assert "ZmlsZQ" not in caught.value.message
 
 
+def test_load_credentials_hints_at_misspelled_keys(home: pathlib.Path) -> None:
+    write(home, "[ DEFAULT ]\nR3_ACCESS_KEY=F\nR3_SECRET_KEY=ZmlsZQ==\nR3_DEVELOPER_API_KEY=F\n")
+    with pytest.raises(NoCredentialsError, match="R3_ACCESS_KEY, R3_SECRET_KEY in the profile DEFAULT of") as caught:
+        load_credentials({}, {})
+    assert "ZmlsZQ" not in caught.value.message
+
+
 @pytest.mark.parametrize("text", ["access_key_id=F\nsecret_access_key=ZmlsZQ==\n", "F:ZmlsZQ==\n", "", "[default]\n"])
 def test_load_credentials_hints_at_other_keys(home: pathlib.Path, text: str) -> None:
     write(home, text)
