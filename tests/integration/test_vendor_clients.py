@@ -64,8 +64,9 @@ def sign(simulator: Simulator, method: str, url: str, *components: str, **change
     """Return the headers of a request that is signed as RFC 9421 describes."""
     parts = urlsplit(url)
     created = changes.get("created", str(int(time.time())))
+    expires = f";expires={changes['expires']}" if "expires" in changes else ""
     inputs = (
-        f"({' '.join(json.dumps(name) for name in components)});created={created}"
+        f"({' '.join(json.dumps(name) for name in components)});created={created}{expires}"
         f';keyid="{simulator.state["access_key_id"]}";alg="hmac-sha256"'
     )
     headers = {"Date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())}
@@ -84,7 +85,7 @@ def test_signature_of_rfc_9421_is_accepted(simulator: Simulator) -> None:
     assert response.json()["data"]["login"]["email"] == simulator.state["username"]
 
 
-@pytest.mark.parametrize("changes", [{"signature": "AAAA"}, {"created": "1000000000"}])
+@pytest.mark.parametrize("changes", [{"signature": "AAAA"}, {"created": "1000000000"}, {"expires": "1000000000"}])
 def test_signature_of_rfc_9421_is_verified(simulator: Simulator, changes: dict[str, str]) -> None:
     url = simulator.state["graphql_url"]
     headers = sign(simulator, "POST", url, "@method", "@target-uri", "date", **changes)

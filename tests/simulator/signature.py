@@ -77,6 +77,8 @@ class AccessKey:
         signed_at = float(created) if created.isdigit() else _parse_date(request.headers.get("Date", ""))
         if abs(self._now() - signed_at) > self._settings.signature_window:
             raise InvalidSignature
+        if given.get("expires", "").isdigit() and int(given["expires"]) < self._now():
+            raise InvalidSignature
         lines = [f'"{name}": {_component(request, name)}' for name in components]
         text = "\n".join([*lines, f'"@signature-params": {inputs}'])
         signature = re.fullmatch(rf"{re.escape(label)}=:([^:]*):", request.headers.get("Signature", ""))
