@@ -552,8 +552,9 @@ def _lacks_service(reply: Reply) -> bool:
 
 
 def _received_at(response: Response) -> datetime.datetime:
-    """Return the time by the clock of the API, or by that of this machine if the response has no date."""
-    return utc_now() + datetime.timedelta(seconds=seconds_until(response.date) or 0)
+    """Return the time by the clock of the API, or by that of this machine if the response has no plausible date."""
+    ahead = seconds_until(response.date) or 0
+    return utc_now() + datetime.timedelta(seconds=ahead if abs(ahead) < 86400 else 0)
 
 
 def _lower_texts(*values: t.Any) -> list[str]:

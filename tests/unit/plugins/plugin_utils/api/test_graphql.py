@@ -575,6 +575,14 @@ def test_session_is_compared_with_the_clock_of_the_api(
     assert outcome_of_connect() is outcome
 
 
+@pytest.mark.parametrize("date", ["Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT", "today"])
+def test_implausible_date_of_a_refusal_is_ignored(mock_api: MockApi, date: str) -> None:
+    refusal = Reply(errors("inactive").body, headers={"Date": date})
+    mock_api.expect_query({"serviceId": SERVICE}, refusal)
+    mock_api.expect_query({"id": [SERVICE]}, sessions(ID, started=started(-60)))
+    assert outcome_of_connect() is ConnectOutcome.REFUSED
+
+
 # -- disconnect --------------------------------------------------------------------------------------------------------
 
 
