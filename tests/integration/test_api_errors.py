@@ -48,7 +48,7 @@ BOTH = [
     Trouble("HTML", "bad_answer", "", {"fault": "html"}),
     Trouble("empty body", "bad_answer", "", {"fault": "empty"}),
     Trouble("a list", "bad_answer", "", {"fault": "body", "json": []}),
-    Trouble("429", "throttled", "429", {"fault": "throttle", "retry_after": 0, "times": 5}),
+    Trouble("429", "throttled", "429", {"fault": "throttle", "times": 5}),
     Trouble("500", "api", "500", {"fault": "http", "status": 500}),
     Trouble("dropped", "network", "", {"fault": "drop"}),
 ]
