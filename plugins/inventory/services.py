@@ -227,6 +227,8 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._ssh.destination im
 MAX_WARNINGS = 10
 #: The group of all devices.
 DEVICES_GROUP = "remoteit_devices"
+#: An empty group that shows that a source of the inventory could not be read.
+UNREAD_GROUP = "remoteit_unread_sources"
 
 #: Where the API and the credentials are.
 _LOCATION_OPTIONS = ("api_url", "graphql_url", "profile", "credentials_file")
@@ -321,13 +323,17 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         self._names_of_groups = {}
         own = {**_VALUES_OF_GROUPS.get(inventory, {}), **_NAMES_OF_GROUPS.get(inventory, {}), DEVICES_GROUP: None}
         self._foreign_groups = set(inventory.groups).difference(own)
-        config = self._read_config_data(path)  # type: ignore[no-untyped-call]
         try:
+            config = self._read_config_data(path)  # type: ignore[no-untyped-call]
             self._check_options(config)
             listing = self._load_listing(config, path, cache)
             self._populate(listing)
-        except RemoteItError as error:
-            raise AnsibleParserError(error.message) from None
+        except Exception as error:
+            # by default, ansible-core ignores a source that cannot be read if there is another one
+            inventory.add_group(UNREAD_GROUP)
+            if isinstance(error, RemoteItError):
+                raise AnsibleParserError(error.message) from None
+            raise
 
     def _check_options(self, config: t.Mapping[str, t.Any]) -> None:
         """Warn about unknown options, and refuse templates that would be taken literally.

@@ -583,7 +583,19 @@ def test_run_is_red_without_hosts(fleet: Fleet, environ: dict[str, str | None], 
     fleet.write("hosts.txt", f"{SECOND}\n")
     run = fleet.run("remoteit.fleet.run", "-e", "remoteit_session_tasks=tasks.yml", *arguments, environ=environ)
     assert run.rc != 0
-    assert "No host of the inventory matches" in run.text
+    assert ("A source of the inventory cannot be read" if environ else "No host of the inventory matches") in run.text
+    assert not run.connections
+
+
+@pytest.mark.every_engine
+@pytest.mark.parametrize("arguments", [(), ("--limit", FIRST)], ids=["all", "limit"])
+def test_run_is_red_without_one_of_its_sources(fleet: Fleet, arguments: tuple[str, ...]) -> None:
+    urls = "api_url: http://127.0.0.1:9\ngraphql_url: http://127.0.0.1:9\n"
+    unread = fleet.write("another.remoteit.yml", f"plugin: remoteit.fleet.services\n{urls}")
+    fleet.write("tasks.yml", [who()])
+    run = fleet.run("remoteit.fleet.run", "-i", str(unread), "-e", "remoteit_session_tasks=tasks.yml", *arguments)
+    assert run.rc != 0
+    assert "A source of the inventory cannot be read, so that devices are missing." in run.text
     assert not run.connections
 
 
@@ -593,7 +605,7 @@ def test_run_accepts_lists_and_files_of_hosts(fleet: Fleet, limit: str) -> None:
     fleet.write("tasks.yml", [who()])
     fleet.write("hosts.txt", f"  {SECOND}  \n\n")
     fleet.write("empty.txt", "")
-    everyday = {"pattern": "x", "limit": 50, "found": [], "skipped": True, "usage": "x"}
+    everyday = {"pattern": "x", "is_complete": False, "limit": 50, "found": [], "skipped": True, "usage": "x"}
     extra = {**everyday, "remoteit_session_tasks": "tasks.yml", "remoteit_run_hosts": [FIRST, SECOND]}
     run = fleet.run("remoteit.fleet.run", "-e", json.dumps(extra), "--limit", limit)
     assert run.rc == 0
