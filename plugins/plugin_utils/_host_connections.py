@@ -41,7 +41,10 @@ def connect_hosts(options: t.Mapping[str, t.Any], play: Play, *, check_mode: boo
     """
     _check_options(options)
     names = _names(options["hosts"], play)
-    hosts, failed = _read(names, play, requires_plugin=play.role_name == _ROLE)
+    is_role = play.role_name == _ROLE
+    if is_role:  # the first task of another host opens its connection
+        names = [name for name in names if play.reads_own_values(name)]
+    hosts, failed = _read(names, play, requires_plugin=is_role)
     outcomes: dict[str, Connection | RemoteItError] = dict(failed)
     warnings: list[str] = []
     services = _find_services(hosts, outcomes, warnings.append)

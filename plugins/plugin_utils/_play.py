@@ -13,9 +13,12 @@ to 2.21.
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import typing as t
 
+from ansible.playbook.block import Block
+from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.loader import strategy_loader
 from ansible.plugins.strategy.free import StrategyModule as FreeStrategy
 from ansible.template import Templar
@@ -96,7 +99,9 @@ class Play:
         :raises OptionsError: a variable is missing, is invalid, or cannot be templated.
         :raises RemoteItError: see ``HostReader.read``.
         """
-        variables = self._variables(name)
+        return self._read(name, self._variables(name))
+
+    def _read(self, name: str, variables: dict[str, t.Any]) -> HostRequest:
         templar = Templar(loader=self._loader, variables=variables)
         options = {}
         for option, variable in HOST_VARIABLES.items():
@@ -106,6 +111,33 @@ class Play:
                 except Exception as error:
                     raise OptionsError(f"the variable {variable} of {name} cannot be templated: {error}") from error
         return self._reader.read(name, options, variables.get("ansible_facts") or {})
+
+    def reads_own_values(self, name: str) -> bool:
+        """Return whether ``read`` returns a host's own values, and not those of an include that runs on other hosts.
+
+        ansible-core does not tell which hosts run an include. If its variables make a difference to a host that may not
+        run it, the host has to open its own connection.
+        """
+        if name == self.inventory_hostname or not self._names_for_some_hosts:
+            return True
+        try:
+            variables = self._variables(name)
+            values = [variables.get(variable) for variable in HOST_VARIABLES.values()]
+            if self._names_for_some_hosts.isdisjoint(HOST_VARIABLES.values()) and not any(map(_is_template, values)):
+                return True
+            return self._read(name, variables) == self._read(name, self._get_variables(name, task=None))
+        except Exception:  # the task of the host reports the error
+            return False
+
+    @functools.cached_property
+    def _names_for_some_hosts(self) -> set[str]:
+        """The variables of the task and its includes, unless all hosts run them."""
+        node = self._task
+        while node is not None:
+            if _may_run_on_some_hosts(node):
+                return {name for name in self._task.get_vars() if not name.startswith("remoteit_session__")}
+            node = node._parent
+        return set()
 
     def check_hosts(self, names: t.Iterable[str]) -> None:
         """Raise an error if a name is not that of a host. A host of the play can have left the inventory since.
@@ -129,7 +161,7 @@ class Play:
         hosts = []
         for name in self.batch:
             with contextlib.suppress(Exception):  # the task of the host reports the error
-                if self.uses_plugin(name):
+                if self.uses_plugin(name) and self.reads_own_values(name):
                     hosts.append(self.read(name))
         return hosts
 
@@ -138,17 +170,22 @@ class Play:
             return self._task_vars
         if self._cached_variables is not None and self._cached_variables[0] == name:
             return self._cached_variables[1]
-        hostvars = self._task_vars["hostvars"]
-        # ``hostvars[name]`` does not contain the variables of the play.
-        variables = hostvars._variable_manager.get_vars(
+        variables = self._get_variables(name, self._task)
+        self._cached_variables = name, variables
+        return variables
+
+    def _get_variables(self, name: str, task: t.Any) -> dict[str, t.Any]:
+        """Return the variables of another host, with those of a task.
+
+        ``hostvars[name]`` does not contain the variables of the play.
+        """
+        return self._task_vars["hostvars"]._variable_manager.get_vars(
             play=self._task.get_play(),
             host=self._find_host(name),
-            task=self._task,
+            task=task,
             _hosts=self._task_vars["ansible_play_hosts"],
             _hosts_all=self._task_vars["ansible_play_hosts_all"],
         )
-        self._cached_variables = name, variables
-        return variables
 
     def _find_host(self, name: str) -> t.Any:
         """Return a host of the inventory.
@@ -161,6 +198,21 @@ class Play:
             hint = f". For the hosts of the group, write \"{{{{ groups['{name}'] }}}}\"" if is_group else ""
             raise OptionsError(f"the inventory has no host {name!r}{hint}")
         return host
+
+
+def _may_run_on_some_hosts(node: t.Any) -> bool:
+    """Return whether a task, block or include may run for some hosts of the play only."""
+    if node.when:
+        return True
+    if isinstance(node, TaskInclude) and not node.statically_loaded:
+        # from 2.19 on, the arguments contain the name of one host's file
+        source = {key: value for key, value in (node.get_ds() or {}).items() if key not in ("name", "vars")}
+        return bool(node.loop) or _is_template(str(source))
+    return isinstance(node, Block) and bool(node.rescue)
+
+
+def _is_template(value: t.Any) -> bool:
+    return isinstance(value, str) and ("{{" in value or "{%" in value)
 
 
 def to_plain_types(value: t.Any) -> t.Any:

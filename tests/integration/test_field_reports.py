@@ -65,6 +65,45 @@ def test_each_host_has_its_own_on_failure(fleet: Fleet) -> None:
     assert f"{FIRST} is skipped" in run.text
 
 
+#: The address that each host restricts its proxy to, by a variable that only some hosts have.
+ADDRESSES = {FIRST: "127.0.0.1", SECOND: "255.255.255.255"}
+
+
+def on_each_host(task: dict[str, Any], variables: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return plays in which each host runs the task with its own address, in different ways."""
+    tasks = {host: {**task, "vars": {**variables, "remoteit_hostip": ip}} for host, ip in ADDRESSES.items()}
+    looped = {**task, "vars": {**variables, "remoteit_hostip": "{{ item }}"}, "loop": "{{ addresses }}"}
+    conditional = [{**each, "when": f"inventory_hostname == '{host}'"} for host, each in tasks.items()]
+    failing = {"name": "fail", "ansible.builtin.fail": {}, "when": f"inventory_hostname == '{FIRST}'"}
+    rescued = {"name": "try", "block": [failing, tasks[SECOND]], "rescue": [tasks[FIRST]]}
+    included = {"name": "include", "ansible.builtin.include_tasks": "{{ inventory_hostname }}.yml"}
+    ways: dict[str, list[dict[str, Any]]] = {"include": [included], "condition": conditional, "rescue": [rescued]}
+    return ways | {"loop": [looped]} if "ansible.builtin.include_role" in task else ways
+
+
+ON_EACH_HOST = {
+    **{
+        f"role, {way}": tasks for way, tasks in on_each_host(session(), {"remoteit_session_tasks": "tasks.yml"}).items()
+    },
+    **{f"plugin, {way}": tasks for way, tasks in on_each_host(who(), {}).items()},
+}
+
+
+@pytest.mark.every_engine
+@pytest.mark.parametrize("tasks", ON_EACH_HOST.values(), ids=ON_EACH_HOST)
+def test_include_does_not_decide_for_hosts_that_do_not_run_it(fleet: Fleet, tasks: list[dict[str, Any]]) -> None:
+    fleet.write("tasks.yml", [who()])
+    for host, address in ADDRESSES.items():
+        fleet.inventory["fleet"]["hosts"][host]["addresses"] = [address]
+        (same,) = (each for each in ON_EACH_HOST["role, condition"] if host in each["when"])
+        if tasks is ON_EACH_HOST["plugin, include"]:
+            (same,) = (each for each in ON_EACH_HOST["plugin, condition"] if host in each["when"])
+        fleet.write(f"{host}.yml", [{key: value for key, value in same.items() if key != "when"}])
+    run = fleet.run([play(*tasks, hosts=",".join(ADDRESSES))])
+    assert run.rc == 0, run.text
+    assert sorted((each["device"], each["hostip_sent"]) for each in run.connections) == sorted(ADDRESSES.items())
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
