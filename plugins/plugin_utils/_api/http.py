@@ -391,13 +391,15 @@ def _without_user(url: str) -> str:
 def _root_cause(error: BaseException, call: Call) -> BaseException:
     """Return the innermost exception of the network or of the HTTP libraries that occurred during the call.
 
-    The context of an exception that is raised again is the one that was handled then. It still has its cause.
+    The context of an exception that is raised again is the one that was handled then. It still has its cause. An
+    exception of Python itself is the reason. PySocks resolves a name while it handles another one.
     """
-    while True:
+    while type(error).__module__ not in ("builtins", "socket", "ssl"):
         inner = error.__context__ if error.__context__ is not call.handled else error.__cause__
         if inner is None or inner is call.handled or not _is_of_network(inner):
-            return error
+            break
         error = inner
+    return error
 
 
 def _is_of_network(error: BaseException) -> bool:

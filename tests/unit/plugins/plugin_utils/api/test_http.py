@@ -331,6 +331,14 @@ def test_network_failure_ignores_an_earlier_exception(mock_api: MockApi) -> None
             request()
 
 
+def test_reason_is_not_an_error_that_a_library_has_handled(mock_api: MockApi) -> None:
+    """PySocks resolves a name while it handles the error that it is no address."""
+    reason = caused(socket.gaierror(-2, "Name or service not known"), OSError("illegal IP address string"))
+    mock_api.expect("POST", URL, caused(requests.exceptions.ConnectionError("x"), reason))
+    with pytest.raises(NetworkError, match="gaierror: Name or service not known"):
+        request()
+
+
 @pytest.mark.parametrize("proxies", [{}, {"http": "http://127.0.0.1:1"}])
 def test_failure_to_connect_has_its_cause_in_an_except_block(proxies: dict[str, str]) -> None:
     try:
