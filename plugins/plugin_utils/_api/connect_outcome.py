@@ -64,7 +64,8 @@ _REFUSALS = re.compile(
             rf"(?:unknown|invalid|no such) (?:device|service)(?: ID)?(?: {_SERVICE_ID})?",
             rf"{_TARGET} is not shared(?: with (?:you|this account))?",
             rf"{_DENIED}(?: to (?:connect|access)(?: to)? {_TARGET})?",
-            # the guards of NestJS and TypeGraphQL, before the mutation
+            # the guards of NestJS and TypeGraphQL, and graphql-rate-limit, before the mutation
+            "throttlerexception: too many requests|you are trying to access '[^']*' too often",
             "forbidden resource|access denied! you don't have permission for this action",
             "you (?:do not have|don't have|have no) (?:access|permission)(?: to (?:connect|access))?",
             rf"(?:(?:the|api) )*rate limit {_EXCEEDED}(?:, please (?:retry|wait) .*)?",

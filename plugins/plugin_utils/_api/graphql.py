@@ -102,6 +102,7 @@ _VALIDATION_ERROR = re.compile(
     r"^Cannot query field|^Unknown (argument|directive|field|fragment|operation|type)\b|^Syntax Error|^Expected type\b"
     r"|^Variable \"?\$|^Field \"[^\"]*\" (argument|must|of type)|^Argument \"[^\"]*\" |^Must provide\b"
     r"|^Value \"[^\"]*\" does not exist in\b|^There can be only one\b"
+    r"|^Schema is not configured to execute|^PersistedQueryOnly\b|^This operation has been blocked as a"
     # rules of graphql-depth-limit, graphql-cost-analysis and graphql-query-complexity, also as NestJS documents it
     r"|exceeds maximum operation depth of|exceeds the maximum (cost|complexity) of|^Query is too complex"
 )
@@ -112,11 +113,12 @@ _VALIDATION_CODES = (
     "OPERATION_RESOLUTION_FAILURE",
     "PERSISTED_QUERY_NOT_FOUND",
     "PERSISTED_QUERY_NOT_SUPPORTED",
+    "QUERY_NOT_IN_SAFELIST",
 )
 
 #: Errors about the rights of the account. In a response with data they are about a part of the request. Some servers
 #: put the status of another server before them.
-_UNAUTHORIZED = re.compile(r"^(401: )?unauthori[sz]ed\b", re.IGNORECASE)
+_UNAUTHORIZED = re.compile(r"^(401: )?unauthori[sz]ed\b(?! field)", re.IGNORECASE)
 _FORBIDDEN = re.compile(r"^(40[13]: )?(forbidden|unauthori[sz]ed|not authori[sz]ed|access denied)\b", re.IGNORECASE)
 
 _CONNECTION = "id host port url reverseProxy timeout"
@@ -415,9 +417,10 @@ class GraphQlApi:
             return self._forbidden(response, content, document, reason)
         if is_below_root(content):
             reason += f", about: {self._fields_with_errors(content)}"
-        # a response to a request that was executed has data, or null (https://spec.graphql.org, "Response Format")
+        # a response to a request that was executed has data, or null (https://spec.graphql.org, "Response Format");
+        # Mercurius sends null for the others, too, but their errors have no path
         is_invalid = _VALIDATION_ERROR.search(reason) or any(code in _VALIDATION_CODES for code in codes_in(content))
-        if is_invalid and "data" not in content and not fields_with_errors(content):
+        if is_invalid and content.get("data") is None and not fields_with_errors(content):
             return RemoteItError(
                 f"the API says: {reason} (it did not execute the request)",
                 outcome=ConnectOutcome.REFUSED,

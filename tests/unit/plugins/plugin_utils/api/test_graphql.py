@@ -268,6 +268,7 @@ def test_connect_with_a_result_is_unclear(mock_api: MockApi, status: int, result
         (("timeout", "Forbidden"), NotSharedError),
         (("timeout", "Unauthorized"), NotSharedError),
         (("Unauthorized", "unauthorized"), AuthError),
+        (("Unauthorized field or type",), NotSharedError),
     ],
 )
 def test_forbidden_field_is_named_after_another_error(
@@ -392,7 +393,6 @@ LATER_ERRORS = [
     "database main is offline",
     "Redis cluster is inactive",
     "proxyd[0123]: could not store the session",
-    'Cannot query field "name" on type "Service".',  # with data: from a part of the API that another part asked
 ]
 
 
@@ -416,6 +416,9 @@ LATER_ERRORS = [
         *(errors(message) for message in LATER_ERRORS),
         *(Reply({"data": {"connect": None}, "errors": [{"message": m, "path": ["connect"]}]}) for m in LATER_ERRORS),
         Reply({"data": {"connect": None}, "errors": [{"message": "Unknown type of proxy"}]}),
+        # from a part of the API that another part asked
+        Reply({"data": {"connect": None}, "errors": [{"message": 'Cannot query field "x" on type "Y".'}]}),
+        Reply({"data": None, "errors": [{"message": 'Cannot query field "x" on type "Y".', "path": ["connect"]}]}),
         Reply({"data": {"connect": {"host": "p"}}, "errors": [{"message": "Expected type ID"}]}),
         *FAILURES,
         Reply("", 400),
@@ -453,6 +456,8 @@ VALIDATION_ERRORS = [
     "The query exceeds the maximum complexity of 20. Actual complexity is 21",
     "The query exceeds the maximum cost of 5. Actual cost is 6",
     "Query is too complex: 21. Maximum allowed complexity: 20",
+    "Schema is not configured to execute mutation operation.",
+    "PersistedQueryOnly",
 ]
 
 
@@ -467,6 +472,8 @@ VALIDATION_ERRORS = [
         ),
         Reply({"message": "Bad Request"}, 400),
         *(Reply({"errors": [{"message": message}]}, status) for message in VALIDATION_ERRORS for status in (200, 400)),
+        *(Reply({"errors": [{"message": message}], "data": None}, 400) for message in VALIDATION_ERRORS),  # Mercurius
+        Reply({"errors": [{"message": "x", "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}], "data": None}),
     ],
 )
 def test_call_that_was_not_executed_is_refused(mock_api: MockApi, reply: t.Any) -> None:
@@ -502,6 +509,8 @@ REFUSALS = [
             "You are not authorized to connect to this service",
             "Access denied! You don't have permission for this action!",
             "Forbidden resource",
+            "ThrottlerException: Too Many Requests",
+            "You are trying to access 'connect' too often",
             "device is inactive",
         )
     ),
