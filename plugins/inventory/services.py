@@ -458,6 +458,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         """Create the groups of the devices, including those of states and tags that only skipped devices have."""
         devices_group = self._create_group(DEVICES_GROUP)
         if self.get_option("set_connection"):
+            self._warn_about_hosts_of_other_sources(devices_group)
             devices_group.set_variable("ansible_connection", CONNECTION)
             devices_group.set_variable("ansible_group_priority", 0)  # the variables of other groups take precedence
         group_by, prefix = self.get_option("group_by"), self.get_option("group_prefix")
@@ -475,6 +476,17 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
 
     def _create_group(self, name: str) -> Group:
         return self.inventory.groups[self.inventory.add_group(self._sanitize_group_name(name))]
+
+    def _warn_about_hosts_of_other_sources(self, devices_group: Group) -> None:
+        """Warn if the group gives this plugin's connection to hosts that are not devices."""
+        names = [
+            host.name
+            for host in devices_group.get_hosts()
+            if "ansible_connection" not in host.vars and not any(name.startswith("remoteit_") for name in host.vars)
+        ]
+        if names:
+            shown = ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")
+            self._warn([f"the group {DEVICES_GROUP!r} sets ansible_connection for hosts of another source: {shown}"])
 
     def _create_groups_of(self, kind: str, values: t.Iterable[str], prefix: str) -> dict[str, Group]:
         """Create the groups of the tags or of the states, and warn if something else has the same group."""

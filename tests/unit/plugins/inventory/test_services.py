@@ -163,6 +163,20 @@ def test_keyed_group_of_another_source_gives_a_warning(
     assert text.count("of another source") == warnings
 
 
+@pytest.mark.parametrize("variable", ["", "ansible_connection", "remoteit_deviceaddress"])
+def test_group_of_devices_with_a_host_of_another_source_gives_a_warning(
+    tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str], variable: str
+) -> None:
+    inventory = InventoryData()
+    inventory.add_group("remoteit_devices")
+    inventory.add_host("relay", "remoteit_devices")
+    if variable:
+        inventory.set_variable("relay", variable, "x")
+    mock_api.expect_query(None, page(device(1)))
+    parse(tmp_path, inventory)
+    assert ("sets ansible_connection for hosts of another source: relay" in shown(capsys)) is (not variable)
+
+
 def test_similar_keyed_groups_share_a_group_with_a_warning(
     tmp_path: Path, mock_api: MockApi, capsys: pytest.CaptureFixture[str]
 ) -> None:
