@@ -55,7 +55,7 @@ class ServiceName(t.NamedTuple):
         if not devices:
             raise NotFoundError(
                 f"no device is named {self.device!r} in this account (names are case-sensitive, and a device of an"
-                " organization needs a service ID instead)"
+                " organization needs a service ID instead). If the inventory is cached, run again with --flush-cache"
             )
         if len(devices) > 1:
             listed = "; ".join(f"{device.id} ({device.state}: {_listed(device.services)})" for device in devices)
