@@ -644,7 +644,15 @@ def test_run_accepts_lists_and_files_of_hosts(fleet: Fleet, limit: str) -> None:
     fleet.write("tasks.yml", [who()])
     fleet.write("hosts.txt", f"  {SECOND}  \n\n")
     fleet.write("empty.txt", "")
-    everyday = {"pattern": "x", "is_complete": False, "limit": 50, "found": [], "skipped": True, "usage": "x"}
+    everyday = {
+        "pattern": "x",
+        "is_complete": False,
+        "limit": 50,
+        "found": [],
+        "skipped": True,
+        "usage": "x",
+        "no_handlers": True,
+    }
     extra = {**everyday, "remoteit_session_tasks": "tasks.yml", "remoteit_run_hosts": [FIRST, SECOND]}
     run = fleet.run("remoteit.fleet.run", "-e", json.dumps(extra), "--limit", limit)
     assert run.rc == 0
