@@ -36,7 +36,7 @@ SETUP_ACTIONS = ("actions/checkout", "actions/setup-python", "actions/upload-art
 #: Replaces the service that returns the public address of a machine.
 CURL = """\
 #!/bin/sh
-[ "$*" = "--fail --silent --show-error --ipv4 https://checkip.amazonaws.com" ] && echo 127.0.0.1
+[ "$*" = "--fail --silent --show-error --max-time 60 --ipv4 https://checkip.amazonaws.com" ] && echo 127.0.0.1
 """
 
 
