@@ -115,7 +115,7 @@ class Play:
     def reads_own_values(self, name: str) -> bool:
         """Return whether ``read`` returns a host's own values, and not those of an include that runs on other hosts.
 
-        ansible-core does not tell which hosts run an include. If its variables make a difference to a host that may not
+        ansible-core does not show which hosts run an include. If its variables make a difference to a host that may not
         run it, the host has to open its own connection.
         """
         if name == self.inventory_hostname or not self._names_for_some_hosts:
