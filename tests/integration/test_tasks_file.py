@@ -53,6 +53,20 @@ def test_tasks_file_of_a_playbook(fleet: Fleet, elsewhere: Path) -> None:
     assert_ran(run, "mine", "beside mine", "below", "beside below", "elsewhere other.yml", "elsewhere open.yml")
 
 
+@pytest.mark.every_engine
+def test_tasks_file_names_files_that_the_role_could_have(fleet: Fleet) -> None:
+    """ansible-core searches the role first. Its files have other names than those of users mostly have."""
+    names = ("main.yml", "open.yml", "close.yml", "connect.yml", "skip.yml")
+    for name in names:
+        fleet.write(name, [who(name)])
+    fleet.write("vars/main.yml", {"mine": "cat device-name"})
+    tasks: list[dict[str, Any]] = [{"include_tasks": name} for name in names]
+    tasks += [{"include_vars": "main.yml"}, raw("include_vars", "{{ mine }}")]
+    tasks += [raw("lookup", "{{ (lookup('file', 'vars/main.yml') | from_yaml).mine }}")]
+    fleet.write("on_the_devices.yml", tasks)
+    assert_ran(fleet.run([play_of("on_the_devices.yml")]), *names, "include_vars", "lookup")
+
+
 def test_tasks_file_of_a_calling_role(fleet: Fleet) -> None:
     """By ``include_role`` and ``import_role``."""
     fleet.write("open.yml", [who("beside")])
