@@ -51,6 +51,8 @@ class Destination(t.NamedTuple):
             "HostName": self.host,
             "Port": str(self.port),
             "HostKeyAlias": self.alias,
+            # ssh checked it by default before OpenSSH 8.5. The address of a proxy can have been that of another device.
+            "CheckHostIP": "no",
         }
         return [*(f"-o{name}={value}" for name, value in options.items()), control_path_option(self.control_path)]
 

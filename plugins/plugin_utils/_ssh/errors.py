@@ -80,9 +80,9 @@ _REFUSED_BY_JUMP_HOST = re.compile(
 )
 
 #: The name for which ssh checks a host key. That of the device is its alias.
-_NAME_OF_KEY = re.compile(r"[Hh]ost key (?:is known )?for (\S+)")
+_NAME_OF_KEY = re.compile(r"[Hh]ost key (?:is known )?for '?([^\s']+)")
 #: Messages about the recorded key that differs. ssh writes a name instead of a path for KnownHostsCommand.
-_OFFENDING = re.compile(r"Offending (?:\S+ )?key in (.+):\d+$", re.MULTILINE)
+_OFFENDING = re.compile(r"Offending (?:\S+ )?key (?:for IP )?in (.+):\d+$", re.MULTILINE)
 #: How ssh prints a backslash, and the bytes of a character that is not ASCII.
 _ESCAPED = re.compile(rb"\\(\\|[0-7]{3})")
 _REVOKED = re.compile(r"REVOKED HOST KEY DETECTED|revoked by file")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pathlib
+import subprocess
 
 import pytest
 
@@ -49,6 +50,13 @@ def check(*arguments: str, destination: Destination = DESTINATION) -> Route:
 )
 def test_check_accepts_arguments_with_the_same_target(arguments: tuple[str, ...]) -> None:
     check(*arguments)
+
+
+def test_address_of_the_proxy_is_no_name_of_a_host_key() -> None:
+    """ssh checked it by default before OpenSSH 8.5."""
+    command = ["ssh", *DESTINATION.arguments, *NO_CONFIG, "-o", "CheckHostIP=yes", "-G", DESTINATION.alias]
+    config = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "checkhostip no" in config.splitlines()
 
 
 @pytest.mark.parametrize("arguments", [
