@@ -348,6 +348,7 @@ class Connection(SshConnection):  # type: ignore[misc]
 
     def _bare_run(self, *args: t.Any, **kwargs: t.Any) -> tuple[int, bytes, bytes]:
         self._ssh_messages = ""
+        os.environ["LANGUAGE"] = "C"  # the shell of a ProxyCommand translates its messages otherwise
         is_checking = self.get_option("host_key_checking")
         # From ansible-core 2.19 on, the base class replaces the messages of ssh if a password is set. ansible-core 2.16
         # only reports a key that sshpass does not confirm. The command line is complete, so ssh still checks keys.

@@ -131,6 +131,17 @@ def test_ssh_that_can_never_work_fails_at_once(fleet: Fleet, arguments: str, rea
     assert sum(connection["uses"] for connection in run.connections) <= 1
 
 
+def test_shell_of_a_proxy_command_does_not_translate_its_messages(fleet: Fleet) -> None:
+    """bash has translations of its own, which do not depend on the locales of the system."""
+    fleet.inventory["fleet"]["vars"] |= {
+        "ansible_ssh_extra_args": "-o ProxyCommand='nonexistent-nc %h %p'",
+        "remoteit_wait_timeout": 600,
+    }
+    environ = {"LANGUAGE": "de", "LC_ALL": "C.UTF-8", "SHELL": "/bin/bash"}
+    run = fleet.run([play(who())], "--limit", FIRST, environ=environ)
+    assert "The program in ProxyCommand cannot be executed" in run.message("who", FIRST)
+
+
 def test_jump_host_that_can_never_work_replaces_no_connection(fleet: Fleet) -> None:
     """Other arguments have connected before."""
     wrong = {"ansible_ssh_extra_args": "-o ProxyCommand='ssh -p abc -W %h:%p jump'"}
