@@ -28,6 +28,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     REASONS,
     AuthError,
     BadAnswerError,
+    CallTimeoutError,
     ConnectOutcome,
     OptionsError,
     Reason,
@@ -65,6 +66,24 @@ class _Proof(t.NamedTuple):
     error: RemoteItError | None
 
 
+class _FailedLogin(t.NamedTuple):
+    """A login that failed, and the timeout that it had."""
+
+    error: RemoteItError
+    timeout: float
+
+    def applies_to(self, timeout: float, before: _FailedLogin | None) -> bool:
+        """Return whether a call fails for the same reason.
+
+        :param timeout: the one of the call. A longer one than that of the login may be enough.
+        :param before: the last login that had failed when the call began to wait.
+        """
+        if isinstance(self.error, AuthError):
+            return True  # a refusal is final, because the vendor may lock the account after several wrong passwords
+        is_shorter = isinstance(self.error, CallTimeoutError) and self.timeout < timeout
+        return self is not before and not is_shorter
+
+
 class RestApi:
     """The REST API for one account. It can be used by any number of threads."""
 
@@ -73,7 +92,7 @@ class RestApi:
         self._http = http
         self._token = credentials.token
         self._login_lock = threading.Lock()
-        self._login_error: RemoteItError | None = None  # of the last failed login
+        self._failed_login: _FailedLogin | None = None  # the last one
         self._proof_lock = threading.Lock()
         self._proof = _Proof(-_PROOF_SECONDS, None)
 
@@ -177,25 +196,31 @@ class RestApi:
     def _get_token(self, *, retry: bool, expired: str | None = None) -> str:
         """Return the token. All threads share one login, and its error if they waited for it.
 
+        Each waits for at most its own timeout, and does not share the error of a shorter one.
+
         :param retry: whether the call that needs the token may be repeated, see ``HttpClient.request``.
         :param expired: the token that the API has refused.
         :raises RemoteItError: with ``ConnectOutcome.NOT_SENT``, because the call that needs the token was not sent.
         """
-        before = self._login_error
-        with self._login_lock:
+        before, timeout = self._failed_login, self._http.timeout
+        if not self._login_lock.acquire(timeout=timeout):
+            text = f"no response to the login of another task within {timeout:g} seconds"
+            raise CallTimeoutError(text, outcome=ConnectOutcome.NOT_SENT)
+        try:
             if self._token is None or self._token == expired:
-                error = self._login_error
-                # a refusal is final, because the vendor may lock the account after several wrong passwords
-                if error is not None and (error is not before or isinstance(error, AuthError)):
-                    raise error
+                failed = self._failed_login
+                if failed is not None and failed.applies_to(timeout, before):
+                    raise failed.error
                 try:
                     self._token = self._fetch_token(retry)
                 except RemoteItError as error:
                     error.outcome = ConnectOutcome.NOT_SENT
                     error.is_ambiguous = False  # the reason is not about a connection
-                    self._login_error = error
+                    self._failed_login = _FailedLogin(error, timeout)
                     raise
             return self._token
+        finally:
+            self._login_lock.release()
 
     def _fetch_token(self, retry: bool) -> str:
         body = {"username": self._credentials.username, "password": self._credentials.password}

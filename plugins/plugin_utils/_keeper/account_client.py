@@ -26,6 +26,16 @@ T = t.TypeVar("T")
 call_timeout: contextvars.ContextVar[float] = contextvars.ContextVar("call_timeout", default=Account.timeout)
 
 
+@contextlib.contextmanager
+def use_timeout(seconds: float) -> t.Iterator[None]:
+    """Use another timeout for the calls that this thread submits."""
+    token = call_timeout.set(seconds)
+    try:
+        yield
+    finally:
+        call_timeout.reset(token)
+
+
 class _SharedHttp(HttpClient):
     """The HTTP session that all tasks of an account share. Each has its timeout.
 

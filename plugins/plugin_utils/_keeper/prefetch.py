@@ -20,7 +20,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     RemoteItError,
 )
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import FoundServices
-from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.account_client import AccountClient, use_timeout
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.lifecycle import Lifecycle
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.managed_connection import ManagedConnection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.protocol import HostRequest
@@ -28,10 +28,9 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._keeper.registry im
 
 
 class _Waiting(t.NamedTuple):
-    host: str
+    host: HostRequest
     client: AccountClient
     service: str
-    hostip: str | None
 
 
 class Prefetch:
@@ -75,7 +74,7 @@ class Prefetch:
             named = found[host.account].get(host.target) if host.target is not None else None
             service = host.service or (named.id if isinstance(named, Service) else None)
             if service:  # otherwise the host's own task reports why
-                waiting.append(_Waiting(host.host, clients[host.account], service, host.hostip))
+                waiting.append(_Waiting(host, clients[host.account], service))
         with self._registry.lock:
             self._max_unused = max_unused
             self._queue.extend(waiting)
@@ -96,13 +95,14 @@ class Prefetch:
         """Open as many connections ahead as are allowed. Call it with the lock."""
         self._unused = {managed for managed in self._unused if not managed.has_ended}
         while self._queue and len(self._unused) < self._max_unused and not self._lifecycle.shutting_down.is_set():
-            host, client, service, hostip = self._queue.popleft()
-            key = reuse_key(client, hostip, service)
+            host, client, service = self._queue.popleft()
+            key = reuse_key(client, host.hostip, service)
             if key not in self._registry.reusable:
-                request = ConnectRequest((service,), hostip=hostip)
-                managed = self._lifecycle.submit_connect(client, service, request)
-                managed.host = host
-                self._registry.of_host.setdefault(host, managed)
+                request = ConnectRequest((service,), hostip=host.hostip)
+                with use_timeout(host.account.timeout):
+                    managed = self._lifecycle.submit_connect(client, service, request)
+                managed.host = host.host
+                self._registry.of_host.setdefault(host.host, managed)
                 self._registry.reusable[key] = managed
                 self._unused.add(managed)
 

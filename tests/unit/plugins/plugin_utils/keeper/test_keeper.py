@@ -269,6 +269,52 @@ def test_tasks_share_a_login_and_have_their_timeouts(keeper: Keeper, mock_api: M
     keeper.finish()
 
 
+@pytest.mark.parametrize("timeouts", [(20, 4), (4, 20)])
+def test_prefetch_has_the_timeout_of_each_host(keeper: Keeper, mock_api: MockApi, timeouts: tuple[int, int]) -> None:
+    services = dict(zip((A, B), timeouts))
+    for service in services:
+        mock_api.expect_connect(service, opened(service, f"id-of-{service}"))
+    hosts = [host_request(service, service, Account(WITH_TOKEN, timeout=each)) for service, each in services.items()]
+    mock_api.unordered = True
+    keeper.prefetch("a play", 100, hosts)
+    for host in hosts:
+        acquire(keeper, host)
+    sent = [json.loads(request.body or "")["deviceaddress"] for request in mock_api.sent]
+    assert dict(zip(sent, (options["timeout"] for options in mock_api.options))) == services
+
+
+def test_calls_wait_for_a_shared_login_with_their_own_timeouts(keeper: Keeper, mock_api: MockApi) -> None:
+    """The login of the patient task takes longer than the other one waits for it."""
+    held = HeldReply(Reply({"status": "true", "token": TOKEN}))
+    mock_api.expect("POST", "/user/login", held)
+    mock_api.expect_connect(A, opened(A, "id-a"))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        patient = pool.submit(connect, keeper, A, who=Account(WITH_PASSWORD, timeout=60))
+        assert held.arrived.wait(30)
+        assert connect_error(keeper, B, who=Account(WITH_PASSWORD, timeout=0.01)).code == "timeout"
+        held.release.set()
+        assert patient.result(30).connectionid == "id-a"
+
+
+def test_login_that_was_too_short_is_repeated_with_a_longer_timeout(keeper: Keeper, mock_api: MockApi) -> None:
+    held = HeldReply(Reply())
+    mock_api.expect("POST", "/user/login", lambda request: held(request) and time_out())
+    mock_api.expect("POST", "/user/login", Reply({"status": "true", "token": TOKEN}))
+    mock_api.expect_connect(B, opened(B, "id-b"))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        short = pool.submit(connect_error, keeper, A, who=Account(WITH_PASSWORD, timeout=5))
+        assert held.arrived.wait(30)
+        patient = pool.submit(connect, keeper, B, who=Account(WITH_PASSWORD, timeout=60, concurrency=2))
+        wait_until(lambda: State.REQUESTED in states(keeper)[1:])
+        held.release.set()
+        assert short.result(30).code == "timeout"
+        assert patient.result(30).connectionid == "id-b"
+
+
+def time_out() -> Reply:
+    raise requests.exceptions.ReadTimeout
+
+
 def test_tasks_with_different_http_proxies_share_no_session(keeper: Keeper, mock_api: MockApi) -> None:
     for number, proxies in enumerate(({}, {"https": "http://one:3128"}, {"https": "http://two:3128"})):
         mock_api.expect_connect(A, opened(A, f"id-{number}"))
