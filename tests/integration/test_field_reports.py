@@ -637,16 +637,41 @@ def test_run_is_red_without_hosts(fleet: Fleet, environ: dict[str, str | None], 
     assert not run.connections
 
 
+UNREAD_SOURCES = {
+    "dead API": "plugin: remoteit.fleet.services\napi_url: http://127.0.0.1:9\ngraphql_url: http://127.0.0.1:9\n",
+    "typo": "plugin: remoteit.fleet.service\n",
+    "encrypted": "$ANSIBLE_VAULT;1.1;AES256\n6162\n",
+    "no YAML": "plugin: remoteit.fleet.services\n  tags_any: [a\n",
+    "missing": "",
+}
+
+
 @pytest.mark.every_engine
 @pytest.mark.parametrize("arguments", [(), ("--limit", FIRST)], ids=["all", "limit"])
-def test_run_is_red_without_one_of_its_sources(fleet: Fleet, arguments: tuple[str, ...]) -> None:
-    urls = "api_url: http://127.0.0.1:9\ngraphql_url: http://127.0.0.1:9\n"
-    unread = fleet.write("another.remoteit.yml", f"plugin: remoteit.fleet.services\n{urls}")
+@pytest.mark.parametrize("text", UNREAD_SOURCES.values(), ids=UNREAD_SOURCES)
+def test_run_is_red_without_one_of_its_sources(fleet: Fleet, text: str, arguments: tuple[str, ...]) -> None:
+    unread = fleet.directory / "another.remoteit.yml"
+    if text:
+        fleet.write(unread.name, text)
     fleet.write("tasks.yml", [who()])
     run = fleet.run("remoteit.fleet.run", "-i", str(unread), "-e", "remoteit_session_tasks=tasks.yml", *arguments)
     assert run.rc != 0
-    assert "A source of the inventory cannot be read, so that devices are missing." in run.text
+    if text in (UNREAD_SOURCES["dead API"], UNREAD_SOURCES["typo"], ""):
+        assert "A source of the inventory cannot be read, so that devices are missing." in run.text
     assert not run.connections
+
+
+def test_run_reads_all_kinds_of_sources(fleet: Fleet) -> None:
+    fleet.inventory["fleet"]["hosts"] = {name: fleet.inventory["fleet"]["hosts"][name] for name in (FIRST, SECOND)}
+    (fleet.directory / "sources").mkdir()
+    source = "plugin: remoteit.fleet.services\ndevice: [pi-0003]\ngroup_prefix: !unsafe x\n"
+    fleet.write("sources/live.remoteit.yml", source)
+    fleet.write("sources/static.remoteit.yml", {"fleet": {"hosts": {THIRD: {"note": "x"}}}})
+    arguments = ("-i", "sources", "-i", "pi-0003,", "-e", "remoteit_session_tasks=tasks.yml")
+    fleet.write("tasks.yml", [who()])
+    run = fleet.run("remoteit.fleet.run", *arguments)
+    assert run.rc == 0, run.text
+    assert run.stdout_of("who") == themselves(*ALL)
 
 
 @pytest.mark.parametrize("limit", [f"@hosts.txt:!{FIRST}", f"{SECOND}, @empty.txt"])
