@@ -45,7 +45,7 @@ HERE = yaml.safe_load((ROOT / "galaxy.yml").read_text())["repository"]
 @functools.cache
 def strings_of_code() -> str:
     """Return all strings in the code of the collection, with a placeholder for each inserted value."""
-    role = [path.read_text() for path in (ROOT / "roles").rglob("*.yml")]
+    role = [path.read_text() for path in (ROOT / "roles").rglob("*.y*ml")]
     found = [re.sub(r"\{\{.*?\}\}", PLACEHOLDER, text) for text in role] + role
     for path in (ROOT / "plugins").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
