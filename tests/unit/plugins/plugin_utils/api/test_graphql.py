@@ -544,10 +544,10 @@ NO_SERVICE = Reply({"data": {"login": {"id": "me", "service": []}}})
     ("refusal", "answer", "is_clear"),
     [
         ("inactive", sessions(ID, started=started(-60)), True),  # of an earlier call
-        ("inactive", sessions(ID, started=started(0), user="another", owner="owner"), True),
+        ("inactive", sessions(ID, started=started(3600), user="another", owner="owner"), True),
         (
             "inactive",
-            sessions(ID, started=started(0), user="another"),
+            sessions(ID, started=started(3600), user="another"),
             False,
         ),  # perhaps the owner, whose sessions may be ours
         ("inactive", sessions(ID, started=""), False),
