@@ -647,6 +647,19 @@ UNREAD_SOURCES = {
 
 
 @pytest.mark.every_engine
+@pytest.mark.parametrize("name", ["remote.it.yml", "inventory/fleet.yaml"])
+def test_run_is_red_with_a_source_of_another_name(fleet: Fleet, name: str) -> None:
+    (fleet.directory / "inventory").mkdir()
+    fleet.write(name, "plugin: remoteit.fleet.services\n")
+    fleet.write("tasks.yml", [who()])
+    path = name if name == "remote.it.yml" else "inventory"
+    run = fleet.run("remoteit.fleet.run", "-i", path, "-e", "remoteit_session_tasks=tasks.yml", "--limit", FIRST)
+    assert run.rc != 0
+    assert "A source of the inventory cannot be read, so that devices are missing." in run.text
+    assert not run.connections
+
+
+@pytest.mark.every_engine
 @pytest.mark.parametrize("arguments", [(), ("--limit", FIRST)], ids=["all", "limit"])
 @pytest.mark.parametrize("text", UNREAD_SOURCES.values(), ids=UNREAD_SOURCES)
 def test_run_is_red_without_one_of_its_sources(fleet: Fleet, text: str, arguments: tuple[str, ...]) -> None:
