@@ -15,7 +15,7 @@ import dataclasses
 import os
 import re
 import typing as t
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError
 
@@ -68,6 +68,12 @@ def _proxies(variables: t.Mapping[str, str], url: str) -> dict[str, str]:
             f"the environment's {scheme.upper()}_PROXY is not the URL of a proxy, such as"
             " http://proxy.example.com:3128 or socks5h://proxy.example.com:1080; percent-encode special characters in"
             " the user name and password"
+        )
+    parts = urlsplit(proxy)
+    if any(ord(character) > 255 for character in unquote(f"{parts.username}{parts.password}")):
+        raise OptionsError(
+            f"the user name or password in {scheme.upper()}_PROXY has a character outside of Latin-1, which the Python"
+            " library requests cannot send to a proxy"
         )
     return {scheme: proxy}
 

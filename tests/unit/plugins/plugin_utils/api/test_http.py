@@ -129,6 +129,13 @@ def test_transport_reads_proxies_from_environment(
     assert mock_api.options[0]["proxies"] == expected
 
 
+@pytest.mark.parametrize("login", ["me:%E2%82%ACw0rd", "%D0%BF:w0rd"])
+def test_transport_refuses_a_login_that_cannot_be_sent(login: str) -> None:
+    with pytest.raises(OptionsError, match="the user name or password in HTTPS_PROXY has a character") as caught:
+        Transport.from_environment({"HTTPS_PROXY": f"http://{login}@p:1"}, URL)
+    assert "w0rd" not in caught.value.message
+
+
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_transport_reads_ca_bundle_from_environment(
     mock_api: MockApi, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str
