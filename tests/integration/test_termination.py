@@ -529,14 +529,19 @@ def test_container_ends(fleet: Fleet, case: Case) -> None:
 
 
 def controller_in(fleet: Fleet, container: subprocess.Popen[bytes]) -> int:
-    """Return the PID of ansible-playbook, or ansible, in a container; it has the lowest of those that look like it."""
+    """Return the PID of ansible-playbook, or ansible, in a container; it is the oldest of those that look like it."""
     bin_folder = f"{Path(fleet.ansible_playbook).parent}/ansible"
     found = (
         pid
         for pid, words in fleet.processes().items()
         if pid != container.pid and any(word.startswith(bin_folder) for word in words.split()[:2])
     )
-    return min(found)
+    return min(found, key=start_of)
+
+
+def start_of(pid: int) -> int:
+    """Return when a process has started, in ticks after the start of the system."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
 def teardown(fleet: Fleet, code: int = 0) -> Run:
