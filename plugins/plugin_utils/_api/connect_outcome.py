@@ -92,7 +92,7 @@ def outcome_of_response(status: int, reason: str = "", *, is_refusal: bool | Non
     :param is_refusal: whether the response proves that nothing was opened. False if it proves that the call was
         executed; ``None`` if it proves neither.
     """
-    if status in _REFUSED_STATUSES and is_refusal is not False:
+    if is_refused_by_status(status) and is_refusal is not False:
         return ConnectOutcome.REFUSED
     is_clear = status != _CONFLICT and not has_given_up(status, reason) and _UNCLEAR_REASON.search(reason) is None
     return ConnectOutcome.REFUSED if is_refusal and is_clear else ConnectOutcome.UNCLEAR
@@ -105,7 +105,7 @@ def is_refused_by_status(status: int) -> bool:
 
 def has_given_up(status: int, reason: str) -> bool:
     """Return whether a gateway or a part of the API did not wait for another part, which may continue."""
-    if status in _REFUSED_STATUSES:
+    if is_refused_by_status(status):
         return False
     return status in _GIVEN_UP_STATUSES or status > 500 or _GIVEN_UP_REASON.search(reason) is not None
 
