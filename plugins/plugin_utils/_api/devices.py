@@ -12,10 +12,12 @@ The fields: https://docs.remote.it/developer-tools/api/usage
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import re
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, empty_option_error
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import parse_utc
 
 Warn = t.Callable[[str], None]
 
@@ -104,6 +106,10 @@ class ApiSession(t.NamedTuple):
     started: str | None  # ISO 8601, UTC
     is_ours: bool | None
     is_proxy: bool | None
+
+    def may_be_ours_since(self, earliest: datetime.datetime) -> bool:
+        """Return whether nothing excludes that this account started it at this time or later. Fields can be missing."""
+        return self.is_ours is not False and (self.started is None or parse_utc(self.started) >= earliest)
 
 
 @dataclasses.dataclass(frozen=True)

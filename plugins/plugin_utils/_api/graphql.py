@@ -63,7 +63,6 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.http import Ht
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.signature import Signature
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import (
     dict_or_empty,
-    format_utc,
     sanitize,
     truthy,
     utc_now,
@@ -187,19 +186,15 @@ class GraphQlApi:
         if is_refused_by_status(refusal.status) or not refusal.content.get("errors"):
             return False  # the API has not executed the call
         seconds = time.monotonic() - start + _SESSION_TOLERANCE_SECONDS
-        earliest = format_utc(refusal.received_at - datetime.timedelta(seconds=seconds))
+        earliest = (_api_time(refusal.date) - datetime.timedelta(seconds=seconds)).replace(microsecond=0)
         try:
-            listed = self._ask_for_sessions([service_id.upper()])
-            sessions = self._sessions_in(listed).get(service_id.upper())
+            sessions, is_missing = self._find_sessions(service_id)
         except RemoteItError as error:
             return not (isinstance(error, AuthError) and isinstance(refusal.error, AuthError))
         if sessions is None:
             is_about_it = isinstance(refusal.error, (AuthError, NotFoundError, NotSharedError))
-            return not (is_about_it and _lacks_service(listed))
-        return any(
-            session.is_ours is not False and (session.started is None or session.started >= earliest)
-            for session in sessions
-        )
+            return not (is_about_it and is_missing)
+        return any(session.may_be_ours_since(earliest) for session in sessions)
 
     def disconnect(self, service_id: str, connectionid: str) -> bool:
         """Close a connection. Return true if this call closed it, false if it was closed before.
@@ -221,10 +216,9 @@ class GraphQlApi:
             return True
         if refusal is not None and (isinstance(refusal, AuthError) or refusal.details["http_status"] >= 500):
             raise refusal
-        listed = self._ask_for_sessions([service_id.upper()])
-        if _lacks_service(listed):
+        sessions, is_missing = self._find_sessions(service_id)
+        if is_missing:
             raise NotFoundError("the account does not have the service any more, so it cannot close its connections")
-        sessions = self._sessions_in(listed).get(service_id.upper())
         if sessions is None or any(
             session.id is None or session.id.lower() == connectionid.lower() for session in sessions
         ):
@@ -257,6 +251,15 @@ class GraphQlApi:
         for start in range(0, len(ids), MAX_SERVICES_PER_QUERY):
             by_id |= self._sessions_in(self._ask_for_sessions(ids[start : start + MAX_SERVICES_PER_QUERY]))
         return {service_id: by_id.get(service_id.upper()) for service_id in service_ids}
+
+    def _find_sessions(self, service_id: str) -> tuple[list[ApiSession] | None, bool]:
+        """Return the open connections to a service, and whether the response shows that the account does not have it.
+
+        Without a complete list in the response, the first is ``None``.
+        """
+        reply = self._ask_for_sessions([service_id.upper()])
+        sessions = self._sessions_in(reply).get(service_id.upper())
+        return sessions, reply.error is None and dict_or_empty(reply.data.get("login")).get("service") == []
 
     def _ask_for_sessions(self, service_ids: list[str]) -> Reply:
         variables = {"id": service_ids}
@@ -406,7 +409,7 @@ class GraphQlApi:
         refusal = self._refusal(response, content, document)
         if isinstance(refusal, AuthError):
             refusal = refusal.reworded(self._credentials.explain(refusal.message))
-        return Reply(response.status, content, refusal, _received_at(response))
+        return Reply(response.status, content, refusal, response.date)
 
     def _refusal(self, response: Response, content: dict[str, t.Any], document: str) -> RemoteItError | None:
         """Return the error for the errors in a response, or ``None`` if there are no errors."""
@@ -415,8 +418,7 @@ class GraphQlApi:
         reason = sanitize(messages_in(content), self._secrets)
         if any(map(_FORBIDDEN.search, list_messages(content))):
             return self._forbidden(response, content, document, reason)
-        if is_below_root(content):
-            reason += f", about: {self._fields_with_errors(content)}"
+        about = f", about: {self._fields_with_errors(content)}" if is_below_root(content) else ""
         # a response to a request that was executed has data, or null (https://spec.graphql.org, "Response Format");
         # Mercurius sends null for the others, too, but their errors have no path
         is_invalid = _VALIDATION_ERROR.search(reason) or any(code in _VALIDATION_CODES for code in codes_in(content))
@@ -430,10 +432,12 @@ class GraphQlApi:
         if known is not None:
             _unused, error_class, advice = known
             clock = _clock_difference(response, "it") if "clock" in advice else ""
-            return error_class(f"the API says: {reason} ({advice}{clock})", http_status=response.status)
+            return error_class(f"the API says: {reason}{about} ({advice}{clock})", http_status=response.status)
         if _TIMEOUT.search(reason):
-            return CallTimeoutError(f"the API says: {reason} (a timeout inside the API)", http_status=response.status)
-        message = f"the API says: {reason}" if reason else "the API refused the request without a reason"
+            return CallTimeoutError(
+                f"the API says: {reason}{about} (a timeout inside the API)", http_status=response.status
+            )
+        message = f"the API says: {reason}{about}" if reason else "the API refused the request without a reason"
         return RemoteItError(f"{message} (HTTP {response.status})", http_status=response.status)
 
     def _forbidden(
@@ -549,14 +553,12 @@ def _outcome_of_refusal(reply: Reply) -> ConnectOutcome:
     return outcome_of_response(reply.status, reason, is_refusal=is_refusal or None)
 
 
-def _lacks_service(reply: Reply) -> bool:
-    """Return whether the response about the sessions of one service shows that the account does not have it."""
-    return reply.error is None and dict_or_empty(reply.data.get("login")).get("service") == []
+def _api_time(date: str | None) -> datetime.datetime:
+    """Return the time by the clock of the API, or by that of this machine without a plausible date.
 
-
-def _received_at(response: Response) -> datetime.datetime:
-    """Return the time by the clock of the API, or by that of this machine if the response has no plausible date."""
-    ahead = seconds_until(response.date) or 0
+    :param date: the header of a response that has just arrived.
+    """
+    ahead = seconds_until(date) or 0
     return utc_now() + datetime.timedelta(seconds=ahead if abs(ahead) < 86400 else 0)
 
 

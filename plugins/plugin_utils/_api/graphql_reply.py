@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import datetime
 import typing as t
 
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import RemoteItError
@@ -33,7 +32,7 @@ class Reply(t.NamedTuple):
     status: int
     content: dict[str, t.Any]
     error: RemoteItError | None
-    received_at: datetime.datetime  # by the clock of the API
+    date: str | None  # the header
 
     @property
     def data(self) -> dict[str, t.Any]:

@@ -121,10 +121,7 @@ def _is_possible(session: ApiSession, call: PendingConnect) -> bool:
     Missing fields, a late start, another kind of connection and another target do not exclude it: it is in the list of
     the service.
     """
-    if session.is_ours is False:
-        return False
-    earliest = parse_utc(call.sent_at) - _seconds(MAX_CLOCK_SKEW_SECONDS)
-    return session.started is None or parse_utc(session.started) >= earliest
+    return session.may_be_ours_since(parse_utc(call.sent_at) - _seconds(MAX_CLOCK_SKEW_SECONDS))
 
 
 def _is_certain(session: ApiSession, call: PendingConnect) -> bool:
