@@ -210,6 +210,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import 
     OptionsError,
     RemoteItError,
 )
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import list_first
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._inventory import (
     DeviceListing,
     ServicePreference,
@@ -485,7 +486,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             if "ansible_connection" not in host.vars and not any(name.startswith("remoteit_") for name in host.vars)
         ]
         if names:
-            shown = ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")
+            shown = list_first(names, 5)
             self._warn([f"the group {DEVICES_GROUP!r} sets ansible_connection for hosts of another source: {shown}"])
 
     def _create_groups_of(self, kind: str, values: t.Iterable[str], prefix: str) -> dict[str, Group]:

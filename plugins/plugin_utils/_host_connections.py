@@ -17,6 +17,7 @@ from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.bulk import Di
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.connection import PUBLIC, Connection
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.errors import OptionsError, RemoteItError
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.service_names import ServiceName
+from ansible_collections.remoteit.fleet.plugins.plugin_utils._api.values import list_first
 from ansible_collections.remoteit.fleet.plugins.plugin_utils._connect import (
     WARN_PUBLIC_PROXY,
     WARN_PUBLIC_URL,
@@ -123,9 +124,8 @@ def _read(
     if others:
         raise OptionsError(
             f"the role remoteit_session needs the connection plugin {CONNECTION}, which is not the one of"
-            f" {', '.join(others[:10])}{' and others' if len(others) > 10 else ''}. For a device,"
-            f" set ansible_connection in the inventory, or connection: {CONNECTION} on the play. Exclude other hosts by"
-            " the hosts of the play, or remoteit_run_hosts"
+            f" {list_first(others, 10)}. For a device, set ansible_connection in the inventory, or connection:"
+            f" {CONNECTION} on the play. Exclude other hosts by the hosts of the play, or remoteit_run_hosts"
         )
     return hosts, failed
 

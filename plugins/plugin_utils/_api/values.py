@@ -58,6 +58,11 @@ def describe(value: t.Any) -> str:
     return text if len(text) <= _MAX_DESCRIPTION_LENGTH else text[: _MAX_DESCRIPTION_LENGTH - 3] + "..."
 
 
+def list_first(names: t.Sequence[str], count: int) -> str:
+    """Return the first names as one text, which shows whether there are others."""
+    return ", ".join(names[:count]) + (" and others" if len(names) > count else "")
+
+
 def sanitize(text: t.Any, secrets: t.Iterable[str | None] = ()) -> str:
     """Return the text as one printable line of limited length, with the secrets masked."""
     line = " ".join(text.split()) if isinstance(text, str) else ""
