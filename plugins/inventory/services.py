@@ -322,8 +322,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
         super().parse(inventory, loader, path, cache)
         register_in_main_process()
         self._names_of_groups = {}
-        own = {**_VALUES_OF_GROUPS.get(inventory, {}), **_NAMES_OF_GROUPS.get(inventory, {}), DEVICES_GROUP: None}
-        self._foreign_groups = set(inventory.groups).difference(own)
+        own = (_VALUES_OF_GROUPS.get(inventory, ()), _NAMES_OF_GROUPS.get(inventory, ()), [DEVICES_GROUP])
+        self._foreign_groups = set(inventory.groups).difference(*own)
         try:
             config = self._read_config_data(path)  # type: ignore[no-untyped-call]
             self._check_options(config)
@@ -619,12 +619,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: i
             ]
         )
         parents = (each.get("parent_group") for each in keyed if isinstance(each, dict))
-        chosen = set(map(super()._sanitize_group_name, (*groups, *filter(None, parents))))
+        chosen = map(super()._sanitize_group_name, (*groups, *filter(None, parents)))
+        foreign = self._foreign_groups.difference(chosen)
         self._warn(
             [
                 f"keyed_groups adds devices to the group {group!r} of another source"
                 for group in self._names_of_groups
-                if group in self._foreign_groups.difference(chosen)
+                if group in foreign
             ]
         )
 
