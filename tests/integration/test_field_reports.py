@@ -69,37 +69,33 @@ def test_each_host_has_its_own_on_failure(fleet: Fleet) -> None:
 ADDRESSES = {FIRST: "127.0.0.1", SECOND: "255.255.255.255"}
 
 
-def on_each_host(task: dict[str, Any], variables: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Return plays in which each host runs the task with its own address, in different ways."""
-    tasks = {host: {**task, "vars": {**variables, "remoteit_hostip": ip}} for host, ip in ADDRESSES.items()}
-    looped = {**task, "vars": {**variables, "remoteit_hostip": "{{ item }}"}, "loop": "{{ addresses }}"}
-    conditional = [{**each, "when": f"inventory_hostname == '{host}'"} for host, each in tasks.items()]
-    failing = {"name": "fail", "ansible.builtin.fail": {}, "when": f"inventory_hostname == '{FIRST}'"}
-    rescued = {"name": "try", "block": [failing, tasks[SECOND]], "rescue": [tasks[FIRST]]}
-    included = {"name": "include", "ansible.builtin.include_tasks": "{{ inventory_hostname }}.yml"}
-    ways: dict[str, list[dict[str, Any]]] = {"include": [included], "condition": conditional, "rescue": [rescued]}
-    return ways | {"loop": [looped]} if "ansible.builtin.include_role" in task else ways
-
-
-ON_EACH_HOST = {
-    **{
-        f"role, {way}": tasks for way, tasks in on_each_host(session(), {"remoteit_session_tasks": "tasks.yml"}).items()
-    },
-    **{f"plugin, {way}": tasks for way, tasks in on_each_host(who(), {}).items()},
-}
-
-
 @pytest.mark.every_engine
-@pytest.mark.parametrize("tasks", ON_EACH_HOST.values(), ids=ON_EACH_HOST)
-def test_include_does_not_decide_for_hosts_that_do_not_run_it(fleet: Fleet, tasks: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize(
+    ("task", "way"),
+    [
+        *((session(), way) for way in ("include", "condition", "rescue", "loop")),
+        *((who(), way) for way in ("include", "condition", "rescue")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value["name"],
+)
+def test_include_does_not_decide_for_hosts_that_do_not_run_it(fleet: Fleet, task: dict[str, Any], way: str) -> None:
     fleet.write("tasks.yml", [who()])
+
+    def with_address(address: str) -> dict[str, Any]:
+        return {**task, "vars": {**task.get("vars", {}), "remoteit_hostip": address}}
+
+    own = {host: with_address(address) for host, address in ADDRESSES.items()}
     for host, address in ADDRESSES.items():
         fleet.inventory["fleet"]["hosts"][host]["addresses"] = [address]
-        (same,) = (each for each in ON_EACH_HOST["role, condition"] if host in each["when"])
-        if tasks is ON_EACH_HOST["plugin, include"]:
-            (same,) = (each for each in ON_EACH_HOST["plugin, condition"] if host in each["when"])
-        fleet.write(f"{host}.yml", [{key: value for key, value in same.items() if key != "when"}])
-    run = fleet.run([play(*tasks, hosts=",".join(ADDRESSES))])
+        fleet.write(f"{host}.yml", [own[host]])
+    failing = {"name": "fail", "ansible.builtin.fail": {}, "when": f"inventory_hostname == '{FIRST}'"}
+    tasks: dict[str, list[dict[str, Any]]] = {
+        "include": [{"name": "include", "ansible.builtin.include_tasks": "{{ inventory_hostname }}.yml"}],
+        "condition": [{**each, "when": f"inventory_hostname == '{host}'"} for host, each in own.items()],
+        "rescue": [{"name": "try", "block": [failing, own[SECOND]], "rescue": [own[FIRST]]}],
+        "loop": [{**with_address("{{ item }}"), "loop": "{{ addresses }}"}],
+    }
+    run = fleet.run([play(*tasks[way], hosts=",".join(ADDRESSES))])
     assert run.rc == 0, run.text
     assert sorted((each["device"], each["hostip_sent"]) for each in run.connections) == sorted(ADDRESSES.items())
 
@@ -132,7 +128,7 @@ def test_ssh_that_can_never_work_fails_at_once(fleet: Fleet, arguments: str, rea
 
 
 def test_shell_of_a_proxy_command_does_not_translate_its_messages(fleet: Fleet) -> None:
-    """bash has translations of its own, which do not depend on the locales of the system."""
+    """Its translations do not depend on the locales of the system."""
     fleet.inventory["fleet"]["vars"] |= {
         "ansible_ssh_extra_args": "-o ProxyCommand='nonexistent-nc %h %p'",
         "remoteit_wait_timeout": 600,
