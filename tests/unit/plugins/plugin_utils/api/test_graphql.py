@@ -545,11 +545,7 @@ NO_SERVICE = Reply({"data": {"login": {"id": "me", "service": []}}})
     [
         ("inactive", sessions(ID, started=started(-60)), True),  # of an earlier call
         ("inactive", sessions(ID, started=started(3600), user="another", owner="owner"), True),
-        (
-            "inactive",
-            sessions(ID, started=started(3600), user="another"),
-            False,
-        ),  # perhaps the owner, whose sessions may be ours
+        ("inactive", sessions(ID, started=started(3600), user="another"), False),  # perhaps the owner
         ("inactive", sessions(ID, started=""), False),
         ("inactive", Reply({"data": {"login": {"id": "me", "service": [{"id": SERVICE}]}}}), False),
         ("inactive", Reply({"data": {"login": {"id": "me", "service": None}}}), False),
